@@ -1,0 +1,536 @@
+"""Depth-first enumeration of the common refinement of many tropical polynomials.
+
+All data are homogeneous: a term is a row in R^D, a point is a direction z in R^D, a cell of pattern
+(j_1, ..., j_H) is the open cone where row j_h beats every other row of unit h, inside the walls of
+the domain. A node of the search fixes the winners of some units; it carries a witness, the rows
+that cut it out, and for every unit not yet fixed the keys that may still win inside it. At a node
+
+    1. the witness and lines shot through it towards undecided keys find winners,
+    2. a small linear program decides each key that is left, with a proof either way (``cone``),
+    3. keys proved dead are dropped for the whole subtree,
+    4. the unit with the fewest keys left (two or more) branches over its live keys.
+
+A key that doubles decide neither way is not guessed: its branch is written to ``deferred`` for the
+caller. When the budget or an output buffer runs out, what is left of the search is written to
+``rest`` as paths from the root, so work can be split, resumed and stopped at any node.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from tropattn._kernels.cone import (
+    DEAD,
+    LIVE,
+    decide,
+    holds_at,
+    positive_relation,
+    proves_dead,
+    row_into,
+)
+
+UNDECIDED = 0
+ALIVE = 1
+GONE = 2
+OPEN = 3
+
+PIVOTS, PROGRAMS, LINES, NODES, CELLS, DEFERRED, REST = range(7)
+N_COUNTERS = 7
+
+_UNIT = 2.0**-53
+
+
+class System(NamedTuple):
+    """The data of one refinement: rows of all units in order, and the walls of the domain."""
+
+    terms: np.ndarray  # (n, D) rows (slope, intercept), reduced to D independent columns
+    errors: np.ndarray  # (n,) bound on the entrywise error of a row
+    sizes: np.ndarray  # (n,) largest absolute entry of a row
+    starts: np.ndarray  # (H + 1,) first row of each unit
+    walls: np.ndarray  # (g, D) unit rows, z inside where all are negative
+    wall_rho: np.ndarray  # (g,)
+    integers: np.ndarray  # (n, D) int64 multiples of the true rows, or (0, D)
+    wall_integers: np.ndarray  # (g, D) int64, or (0, D)
+
+
+class Space(NamedTuple):
+    """Scratch of one search; index 0 of the per-level arrays is the root."""
+
+    keys: np.ndarray  # (H + 1, n) int32 candidate rows of each unit, packed at the unit's start
+    n_keys: np.ndarray  # (H + 1, H) int32
+    n_live: np.ndarray  # (H + 1, H) int32, live keys come first in the packing
+    points: np.ndarray  # (H + 1, n, D) witnesses of live keys
+    z: np.ndarray  # (H + 1, D) witness of the node
+    has_z: np.ndarray  # (H + 1,) bool
+    unit: np.ndarray  # (H + 1,) int32 branching unit
+    at: np.ndarray  # (H + 1,) int32 next child
+    n_rows: np.ndarray  # (H + 1,) int32
+    fixed: np.ndarray  # (H,) int32 winner of a fixed unit, or -1
+    rows: np.ndarray  # (R, D) unit rows of the node, then of the program at hand
+    rho: np.ndarray  # (R,)
+    pair: np.ndarray  # (R, 2) int32: (winner, loser), or (-1, wall)
+    state: np.ndarray  # (n,) int8 of the node being expanded
+    basis: np.ndarray  # (D + 1,) int64
+    inverse: np.ndarray  # (D + 1, D + 1)
+    weights: np.ndarray  # (D + 1,)
+    scratch: np.ndarray  # (D + 1,)
+    point: np.ndarray  # (D,)
+    along: np.ndarray  # (D,)
+    columns: np.ndarray  # (D + 1, D + 1) int64
+    work: np.ndarray  # (D + 1,) int64
+    value: np.ndarray  # (n,)
+    speed: np.ndarray  # (n,)
+
+
+@njit(nogil=True, cache=True)
+def make_space(system):
+    """Allocate the scratch of one search."""
+    n, dim = system.terms.shape
+    units = len(system.starts) - 1
+    widest = 0
+    for h in range(units):
+        widest = max(widest, system.starts[h + 1] - system.starts[h])
+    room = len(system.walls) + n + widest + 1
+    return Space(
+        np.zeros((units + 1, n), np.int32),
+        np.zeros((units + 1, units), np.int32),
+        np.zeros((units + 1, units), np.int32),
+        np.zeros((units + 1, n, dim)),
+        np.zeros((units + 1, dim)),
+        np.zeros(units + 1, np.bool_),
+        np.zeros(units + 1, np.int32),
+        np.zeros(units + 1, np.int32),
+        np.zeros(units + 1, np.int32),
+        np.full(units, -1, np.int32),
+        np.zeros((room, dim)),
+        np.zeros(room),
+        np.zeros((room, 2), np.int32),
+        np.zeros(n, np.int8),
+        np.zeros(dim + 1, np.int64),
+        np.zeros((dim + 1, dim + 1)),
+        np.zeros(dim + 1),
+        np.zeros(dim + 1),
+        np.zeros(dim),
+        np.zeros(dim),
+        np.zeros((dim + 1, dim + 1), np.int64),
+        np.zeros(dim + 1, np.int64),
+        np.zeros(n),
+        np.zeros(n),
+    )
+
+
+@njit(nogil=True, cache=True)
+def push_rows(system, space, start, winner, unit, level):
+    """Append the rows 'winner beats the other candidates of its unit'; return the new count."""
+    dim = system.terms.shape[1]
+    base = system.starts[unit]
+    count = start
+    for p in range(space.n_keys[level, unit]):
+        other = space.keys[level, base + p]
+        if other == winner or space.state[other] == GONE:
+            continue
+        inverse = row_into(space.rows[count], system.terms[winner], system.terms[other], dim)
+        space.rho[count] = (
+            3.0 * _UNIT + 1.01 * (system.errors[winner] + system.errors[other]) * inverse
+        )
+        space.pair[count, 0] = winner
+        space.pair[count, 1] = other
+        count += 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def winner_at(system, space, unit, level, z):
+    """The candidate of ``unit`` proved to beat all others at ``z``, or -1."""
+    dim = system.terms.shape[1]
+    base = system.starts[unit]
+    size = 0.0
+    for k in range(dim):
+        size += abs(z[k])
+    best = -1
+    top = -1.0e300
+    for p in range(space.n_keys[level, unit]):
+        j = space.keys[level, base + p]
+        if space.state[j] == GONE:
+            continue
+        v = 0.0
+        for k in range(dim):
+            v += system.terms[j, k] * z[k]
+        space.value[j] = v
+        if v > top:
+            top = v
+            best = j
+    slack = system.errors[best] + (dim + 3) * _UNIT * system.sizes[best]
+    for p in range(space.n_keys[level, unit]):
+        j = space.keys[level, base + p]
+        if j == best or space.state[j] == GONE:
+            continue
+        bound = (slack + system.errors[j] + (dim + 3) * _UNIT * system.sizes[j]) * size
+        if not top - space.value[j] > bound:
+            return -1
+    return best
+
+
+@njit(nogil=True, cache=True)
+def shoot(system, space, unit, level, target, winner):
+    """Follow the line from the node's witness towards ``target``; mark the winners it meets."""
+    dim = system.terms.shape[1]
+    base = system.starts[unit]
+    row_into(space.along, system.terms[winner], system.terms[target], dim)
+    low = -1.0e300
+    high = 1.0e300
+    for i in range(space.n_rows[level]):
+        v = 0.0
+        s = 0.0
+        for k in range(dim):
+            v += space.rows[i, k] * space.z[level, k]
+            s += space.rows[i, k] * space.along[k]
+        if s > 1e-14:
+            high = min(high, -v / s)
+        elif s < -1e-14:
+            low = max(low, -v / s)
+    if not low < high:
+        return
+    count = space.n_keys[level, unit]
+    for p in range(count):
+        j = space.keys[level, base + p]
+        if space.state[j] == GONE:
+            continue
+        v = 0.0
+        s = 0.0
+        for k in range(dim):
+            v += system.terms[j, k] * space.z[level, k]
+            s += system.terms[j, k] * space.along[k]
+        space.value[j] = v
+        space.speed[j] = s
+    # Walk the upper envelope forwards from the witness, then backwards.
+    for sign in (1.0, -1.0):
+        here = 0.0
+        end = high if sign > 0 else -low
+        current = winner
+        while True:
+            nearest = 1.0e300
+            following = -1
+            for p in range(count):
+                j = space.keys[level, base + p]
+                if space.state[j] == GONE:
+                    continue
+                gain = sign * (space.speed[j] - space.speed[current])
+                if gain > 1e-14:
+                    t = (space.value[current] - space.value[j]) / gain
+                    if t < nearest:
+                        nearest = t
+                        following = j
+            if current != winner and space.state[current] == UNDECIDED:
+                stop = min(nearest, end)
+                if stop >= 1.0e299:
+                    stop = here + 1.0 + abs(here)
+                middle = sign * 0.5 * (here + stop)
+                for k in range(dim):
+                    space.point[k] = space.z[level, k] + middle * space.along[k]
+                if (
+                    holds_at(space.rows, space.rho, space.n_rows[level], dim, space.point)
+                    and winner_at(system, space, unit, level, space.point) == current
+                ):
+                    space.state[current] = ALIVE
+                    for k in range(dim):
+                        space.points[level, current, k] = space.point[k]
+                # winner_at overwrote the scores at the witness.
+                for p in range(count):
+                    j = space.keys[level, base + p]
+                    v = 0.0
+                    for k in range(dim):
+                        v += system.terms[j, k] * space.z[level, k]
+                    space.value[j] = v
+            if following < 0 or nearest >= end or nearest < here:
+                break
+            here = nearest
+            current = following
+
+
+@njit(nogil=True, cache=True)
+def relation_in_integers(system, space):
+    """Whether the support of the final weights is dead in exact integers."""
+    dim = system.terms.shape[1]
+    if len(system.integers) == 0:
+        return False
+    count = 0
+    for i in range(dim + 1):
+        if space.basis[i] >= 0 and space.weights[i] > 1e-9:
+            a = space.pair[space.basis[i], 0]
+            b = space.pair[space.basis[i], 1]
+            for k in range(dim):
+                if a < 0:
+                    space.columns[k, count] = system.wall_integers[b, k]
+                else:
+                    space.columns[k, count] = system.integers[b, k] - system.integers[a, k]
+            count += 1
+    if count == 0:
+        return False
+    return positive_relation(space.columns, dim, count, space.work)
+
+
+@njit(nogil=True, cache=True)
+def settle(system, space, unit, level, key, counters):
+    """Decide by a program whether ``key`` wins somewhere inside the node."""
+    dim = system.terms.shape[1]
+    base = space.n_rows[level]
+    count = push_rows(system, space, base, key, unit, level)
+    counters[PROGRAMS] += 1
+    verdict = decide(
+        space.rows,
+        space.rho,
+        count,
+        dim,
+        space.points[level, key],
+        space.basis,
+        space.inverse,
+        space.weights,
+        space.scratch,
+        counters,
+    )
+    if verdict == LIVE:
+        space.state[key] = ALIVE
+    elif verdict == DEAD and (
+        proves_dead(space.rows, space.rho, dim, space.basis, space.inverse)
+        or relation_in_integers(system, space)
+    ):
+        space.state[key] = GONE
+    else:
+        space.state[key] = OPEN
+
+
+@njit(nogil=True, cache=True)
+def expand(system, space, level, counters):
+    """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
+    dim = system.terms.shape[1]
+    units = len(system.starts) - 1
+    counters[NODES] += 1
+    chosen = -1
+    fewest = 1 << 30
+    left = 0
+    for h in range(units):
+        count = space.n_keys[level, h]
+        if space.fixed[h] >= 0 or count < 2:
+            continue
+        base = system.starts[h]
+        for p in range(count):
+            space.state[space.keys[level, base + p]] = UNDECIDED
+        winner = -1
+        if space.has_z[level]:
+            winner = winner_at(system, space, h, level, space.z[level])
+            if winner >= 0:
+                space.state[winner] = ALIVE
+                for k in range(dim):
+                    space.points[level, winner, k] = space.z[level, k]
+        if winner >= 0:
+            for p in range(count):
+                key = space.keys[level, base + p]
+                if space.state[key] == UNDECIDED:
+                    counters[LINES] += 1
+                    shoot(system, space, h, level, key, winner)
+                    if space.state[key] == UNDECIDED:
+                        settle(system, space, h, level, key, counters)
+        else:
+            for p in range(count):
+                key = space.keys[level, base + p]
+                if space.state[key] == UNDECIDED:
+                    settle(system, space, h, level, key, counters)
+        live = 0
+        for p in range(count):
+            key = space.keys[level, base + p]
+            if space.state[key] == ALIVE:
+                space.keys[level, base + p] = space.keys[level, base + live]
+                space.keys[level, base + live] = key
+                live += 1
+        total = live
+        for p in range(live, count):
+            key = space.keys[level, base + p]
+            if space.state[key] == OPEN:
+                space.keys[level, base + p] = space.keys[level, base + total]
+                space.keys[level, base + total] = key
+                total += 1
+        space.n_keys[level, h] = total
+        space.n_live[level, h] = live
+        if total > 1:
+            left += 1
+            if total < fewest:
+                fewest = total
+                chosen = h
+    return chosen, left
+
+
+@njit(nogil=True, cache=True)
+def descend(system, space, level, unit, key, z, has_z):
+    """Open the child of ``level`` in which ``key`` wins ``unit``."""
+    dim = system.terms.shape[1]
+    units = len(system.starts) - 1
+    base = system.starts[unit]
+    for p in range(space.n_keys[level, unit]):
+        space.state[space.keys[level, base + p]] = OPEN
+    space.fixed[unit] = key
+    space.n_rows[level + 1] = push_rows(system, space, space.n_rows[level], key, unit, level)
+    for h in range(units):
+        if space.fixed[h] < 0:
+            start = system.starts[h]
+            count = space.n_keys[level, h]
+            space.n_keys[level + 1, h] = count
+            for p in range(count):
+                space.keys[level + 1, start + p] = space.keys[level, start + p]
+    space.has_z[level + 1] = has_z
+    for k in range(dim):
+        space.z[level + 1, k] = z[k]
+
+
+@njit(nogil=True, cache=True)
+def write_pattern(system, space, level, out):
+    """Pattern of a node whose units are all fixed or have one candidate."""
+    for h in range(len(out)):
+        if space.fixed[h] >= 0:
+            out[h] = space.fixed[h]
+        else:
+            out[h] = space.keys[level, system.starts[h]]
+
+
+@njit(nogil=True, cache=True)
+def write_path(space, level, unit, key, out):
+    """Path (unit, key), (unit, key), ... to a child of ``level``, closed by -1."""
+    at = 0
+    for up in range(level):
+        out[at] = space.unit[up]
+        out[at + 1] = space.fixed[space.unit[up]]
+        at += 2
+    out[at] = unit
+    out[at + 1] = key
+    if at + 2 < len(out):
+        out[at + 2] = -1
+
+
+@njit(nogil=True, cache=True)
+def leaf(system, space, level, unit, patterns, points, deferred, counters, emit):
+    """Count (and write) the cells of a node with at most one undecided unit."""
+    dim = system.terms.shape[1]
+    if unit < 0:
+        if emit:
+            write_pattern(system, space, level, patterns[counters[CELLS]])
+            for k in range(dim):
+                points[counters[CELLS], k] = space.z[level, k]
+        counters[CELLS] += 1
+        return
+    base = system.starts[unit]
+    live = space.n_live[level, unit]
+    for p in range(space.n_keys[level, unit]):
+        key = space.keys[level, base + p]
+        if p < live:
+            if emit:
+                write_pattern(system, space, level, patterns[counters[CELLS]])
+                patterns[counters[CELLS], unit] = key
+                for k in range(dim):
+                    points[counters[CELLS], k] = space.points[level, key, k]
+            counters[CELLS] += 1
+        else:
+            write_path(space, level, unit, key, deferred[counters[DEFERRED]])
+            counters[DEFERRED] += 1
+
+
+@njit(nogil=True, cache=True)
+def dump(system, space, level, rest, rest_points, counters):
+    """Write every child not yet opened, from the root down."""
+    dim = system.terms.shape[1]
+    for up in range(level + 1):
+        unit = space.unit[up]
+        base = system.starts[unit]
+        for p in range(space.at[up], space.n_live[up, unit]):
+            key = space.keys[up, base + p]
+            write_path(space, up, unit, key, rest[counters[REST]])
+            for k in range(dim):
+                rest_points[counters[REST], k] = space.points[up, key, k]
+            counters[REST] += 1
+
+
+@njit(nogil=True, cache=True)
+def search(
+    system, path, z, has_z, budget, emit, patterns, points, deferred, rest, rest_points, stop
+):
+    """Enumerate the subtree below ``path``; return the counters.
+
+    ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` its witness where ``has_z``. ``budget``
+    bounds lines + programs. ``patterns`` (cap, H), ``points`` (cap, D) are written where ``emit``;
+    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, D). ``stop[0]`` is polled.
+    """
+    counters = np.zeros(N_COUNTERS, np.int64)
+    units = len(system.starts) - 1
+    dim = system.terms.shape[1]
+    space = make_space(system)
+    widest = 1
+    for h in range(units):
+        count = system.starts[h + 1] - system.starts[h]
+        widest = max(widest, count)
+        space.n_keys[0, h] = count
+        for p in range(count):
+            space.keys[0, system.starts[h] + p] = system.starts[h] + p
+    for i in range(len(system.walls)):
+        for k in range(dim):
+            space.rows[i, k] = system.walls[i, k]
+        space.rho[i] = system.wall_rho[i]
+        space.pair[i, 0] = -1
+        space.pair[i, 1] = i
+    space.n_rows[0] = len(system.walls)
+    space.has_z[0] = has_z
+    for k in range(dim):
+        space.z[0, k] = z[k]
+    level = 0
+    while 2 * level < len(path) and path[2 * level] >= 0:
+        expand(system, space, level, counters)
+        unit = path[2 * level]
+        space.unit[level] = unit
+        # The siblings are somebody else's work.
+        space.at[level] = space.n_live[level, unit]
+        descend(system, space, level, unit, path[2 * level + 1], z, has_z)
+        level += 1
+    bottom = level
+    unit, left = expand(system, space, level, counters)
+    if left <= 1:
+        leaf(system, space, level, unit, patterns, points, deferred, counters, emit)
+        return counters
+    space.unit[level] = unit
+    space.at[level] = 0
+    defer_open(system, space, level, deferred, counters)
+    while level >= bottom:
+        unit = space.unit[level]
+        space.fixed[unit] = -1
+        if space.at[level] >= space.n_live[level, unit]:
+            level -= 1
+            continue
+        full = (emit and counters[CELLS] + widest > len(patterns)) or counters[
+            DEFERRED
+        ] + widest > len(deferred)
+        if full or counters[LINES] + counters[PROGRAMS] > budget or stop[0] != 0:
+            dump(system, space, level, rest, rest_points, counters)
+            return counters
+        key = space.keys[level, system.starts[unit] + space.at[level]]
+        space.at[level] += 1
+        descend(system, space, level, unit, key, space.points[level, key], True)
+        level += 1
+        unit, left = expand(system, space, level, counters)
+        if left <= 1:
+            leaf(system, space, level, unit, patterns, points, deferred, counters, emit)
+            level -= 1
+        else:
+            space.unit[level] = unit
+            space.at[level] = 0
+            defer_open(system, space, level, deferred, counters)
+    return counters
+
+
+@njit(nogil=True, cache=True)
+def defer_open(system, space, level, deferred, counters):
+    """Hand the branching unit's ambiguous keys to the caller."""
+    unit = space.unit[level]
+    base = system.starts[unit]
+    for p in range(space.n_live[level, unit], space.n_keys[level, unit]):
+        write_path(space, level, unit, space.keys[level, base + p], deferred[counters[DEFERRED]])
+        counters[DEFERRED] += 1

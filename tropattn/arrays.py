@@ -1,0 +1,147 @@
+"""Arrays at the public edge: read once, checked once, frozen, and read as rationals on request.
+
+Numbers from numpy are floats and stand for the dyadic rationals that they are; object arrays of
+``int`` or ``Fraction`` stay exact. Integers beyond 2**53 become exact objects, never rounded.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.errors import InvalidInput
+
+__all__ = ["as_array", "freeze", "is_exact", "rational", "rational_matrix", "residues", "to_float"]
+
+Array = NDArray[Any]
+
+_LARGEST_EXACT_INT = 2**53
+
+
+def freeze(array: Array) -> Array:
+    """Return the array marked read-only (the same object)."""
+    array.setflags(write=False)
+    return array
+
+
+def is_exact(array: Array) -> bool:
+    """Whether the array holds Python rationals rather than floats."""
+    return array.dtype == object
+
+
+def as_array(name: str, value: Any, ndim: int, *, shape: str = "") -> Array:
+    """Read ``value`` as a frozen float64 array, or an object array of ``Fraction``.
+
+    Parameters
+    ----------
+    name, shape : the argument's name and its shape in words, for the error message.
+    ndim : required number of axes.
+
+    Raises
+    ------
+    InvalidInput : wrong number of axes, NaN or infinity, or entries that are not real numbers.
+    """
+    wanted = shape or f"{ndim} axes"
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidInput(
+            f"{name}: a rectangular array of real numbers ({wanted}) needed, got {error}; "
+            "give every row the same length."
+        ) from None
+    if array.dtype == object:
+        array = _exact_objects(name, array, wanted)
+    elif array.dtype.kind in "iub":
+        if array.size and (
+            int(array.max()) > _LARGEST_EXACT_INT or int(array.min()) < -_LARGEST_EXACT_INT
+        ):
+            array = _exact_objects(name, array.astype(object), wanted)
+        else:
+            array = array.astype(np.float64)
+    elif array.dtype.kind == "f":
+        if array.dtype.itemsize > 8:
+            raise InvalidInput(
+                f"{name}: float64 or narrower needed, got {array.dtype}; "
+                "convert with .astype(float) or pass Fractions."
+            )
+        array = array.astype(np.float64)
+    else:
+        raise InvalidInput(
+            f"{name}: real numbers needed ({wanted}), got dtype {array.dtype}; pass floats, "
+            "ints or Fractions."
+        )
+    if array.ndim != ndim:
+        raise InvalidInput(
+            f"{name}: shape {wanted} needed, got an array of shape {array.shape}; reshape it."
+        )
+    if not is_exact(array) and not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InvalidInput(
+            f"{name}: finite numbers needed, got {array[where]} at index {where}; "
+            "remove the term (a mask drops keys) instead of using NaN or infinity."
+        )
+    return freeze(np.array(array))
+
+
+def _exact_objects(name: str, array: Array, wanted: str) -> Array:
+    out = np.empty(array.shape, dtype=object)
+    for index, entry in np.ndenumerate(array):
+        try:
+            out[index] = Fraction(entry)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidInput(
+                f"{name}: int, Fraction or finite float entries needed ({wanted}), got "
+                f"{entry!r} at index {index}; give every row the same length and real numbers only."
+            ) from None
+    return out
+
+
+def to_float(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nearest doubles and an entrywise bound on what the rounding lost (0 for float input)."""
+    if not is_exact(array):
+        return array, np.zeros(array.shape)
+    try:
+        near = array.astype(np.float64)
+    except OverflowError:
+        raise InvalidInput(
+            "exact number: magnitude below 1.8e308 needed, got a larger one; rescale the input."
+        ) from None
+    lost = np.zeros(array.shape)
+    for index, entry in np.ndenumerate(array):
+        if Fraction(float(near[index])) != entry:
+            # Half a unit in the last place would do; a whole one keeps the bound clear of doubt.
+            lost[index] = np.spacing(abs(near[index]))
+    return near, lost
+
+
+def rational(value: Any) -> flint.fmpq:
+    """One number as an exact rational."""
+    if type(value) is Fraction:
+        return flint.fmpq(value.numerator, value.denominator)
+    numerator, denominator = float(value).as_integer_ratio()
+    return flint.fmpq(numerator, denominator)
+
+
+def rational_matrix(array: Array) -> flint.fmpq_mat:
+    """A two-axis array as an exact rational matrix."""
+    rows, columns = array.shape
+    return flint.fmpq_mat(rows, columns, [rational(v) for v in array.ravel().tolist()])
+
+
+def residues(array: Array, prime: int) -> NDArray[np.int64]:
+    """The entries modulo a prime below 2**31 (exact: a double is an integer times a power of 2)."""
+    if is_exact(array):
+        flat = [v.numerator * pow(v.denominator, -1, prime) % prime for v in array.ravel()]
+        return np.array(flat, dtype=np.int64).reshape(array.shape)
+    fraction, exponent = np.frexp(array)
+    mantissa = np.ldexp(fraction, 53).astype(np.int64) % prime
+    shift = exponent.astype(np.int64) - 53
+    low = int(shift.min(initial=0))
+    table = np.array(
+        [pow(2, e, prime) for e in range(low, int(shift.max(initial=0)) + 1)], dtype=np.int64
+    )
+    return mantissa * table[shift - low] % prime

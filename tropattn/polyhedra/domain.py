@@ -1,0 +1,259 @@
+"""Domains: the open convex sets on which cells are counted.
+
+A domain is given by strict inequalities ``A p < b`` in parameters ``p``, and by an affine map from
+parameters to the ambient space: the identity for boxes and polytopes, an embedding for lines and
+slices. ``None`` stands for the whole space everywhere in the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import as_array, freeze, rational_matrix
+from tropattn.errors import Degenerate, InvalidInput
+
+__all__ = ["Box", "Domain", "Line", "Polytope", "Slice"]
+
+Array = NDArray[Any]
+
+
+class Domain:
+    """An open convex set ``{embed(p) : A p < b}``; use ``Box``, ``Polytope``, ``Line``, ``Slice``.
+
+    Attributes: ``dim`` (of the parameters), ``ambient_dim``, ``walls`` = (A, b), and ``embedding``
+    = (matrix (dim, ambient_dim), offset) or None where parameters are ambient coordinates.
+    """
+
+    __slots__ = ("_walls", "embedding")
+    _walls: tuple[Array, Array]
+    embedding: tuple[Array, Array] | None
+
+    def _set(self, a: Array, b: Array, embedding: tuple[Array, Array] | None = None) -> None:
+        self._walls = (freeze(a), freeze(b))
+        self.embedding = embedding
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the parameters."""
+        return self._walls[0].shape[1]
+
+    @property
+    def ambient_dim(self) -> int:
+        """Dimension of the space that the domain lies in."""
+        return self.dim if self.embedding is None else self.embedding[0].shape[1]
+
+    @property
+    def walls(self) -> tuple[Array, Array]:
+        """``(A, b)`` of the strict inequalities ``A p < b`` in the parameters."""
+        return self._walls
+
+    def to_ambient(self, parameters: Any) -> Array:
+        """Ambient coordinates of parameter rows (m, dim)."""
+        p = np.asarray(parameters, dtype=np.float64)
+        if self.embedding is None:
+            return p
+        matrix, offset = self.embedding
+        return p @ matrix.astype(np.float64) + offset.astype(np.float64)
+
+    def describe(self) -> str:
+        """One line for reports and JSON."""
+        raise NotImplementedError
+
+
+class Box(Domain):
+    """The open box ``low < x < high`` in R^d; infinite sides are allowed.
+
+    >>> Box([-1, -1], [1, 1]).walls[0].shape
+    (4, 2)
+    """
+
+    __slots__ = ("high", "low")
+
+    def __init__(self, low: Any, high: Any) -> None:
+        bounds = []
+        for name, value in (("low", low), ("high", high)):
+            side = np.atleast_1d(np.asarray(value))
+            if side.dtype != object and side.dtype.kind == "f":
+                # Infinite sides carry no wall; they are checked apart from the numbers.
+                as_array(name, np.where(np.isinf(side), 0.0, side), 1, shape="(d,)")
+                bounds.append(freeze(side.astype(np.float64)))
+            else:
+                bounds.append(as_array(name, side, 1, shape="(d,)"))
+        self.low, self.high = bounds
+        if self.low.shape != self.high.shape or not len(self.low):
+            raise InvalidInput(
+                f"low, high: two arrays of the same length d >= 1 needed, got {self.low.shape} and "
+                f"{self.high.shape}; give one bound a coordinate."
+            )
+        for k, (a, b) in enumerate(zip(self.low.tolist(), self.high.tolist(), strict=True)):
+            if not a < b:
+                raise InvalidInput(
+                    f"low, high: low < high needed, got {a} and {b} in coordinate {k}; "
+                    "an empty domain has no cells."
+                )
+        d = len(self.low)
+        rows, right = [], []
+        for k in range(d):
+            for sign, value in ((1, self.high[k]), (-1, self.low[k])):
+                if not _infinite(value):
+                    rows.append([sign if i == k else 0 for i in range(d)])
+                    right.append(sign * value)
+        self._set(
+            np.array(rows, dtype=np.float64).reshape(-1, d),
+            as_array("bounds", np.array(right) if right else np.zeros(0), 1),
+        )
+
+    @classmethod
+    def cube(cls, low: float, high: float, dim: int) -> Box:
+        """The box with the same bounds in all ``dim`` coordinates."""
+        return cls([low] * dim, [high] * dim)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether all sides are finite."""
+        return not any(_infinite(v) for v in [*self.low.tolist(), *self.high.tolist()])
+
+    def describe(self) -> str:
+        """One line for reports and JSON."""
+        low, high = {float(v) for v in self.low}, {float(v) for v in self.high}
+        if len(low) == 1 and len(high) == 1:
+            return f"box ({low.pop():g}, {high.pop():g})^{self.dim}"
+        return f"box in R^{self.dim}"
+
+
+def _infinite(value: Any) -> bool:
+    return isinstance(value, float) and bool(np.isinf(value))
+
+
+class Polytope(Domain):
+    """The interior ``A x < b`` of a polyhedron in R^d; it may be unbounded.
+
+    Emptiness is decided when cells are counted, in exact arithmetic.
+
+    >>> Polytope([[1, 1], [-1, 0], [0, -1]], [1, 0, 0]).dim
+    2
+    """
+
+    __slots__ = ()
+
+    def __init__(self, A: Any, b: Any) -> None:  # noqa: N803 (the name in the literature)
+        rows = as_array("A", A, 2, shape="(m, d)")
+        right = as_array("b", b, 1, shape="(m,)")
+        if len(rows) != len(right) or rows.shape[1] < 1:
+            raise InvalidInput(
+                f"A, b: shapes (m, d) and (m,) needed, got {rows.shape} and {right.shape}; "
+                "one right-hand side a row."
+            )
+        self._set(rows, right)
+
+    def describe(self) -> str:
+        """One line for reports and JSON."""
+        return f"polyhedron with {len(self.walls[0])} rows in R^{self.dim}"
+
+
+class Line(Domain):
+    """The open segment ``origin + t * direction``, ``t_min < t < t_max``; ends may be infinite.
+
+    >>> Line([0, 0], [1, 2], 0, 3).to_ambient([[2.0]]).tolist()
+    [[2.0, 4.0]]
+    """
+
+    __slots__ = ("window",)
+
+    def __init__(
+        self, origin: Any, direction: Any, t_min: Any = -np.inf, t_max: Any = np.inf
+    ) -> None:
+        start = as_array("origin", origin, 1, shape="(d,)")
+        along = as_array("direction", direction, 1, shape="(d,)")
+        if start.shape != along.shape or not any(v != 0 for v in along.tolist()):
+            raise InvalidInput(
+                f"direction: a non-zero vector of length {len(start)} needed, got shape "
+                f"{along.shape}; a line needs a direction."
+            )
+        self.window = Box([t_min], [t_max])
+        self._set(*self.window.walls, embedding=(freeze(along[None, :].copy()), start))
+
+    def describe(self) -> str:
+        """One line for reports and JSON."""
+        low, high = float(self.window.low[0]), float(self.window.high[0])
+        return f"line in R^{self.ambient_dim}, t in ({low:g}, {high:g})"
+
+
+class Slice(Domain):
+    """The open piece ``origin + p @ basis``, ``p`` in a window, of a k-dimensional flat in R^d.
+
+    Parameters
+    ----------
+    origin : (d,); basis : (k, d) of rank k, used as given (it need not be orthonormal).
+    window : ``Box`` or ``Polytope`` in R^k, a pair (low, high), or None for the whole flat.
+    """
+
+    __slots__ = ("window",)
+
+    def __init__(self, origin: Any, basis: Any, window: Any = None) -> None:
+        start = as_array("origin", origin, 1, shape="(d,)")
+        rows = as_array("basis", basis, 2, shape="(k, d)")
+        if not len(rows) or rows.shape[1] != len(start):
+            raise InvalidInput(
+                f"basis: shape (k, {len(start)}) with k >= 1 needed, got {rows.shape}; "
+                "one row a direction of the slice."
+            )
+        if _rank(rows) < len(rows):
+            raise InvalidInput(
+                f"basis: {len(rows)} independent rows needed, got rank {_rank(rows)}; "
+                "drop the dependent directions."
+            )
+        if window is None:
+            walls = (np.zeros((0, len(rows))), np.zeros(0))
+        else:
+            window = window if isinstance(window, Domain) else Box(*window)
+            if window.dim != len(rows) or window.embedding is not None:
+                raise InvalidInput(
+                    f"window: a Box or Polytope in R^{len(rows)} needed, got "
+                    f"{window.describe()}; it bounds the slice's parameters."
+                )
+            walls = window.walls
+        self.window: Domain | None = window
+        self._set(*walls, embedding=(rows, start))
+
+    @classmethod
+    def through(cls, points: Any, margin: float = 0.2) -> Slice:
+        """The flat through k + 1 given points, windowed to their box widened by ``margin``.
+
+        The basis is orthonormal in doubles (these doubles are the given data of the slice); the
+        window is the points' bounding box in its coordinates, widened by ``margin`` times its
+        larger side.
+
+        >>> Slice.through([[0, 0, 0], [2, 0, 0], [0, 2, 0]], margin=0.5).window.low.tolist()
+        [-1.0, -1.0]
+        """
+        rows = as_array("points", points, 2, shape="(k + 1, d)").astype(np.float64)
+        if len(rows) < 2:
+            raise InvalidInput(
+                f"points: at least 2 points needed, got {len(rows)}; 3 points span a plane."
+            )
+        edges = rows[1:] - rows[0]
+        if _rank(edges) < len(edges):
+            raise Degenerate(
+                f"points: {len(rows)} points in general position needed, got {len(rows)} on a flat "
+                f"of dimension {_rank(edges)}; choose other points."
+            )
+        q, r = np.linalg.qr(edges.T)
+        basis = (q * np.sign(np.diag(r))).T
+        parameters = np.vstack([np.zeros(len(edges)), edges @ basis.T])
+        low, high = parameters.min(axis=0), parameters.max(axis=0)
+        widen = margin * float((high - low).max())
+        return cls(rows[0], basis, Box(low - widen, high + widen))
+
+    def describe(self) -> str:
+        """One line for reports and JSON."""
+        where = "" if self.window is None else f", window {self.window.describe()}"
+        return f"{self.dim}-dimensional slice of R^{self.ambient_dim}{where}"
+
+
+def _rank(rows: Array) -> int:
+    return rational_matrix(rows).rank()

@@ -1,0 +1,45 @@
+"""A counter on stderr for work that takes more than two seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["counting"]
+
+_PATIENCE = 2.0
+
+
+@contextmanager
+def counting(noun: str, show: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield ``report(found, left)``, which draws a live line after two seconds; None if not shown."""
+    if not show:
+        yield None
+        return
+    from rich.console import Console
+    from rich.status import Status
+
+    started = time.monotonic()
+    status = Status(f"counting {noun}", console=Console(stderr=True))
+    shown = False
+
+    def report(found: int, left: int) -> None:
+        nonlocal shown
+        elapsed = time.monotonic() - started
+        if elapsed < _PATIENCE:
+            return
+        if not shown:
+            status.start()
+            shown = True
+        rate = found / elapsed
+        status.update(
+            f"{found:,} {noun} so far, {rate:,.0f} a second, {left:,} branches open "
+            f"(Ctrl-C stops with this lower bound)"
+        )
+
+    try:
+        yield report
+    finally:
+        if shown:
+            status.stop()

@@ -1,0 +1,107 @@
+"""Direct sums: heads that look at independent directions multiply (theory T8).
+
+On the whole of R^d the count of a layer is the product of the counts of groups of heads whose
+slope spans ``U_h`` are independent. The finest such grouping is the one into connected components
+of the matroid of the spanning slope differences, read off one echelon form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flint
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.polyhedra.strict import primitive_rows
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.refinement import rank_of_rows
+from tropattn.tropical.terms import PRIME
+
+__all__ = ["independent_groups"]
+
+
+def independent_groups(units: Sequence[TropicalPolynomial]) -> tuple[list[list[int]], list[int]]:
+    """Finest grouping of heads with proved independent spans, and the rank of each group.
+
+    Returns (groups, ranks): lists of head indices whose spans ``sum_{h in g} U_h`` form a direct
+    sum, in order of their first head. Heads with one slope join no group. Where independence is
+    not proved all heads are one group. Cost: one echelon form modulo a prime of at most
+    (sum of ranks) x d numbers, and an exact rank for groups that the shapes do not bound.
+
+    >>> f, g = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
+    >>> independent_groups([f, g]), independent_groups([f, f])
+    (([[0], [1]], [1, 1]), ([[0, 1]], [1]))
+    """
+    spans = [_basis(unit) for unit in units]
+    owner = [h for h, span in enumerate(spans) for _ in range(len(span))]
+    if not owner:
+        return [], []
+    groups = _components(np.vstack(spans), owner)
+    ranks = []
+    proved = True
+    for group in groups:
+        rank = len(_independent(np.vstack([spans[h] for h in group])))
+        ranks.append(rank)
+        proved = proved and rank == _rank_above([units[h] for h in group], rank)
+    if proved:
+        return groups, ranks
+    everything = sorted({*owner})
+    return [everything], [_rank_above([units[h] for h in everything], 0)]
+
+
+def _basis(unit: TropicalPolynomial) -> NDArray[np.int64]:
+    """Slope differences that span ``U_h`` modulo PRIME."""
+    firsts, _ = unit.distinct
+    slopes = unit.modular_terms()[firsts][:, :-1]
+    rows = (slopes[1:] - slopes[:1]) % PRIME
+    return rows[_independent(rows)]
+
+
+def _independent(rows: NDArray[np.int64]) -> list[int]:
+    """Indices of rows that are independent modulo PRIME, greedily from the first."""
+    if not rows.size:
+        return []
+    columns = np.ascontiguousarray(rows.T)
+    return rank_of_rows(columns, range(columns.shape[1]))
+
+
+def _components(rows: NDArray[np.int64], owner: list[int]) -> list[list[int]]:
+    """Heads linked by a dependency between their rows: components of the fundamental circuits."""
+    count, dim = rows.shape
+    matrix = flint.nmod_mat(dim, count, np.ascontiguousarray(rows.T).ravel().tolist(), PRIME)
+    echelon, rank = matrix.rref()
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(owner)
+    pivots, column = [], 0
+    for i in range(rank):
+        while int(echelon[i, column]) == 0:
+            column += 1
+        pivots.append(column)
+        column += 1
+    taken = set(pivots)
+    for j in range(count):
+        if j not in taken:
+            for i in range(rank):
+                if int(echelon[i, j]) != 0:
+                    graph.add_edge(owner[pivots[i]], owner[j])
+    return sorted(sorted(part) for part in nx.connected_components(graph))
+
+
+def _rank_above(units: Sequence[TropicalPolynomial], rank: int) -> int:
+    """A proved upper bound on the rank of the slope differences; exact where shapes do not tell."""
+    shape = 0
+    for unit in units:
+        narrowest = min([unit.keys.shape[1], *[m.matrix.shape[0] for m in unit.maps]])
+        shape += min(len(unit.distinct[0]) - 1, narrowest)
+    shape = min(shape, units[0].dim)
+    if rank == shape:
+        return shape
+    flat: list[flint.fmpq] = []
+    for unit in units:
+        terms = unit.exact_terms(unit.distinct[0])
+        for i in range(1, terms.nrows()):
+            flat += [terms[i, k] - terms[0, k] for k in range(unit.dim)]
+    dim = units[0].dim
+    return primitive_rows(flint.fmpq_mat(len(flat) // dim, dim, flat)).rank()

@@ -1,0 +1,92 @@
+"""``RegionCount``: an integer that says what kind of number it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["RegionCount", "decimal", "log10_of"]
+
+Kind = Literal["exact", "lower", "upper"]
+
+
+def decimal(value: int) -> str:
+    """Decimal digits of an integer of any length (Python's own limit is 4300 digits).
+
+    >>> decimal(10**5000) == "1" + "0" * 5000
+    True
+    """
+    if value < 0:
+        return "-" + decimal(-value)
+    if value.bit_length() < 10_000:
+        return str(value)
+    half = (value.bit_length() * 30103 // 100_000) // 2
+    high, low = divmod(value, 10**half)
+    return decimal(high) + decimal(low).rjust(half, "0")
+
+
+def log10_of(value: int) -> float:
+    """``log10`` of a positive integer of any length; ``-inf`` for 0.
+
+    >>> round(log10_of(10**5000), 6)
+    5000.0
+    """
+    if value <= 0:
+        return -math.inf
+    shift = max(0, value.bit_length() - 64)
+    return math.log10(value >> shift) + shift * math.log10(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCount:
+    """A count of cells or regions, with what it counts, where, and how it was obtained.
+
+    Attributes
+    ----------
+    value : Python int of any size.
+    kind : ``"exact"``, ``"lower"`` or ``"upper"``.
+    of : ``"cells"`` (routing cells, theory T13) or another count named there.
+    domain : the domain in words; ``"R^d"`` with the number d for the whole space.
+    engine : what produced the number, or the theorem for a bound.
+    certified : every decision behind the number was proved, by error bounds or in rationals.
+    ambiguous : decisions left open; 0 whenever ``kind`` is ``"exact"``.
+    stats : counts of the work done, and estimates (labelled) of a sampler.
+
+    >>> int(RegionCount(6, "exact", "cells", "R^3", "enumeration")) + 1
+    7
+    """
+
+    value: int
+    kind: Kind
+    of: str
+    domain: str
+    engine: str
+    certified: bool = False
+    ambiguous: int = 0
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def log10(self) -> float:
+        """``log10`` of the value, also where the value has hundreds of digits."""
+        return log10_of(self.value)
+
+    def __int__(self) -> int:
+        return self.value
+
+    __index__ = __int__
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field, ready for JSON; ``value`` as a decimal string (it may pass 2**53)."""
+        finite = self.log10 if self.value > 0 else None
+        return {
+            "value": decimal(self.value),
+            "kind": self.kind,
+            "of": self.of,
+            "domain": self.domain,
+            "engine": self.engine,
+            "certified": self.certified,
+            "ambiguous": self.ambiguous,
+            "log10": finite,
+            "stats": dict(self.stats),
+        }

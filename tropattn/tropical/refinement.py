@@ -1,0 +1,465 @@
+"""The common refinement of heads on a domain, as one strict homogeneous system (theory T1, T5).
+
+Every question about cells is ``A z < 0`` for differences of rows ``(slope, intercept)``, the rows
+of the domain's walls, and, where it matters, ``z_last > 0`` for the homogenising coordinate:
+
+- rows that are equal within a head are merged first;
+- let V be the span of all these rows. ``A z`` depends on ``z`` only through V, and so the system
+  restricted to ``dim V`` columns that are independent on V has the same solvable subsystems. The
+  restriction drops columns, so nothing is rounded;
+- the heads are *central* on the domain exactly if ``(0, ..., 0, 1)`` is not in V; the homogenising
+  row then constrains nothing and is left out. A common centre away from 0 needs no special case.
+
+Ranks are proved: a rank modulo a prime is a lower bound, the number of columns or of independent
+factors an upper one, and where they differ rationals decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import rational_matrix, residues, to_float
+from tropattn.errors import InvalidInput
+from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.strict import primitive_rows
+from tropattn.tolerance import UNIT
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.terms import PRIME, modular_product
+
+__all__ = ["Refinement", "on_parameters", "rank_of_rows"]
+
+Array = NDArray[Any]
+
+_SMALL = 2**29
+"""Integer rows up to this size go to the exact integer test of the kernel."""
+
+_INTEGER_WORK = 200_000
+"""Largest number of entries for which factored heads are multiplied out to look for integers."""
+
+
+def on_parameters(
+    units: Sequence[TropicalPolynomial], domain: Domain | None
+) -> tuple[TropicalPolynomial, ...]:
+    """The units as polynomials of the domain's parameters (factors kept)."""
+    if domain is None:
+        return tuple(units)
+    for unit in units:
+        if unit.dim != domain.ambient_dim:
+            raise InvalidInput(
+                f"domain: a set in R^{unit.dim} needed, got {domain.describe()}; "
+                "domain and target must share their variable."
+            )
+    if domain.embedding is None:
+        return tuple(units)
+    matrix, offset = domain.embedding
+    return tuple(unit.pullback(matrix, offset) for unit in units)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Blocks:
+    """The merged rows of all units, stacked, in the modular and the float reading."""
+
+    kept: tuple[NDArray[np.int64], ...]
+    starts: NDArray[np.int64]
+    terms: Array
+    errors: Array
+    differences: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """Heads and domain reduced to independent columns; built by ``Refinement.of``.
+
+    Attributes
+    ----------
+    units : the heads as functions of the domain's parameters; domain : as given.
+    kept : per unit, the first index of each class of equal terms.
+    columns : the columns of (slope, intercept) that are kept; ``rank`` = their number D.
+    central : whether one point makes all scores of each head equal, seen from the domain.
+    terms, errors, starts : (n, D) rows in doubles with columns scaled by powers of two, (n,) error
+        bounds, and the first row of each unit.
+    walls, wall_rho : unit rows of the domain (and of the homogenising coordinate) with bounds.
+    integers, wall_integers : int64 multiples of the true rows, empty when there are none.
+    """
+
+    units: tuple[TropicalPolynomial, ...]
+    domain: Domain | None
+    kept: tuple[NDArray[np.int64], ...]
+    columns: NDArray[np.int64]
+    central: bool
+    terms: Array
+    errors: Array
+    starts: NDArray[np.int64]
+    walls: Array
+    wall_rho: Array
+    integers: NDArray[np.int64]
+    wall_integers: NDArray[np.int64]
+    scaling: Array
+
+    @property
+    def rank(self) -> int:
+        """Number D of independent columns."""
+        return len(self.columns)
+
+    @property
+    def dim(self) -> int:
+        """Effective dimension: that of the heads and walls together (T5, *Effective rank*)."""
+        return self.rank if self.central else self.rank - 1
+
+    @classmethod
+    def of(cls, units: Sequence[TropicalPolynomial], domain: Domain | None = None) -> Refinement:
+        """Build the reduced system. Cost: one rank modulo a prime and the products of factors."""
+        local = on_parameters(units, domain)
+        walls = _walls(domain)
+        blocks = _stack(local)
+        central, columns = _independent_columns(local, blocks, walls)
+        if not central:
+            last = np.zeros((1, local[0].dim + 1))
+            last[0, -1] = -1.0
+            walls = _append(walls, last)
+        size = np.abs(blocks.terms[:, columns]).max(axis=0, initial=0.0)
+        scaling = np.where(size > 0, np.exp2(-np.round(np.log2(np.where(size > 0, size, 1)))), 1.0)
+        terms = blocks.terms[:, columns] * scaling
+        errors = (blocks.errors[:, columns] * scaling).max(axis=1, initial=0.0)
+        wall_rows, wall_rho = _unit_rows(walls, columns, scaling)
+        integers, wall_integers = _integers(local, blocks, walls, columns)
+        return cls(
+            units=local,
+            domain=domain,
+            kept=blocks.kept,
+            columns=columns,
+            central=central,
+            terms=np.ascontiguousarray(terms),
+            errors=errors,
+            starts=blocks.starts,
+            walls=wall_rows,
+            wall_rho=wall_rho,
+            integers=integers,
+            wall_integers=wall_integers,
+            scaling=scaling,
+        )
+
+    @cached_property
+    def _wall_rows(self) -> flint.fmpq_mat:
+        walls = _walls(self.domain)
+        if not self.central:
+            last = np.zeros((1, self.units[0].dim + 1))
+            last[0, -1] = -1.0
+            walls = _append(walls, last)
+        return rational_matrix(walls[:, self.columns])
+
+    @cached_property
+    def _exact_units(self) -> dict[int, flint.fmpq_mat]:
+        return {}
+
+    def _exact(self, unit: int) -> flint.fmpq_mat:
+        if unit not in self._exact_units:
+            self._exact_units[unit] = self.units[unit].exact_terms(self.kept[unit])
+        return self._exact_units[unit]
+
+    def exact_rows(self, winners: Sequence[tuple[int, int]]) -> flint.fmpq_mat:
+        """All rows of the cell where, for each (unit, row number), that row beats its unit.
+
+        Walls come first. Row numbers count the stacked rows, as in ``starts``.
+        """
+        walls = self._wall_rows
+        flat = [walls[i, k] for i in range(walls.nrows()) for k in range(walls.ncols())]
+        count = walls.nrows()
+        for unit, row in winners:
+            terms = self._exact(unit)
+            j = row - int(self.starts[unit])
+            for i in range(terms.nrows()):
+                if i != j:
+                    flat += [terms[i, int(k)] - terms[j, int(k)] for k in self.columns]
+                    count += 1
+        return flint.fmpq_mat(count, self.rank, flat)
+
+    def pattern(self, rows: NDArray[Any]) -> NDArray[np.int32]:
+        """Key indices (the smallest of merged duplicates) from stacked row numbers (..., H)."""
+        flat = np.concatenate(self.kept)
+        return flat[rows].astype(np.int32)
+
+    def to_parameters(self, z: Any) -> Array:
+        """Points of the domain's parameters from directions z (m, D); 0 in dropped columns."""
+        z = np.atleast_2d(np.asarray(z, dtype=np.float64)) * self.scaling
+        out = np.zeros((len(z), self.units[0].dim))
+        if self.rank == 0:
+            return out
+        if not self.central:
+            out[:, self.columns[:-1]] = z[:, :-1] / z[:, -1:]
+            return out
+        centre = self.centre
+        reach = max(1.0, float(np.abs(centre).max(initial=0.0)))
+        length = np.abs(z).max(axis=1, keepdims=True)
+        out[:, self.columns] = reach * z / np.where(length > 0, length, 1.0)
+        return out + centre
+
+    @cached_property
+    def centre(self) -> Array:
+        """The common centre of central heads, 0 in dropped columns (theory T1), in doubles."""
+        centre = np.zeros(self.units[0].dim)
+        rows: list[list[flint.fmpq]] = []
+        right: list[flint.fmpq] = []
+        for h in range(len(self.units)):
+            terms = self._exact(h)
+            for i in range(1, terms.nrows()):
+                rows.append([terms[i, int(k)] - terms[0, int(k)] for k in self.columns])
+                right.append(terms[i, terms.ncols() - 1] - terms[0, terms.ncols() - 1])
+        walls = rational_matrix(_walls(self.domain))
+        for i in range(walls.nrows()):
+            rows.append([walls[i, int(k)] for k in self.columns])
+            right.append(walls[i, walls.ncols() - 1])
+        if all(v == 0 for v in right):
+            return centre
+        matrix = flint.fmpq_mat(len(rows), self.rank, [v for row in rows for v in row])
+        vector = flint.fmpq_mat(len(rows), 1, right)
+        normal = matrix.transpose() * matrix
+        solution = normal.solve(matrix.transpose() * vector)
+        for i, k in enumerate(self.columns):
+            centre[k] = -int(solution[i, 0].p) / int(solution[i, 0].q)
+        return centre
+
+
+def _walls(domain: Domain | None) -> Array:
+    """Rows (A, -b), so that a point is inside where ``row . (p, 1) < 0``."""
+    if domain is None:
+        return np.zeros((0, 0))
+    a, b = domain.walls
+    if a.dtype != b.dtype:
+        from tropattn.tropical.polynomial import as_fractions
+
+        a, b = as_fractions(a), as_fractions(b)
+    rows = np.column_stack([a, -b])
+    for i, row in enumerate(rows):
+        if not any(v != 0 for v in row[:-1].tolist()) and row[-1] >= 0:
+            raise InvalidInput(
+                f"domain: a non-empty interior needed, got the wall 0 < {-row[-1]} in row {i}; "
+                "remove that row."
+            )
+    return rows
+
+
+def _append(walls: Array, row: Array) -> Array:
+    return row if not walls.size else np.vstack([walls, row])
+
+
+def _stack(units: tuple[TropicalPolynomial, ...]) -> _Blocks:
+    kept, terms, errors, differences, counts = [], [], [], [], [0]
+    for unit in units:
+        firsts, _ = unit.distinct
+        near, bound = unit.float_terms()
+        modular = unit.modular_terms()[firsts]
+        kept.append(firsts)
+        terms.append(near[firsts])
+        errors.append(bound[firsts])
+        differences.append((modular[1:] - modular[:1]) % PRIME)
+        counts.append(len(firsts))
+    return _Blocks(
+        tuple(kept),
+        np.cumsum(counts).astype(np.int64),
+        np.vstack(terms),
+        np.vstack(errors),
+        np.vstack(differences),
+    )
+
+
+def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:
+    """Columns, first come first kept in ``order``, that are independent modulo PRIME."""
+    n, width = rows.shape
+    if n > 2 * width + 16:
+        # A fixed random combination of rows has the same rank but for a chance below 1e-8, and
+        # never a larger one, so a rank found full is still a proof.
+        mixer = np.random.Generator(np.random.Philox(7)).integers(
+            0, PRIME, (width + 8, n), dtype=np.int64
+        )
+        total = np.zeros((width + 8, width), dtype=np.int64)
+        for start in range(0, n, 2**14):
+            part = slice(start, start + 2**14)
+            total = (total + modular_product(mixer[:, part], rows[part])) % PRIME
+        rows, n = total, width + 8
+    if n == 0 or width == 0:
+        return []
+    matrix = flint.nmod_mat(n, width, rows[:, list(order)].ravel().tolist(), PRIME)
+    echelon, rank = matrix.rref()
+    pivots, column = [], 0
+    for i in range(rank):
+        while int(echelon[i, column]) == 0:
+            column += 1
+        pivots.append(order[column])
+        column += 1
+    return pivots
+
+
+def _independent_columns(
+    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array
+) -> tuple[bool, NDArray[np.int64]]:
+    """Whether the system is central, and columns that are independent on it; both proved."""
+    width = units[0].dim + 1
+    rows = blocks.differences
+    if walls.size:
+        rows = np.vstack([rows, residues(walls, PRIME)])
+    # Columns of large spread first: better conditioned than the first that will do.
+    spread = np.zeros(width - 1)
+    for h in range(len(units)):
+        part = blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
+        spread = np.maximum(spread, np.ptp(part, axis=0))
+    if len(spread) and spread.max() > 0:
+        order = [int(k) for k in _pivoted(blocks, units)]
+    else:
+        order = list(range(width - 1))
+    order.append(width - 1)
+    pivots = rank_of_rows(rows, order)
+    unit_row = np.zeros((1, width), dtype=np.int64)
+    unit_row[0, -1] = 1
+    central = len(rank_of_rows(np.vstack([rows, unit_row]), order)) > len(pivots)
+    if len(pivots) < width and len(pivots) < _rank_bound(units, blocks, walls, central):
+        exact = _exact_rank(units, blocks, walls, with_last=not central)
+        if exact != len(pivots):
+            return _exact_columns(units, blocks, walls, order)
+    return central, np.array(sorted(pivots), dtype=np.int64)
+
+
+def _pivoted(blocks: _Blocks, units: tuple[TropicalPolynomial, ...]) -> Array:
+    """Slope columns in the order of a pivoted QR factorisation of the differences."""
+    import scipy.linalg
+
+    parts = [
+        blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
+        - blocks.terms[blocks.starts[h], :-1]
+        for h in range(len(units))
+    ]
+    rows = np.vstack(parts)
+    scale = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(scale > 0, scale, 1.0)
+    return scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True)[1]
+
+
+def _rank_bound(
+    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, central: bool
+) -> int:
+    """Upper bound on the rank from the shapes of the factors and from columns that are zero."""
+    total = len(walls)
+    for h, unit in enumerate(units):
+        extra = 0 if len({*unit.biases.tolist()}) == 1 else 1
+        narrowest = min([unit.keys.shape[1], *[m.matrix.shape[0] for m in unit.maps]])
+        total += min(int(blocks.starts[h + 1] - blocks.starts[h]) - 1, narrowest + extra)
+    if not central:
+        total += 1
+    occupied = 0
+    for k in range(units[0].dim + 1):
+        constant = all(
+            np.ptp(blocks.terms[blocks.starts[h] : blocks.starts[h + 1], k]) == 0
+            and not blocks.errors[blocks.starts[h] : blocks.starts[h + 1], k].any()
+            for h in range(len(units))
+        )
+        if not constant or (walls.size and any(v != 0 for v in walls[:, k].tolist())):
+            occupied += 1
+    return min(total, occupied)
+
+
+def _all_exact_rows(
+    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, with_last: bool
+) -> flint.fmpq_mat:
+    width = units[0].dim + 1
+    flat: list[flint.fmpq] = []
+    for h, unit in enumerate(units):
+        terms = unit.exact_terms(blocks.kept[h])
+        for i in range(1, terms.nrows()):
+            flat += [terms[i, k] - terms[0, k] for k in range(width)]
+    if walls.size:
+        exact = rational_matrix(walls)
+        flat += [exact[i, k] for i in range(exact.nrows()) for k in range(width)]
+    if with_last:
+        flat += [flint.fmpq(int(k == width - 1)) for k in range(width)]
+    return flint.fmpq_mat(len(flat) // width, width, flat)
+
+
+def _exact_rank(
+    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, with_last: bool
+) -> int:
+    rows = _all_exact_rows(units, blocks, walls, with_last)
+    return primitive_rows(rows).rank() if rows.nrows() else 0
+
+
+def _exact_columns(
+    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, order: Sequence[int]
+) -> tuple[bool, NDArray[np.int64]]:
+    """The same answer in rationals, for the rare data on which the prime misleads."""
+    without = _exact_rank(units, blocks, walls, False)
+    central = _exact_rank(units, blocks, walls, True) > without
+    rows = _all_exact_rows(units, blocks, walls, not central)
+    flat = [rows[i, k] for i in range(rows.nrows()) for k in order]
+    echelon, rank = flint.fmpq_mat(rows.nrows(), rows.ncols(), flat).rref()
+    pivots, column = [], 0
+    for i in range(rank):
+        while echelon[i, column] == 0:
+            column += 1
+        pivots.append(order[column])
+        column += 1
+    return central, np.array(sorted(pivots), dtype=np.int64)
+
+
+def _unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Array]:
+    if not walls.size:
+        return np.zeros((0, len(columns))), np.zeros(0)
+    near, lost = to_float(walls[:, columns])
+    rows = near * scaling
+    length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    bound = 3.0 * UNIT + 1.01 * (lost * scaling).max(axis=1) / length[:, 0]
+    return np.ascontiguousarray(rows / length), bound
+
+
+def _integers(
+    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, columns: Array
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Small integer multiples of all rows, or empty arrays where some unit has none."""
+    width = len(columns)
+    nothing = np.zeros((0, width), np.int64), np.zeros((0, width), np.int64)
+    parts = []
+    for h, unit in enumerate(units):
+        rows = slice(int(blocks.starts[h]), int(blocks.starts[h + 1]))
+        if blocks.errors[rows].any():
+            if (rows.stop - rows.start) * (unit.dim + 1) > _INTEGER_WORK:
+                return nothing
+            whole = _small_integers(unit.exact_terms(blocks.kept[h]), columns)
+        else:
+            whole = _small_dyadics(blocks.terms[rows][:, columns])
+        if whole is None:
+            return nothing
+        parts.append(whole)
+    if not len(walls):
+        return np.vstack(parts), np.zeros((0, width), np.int64)
+    exact = rational_matrix(walls)
+    rows_of_walls = []
+    for i in range(exact.nrows()):
+        single = flint.fmpq_mat(1, exact.ncols(), [exact[i, k] for k in range(exact.ncols())])
+        whole = _small_integers(single, columns)
+        if whole is None:
+            return nothing
+        rows_of_walls.append(whole)
+    return np.vstack(parts), np.vstack(rows_of_walls)
+
+
+def _small_integers(rows: flint.fmpq_mat, columns: Array) -> NDArray[np.int64] | None:
+    whole, _ = rows.numer_denom()
+    picked = [[int(whole[i, int(k)]) for k in columns] for i in range(whole.nrows())]
+    if any(abs(v) > _SMALL for row in picked for v in row):
+        return None
+    return np.array(picked, dtype=np.int64).reshape(len(picked), len(columns))
+
+
+def _small_dyadics(rows: Array) -> NDArray[np.int64] | None:
+    for shift in range(0, 30, 3):
+        scaled = np.ldexp(rows, shift)
+        if np.abs(scaled).max(initial=0.0) > _SMALL:
+            return None
+        if (scaled == np.rint(scaled)).all():
+            return np.ascontiguousarray(scaled).astype(np.int64)
+    return None

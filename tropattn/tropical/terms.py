@@ -1,0 +1,137 @@
+"""Three readings of the same affine functions ``x -> scale * <k_j, q(x)> + c_j``.
+
+Every term of a tropical polynomial is a row ``(slope, intercept)`` of length ``d + 1``. The given
+data are its factors, so the row is a product, and it is read in three ways: as doubles with a
+proven entrywise error bound (fast decisions), modulo a prime (ranks and equality), and as
+rationals (what the other two leave open). See ``docs/theory.md``, Exactness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import rational, rational_matrix, residues, to_float
+from tropattn.errors import EngineError
+from tropattn.tolerance import TINY, gamma
+
+__all__ = ["PRIME", "AffineMap", "exact_terms", "float_terms", "modular_product", "modular_terms"]
+
+PRIME = 2**31 - 1
+"""Modulus of the modular reading: products of two residues stay below 2**62."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AffineMap:
+    """``x -> x @ matrix + offset``, with ``matrix`` of shape (d_in, d_out)."""
+
+    matrix: Array
+    offset: Array
+
+
+def float_terms(
+    keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows ``(slope, intercept)`` in double precision and a bound on each entry's error.
+
+    Returns ``terms`` and ``errors``, both (N, d + 1) with ``|true - terms| <= errors``; the error is
+    zero where the data are given directly. Cost: the matrix products, twice.
+    """
+    rows, error = to_float(keys)
+    constant = np.zeros(len(rows))
+    constant_error = np.zeros(len(rows))
+    for step in reversed(maps):
+        matrix, matrix_error = to_float(step.matrix)
+        offset, offset_error = to_float(step.offset)
+        extended = np.column_stack([matrix.T, offset])
+        extended_error = np.column_stack([matrix_error.T, offset_error])
+        product, product_error = _product(rows, error, extended, extended_error)
+        rows, error = product[:, :-1], product_error[:, :-1]
+        constant, constant_error = _sum(
+            constant, constant_error, product[:, -1], product_error[:, -1]
+        )
+    if scale != 1:
+        factor = float(scale)
+        loss = 0.0 if factor == scale else float(np.spacing(abs(factor)))
+        rows, error = _scaled(rows, error, factor, loss)
+        constant, constant_error = _scaled(constant, constant_error, factor, loss)
+    near, near_error = to_float(biases)
+    constant, constant_error = _sum(constant, constant_error, near, near_error)
+    return np.column_stack([rows, constant]), np.column_stack([error, constant_error])
+
+
+def _product(a: Array, a_error: Array, b: Array, b_error: Array) -> tuple[Array, Array]:
+    value = a @ b
+    size = np.abs(a) + a_error
+    bound = gamma(a.shape[1] + 2) * (size @ (np.abs(b) + b_error))
+    if a_error.any():
+        bound = bound + 1.0000001 * (a_error @ np.abs(b))
+    if b_error.any():
+        bound = bound + 1.0000001 * (size @ b_error)
+    return value, bound + a.shape[1] * TINY
+
+
+def _sum(a: Array, a_error: Array, b: Array, b_error: Array) -> tuple[Array, Array]:
+    total = a + b
+    # A sum with an exact zero rounds nothing, so data given directly keep error 0.
+    rounding = np.where((a == 0) | (b == 0), 0.0, gamma(1) * np.abs(total))
+    return total, 1.0000001 * (a_error + b_error) + rounding
+
+
+def _scaled(a: Array, a_error: Array, factor: float, loss: float) -> tuple[Array, Array]:
+    value = a * factor
+    bound = gamma(2) * np.abs(value) + 1.0000001 * (a_error * abs(factor) + np.abs(a) * loss)
+    return value, bound + TINY
+
+
+def modular_product(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``a @ b`` modulo PRIME, by 16-bit halves so that no sum passes 2**63."""
+    if a.shape[1] > 2**15:
+        raise EngineError("modular product: inner dimension above 32768 is not supported.")
+    low = (a & 0xFFFF) @ b % PRIME
+    high = (a >> 16) @ b % PRIME
+    return (low + high * 65536) % PRIME
+
+
+def modular_terms(
+    keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
+) -> NDArray[np.int64]:
+    """Rows ``(slope, intercept)`` modulo PRIME, shape (N, d + 1)."""
+    rows = residues(keys, PRIME)
+    constant = np.zeros(len(rows), dtype=np.int64)
+    for step in reversed(maps):
+        constant = (
+            constant + modular_product(rows, residues(step.offset[:, None], PRIME))[:, 0]
+        ) % PRIME
+        rows = modular_product(rows, residues(step.matrix, PRIME).T)
+    if scale != 1:
+        factor = int(residues(np.array([scale]), PRIME)[0])
+        rows = rows * factor % PRIME
+        constant = constant * factor % PRIME
+    return np.column_stack([rows, (constant + residues(biases, PRIME)) % PRIME])
+
+
+def exact_terms(
+    keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
+) -> flint.fmpq_mat:
+    """Rows ``(slope, intercept)`` in rationals, an N x (d + 1) matrix."""
+    rows = rational_matrix(keys)
+    constant = flint.fmpq_mat(rows.nrows(), 1)
+    for step in reversed(maps):
+        constant += rows * rational_matrix(step.offset[:, None])
+        rows = rows * rational_matrix(step.matrix).transpose()
+    if scale != 1:
+        rows, constant = rows * rational(scale), constant * rational(scale)
+    constant += rational_matrix(biases[:, None])
+    flat: list[flint.fmpq] = []
+    for j in range(rows.nrows()):
+        flat += [rows[j, k] for k in range(rows.ncols())]
+        flat.append(constant[j, 0])
+    return flint.fmpq_mat(rows.nrows(), rows.ncols() + 1, flat)
