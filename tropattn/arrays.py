@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
 
-__all__ = ["as_array", "freeze", "is_exact", "rational", "rational_matrix", "residues", "to_float"]
+__all__ = ["as_array", "as_fractions", "freeze", "is_exact", "rational", "rational_matrix", "residues", "to_float"]
 
 Array = NDArray[Any]
 
@@ -97,6 +97,16 @@ def _exact_objects(name: str, array: Array, wanted: str) -> Array:
                 f"{name}: int, Fraction or finite float entries needed ({wanted}), got "
                 f"{entry!r} at index {index}; give every row the same length and real numbers only."
             ) from None
+    return out
+
+
+def as_fractions(array: Array) -> Array:
+    """The same numbers as an object array of ``Fraction`` (unchanged if they are already)."""
+    if is_exact(array):
+        return array
+    out = np.empty(array.shape, dtype=object)
+    for index, entry in np.ndenumerate(array):
+        out[index] = Fraction(float(entry))
     return out
 
 

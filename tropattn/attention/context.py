@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, freeze, is_exact
-from tropattn.attention.linear import exact_sum, fractions, read_vector, shared
+from tropattn.attention.linear import exact_sum, fractions, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import RoutingStage
@@ -171,7 +171,7 @@ class FixedLayer:
         return out[0] if single else out
 
     def _points(self, x: Any) -> tuple[Array, bool]:
-        single = np.ndim(x) == 1
+        single = n_axes(x) == 1
         points = as_array("x", [x] if single else x, 2, shape=f"({self.dim},) or (m, {self.dim})")
         if points.shape[1] != self.dim:
             raise InvalidInput(
@@ -230,8 +230,8 @@ class FixedLayer:
         """Return the one stage that the engines count: the heads, and each pattern's translation.
 
         Source: theory T12. The stage's ``maps`` takes a pattern ``(j_1, ..., j_H)`` to
-        ``x -> [x +] b_O + sum_h mean of value_h over the terms equal to j_h``, without rounding: the
-        offset is in doubles where they hold it, else in rationals. An entry may also be a
+        ``x -> [x +] b_O + sum_h mean of value_h over the terms equal to j_h`` without rounding:
+        the offset is in doubles where they hold it, else in rationals. An entry may also be a
         sequence of indices, tied terms to average over.
 
         >>> layer = FixedLayer([TropicalPolynomial([[0], [1]])], [[[0], [10]]], b_O=[1])
@@ -314,14 +314,15 @@ def _exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
     return near if held and not is_exact(values) else total
 
 
-def _per_head(name: str, values: Any, heads: Sequence[TropicalPolynomial]) -> list[Any]:
-    """One array a head; a single head may come without the list around it."""
+def _per_head(
+    name: str, values: Any, heads: Sequence[TropicalPolynomial], axes: int = 2
+) -> list[Any]:
+    """One array with so many axes a head; a single head may come without the list around it."""
     try:
         arrays = list(values)
-        bare = len(heads) == 1 and bool(arrays) and np.ndim(arrays[0]) == 1
-    except (TypeError, ValueError):
-        arrays, bare = [], False
-    if bare:
+    except TypeError:
+        arrays = []
+    if len(heads) == 1 and arrays and n_axes(arrays[0]) == axes - 1:
         return [values]
     if len(arrays) != len(heads):
         raise InvalidInput(
@@ -331,14 +332,12 @@ def _per_head(name: str, values: Any, heads: Sequence[TropicalPolynomial]) -> li
     return arrays
 
 
-def _read_tokens(
-    tokens: Any, heads: Sequence[TropicalPolynomial]
-) -> tuple[NDArray[np.int64], ...]:
+def _read_tokens(tokens: Any, heads: Sequence[TropicalPolynomial]) -> tuple[NDArray[np.int64], ...]:
     if tokens is None:
         return tuple(freeze(np.arange(head.n_terms)) for head in heads)
     read = []
     for h, (given, head) in enumerate(
-        zip(_per_head("tokens", tokens, heads), heads, strict=True)
+        zip(_per_head("tokens", tokens, heads, 1), heads, strict=True)
     ):
         try:
             row = np.array(given)

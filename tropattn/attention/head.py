@@ -161,7 +161,7 @@ class AttentionHead:
         positions: Any = None,
         query_position: Any = None,
     ) -> TropicalPolynomial:
-        """Return ``f(x) = max_j s_j(x)``, the scores as a function of the query's state (theory T1).
+        """Return ``f(x) = max_j s_j(x)``, the scores as a function of the query's state (T1).
 
         Parameters
         ----------

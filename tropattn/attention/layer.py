@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import as_array, freeze, is_exact
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.head import AttentionHead, kept_tokens, read_positions, read_states
-from tropattn.attention.linear import read_vector
+from tropattn.attention.linear import n_axes, read_vector
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 
@@ -61,8 +61,8 @@ class AttentionLayer:
         first = units[0]
         if residual and first.d_out != first.d_query:
             raise InvalidInput(
-                f"heads: W_O into R^{first.d_query} needed for a residual layer, got R^{first.d_out}; "
-                "pass residual=False."
+                f"heads: W_O into R^{first.d_query} needed for a residual layer, got "
+                f"R^{first.d_out}; pass residual=False."
             )
         object.__setattr__(self, "heads", units)
         object.__setattr__(
@@ -248,7 +248,7 @@ class AttentionLayer:
     def _bias(self, bias: Any, n_tokens: int) -> list[Any]:
         if bias is None:
             return [None] * len(self.heads)
-        if np.ndim(bias) == 1:
+        if n_axes(bias) == 1:
             return [as_array("bias", bias, 1, shape=f"({n_tokens},)")] * len(self.heads)
         shape = (len(self.heads), n_tokens)
         stacked = as_array("bias", bias, 2, shape=f"({n_tokens},) or {shape}")

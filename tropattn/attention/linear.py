@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import as_array, freeze, is_exact
 from tropattn.errors import InvalidInput
 
-__all__ = ["exact_sum", "fractions", "read_vector", "row_products", "shared"]
+__all__ = ["exact_sum", "fractions", "n_axes", "read_vector", "row_products", "shared"]
 
 Array = NDArray[Any]
 
@@ -40,6 +40,18 @@ def shared(name: str, value: Any, ndim: int, *, shape: str) -> Array:
     ):
         return value
     return as_array(name, value, ndim, shape=shape)
+
+
+def n_axes(value: Any) -> int:
+    """Return the number of axes of anything array-like, -1 for ragged lists.
+
+    >>> n_axes([[1, 2]]), n_axes([[1], [1, 2]])
+    (2, -1)
+    """
+    try:
+        return np.ndim(value)
+    except (ValueError, TypeError, OverflowError):
+        return -1
 
 
 def read_vector(name: str, value: Any, length: int, *, why: str) -> Array:
@@ -70,7 +82,7 @@ def fractions(array: Array) -> Array:
 
 
 def exact_sum(a: Array, b: Array) -> Array:
-    """Return ``a + b`` without rounding: doubles where the sum is a double everywhere, else rationals.
+    """Return ``a + b`` without rounding: in doubles where they hold the sum, else in rationals.
 
     Source: the two-sum of Knuth, *The Art of Computer Programming* 2, section 4.2.2, finds the
     part that rounding would lose.

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class RotaryEmbedding:
-    """The rotations ``R(p)``: pair ``i`` of the ``d_head / 2`` turns by ``p * theta**(-2i/d_head)``.
+    """The rotations ``R(p)``: pair ``i`` of ``d_head/2`` turns by ``p * theta**(-2i/d_head)``.
 
     Since ``<R(p) q, R(p') k> = <q, R(p' - p) k>``, a head with a fixed query position is a head
     without rotation whose keys are turned by the relative position (theory T1).

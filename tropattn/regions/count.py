@@ -149,8 +149,7 @@ def enumerate_regions(
     rows, z = _collected(outcome)
     patterns = refinement.pattern(rows)
     order = np.lexsort(patterns.T[::-1])
-    points = refinement.to_parameters(z[order])
-    ambient = points if domain is None else domain.to_ambient(points)
+    ambient = refinement.to_ambient(z[order])
     patterns = patterns[order]
     patterns.setflags(write=False)
     ambient.setflags(write=False)

@@ -8,7 +8,6 @@ number, does not depend on the number of threads.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,12 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import cone, refine
-from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
+from tropattn._kernels import refine
+from tropattn.errors import BudgetExceeded, Interrupted
+from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import strictly_negative
+from tropattn.threads import thread_count
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["Outcome", "explore", "thread_count"]
+__all__ = ["Outcome", "explore"]
 
 Array = NDArray[Any]
 
@@ -66,15 +67,6 @@ class _Range:
     generation: int
 
 
-def thread_count(threads: int | None) -> int:
-    """Number of worker threads: as asked for, else the processors this process may use."""
-    if threads is None:
-        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    if threads < 1:
-        raise InvalidInput(f"threads: a number >= 1 needed, got {threads}; omit it for all.")
-    return threads
-
-
 def explore(
     refinement: Refinement,
     *,
@@ -95,13 +87,14 @@ def explore(
     """
     system = _system(refinement)
     outcome = Outcome()
-    root = _root(refinement, system, outcome)
-    if refinement.rank == 0 or len(refinement.starts) - 1 == len(refinement.terms):
+    z, proved = refinement.interior
+    if len(refinement.starts) - 1 == len(refinement.terms):
         # No head has two different keys: one cell.
         outcome.cells = 1
         outcome.patterns.append(refinement.starts[None, :-1].astype(np.int32))
-        outcome.points.append(root.z[None, :])
+        outcome.points.append(z[None, :])
         return outcome
+    root = _Range(np.full(2 * len(refinement.units), -1, np.int32), z, proved, 0)
     _Driver(refinement, system, outcome, emit, max_cells, report).run(root, thread_count(threads))
     return outcome
 
@@ -117,52 +110,6 @@ def _system(refinement: Refinement) -> refine.System:
         refinement.integers,
         refinement.wall_integers,
     )
-
-
-def _root(refinement: Refinement, system: refine.System, outcome: Outcome) -> _Range:
-    """The whole search, with a witness inside the domain; an empty domain is refused."""
-    dim = refinement.rank
-    heads = len(refinement.units)
-    path = np.full(2 * heads, -1, np.int32)
-    z = np.zeros(dim)
-    if dim == 0:
-        return _Range(path, z, False, 0)
-    if not len(system.walls):
-        # Any direction will do; an odd one avoids walls that pass through the axes.
-        return _Range(path, np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, 0)
-    verdict = cone.decide(
-        system.walls,
-        system.wall_rho,
-        len(system.walls),
-        dim,
-        z,
-        np.zeros(dim + 1, np.int64),
-        np.zeros((dim + 1, dim + 1)),
-        np.zeros(dim + 1),
-        np.zeros(dim + 1),
-        np.zeros(1, np.int64),
-    )
-    if verdict == cone.LIVE:
-        return _Range(path, z, True, 0)
-    outcome.exact_decisions += 1
-    exact = strictly_negative(refinement.exact_rows([]))
-    if exact.point is None:
-        raise InvalidInput(
-            f"domain: a non-empty interior needed, got {_described(refinement)} with none "
-            f"(rows {list(exact.support)} contradict each other); loosen it."
-        )
-    return _Range(path, _direction(refinement, exact.point), False, 0)
-
-
-def _described(refinement: Refinement) -> str:
-    return "R^d" if refinement.domain is None else refinement.domain.describe()
-
-
-def _direction(refinement: Refinement, point: tuple[Any, ...]) -> Array:
-    """An exact point in the scaled columns, as doubles of moderate size."""
-    largest = max(abs(v) for v in point)
-    ratios = [v / largest if largest else v for v in point]
-    return np.array([int(v.p) / int(v.q) for v in ratios]) / refinement.scaling
 
 
 class _Driver:
@@ -288,5 +235,4 @@ class _Driver:
         self.outcome.exact_decisions += 1
         verdict = strictly_negative(self.refinement.exact_rows(pairs))
         if verdict.point is not None:
-            z = _direction(self.refinement, verdict.point)
-            self.queue.append(_Range(path, z, False, generation))
+            self.queue.append(_Range(path, as_doubles(verdict.point), False, generation))

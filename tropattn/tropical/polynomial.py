@@ -18,7 +18,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact, rational_matrix
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.tolerance import gamma
 from tropattn.tropical.terms import (
@@ -382,15 +382,6 @@ def _stacked(a: Array, b: Array) -> Array:
     if is_exact(a) != is_exact(b):
         a, b = as_fractions(a), as_fractions(b)
     return np.concatenate([a, b])
-
-
-def as_fractions(array: Array) -> Array:
-    if is_exact(array):
-        return array
-    out = np.empty(array.shape, dtype=object)
-    for index, entry in np.ndenumerate(array):
-        out[index] = Fraction(float(entry))
-    return out
 
 
 def _exact_sum(a: Array, b: Array) -> Array | None:

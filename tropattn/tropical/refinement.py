@@ -25,10 +25,11 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational_matrix, residues, to_float
+from tropattn.arrays import as_fractions, rational, rational_matrix, residues, to_float
 from tropattn.errors import InvalidInput
+from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
-from tropattn.polyhedra.strict import primitive_rows
+from tropattn.polyhedra.strict import Verdict, primitive_rows
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import PRIME, modular_product
@@ -85,7 +86,8 @@ class Refinement:
     central : whether one point makes all scores of each head equal, seen from the domain.
     terms, errors, starts : (n, D) rows in doubles with columns scaled by powers of two, (n,) error
         bounds, and the first row of each unit.
-    walls, wall_rho : unit rows of the domain (and of the homogenising coordinate) with bounds.
+    given_walls : (g, d + 1) the domain's rows, and the homogenising one, as given numbers.
+    walls, wall_rho : the same as unit rows in the kept columns, with error bounds.
     integers, wall_integers : int64 multiples of the true rows, empty when there are none.
     """
 
@@ -97,6 +99,7 @@ class Refinement:
     terms: Array
     errors: Array
     starts: NDArray[np.int64]
+    given_walls: Array
     walls: Array
     wall_rho: Array
     integers: NDArray[np.int64]
@@ -117,13 +120,10 @@ class Refinement:
     def of(cls, units: Sequence[TropicalPolynomial], domain: Domain | None = None) -> Refinement:
         """Build the reduced system. Cost: one rank modulo a prime and the products of factors."""
         local = on_parameters(units, domain)
-        walls = _walls(domain)
+        given = _walls(domain, local[0].dim + 1)
         blocks = _stack(local)
-        central, columns = _independent_columns(local, blocks, walls)
-        if not central:
-            last = np.zeros((1, local[0].dim + 1))
-            last[0, -1] = -1.0
-            walls = _append(walls, last)
+        central, columns = _independent_columns(local, blocks, given)
+        walls = given if central else np.vstack([given, _beyond(local[0].dim)])
         size = np.abs(blocks.terms[:, columns]).max(axis=0, initial=0.0)
         scaling = np.where(size > 0, np.exp2(-np.round(np.log2(np.where(size > 0, size, 1)))), 1.0)
         terms = blocks.terms[:, columns] * scaling
@@ -139,6 +139,7 @@ class Refinement:
             terms=np.ascontiguousarray(terms),
             errors=errors,
             starts=blocks.starts,
+            given_walls=walls,
             walls=wall_rows,
             wall_rho=wall_rho,
             integers=integers,
@@ -148,12 +149,7 @@ class Refinement:
 
     @cached_property
     def _wall_rows(self) -> flint.fmpq_mat:
-        walls = _walls(self.domain)
-        if not self.central:
-            last = np.zeros((1, self.units[0].dim + 1))
-            last[0, -1] = -1.0
-            walls = _append(walls, last)
-        return rational_matrix(walls[:, self.columns])
+        return rational_matrix(self.given_walls)
 
     @cached_property
     def _exact_units(self) -> dict[int, flint.fmpq_mat]:
@@ -167,19 +163,40 @@ class Refinement:
     def exact_rows(self, winners: Sequence[tuple[int, int]]) -> flint.fmpq_mat:
         """All rows of the cell where, for each (unit, row number), that row beats its unit.
 
-        Walls come first. Row numbers count the stacked rows, as in ``starts``.
+        In the kept and scaled columns, so that exact and float directions are the same. Walls come first. Row numbers count the stacked rows, as in ``starts``.
         """
         walls = self._wall_rows
-        flat = [walls[i, k] for i in range(walls.nrows()) for k in range(walls.ncols())]
+        kept = [(int(k), rational(s)) for k, s in zip(self.columns, self.scaling, strict=True)]
+        flat = [walls[i, k] * s for i in range(walls.nrows()) for k, s in kept]
         count = walls.nrows()
         for unit, row in winners:
             terms = self._exact(unit)
             j = row - int(self.starts[unit])
             for i in range(terms.nrows()):
                 if i != j:
-                    flat += [terms[i, int(k)] - terms[j, int(k)] for k in self.columns]
+                    flat += [(terms[i, k] - terms[j, k]) * s for k, s in kept]
                     count += 1
         return flint.fmpq_mat(count, self.rank, flat)
+
+    @cached_property
+    def interior(self) -> tuple[NDArray[np.float64], bool]:
+        """A direction strictly inside the walls, and whether doubles prove it.
+
+        Raises ``InvalidInput`` for a domain without interior.
+        """
+        found = interior_direction(self.walls, self.wall_rho, lambda: self.exact_rows([]))
+        if isinstance(found, Verdict):
+            where = "R^d" if self.domain is None else self.domain.describe()
+            raise InvalidInput(
+                f"domain: a non-empty interior needed, got {where} with none "
+                f"(rows {list(found.support)} contradict each other); loosen it."
+            )
+        return found
+
+    def to_ambient(self, z: Any) -> Array:
+        """Points of the ambient space from directions z (m, D), in doubles."""
+        points = self.to_parameters(z)
+        return points if self.domain is None else self.domain.to_ambient(points)
 
     def pattern(self, rows: NDArray[Any]) -> NDArray[np.int32]:
         """Key indices (the smallest of merged duplicates) from stacked row numbers (..., H)."""
@@ -212,7 +229,7 @@ class Refinement:
             for i in range(1, terms.nrows()):
                 rows.append([terms[i, int(k)] - terms[0, int(k)] for k in self.columns])
                 right.append(terms[i, terms.ncols() - 1] - terms[0, terms.ncols() - 1])
-        walls = rational_matrix(_walls(self.domain))
+        walls = self._wall_rows
         for i in range(walls.nrows()):
             rows.append([walls[i, int(k)] for k in self.columns])
             right.append(walls[i, walls.ncols() - 1])
@@ -227,14 +244,12 @@ class Refinement:
         return centre
 
 
-def _walls(domain: Domain | None) -> Array:
+def _walls(domain: Domain | None, width: int) -> Array:
     """Rows (A, -b), so that a point is inside where ``row . (p, 1) < 0``."""
     if domain is None:
-        return np.zeros((0, 0))
+        return np.zeros((0, width))
     a, b = domain.walls
     if a.dtype != b.dtype:
-        from tropattn.tropical.polynomial import as_fractions
-
         a, b = as_fractions(a), as_fractions(b)
     rows = np.column_stack([a, -b])
     for i, row in enumerate(rows):
@@ -246,8 +261,11 @@ def _walls(domain: Domain | None) -> Array:
     return rows
 
 
-def _append(walls: Array, row: Array) -> Array:
-    return row if not walls.size else np.vstack([walls, row])
+def _beyond(dim: int) -> Array:
+    """The homogenising row: the last coordinate is positive."""
+    row = np.zeros((1, dim + 1))
+    row[0, -1] = -1.0
+    return row
 
 
 def _stack(units: tuple[TropicalPolynomial, ...]) -> _Blocks:
@@ -302,9 +320,7 @@ def _independent_columns(
 ) -> tuple[bool, NDArray[np.int64]]:
     """Whether the system is central, and columns that are independent on it; both proved."""
     width = units[0].dim + 1
-    rows = blocks.differences
-    if walls.size:
-        rows = np.vstack([rows, residues(walls, PRIME)])
+    rows = np.vstack([blocks.differences, residues(walls, PRIME)])
     # Columns of large spread first: better conditioned than the first that will do.
     spread = np.zeros(width - 1)
     for h in range(len(units)):
@@ -359,7 +375,7 @@ def _rank_bound(
             and not blocks.errors[blocks.starts[h] : blocks.starts[h + 1], k].any()
             for h in range(len(units))
         )
-        if not constant or (walls.size and any(v != 0 for v in walls[:, k].tolist())):
+        if not constant or (len(walls) and any(v != 0 for v in walls[:, k].tolist())):
             occupied += 1
     return min(total, occupied)
 
@@ -373,7 +389,7 @@ def _all_exact_rows(
         terms = unit.exact_terms(blocks.kept[h])
         for i in range(1, terms.nrows()):
             flat += [terms[i, k] - terms[0, k] for k in range(width)]
-    if walls.size:
+    if len(walls):
         exact = rational_matrix(walls)
         flat += [exact[i, k] for i in range(exact.nrows()) for k in range(width)]
     if with_last:
@@ -407,7 +423,7 @@ def _exact_columns(
 
 
 def _unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Array]:
-    if not walls.size:
+    if not len(walls):
         return np.zeros((0, len(columns))), np.zeros(0)
     near, lost = to_float(walls[:, columns])
     rows = near * scaling

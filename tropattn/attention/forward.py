@@ -1,0 +1,149 @@
+"""A whole sequence through a layer: every token attends, hard or soft."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import to_float
+from tropattn.attention.context import read_temperature, softmax
+from tropattn.attention.head import AttentionHead
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.linear import row_products
+from tropattn.errors import InvalidInput
+from tropattn.tolerance import TINY, gamma
+
+__all__ = ["attend", "attention_weights"]
+
+Floats = NDArray[np.float64]
+
+
+def attend(
+    layer: AttentionLayer, states: Any, *, temperature: float = 1, causal: bool = True
+) -> Floats:
+    """Return the layer's output at every token, each token's own key included (theory T12).
+
+    Parameters
+    ----------
+    states : (N, d_model), or (m, N, d_model) for ``m`` sequences.
+    temperature : divides the scores (scaled logits); 1 as trained, 0 hard.
+    causal : whether token ``i`` sees the keys ``0..i`` only.
+
+    Returns
+    -------
+    Array
+        Of the shape of ``states``; row ``i`` equals ``layer.fix(states[:i+1])(states[i])`` up to
+        rounding, and its winners are the same ones exactly.
+
+    Raises
+    ------
+    InvalidInput : wrong shapes, or queries and keys of different widths.
+
+    Notes
+    -----
+    Cost ``O(m H N^2 d_head)`` and as much memory for one head; under RoPE a rotation a query.
+
+    >>> layer = AttentionLayer([AttentionHead([[1]], [[1]], [[1]], [[1]])])
+    >>> attend(layer, [[2.0], [1.0], [3.0]], temperature=0).tolist()
+    [[4.0], [3.0], [6.0]]
+    """
+    warmth = read_temperature(temperature)
+    rows = _read_sequences(layer, states)
+    total = np.zeros((*rows.shape[:-1], layer.heads[0].d_out)) + to_float(layer.b_O)[0]
+    for head in layer.heads:
+        mixed = row_products("states", rows, to_float(head.W_V)[0], to_float(head.b_V)[0])
+        values = row_products("states", mixed, to_float(head.W_O)[0])
+        weights = attention_weights(head, rows, temperature=warmth, causal=causal)
+        # The last column belongs to the sink, whose value is zero.
+        total += weights[..., : rows.shape[-2]] @ values
+    return total + rows if layer.residual else total
+
+
+def attention_weights(
+    head: AttentionHead, states: Any, *, temperature: float = 1, causal: bool = True
+) -> Floats:
+    """Return the weights of each query on each key, (..., N, N), one column more with a sink.
+
+    At temperature 0 the winners share the weight equally. Winners are decided in doubles where the
+    margin exceeds the proven rounding error, and exactly elsewhere. Source: theory T1, T2.
+
+    >>> head = AttentionHead([[1]], [[1]], [[1]], [[1]])
+    >>> attention_weights(head, np.array([[1.0], [1.0]]), temperature=0).tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    """
+    warmth = read_temperature(temperature)
+    rows = np.asarray(states, dtype=np.float64)
+    scores, errors = _scores(head, rows)
+    n_tokens = rows.shape[-2]
+    if causal:
+        future = np.triu(np.ones((n_tokens, scores.shape[-1]), dtype=bool), k=1)
+        future[:, n_tokens:] = False
+        scores = np.where(future, -np.inf, scores)
+    if warmth > 0:
+        return softmax(scores, warmth)
+    floor = (scores - errors).max(axis=-1, keepdims=True)
+    close = scores + errors >= floor
+    weights = close.astype(np.float64)
+    for index in np.argwhere(close.sum(axis=-1) > 1):
+        *sequence, query = index.tolist()
+        context = rows[tuple(sequence)]
+        seen = query + 1 if causal else n_tokens
+        poly = head.scores(context[:seen], query_position=query)
+        winners = poly.winners(context[query : query + 1])[0]
+        row = np.zeros(scores.shape[-1])
+        # A sink is the term after the tokens in sight.
+        row[np.where(winners == seen, n_tokens, winners)] = 1
+        weights[tuple(index)] = row
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _scores(head: AttentionHead, rows: Floats) -> tuple[Floats, Floats]:
+    """All scores (..., N, N [+ 1]) in doubles, and a bound on their errors for the given keys."""
+    w_q, b_q = to_float(head.W_Q)[0], to_float(head.b_Q)[0]
+    keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
+    queries = rows @ w_q + b_q
+    sizes = np.abs(rows) @ np.abs(w_q) + np.abs(b_q)
+    scale = float(head.scale)
+    if head.rope is None:
+        scores = scale * (queries @ keys.swapaxes(-1, -2))
+        reach = scale * (sizes @ np.abs(keys).swapaxes(-1, -2))
+    else:
+        where = np.arange(rows.shape[-2])
+        scores = np.empty((*rows.shape[:-1], len(where)))
+        reach = np.empty_like(scores)
+        for i in where:
+            turned = head.rope.rotate(keys, where - i)
+            scores[..., i, :] = scale * np.einsum("...k,...nk->...n", queries[..., i, :], turned)
+            reach[..., i, :] = scale * np.einsum(
+                "...k,...nk->...n", sizes[..., i, :], np.abs(turned)
+            )
+    if head.sink is not None:
+        column = np.full((*scores.shape[:-1], 1), float(head.sink))
+        scores = np.concatenate([scores, column], axis=-1)
+        reach = np.concatenate([reach, np.abs(column)], axis=-1)
+    # Two chained products, the offset, the scale, and weights that were rationals.
+    operations = head.d_query + head.d_head + 10
+    return scores, gamma(operations) * reach * 1.01 + operations * TINY
+
+
+def _read_sequences(layer: AttentionLayer, states: Any) -> Floats:
+    try:
+        rows = np.asarray(states, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        rows = np.empty(0)
+    width = layer.heads[0].d_model
+    if rows.ndim not in (2, 3) or rows.shape[-1] != width or not rows.size:
+        raise InvalidInput(
+            f"states: shape (N, {width}) or (m, N, {width}) with N >= 1 needed, got {rows.shape}; "
+            "rows are tokens."
+        )
+    if not np.isfinite(rows).all():
+        raise InvalidInput("states: finite numbers needed, got NaN or infinity; check the weights.")
+    if layer.heads[0].d_query != width:
+        raise InvalidInput(
+            f"layer: queries and keys read from the same states needed, got widths "
+            f"{layer.heads[0].d_query} and {width}; a cross-attention has no sequence of its own."
+        )
+    return rows

@@ -1,0 +1,436 @@
+"""A model that maps a sequence of tokens to logits, as far as its attention needs it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import as_array
+from tropattn.attention.context import FixedLayer
+from tropattn.attention.forward import attend
+from tropattn.attention.head import read_states
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.linear import n_axes, read_vector, row_products, shared
+from tropattn.errors import InvalidInput
+
+__all__ = ["Model", "RMSNorm"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False)
+class RMSNorm:
+    """The map ``x -> weight * x / sqrt(mean(x_i^2) + eps)``.
+
+    ``weight`` (d,), ``eps`` a number >= 0. Raises ``InvalidInput`` otherwise. Cost ``O(N d)``.
+
+    References
+    ----------
+    Zhang, Sennrich (2019), *Root Mean Square Layer Normalization*, arXiv 1910.07467, equation (4).
+
+    Examples
+    --------
+    >>> RMSNorm([1, 2], eps=0)([[3.0, 3.0]]).tolist()
+    [[1.0, 2.0]]
+    """
+
+    weight: Array
+    eps: float
+
+    def __init__(self, weight: Any, eps: float = 1e-6) -> None:
+        object.__setattr__(self, "weight", shared("weight", weight, 1, shape="(d,)"))
+        number = as_array("eps", eps, 0, shape="one number").item()
+        if number < 0:
+            raise InvalidInput(f"eps: a number >= 0 needed, got {eps}; 1e-6 is usual.")
+        object.__setattr__(self, "eps", float(number))
+
+    def __call__(self, states: Any) -> NDArray[np.float64]:
+        """Normalise each row of ``states`` (N, d); each row's result depends on that row alone."""
+        rows = read_states(states, len(self.weight)).astype(np.float64)
+        total = row_products("states", rows * rows, np.ones((rows.shape[1], 1)))
+        size = np.sqrt(total / rows.shape[1] + self.eps)
+        if not size.all():
+            raise InvalidInput(
+                "states: rows other than 0 needed under a norm with eps 0, got a zero row; "
+                "give eps > 0."
+            )
+        return self.weight.astype(np.float64) * (rows / size)
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
+class Model:
+    """Embedding, attention layers and, where they are enough for it, logits.
+
+    Parameters
+    ----------
+    layers : ``AttentionLayer`` values on R^d.
+    embedding : (V, d), one row a token of the vocabulary.
+    vocabulary : at most V distinct strings, the token of each id, or None.
+    positions : (max_length, d) learned positions, added to the embedding, or None.
+    norms : one ``RMSNorm`` a layer, applied before its heads, or none. A model with norms has
+        blocks that are not represented here: only layer 0's states follow from ids.
+    unembedding, b_U : (d, V) and (V,), or None.
+    causal : whether a token sees only itself and earlier ones.
+    max_length : the longest context, or None for no limit; the rows of ``positions`` if given.
+
+    Raises
+    ------
+    InvalidInput : widths or lengths that do not fit.
+
+    Examples
+    --------
+    >>> from tropattn.attention.head import AttentionHead
+    >>> layer = AttentionLayer([AttentionHead([[1]], [[1]], [[1]], [[1]])])
+    >>> model = Model([layer], [[-1], [1], [2]], "abc", unembedding=[[1, 0, -1]])
+    >>> model, model.tokens("cab").tolist()
+    (Model(1 layers, 3 tokens, d_model=1), [2, 0, 1])
+    >>> model("ab", temperature=0).tolist()     # -1 - 1 and 1 + 1
+    [[-2.0, 0.0, 2.0], [2.0, 0.0, -2.0]]
+    >>> model.fix("ab", own_key="excluded")([5.0]).tolist()
+    [4.0]
+    """
+
+    layers: tuple[AttentionLayer, ...]
+    embedding: Array
+    vocabulary: tuple[str, ...] | None
+    positions: Array | None
+    norms: tuple[RMSNorm, ...]
+    unembedding: Array | None
+    b_U: Array | None
+    causal: bool
+    max_length: int | None
+
+    def __init__(
+        self,
+        layers: Sequence[AttentionLayer],
+        embedding: Any,
+        vocabulary: Sequence[str] | None = None,
+        *,
+        positions: Any = None,
+        norms: Sequence[RMSNorm] = (),
+        unembedding: Any = None,
+        b_U: Any = None,
+        causal: bool = True,
+        max_length: int | None = None,
+    ) -> None:
+        table = shared("embedding", embedding, 2, shape="(V, d)")
+        n_tokens, width = table.shape
+        if not n_tokens or not width:
+            raise InvalidInput(
+                f"embedding: shape (V, d) with V, d >= 1 needed, got {table.shape}; "
+                "give one row a token."
+            )
+        units = _read_layers(layers, width)
+        logits = _fitting("unembedding", unembedding, (width, n_tokens))
+        if b_U is not None and logits is None:
+            raise InvalidInput("b_U: an unembedding needed beside it, got none; pass both.")
+        learned = _fitting("positions", positions, (None, width))
+        fields = {
+            "layers": units,
+            "embedding": table,
+            "vocabulary": _read_vocabulary(vocabulary, n_tokens),
+            "positions": learned,
+            "norms": _read_norms(norms, len(units), width),
+            "unembedding": logits,
+            "b_U": None
+            if logits is None
+            else read_vector("b_U", b_U, n_tokens, why="one a token of the vocabulary"),
+            "causal": bool(causal),
+            "max_length": max_length if learned is None else len(learned),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the states."""
+        return self.embedding.shape[1]
+
+    # ---- tokens -------------------------------------------------------------------------------
+
+    def tokens(self, text: str) -> NDArray[np.int64]:
+        """Return the ids of a text's characters, (n,).
+
+        Raises ``InvalidInput`` for a character outside the vocabulary, an empty or too long text,
+        and for vocabularies of longer tokens, whose text needs a tokenizer: pass ids there.
+        """
+        if not isinstance(text, str):
+            raise InvalidInput(
+                f"text: a string needed, got {type(text).__name__}; pass ids to ids."
+            )
+        if self.vocabulary is None:
+            raise InvalidInput(
+                "text: a model with a vocabulary needed, got one without; pass token ids."
+            )
+        table = {token: i for i, token in enumerate(self.vocabulary) if len(token) == 1}
+        longer = [t for t in self.vocabulary if len(t) > 1 and not _is_special(t)]
+        if longer:
+            raise InvalidInput(
+                f"text: a vocabulary of single characters needed, got one with {longer[0]!r}; "
+                "split the text with the model's own tokenizer and pass ids."
+            )
+        for place, character in enumerate(text):
+            if character not in table:
+                known = "".join(list(table)[:40])
+                raise InvalidInput(
+                    f"text: characters of the vocabulary ({known}) needed, got {character!r} at "
+                    f"place {place}; remove it or pass ids."
+                )
+        return self.ids([table[character] for character in text])
+
+    def ids(self, values: Any) -> NDArray[np.int64]:
+        """Check token ids, a sequence of integers or a string such as "1,2,3"; return (n,).
+
+        Raises ``InvalidInput`` for anything but integers, an id outside ``0..V-1``, no id, or more
+        ids than the longest context.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> Model([layer], [[1], [2]]).ids("1, 0").tolist()
+        [1, 0]
+        """
+        given = values
+        if isinstance(values, str):
+            try:
+                values = [int(part) for part in values.split(",")]
+            except ValueError:
+                values = None
+        try:
+            array = np.asarray(values if not isinstance(values, range) else list(values))
+        except (ValueError, TypeError, OverflowError):
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind not in "iu" and not (array.ndim == 1 and _is_empty(values)):
+            raise InvalidInput(
+                f"ids: integers needed, got {_short(given)}; text goes through tokens, states "
+                "have two axes."
+            )
+        if array.ndim != 1:
+            raise InvalidInput(
+                f"ids: one sequence of integers needed, got shape {array.shape}; pass one context."
+            )
+        if not len(array):
+            raise InvalidInput(
+                "ids: at least one token needed, got none; an empty context has no key."
+            )
+        limit = len(self.embedding)
+        for place in np.flatnonzero((array < 0) | (array >= limit))[:1]:
+            raise InvalidInput(
+                f"ids: 0..{limit - 1} needed, got {array[place]} at place {place}; "
+                "use ids of the model's vocabulary."
+            )
+        if self.max_length is not None and len(array) > self.max_length:
+            raise InvalidInput(
+                f"ids: at most {self.max_length} tokens needed, got {len(array)}; "
+                "the model has no positions beyond; shorten the context."
+            )
+        return array.astype(np.int64)
+
+    # ---- states -------------------------------------------------------------------------------
+
+    def states(self, ids_or_states: Any) -> list[Array]:
+        """Return what enters each layer's heads, (N, d) a layer, in the network as trained.
+
+        Parameters
+        ----------
+        ids_or_states : text, token ids, or the states (N, d) that enter the heads of layer 0.
+
+        Returns
+        -------
+        list of Array
+            For an attention-only model one a layer, with soft attention at temperature 1. For a
+            model with norms layer 0 only, in its post-normalisation variable (theory T12).
+
+        Raises
+        ------
+        InvalidInput : text or ids outside the vocabulary, empty or too long, or wrong widths.
+
+        Notes
+        -----
+        Cost ``O(L H N^2 d_head)``. Equal tokens at equal positions have equal states, bit for bit.
+        """
+        kind, value = self._read(ids_or_states)
+        if kind == "states":
+            rows = value
+        else:
+            rows = self.embedding[value]
+            if self.positions is not None:
+                rows = rows + self.positions[: len(value)]
+            if self.norms:
+                rows = self.norms[0](rows)
+        entering = [rows]
+        if not self.norms:
+            for layer in self.layers[:-1]:
+                entering.append(attend(layer, entering[-1], causal=self.causal))
+        return entering
+
+    def _read(self, ids_or_states: Any) -> tuple[Literal["ids", "states"], Array]:
+        if isinstance(ids_or_states, str):
+            return "ids", self.tokens(ids_or_states)
+        if n_axes(ids_or_states) == 2:
+            return "states", read_states(ids_or_states, self.d_model)
+        return "ids", self.ids(ids_or_states)
+
+    def fix(
+        self,
+        ids_or_states: Any,
+        layer: int = 0,
+        position: int = -1,
+        own_key: Literal["frozen", "excluded"] = "frozen",
+    ) -> FixedLayer:
+        """Fix the context of one token in one layer and let that token's state move (theory T12).
+
+        Parameters
+        ----------
+        ids_or_states : text or token ids, or the states (N, d) that enter the heads of ``layer``.
+        layer : index of the layer.
+        position : index of the token whose state moves; a causal model drops the tokens after it.
+        own_key : "frozen", the token's own key stays where the context has it; "excluded", none.
+
+        Returns
+        -------
+        FixedLayer
+            Its ``tokens`` are indices into the context.
+
+        Raises
+        ------
+        InvalidInput : as ``states`` and ``AttentionLayer.fix``; a layer or position that does not
+            exist; a layer above 0 from ids in a model with norms.
+        """
+        depth = _index("layer", layer, len(self.layers))
+        kind, value = self._read(ids_or_states)
+        if kind == "states":
+            rows = value
+        elif depth and self.norms:
+            raise InvalidInput(
+                f"layer: 0 needed for ids in a model with blocks between its attention layers, got "
+                f"{layer}; pass the states that enter this layer's heads instead of ids."
+            )
+        else:
+            rows = self.states(value)[depth]
+        place = _index("position", position, len(rows))
+        if self.causal:
+            rows = rows[: place + 1]
+        return self.layers[depth].fix(rows, query_position=place, own_key=own_key)
+
+    def __call__(self, ids: Any, temperature: float = 1) -> NDArray[np.float64]:
+        """Return the logits of an attention-only model, (n, V), or (m, n, V) for ``m`` sequences.
+
+        ``ids`` is text, (n,) or (m, n) integers; ``temperature`` 1 is the model as trained, 0 the
+        hard one, whose ties are averaged. Raises ``InvalidInput`` for models with other blocks or
+        without unembedding. Source: theory T12. Cost ``O(m L H n^2 d_head)``.
+        """
+        if self.norms or self.unembedding is None or self.b_U is None:
+            raise InvalidInput(
+                "model: attention layers and an unembedding only needed for logits, got a model "
+                "with other blocks; use states and fix for its layers."
+            )
+        if n_axes(ids) == 2:
+            chosen = np.stack([self.ids(row) for row in ids])
+        else:
+            chosen = self.tokens(ids) if isinstance(ids, str) else self.ids(ids)
+        states = self.embedding[chosen].astype(np.float64)
+        if self.positions is not None:
+            states = states + self.positions[: chosen.shape[-1]]
+        for layer in self.layers:
+            states = attend(layer, states, temperature=temperature, causal=self.causal)
+        return states @ self.unembedding.astype(np.float64) + self.b_U.astype(np.float64)
+
+    def __repr__(self) -> str:
+        n_tokens, width = self.embedding.shape
+        return f"Model({len(self.layers)} layers, {n_tokens} tokens, d_model={width})"
+
+
+def _is_special(token: str) -> bool:
+    return len(token) > 2 and token[0] + token[-1] in ("<>", "[]")
+
+
+def _is_empty(values: Any) -> bool:
+    return values is not None and n_axes(values) == 1 and len(values) == 0
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _index(name: str, value: Any, length: int) -> int:
+    try:
+        index = operator.index(value)
+    except TypeError:
+        index = length
+    if not -length <= index < length:
+        raise InvalidInput(
+            f"{name}: an integer in {-length}..{length - 1} needed, got {_short(value)}; "
+            "negative ones count from the end."
+        )
+    return index % length
+
+
+def _fitting(name: str, value: Any, shape: tuple[int | None, int]) -> Array | None:
+    if value is None:
+        return None
+    rows = "max_length" if shape[0] is None else shape[0]
+    array = shared(name, value, 2, shape=f"({rows}, {shape[1]})")
+    if array.shape[1] != shape[1] or len(array) != (shape[0] or len(array)) or not len(array):
+        raise InvalidInput(
+            f"{name}: shape ({rows}, {shape[1]}) needed to fit the embedding, got {array.shape}; "
+            "check the file."
+        )
+    return array
+
+
+def _read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
+    units = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+    if not units:
+        raise InvalidInput("layers: at least one needed, got none; pass AttentionLayer values.")
+    for place, layer in enumerate(units):
+        if not isinstance(layer, AttentionLayer):
+            raise InvalidInput(
+                f"layers: AttentionLayer values needed, got {type(layer).__name__} at {place}; "
+                "build one with AttentionLayer(heads)."
+            )
+        head = layer.heads[0]
+        if (head.d_query, head.d_model, head.d_out) != (width, width, width):
+            raise InvalidInput(
+                f"layers: states of width {width} as in the embedding needed, got "
+                f"{(head.d_query, head.d_model, head.d_out)} for layer {place}; check the shapes."
+            )
+    return units
+
+
+def _read_norms(norms: Any, n_layers: int, width: int) -> tuple[RMSNorm, ...]:
+    units = tuple(norms)
+    if units and len(units) != n_layers:
+        raise InvalidInput(
+            f"norms: one a layer needed ({n_layers}), got {len(units)}; give all or none."
+        )
+    for place, norm in enumerate(units):
+        if not isinstance(norm, RMSNorm) or len(norm.weight) != width:
+            raise InvalidInput(
+                f"norms: RMSNorm values of width {width} needed, got another at {place}; "
+                "build one with RMSNorm(weight, eps)."
+            )
+    return units
+
+
+def _read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:
+    if vocabulary is None:
+        return None
+    tokens = tuple(vocabulary)
+    if not all(isinstance(token, str) for token in tokens):
+        raise InvalidInput("vocabulary: strings needed, got something else; give one string an id.")
+    if len(set(tokens)) != len(tokens):
+        twice = next(token for token in tokens if tokens.count(token) > 1)
+        raise InvalidInput(
+            f"vocabulary: distinct strings needed, got {twice!r} twice; give each id its own token."
+        )
+    if len(tokens) > n_tokens:
+        raise InvalidInput(
+            f"vocabulary: at most {n_tokens} tokens needed, one a row of the embedding, got "
+            f"{len(tokens)}; check that both belong to one model."
+        )
+    return tokens

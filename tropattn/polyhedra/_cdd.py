@@ -1,0 +1,77 @@
+"""The one door to cddlib: facets of points, generators of inequalities.
+
+``cdd.gmp`` (rationals) is used where it can be imported and the numbers are exact; the float
+library otherwise. cddlib writes ``b + A x >= 0`` and marks equations apart; both stop here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from fractions import Fraction
+from typing import Any
+
+import cdd
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import is_exact
+from tropattn.errors import EngineError
+
+__all__ = ["facet_incidence", "generators"]
+
+Array = NDArray[Any]
+
+
+def _library(array: Array) -> tuple[Any, list[list[Any]]]:
+    """The module to use, and the rows in its numbers."""
+    if is_exact(array):
+        try:
+            exact = importlib.import_module("cdd.gmp")
+        except ImportError:
+            return cdd, [[float(v) for v in row] for row in array]
+        return exact, [[Fraction(v) for v in row] for row in array]
+    return cdd, array.tolist()
+
+
+def facet_incidence(points: Array) -> list[frozenset[int]]:
+    """For each facet of ``conv(points)`` the indices of the points on it; points (n, d)."""
+    ones = np.ones((len(points), 1), dtype=points.dtype)
+    library, rows = _library(np.hstack([ones, points]))
+    try:
+        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.GENERATOR)
+        polyhedron = library.polyhedron_from_matrix(matrix)
+        facets = library.copy_inequalities(polyhedron)
+        incidence = library.copy_incidence(polyhedron)
+    except RuntimeError as error:
+        raise EngineError(f"cddlib: facets of {len(points)} points failed: {error}") from None
+    equations = set(facets.lin_set)
+    found = [
+        frozenset(i for i in touching if i < len(points))
+        for at, touching in enumerate(incidence[: len(facets.array)])
+        if at not in equations
+    ]
+    # The inequality at infinity touches no point.
+    return [facet for facet in found if facet]
+
+
+def generators(a: Array, b: Array) -> tuple[Array, Array]:
+    """Vertices and rays of ``{x : A x <= b}``, as float rows (lines appear as two rays)."""
+    library, rows = _library(np.hstack([b[:, None], -a]))
+    try:
+        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.INEQUALITY)
+        found = library.copy_generators(library.polyhedron_from_matrix(matrix))
+    except RuntimeError as error:
+        raise EngineError(f"cddlib: generators of {len(a)} rows failed: {error}") from None
+    vertices: list[list[float]] = []
+    rays: list[list[float]] = []
+    lines = set(found.lin_set)
+    for at, row in enumerate(found.array):
+        values = [float(v) for v in row[1:]]
+        if row[0] != 0 and at not in lines:
+            vertices.append(values)
+        else:
+            rays.append(values)
+            if at in lines:
+                rays.append([-v for v in values])
+    width = a.shape[1]
+    return np.array(vertices).reshape(-1, width), np.array(rays).reshape(-1, width)
