@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
 
-__all__ = ["as_array", "as_fractions", "freeze", "is_exact", "rational", "rational_matrix", "residues", "to_float"]
+__all__ = [
+    "as_array",
+    "as_fractions",
+    "freeze",
+    "is_exact",
+    "rational",
+    "rational_matrix",
+    "residues",
+    "to_float",
+]
 
 Array = NDArray[Any]
 

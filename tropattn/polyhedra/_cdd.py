@@ -74,4 +74,7 @@ def generators(a: Array, b: Array) -> tuple[Array, Array]:
             if at in lines:
                 rays.append([-v for v in values])
     width = a.shape[1]
+    if rays and not vertices and not np.any(b != 0):
+        # cddlib leaves the apex of a cone unsaid.
+        vertices.append([0.0] * width)
     return np.array(vertices).reshape(-1, width), np.array(rays).reshape(-1, width)

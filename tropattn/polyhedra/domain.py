@@ -7,7 +7,6 @@ slices. ``None`` stands for the whole space everywhere in the package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,7 +139,7 @@ class Polytope(Domain):
 
     __slots__ = ()
 
-    def __init__(self, A: Any, b: Any) -> None:  # noqa: N803 (the name in the literature)
+    def __init__(self, A: Any, b: Any) -> None:
         rows = as_array("A", A, 2, shape="(m, d)")
         right = as_array("b", b, 1, shape="(m,)")
         if len(rows) != len(right) or rows.shape[1] < 1:

@@ -72,9 +72,7 @@ def strictly_negative(rows: flint.fmpq_mat) -> Verdict:
         infeasibility = multipliers[0, dim]
         if infeasibility == 0:
             kept = [i for i in range(dim + 1) if weights[i] > 0]
-            return Verdict(
-                None, tuple(basis[i] for i in kept), tuple(weights[i] for i in kept)
-            )
+            return Verdict(None, tuple(basis[i] for i in kept), tuple(weights[i] for i in kept))
         gains = columns * multipliers.transpose()
         violated = [i for i in range(m) if gains[i, 0] > 0]
         if not violated:

@@ -92,9 +92,7 @@ class PowerDiagram:
         if len(live) < 2:
             return graph
         f = self._polynomial
-        only = TropicalPolynomial.factored(
-            f.keys[live], f.biases[live], scale=f.scale, maps=f.maps
-        )
+        only = TropicalPolynomial.factored(f.keys[live], f.biases[live], scale=f.scale, maps=f.maps)
         refinement = Refinement.of([only])
         edges = shared_walls(
             refinement.terms,

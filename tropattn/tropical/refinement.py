@@ -32,9 +32,10 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.strict import Verdict, primitive_rows
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, modular_product
 
-__all__ = ["Refinement", "on_parameters", "rank_of_rows"]
+__all__ = ["Refinement", "rank_of_rows"]
 
 Array = NDArray[Any]
 
@@ -43,24 +44,6 @@ _SMALL = 2**29
 
 _INTEGER_WORK = 200_000
 """Largest number of entries for which factored heads are multiplied out to look for integers."""
-
-
-def on_parameters(
-    units: Sequence[TropicalPolynomial], domain: Domain | None
-) -> tuple[TropicalPolynomial, ...]:
-    """The units as polynomials of the domain's parameters (factors kept)."""
-    if domain is None:
-        return tuple(units)
-    for unit in units:
-        if unit.dim != domain.ambient_dim:
-            raise InvalidInput(
-                f"domain: a set in R^{unit.dim} needed, got {domain.describe()}; "
-                "domain and target must share their variable."
-            )
-    if domain.embedding is None:
-        return tuple(units)
-    matrix, offset = domain.embedding
-    return tuple(unit.pullback(matrix, offset) for unit in units)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -106,7 +106,7 @@ class _Config:
         return value
 
     def heads(self, file: TensorFile) -> int:
-        """Number of query heads, from the configuration or from the caller."""
+        """Return the number of query heads, from the configuration or from the caller."""
         listed = self.count("num_attention_heads", None)
         if listed is None and self.given_heads is None:
             raise InvalidInput(
@@ -120,7 +120,7 @@ class _Config:
         return listed if listed is not None else int(self.given_heads or 0)
 
     def rope(self) -> RotaryEmbedding:
-        """The plain rotary embedding; scaled variants are refused."""
+        """Return the plain rotary embedding; scaled variants are refused."""
         nested = self.values.get("rope_parameters")
         scaling = self.values.get("rope_scaling")
         for group in (nested, scaling):

@@ -132,7 +132,7 @@ class TensorFile:
 
 
 def named(names: Any) -> str:
-    """A few of the names, for a message.
+    """List a few of the names, for a message.
 
     >>> named(["a", "b"]), named([])
     ('a, b', 'no tensors')

@@ -1,0 +1,84 @@
+"""tropattn: how attention at zero temperature cuts up space, counted exactly.
+
+The package reads in the order of its data flow, each row using only the rows below it in
+``docs/architecture.md``:
+
+    weights -> heads -> tropical polynomials = power diagrams -> Newton polytopes
+            -> Minkowski sum = common refinement -> cells, counted and listed
+            -> bound and sampler as independent witnesses -> record -> report, plots
+
+>>> import tropattn as ta
+>>> head = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
+>>> int(ta.count_regions(head)), int(ta.bounds.layer([3], 2))
+(3, 3)
+"""
+
+from importlib.metadata import version
+
+from tropattn.attention import constructions, initialisers
+from tropattn.attention.context import FixedLayer
+from tropattn.attention.head import AttentionHead
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.loading import load, load_polynomials
+from tropattn.attention.model import Model
+from tropattn.attention.rotary import RotaryEmbedding
+from tropattn.errors import (
+    BudgetExceeded,
+    Degenerate,
+    EngineError,
+    Inconclusive,
+    Interrupted,
+    InvalidInput,
+    TropAttnError,
+)
+from tropattn.polyhedra.domain import Box, Line, Polytope, Slice
+from tropattn.regions import bounds
+from tropattn.regions.complex import RegionComplex
+from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
+from tropattn.regions.result import RegionCount
+from tropattn.regions.sampling import sample_regions
+from tropattn.tropical import temperature
+from tropattn.tropical.live import LiveTerms, live_terms
+from tropattn.tropical.newton import NewtonPolytope
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.stage import RoutingStage
+
+__version__ = version("tropattn")
+
+__all__ = [
+    "AttentionHead",
+    "AttentionLayer",
+    "Box",
+    "BudgetExceeded",
+    "Degenerate",
+    "EngineError",
+    "FixedLayer",
+    "Inconclusive",
+    "Interrupted",
+    "InvalidInput",
+    "Line",
+    "LiveTerms",
+    "Model",
+    "NewtonPolytope",
+    "Polytope",
+    "PowerDiagram",
+    "RegionComplex",
+    "RegionCount",
+    "RotaryEmbedding",
+    "RoutingStage",
+    "Slice",
+    "TropAttnError",
+    "TropicalPolynomial",
+    "bounds",
+    "constructions",
+    "count_regions",
+    "enumerate_regions",
+    "initialisers",
+    "live_terms",
+    "load",
+    "load_polynomials",
+    "sample_regions",
+    "temperature",
+    "upper_bound",
+]

@@ -1,0 +1,264 @@
+"""What a command is asked about: weights or polynomials in a file, a context, and a domain."""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tropattn.attention.context import FixedLayer
+from tropattn.attention.loading import load, load_polynomials
+from tropattn.attention.loading.paths import existing_path, weights_file
+from tropattn.attention.loading.safetensor import TensorFile, named, parse_json
+from tropattn.attention.model import Model
+from tropattn.errors import InvalidInput
+from tropattn.polyhedra.domain import Box, Domain, Line, Slice
+from tropattn.tropical.polynomial import TropicalPolynomial
+
+__all__ = ["Heads", "Source", "open_heads", "read_domain"]
+
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What a damaged or hostile archive makes zipfile and NumPy raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file and, for a model, the context whose token moves.
+
+    Attributes
+    ----------
+    path : an ``.npz`` or ``.safetensors`` with slopes, a model file, or a model's folder.
+    text, ids : the context of a model, one of the two: text, or token ids such as ``"1,2,3"``.
+    layer, position : of a model, 0 and -1 where omitted; negative ones count from the end.
+    own_key : ``"frozen"`` or ``"excluded"`` (theory T12).
+    """
+
+    path: str
+    text: str | None = None
+    ids: str | None = None
+    layer: int | None = None
+    position: int | None = None
+    own_key: str = "frozen"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heads:
+    """Tropical polynomials on one space, and what their variable and terms stand for.
+
+    Attributes
+    ----------
+    heads : the polynomials, one a head.
+    target : what the engines count: the fixed layer, or the list of polynomials.
+    variable : the state that moves, in words.
+    keys : names of the terms, one tuple a head, such as ``"3 at 0"``.
+    states : (n, d) the states of the context's tokens in the space of the variable, the moving
+        one last, or None for bare polynomials.
+    state_names : one a row of ``states``.
+    """
+
+    heads: tuple[TropicalPolynomial, ...]
+    target: FixedLayer | tuple[TropicalPolynomial, ...]
+    variable: str
+    keys: tuple[tuple[str, ...], ...]
+    states: Any = None
+    state_names: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the variable."""
+        return self.heads[0].dim
+
+
+def open_heads(source: Source) -> Heads:
+    """Read a file and give its heads as tropical polynomials of one variable (theory T1, T12).
+
+    Raises
+    ------
+    InvalidInput : the file, the context or the options do not fit each other.
+
+    Notes
+    -----
+    Cost: one pass through the file; for a model and a layer above 0 also the forward pass.
+    """
+    if _holds_polynomials(source.path):
+        for name in ("text", "ids", "layer", "position"):
+            if getattr(source, name) is not None:
+                raise InvalidInput(
+                    f"{name}: a model needed, got polynomials in {source.path}; "
+                    "leave the option out."
+                )
+        heads = tuple(load_polynomials(source.path))
+        names = tuple(tuple(str(j) for j in range(head.n_terms)) for head in heads)
+        return Heads(heads, heads, "x", names)
+    return _of_model(load(source.path), source)
+
+
+def _of_model(model: Model, source: Source) -> Heads:
+    if (source.text is None) == (source.ids is None):
+        raise InvalidInput(
+            f"text, ids: one of the two needed for the model in {source.path}, got "
+            f"{'neither' if source.text is None else 'both'}; they name the context, e.g. "
+            "--text 314159265= or --ids 3,1,4."
+        )
+    ids = model.tokens(source.text) if source.ids is None else model.ids(source.ids)
+    layer = 0 if source.layer is None else source.layer
+    position = -1 if source.position is None else source.position
+    fixed = model.fix(ids, layer=layer, position=position, own_key=source.own_key)
+    place = position % len(ids)
+    seen = place + 1 if model.causal else len(ids)
+    names = [_token(model, int(ids[i]), i) for i in range(seen)]
+    moving = [i for i in range(seen) if i != place] + [place]
+    states = np.asarray(model.states(ids)[layer % len(model.layers)], dtype=np.float64)[moving]
+    return Heads(
+        fixed.heads,
+        fixed,
+        f"{fixed.variable} at layer {layer % len(model.layers)}, position {place} "
+        f"(token {_token(model, int(ids[place]))})",
+        tuple(tuple("sink" if t < 0 else names[t] for t in tokens.tolist()) for tokens in fixed.tokens),
+        states,
+        tuple(names[i] for i in moving),
+    )
+
+
+def _token(model: Model, index: int, place: int | None = None) -> str:
+    name = str(index) if model.vocabulary is None else model.vocabulary[index]
+    return repr(name)[1:-1] if place is None else f"{repr(name)[1:-1]} at {place}"
+
+
+def _holds_polynomials(path: str) -> bool:
+    place = existing_path(path)
+    if place.suffix == ".npz" and place.is_file():
+        return True
+    names = TensorFile.open(weights_file(place)).shapes
+    return any(name.split("_")[0] == "slopes" for name in names)
+
+
+# ---- domains ----------------------------------------------------------------------------------
+
+
+def read_domain(text: str | None, dim: int) -> Domain | None:
+    """Read ``box:LOW,HIGH``, ``plane:FILE`` or ``line:FILE``; None is the whole space.
+
+    Parameters
+    ----------
+    text : the words; a plane's file is an ``.npz`` or JSON with ``points`` (3, d), or ``origin``
+        (d,), ``basis`` (2, d) and optionally ``window`` ``[[lo, lo], [hi, hi]]``; a line's has
+        ``origin``, ``direction`` (d,) and optionally ``t_min``, ``t_max``.
+    dim : dimension of the space that the domain lies in.
+
+    Raises
+    ------
+    InvalidInput, Degenerate : unknown words, a broken file, or an empty domain.
+
+    >>> read_domain("box:-1,1", 3).describe(), read_domain(None, 3)
+    ('box (-1, 1)^3', None)
+    """
+    if text is None:
+        return None
+    kind, _, rest = text.partition(":")
+    if kind == "box":
+        return _box(rest, dim)
+    if kind not in ("plane", "line") or not rest:
+        raise InvalidInput(
+            f"domain: box:LOW,HIGH, plane:FILE or line:FILE needed, got {text!r}; "
+            "leave it out for the whole space."
+        )
+    arrays = _arrays(Path(rest))
+    domain = _plane(rest, arrays) if kind == "plane" else _line(rest, arrays)
+    if domain.ambient_dim != dim:
+        raise InvalidInput(
+            f"domain: a {kind} in R^{dim} needed, got one in R^{domain.ambient_dim} in {rest}; "
+            "it must lie in the space of the variable."
+        )
+    return domain
+
+
+def _box(text: str, dim: int) -> Box:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput(
+            f"domain: box:LOW,HIGH with two numbers needed, got {'box:' + text!r}; e.g. box:-1,1."
+        ) from None
+    return Box.cube(low, high, dim)
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    existing_path(path)
+    if path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except _BROKEN as error:
+            raise InvalidInput(
+                f"{path}: a complete .npz archive of number arrays needed, got "
+                f"{str(error)[:120] or type(error).__name__}; save it with numpy.savez."
+            ) from None
+    try:
+        return parse_json(str(path), path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(
+            f"{path}: a readable file needed, got {error.strerror}; check the path."
+        ) from None
+
+
+def _plane(path: str, arrays: dict[str, Any]) -> Slice:
+    if set(arrays) == {"points"}:
+        plane = Slice.through(arrays["points"])
+    elif {"origin", "basis"} <= set(arrays) <= {"origin", "basis", "window"}:
+        window = arrays.get("window")
+        if window is not None and np.shape(window) != (2, 2):
+            raise InvalidInput(
+                f"{path}, window: [[low, low], [high, high]] needed, got shape "
+                f"{np.shape(window)}; the first row is the lower corner."
+            )
+        plane = Slice(arrays["origin"], arrays["basis"], window)
+    else:
+        raise InvalidInput(
+            f"{path}: 'points', or 'origin' and 'basis' with optional 'window' needed, got "
+            f"{named(arrays)}; rename the arrays."
+        )
+    if plane.dim != 2:
+        raise InvalidInput(
+            f"{path}: 3 points or 2 basis rows needed for a plane, got a slice of dimension "
+            f"{plane.dim}; leave the others out."
+        )
+    return plane
+
+
+def _line(path: str, arrays: dict[str, Any]) -> Line:
+    if not {"origin", "direction"} <= set(arrays) <= {"origin", "direction", "t_min", "t_max"}:
+        raise InvalidInput(
+            f"{path}: 'origin' and 'direction' with optional 't_min', 't_max' needed, got "
+            f"{named(arrays)}; rename the arrays."
+        )
+    ends = {}
+    for name in ("t_min", "t_max"):
+        if arrays.get(name) is not None:
+            try:
+                ends[name] = float(arrays[name])
+            except (TypeError, ValueError):
+                raise InvalidInput(
+                    f"{path}, {name}: one number needed, got {arrays[name]!r}; "
+                    "leave it out for an endless line."
+                ) from None
+    return Line(arrays["origin"], arrays["direction"], **ends)

@@ -1,0 +1,216 @@
+"""One layer from weights to witnesses: the path of the package, read top to bottom.
+
+weights -> heads -> tropical polynomials -> power diagrams and Newton polytopes, one a head ->
+common refinement -> exact count -> sharp bound and sampler, which must agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.errors import EngineError
+from tropattn.polyhedra.domain import Domain
+from tropattn.record import Record
+from tropattn.regions.count import count_regions, upper_bound
+from tropattn.regions.result import RegionCount
+from tropattn.regions.sampling import sample_regions
+from tropattn.study.inputs import Heads, Source, open_heads
+from tropattn.tropical.live import live_terms
+from tropattn.tropical.polynomial import TropicalPolynomial
+
+__all__ = ["LayerSpec", "Step", "agree", "run", "warm_up", "with_terms"]
+
+Step = Callable[[str], AbstractContextManager[Any]]
+"""Opens the named step of a study; a caller shows it and times it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """Settings of ``run``.
+
+    Attributes
+    ----------
+    source : file and context.
+    domain : where cells are counted; None is the whole space of the variable.
+    engine, certify, max_cells, threads : as for ``count_regions``.
+    samples, seed : of the sampler; 0 samples leave it out.
+    spread : on the whole space the sampler draws normal states round the mean of the context's
+        states (the origin for bare polynomials), ``spread`` times as wide as they are (as a
+        standard normal). On a domain it draws uniformly.
+    geometry : whether power diagrams and Newton polytopes are described too.
+    """
+
+    source: Source
+    domain: Domain | None = None
+    engine: str = "auto"
+    certify: bool = False
+    max_cells: int | None = None
+    samples: int = 100_000
+    seed: int = 0
+    spread: float = 10.0
+    threads: int | None = None
+    geometry: bool = True
+
+
+def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
+    """Count the routing cells of one layer and hold three witnesses against each other.
+
+    Parameters
+    ----------
+    spec : the question.
+    step : opens each step by name, for progress.
+
+    Returns
+    -------
+    Record
+        Counts ``exact``, ``bound`` (T6 or T7 with live keys) and ``sampled``; table ``heads``, one
+        row a head: keys, live and dead ones by name, cells, sites and walls of the power diagram,
+        vertices and f-vector of the Newton polytope.
+
+    Raises
+    ------
+    InvalidInput : a file, context or domain that does not fit.
+    EngineError : two witnesses contradict each other.
+    BudgetExceeded, Interrupted : with ``.lower``.
+
+    Notes
+    -----
+    Source: theory T1-T7. Cost: that of ``count_regions``, and one linear program a key.
+    """
+    with step("reading weights, fixing the context"):
+        opened = open_heads(spec.source)
+    with step("live keys, power diagrams, Newton polytopes"):
+        rows, live = _describe(opened, spec)
+    with step("counting the cells of the common refinement"):
+        exact = count_regions(
+            opened.target,
+            spec.domain,
+            engine=spec.engine,
+            certify=spec.certify,
+            max_cells=spec.max_cells,
+            threads=spec.threads,
+        )
+    with step("sharp bound and sampler"):
+        bound = upper_bound(live, spec.domain)
+        counts = {"exact": exact, "bound": bound}
+        if spec.samples:
+            counts["sampled"] = _sampled(opened, spec)
+        agree(counts)
+    return Record(
+        "layer",
+        {
+            "source": spec.source,
+            "variable": opened.variable,
+            "domain": exact.domain,
+            "engine": spec.engine,
+            "certify": spec.certify,
+            "max_cells": spec.max_cells,
+            "samples": spec.samples,
+            "spread": spec.spread,
+        },
+        counts,
+        {"heads": rows},
+        spec.seed,
+        exact,
+    )
+
+
+def agree(counts: dict[str, RegionCount]) -> None:
+    """Assert sampled <= exact <= bound, for those that are there.
+
+    Raises ``EngineError`` for witnesses that contradict each other.
+
+    >>> agree({"exact": RegionCount(3, "exact", "cells", "R^2", "enumeration"),
+    ...        "bound": RegionCount(2, "upper", "cells", "R^2", "T6")})
+    Traceback (most recent call last):
+    tropattn.errors.EngineError: count: exact 3 <= bound 2 needed; ...
+    """
+    order = [(name, counts[name]) for name in ("sampled", "exact", "bound") if name in counts]
+    for (low_name, low), (high_name, high) in zip(order, order[1:], strict=False):
+        if low.value > high.value:
+            raise EngineError(
+                f"count: {low_name} {low.value} <= {high_name} {high.value} needed; two witnesses "
+                f"contradict each other ({low.engine}, {high.engine}), please report the input."
+            )
+
+
+def with_terms(f: TropicalPolynomial, kept: NDArray[np.int64]) -> TropicalPolynomial:
+    """The polynomial with some of its terms only, factors kept.
+
+    >>> with_terms(TropicalPolynomial([[0], [1], [2]]), np.array([0, 2])).slopes.tolist()
+    [[0.0], [2.0]]
+    """
+    return TropicalPolynomial.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
+
+
+def warm_up() -> None:
+    """Compile or load the kernels behind count, live keys and sampler on a triangle."""
+    heads = [TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, 0, 1])] * 2
+    live_terms(heads[0])
+    count_regions(heads, threads=1)
+    sample_regions(heads, 10, seed=0, distribution="gaussian", threads=1)
+
+
+def _describe(
+    opened: Heads, spec: LayerSpec
+) -> tuple[list[dict[str, Any]], list[TropicalPolynomial]]:
+    """One row a head, and the heads with their live terms only."""
+    rows, live = [], []
+    for h, (head, names) in enumerate(zip(opened.heads, opened.keys, strict=True)):
+        found = live_terms(head, spec.domain, threads=spec.threads)
+        alone = count_regions(head, spec.domain, threads=spec.threads)
+        if alone.value != len(found.live):
+            raise EngineError(
+                f"count: as many cells as live keys needed for head {h}, got {alone.value} and "
+                f"{len(found.live)}; two witnesses contradict each other, please report the input."
+            )
+        live.append(with_terms(head, found.live))
+        row: dict[str, Any] = {
+            "head": h,
+            "keys": head.n_terms,
+            "distinct": len(head.distinct[0]),
+            "cells": alone,
+            "live": [names[j] for j in found.live.tolist()],
+            "dead": [names[j] for j in found.dead.tolist()],
+        }
+        rows.append(row | (_geometry(head) if spec.geometry else {}))
+    return rows, live
+
+
+def _geometry(head: TropicalPolynomial) -> dict[str, Any]:
+    """Facts on the whole space: power diagram (T2) and Newton polytope (T3)."""
+    walls = head.power_diagram().adjacency()
+    polytope = head.newton_polytope()
+    return {
+        "sites": head.n_terms,
+        "walls": walls.number_of_edges(),
+        "newton_vertices": len(polytope.vertices),
+        "newton_f_vector": polytope.f_vector(),
+    }
+
+
+def _sampled(opened: Heads, spec: LayerSpec) -> RegionCount:
+    law: Any = None
+    if spec.domain is None:
+        stream = np.random.Generator(np.random.Philox(spec.seed))
+        draws = stream.standard_normal((spec.samples, opened.dim))
+        if opened.states is None:
+            law = spec.spread * draws
+        else:
+            centre = opened.states.mean(axis=0)
+            width = float(np.sqrt(((opened.states - centre) ** 2).mean()))
+            law = centre + spec.spread * width * draws
+    return sample_regions(
+        opened.target,
+        spec.samples,
+        seed=spec.seed,
+        domain=spec.domain,
+        distribution=law,
+        threads=spec.threads,
+    )
