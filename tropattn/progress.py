@@ -13,7 +13,7 @@ _PATIENCE = 2.0
 
 @contextmanager
 def counting(noun: str, show: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield ``report(found, left)``, which draws a live line after two seconds; None if not shown."""
+    """Yield ``report(found, left)``, which draws a line after two seconds; None if not shown."""
     if not show:
         yield None
         return

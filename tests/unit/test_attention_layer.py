@@ -343,3 +343,18 @@ def test_bad_sequences():
         attend(layer, [1.0])
     with pytest.raises(InvalidInput, match="states: finite numbers needed"):
         attend(layer, [[np.nan]])
+
+
+def test_stage_offsets_of_all_sizes():
+    f = TropicalPolynomial([[0]])
+    for numbers in [(1e300, 1e-300), (5e-324, 5e-324), (1.5e308, 1.5e308), (0.0, -0.0), (0.5, 3)]:
+        first, second = numbers
+        fixed = FixedLayer([f, f], [[[first]], [[second]]], b_O=[0.25])
+        offset = fixed.stages()[0].maps((0, 0)).offset
+        total = Fraction(first) + Fraction(second) + Fraction(1, 4)
+        assert Fraction(offset[0]) == total
+        fits = total < Fraction(1.7e308) and Fraction(float(total)) == total
+        assert (offset.dtype == np.float64) == fits
+    third = Fraction(1, 3)
+    fixed = FixedLayer([f], [np.array([[third]], dtype=object)], b_O=[0.5])
+    assert fixed.stages()[0].maps((0,)).offset[0] == third + Fraction(1, 2)

@@ -1,1 +1,1 @@
-"""Numba kernels: arrays in, arrays out, no options, no exceptions; nothing else of tropattn here."""
+"""Numba kernels: arrays in, arrays out, no options, no exceptions, no other import."""

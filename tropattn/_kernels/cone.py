@@ -90,7 +90,7 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, counte
     weights[n_dim] = 1.0
 
     limit = 30 * size + 60
-    for step in range(limit):
+    for _ in range(limit):
         infeasibility = 0.0
         for i in range(size):
             scratch[i] = 0.0
@@ -220,10 +220,7 @@ def positive_relation(columns, n_dim, count, work):
                 return False
     if count < 2:
         # One row alone is dead only when it is zero.
-        for i in range(n_dim):
-            if columns[i, 0] != 0:
-                return False
-        return True
+        return not columns[:n_dim, 0].any()
     rank = count - 1
     last = np.int64(1)
     for step in range(rank):

@@ -243,24 +243,26 @@ class FixedLayer:
 
     def _maps(self) -> Callable[[Sequence[Any]], AffineMap]:
         matrix = freeze(np.eye(self.dim) if self.residual else np.zeros((self.dim, self.d_out)))
-        means: dict[tuple[int, int], Array] = {}
+        # Doubles are integers over one power of two, and Python's integers add without rounding.
+        unit = 2 ** max(_binary_places(array) for array in (self.b_O, *self.values))
+        base = _multiples(self.b_O, unit)
+        rows: dict[tuple[int, int], list[Any]] = {}
 
-        def added(h: int, choice: Any) -> Array:
-            if np.ndim(choice):
-                return _exact_mean(self.values[h], np.asarray(choice, dtype=np.intp))
+        def added(h: int, choice: Any) -> list[Any]:
+            if n_axes(choice):
+                return _multiples(_exact_mean(self.values[h], np.asarray(choice)), unit)
             index = int(choice)
-            if (h, index) not in means:
+            if (h, index) not in rows:
                 # Equal terms win together, so the hard layer averages their values (T2).
                 classes = self.heads[h].distinct[1]
                 members = np.flatnonzero(classes == classes[index])
-                means[h, index] = _exact_mean(self.values[h], members)
-            return means[h, index]
+                rows[h, index] = _multiples(_exact_mean(self.values[h], members), unit)
+            return rows[h, index]
 
         def maps(pattern: Sequence[Any]) -> AffineMap:
-            offset = self.b_O
-            for h, choice in enumerate(pattern):
-                offset = exact_sum(offset, added(h, choice))
-            return AffineMap(matrix, freeze(offset))
+            chosen = [added(h, choice) for h, choice in enumerate(pattern)]
+            totals = [sum(column) for column in zip(base, *chosen, strict=True)]
+            return AffineMap(matrix, freeze(_quotients(totals, unit)))
 
         return maps
 
@@ -312,6 +314,32 @@ def _exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
     near = total.astype(np.float64)
     held = all(Fraction(float(a)) == b for a, b in zip(near, total, strict=True))
     return near if held and not is_exact(values) else total
+
+
+def _binary_places(array: Array) -> int:
+    """Digits after the binary point that the doubles need at most; 0 for rationals."""
+    if is_exact(array) or not array.any():
+        return 0
+    _, exponents = np.frexp(array[array != 0])
+    return max(0, 53 - int(exponents.min()))
+
+
+def _multiples(row: Array, unit: int) -> list[Any]:
+    """Return the entries times ``unit``, as integers where they are."""
+    products = [Fraction(entry) * unit for entry in row.tolist()]
+    return [p.numerator if p.denominator == 1 else p for p in products]
+
+
+def _quotients(totals: Sequence[Any], unit: int) -> Array:
+    """Return the entries over ``unit``: doubles if they hold all of them, else rationals."""
+    if all(isinstance(n, int) and (n // (n & -n or 1)).bit_length() <= 53 for n in totals):
+        try:
+            return np.array([n / unit for n in totals])
+        except OverflowError:
+            pass
+    out = np.empty(len(totals), dtype=object)
+    out[:] = [Fraction(n, unit) for n in totals]
+    return out
 
 
 def _per_head(

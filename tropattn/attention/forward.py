@@ -103,22 +103,15 @@ def _scores(head: AttentionHead, rows: Floats) -> tuple[Floats, Floats]:
     """All scores (..., N, N [+ 1]) in doubles, and a bound on their errors for the given keys."""
     w_q, b_q = to_float(head.W_Q)[0], to_float(head.b_Q)[0]
     keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
-    queries = rows @ w_q + b_q
-    sizes = np.abs(rows) @ np.abs(w_q) + np.abs(b_q)
-    scale = float(head.scale)
-    if head.rope is None:
-        scores = scale * (queries @ keys.swapaxes(-1, -2))
-        reach = scale * (sizes @ np.abs(keys).swapaxes(-1, -2))
-    else:
-        where = np.arange(rows.shape[-2])
-        scores = np.empty((*rows.shape[:-1], len(where)))
-        reach = np.empty_like(scores)
-        for i in where:
-            turned = head.rope.rotate(keys, where - i)
-            scores[..., i, :] = scale * np.einsum("...k,...nk->...n", queries[..., i, :], turned)
-            reach[..., i, :] = scale * np.einsum(
-                "...k,...nk->...n", sizes[..., i, :], np.abs(turned)
-            )
+    with np.errstate(over="ignore", invalid="ignore"):
+        queries = rows @ w_q + b_q
+        sizes = np.abs(rows) @ np.abs(w_q) + np.abs(b_q)
+        scores = float(head.scale) * _products(head, queries, keys)
+        reach = float(head.scale) * _products(head, sizes, keys, absolute=True)
+    if not np.isfinite(reach).all():
+        raise InvalidInput(
+            "states: scores below 1.8e308 needed, got an overflow; rescale the weights."
+        )
     if head.sink is not None:
         column = np.full((*scores.shape[:-1], 1), float(head.sink))
         scores = np.concatenate([scores, column], axis=-1)
@@ -126,6 +119,21 @@ def _scores(head: AttentionHead, rows: Floats) -> tuple[Floats, Floats]:
     # Two chained products, the offset, the scale, and weights that were rationals.
     operations = head.d_query + head.d_head + 10
     return scores, gamma(operations) * reach * 1.01 + operations * TINY
+
+
+def _products(
+    head: AttentionHead, queries: Floats, keys: Floats, *, absolute: bool = False
+) -> Floats:
+    """Inner products of all queries with all keys, turned by their distance under RoPE."""
+    if head.rope is None:
+        return queries @ (np.abs(keys) if absolute else keys).swapaxes(-1, -2)
+    where = np.arange(keys.shape[-2])
+    out = np.empty((*keys.shape[:-1], len(where)))
+    for i in where:
+        turned = head.rope.rotate(keys, where - i)
+        turned = np.abs(turned) if absolute else turned
+        out[..., i, :] = np.einsum("...k,...nk->...n", queries[..., i, :], turned)
+    return out
 
 
 def _read_sequences(layer: AttentionLayer, states: Any) -> Floats:

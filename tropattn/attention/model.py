@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array
+from tropattn.arrays import as_array, to_float
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.forward import attend
 from tropattn.attention.head import read_states
@@ -52,7 +52,9 @@ class RMSNorm:
     def __call__(self, states: Any) -> NDArray[np.float64]:
         """Normalise each row of ``states`` (N, d); each row's result depends on that row alone."""
         rows = read_states(states, len(self.weight)).astype(np.float64)
-        total = row_products("states", rows * rows, np.ones((rows.shape[1], 1)))
+        with np.errstate(over="ignore"):
+            squares = rows * rows
+        total = row_products("states", squares, np.ones((rows.shape[1], 1)))
         size = np.sqrt(total / rows.shape[1] + self.eps)
         if not size.all():
             raise InvalidInput(
@@ -337,7 +339,8 @@ class Model:
             states = states + self.positions[: chosen.shape[-1]]
         for layer in self.layers:
             states = attend(layer, states, temperature=temperature, causal=self.causal)
-        return states @ self.unembedding.astype(np.float64) + self.b_U.astype(np.float64)
+        weights = (to_float(self.unembedding)[0], to_float(self.b_U)[0])
+        return row_products("states", states, *weights)
 
     def __repr__(self) -> str:
         n_tokens, width = self.embedding.shape

@@ -27,7 +27,7 @@ def interior_direction(
     rho: NDArray[np.float64],
     exact: Callable[[], flint.fmpq_mat],
 ) -> tuple[NDArray[np.float64], bool] | Verdict:
-    """A ``z`` with ``rows . z < 0`` and whether doubles prove it, or the verdict that there is none.
+    """A ``z`` with ``rows . z < 0`` and whether doubles prove it, or the verdict against it.
 
     ``rows`` (g, D) unit rows with entrywise bounds ``rho`` (g,); ``exact()`` the true rows.
     """

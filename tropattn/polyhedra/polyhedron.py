@@ -35,7 +35,7 @@ class Polyhedron:
         """Whether each row of ``x`` satisfies all inequalities, in doubles."""
         points = np.atleast_2d(np.asarray(x, dtype=np.float64))
         slack = points @ self.A.astype(np.float64).T - self.b.astype(np.float64)
-        return (slack <= 0).all(axis=1)
+        return np.asarray((slack <= 0).all(axis=1))
 
     def generators(self) -> tuple[Array, Array]:
         """Vertices (v, d) and rays (r, d), by cddlib; a line is two opposite rays.

@@ -1,4 +1,4 @@
-"""``count_regions`` and ``enumerate_regions``: choose an engine, run it, check it, label the result."""
+"""``count_regions`` and ``enumerate_regions``: choose an engine, run it, check and label it."""
 
 from __future__ import annotations
 

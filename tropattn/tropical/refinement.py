@@ -23,6 +23,7 @@ from typing import Any
 
 import flint
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_fractions, rational, rational_matrix, residues, to_float
@@ -146,7 +147,8 @@ class Refinement:
     def exact_rows(self, winners: Sequence[tuple[int, int]]) -> flint.fmpq_mat:
         """All rows of the cell where, for each (unit, row number), that row beats its unit.
 
-        In the kept and scaled columns, so that exact and float directions are the same. Walls come first. Row numbers count the stacked rows, as in ``starts``.
+        In the kept and scaled columns, so that exact and float directions are the same. Walls come
+        first. Row numbers count the stacked rows, as in ``starts``.
         """
         walls = self._wall_rows
         kept = [(int(k), rational(s)) for k, s in zip(self.columns, self.scaling, strict=True)]
@@ -327,8 +329,6 @@ def _independent_columns(
 
 def _pivoted(blocks: _Blocks, units: tuple[TropicalPolynomial, ...]) -> Array:
     """Slope columns in the order of a pivoted QR factorisation of the differences."""
-    import scipy.linalg
-
     parts = [
         blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
         - blocks.terms[blocks.starts[h], :-1]
@@ -337,7 +337,8 @@ def _pivoted(blocks: _Blocks, units: tuple[TropicalPolynomial, ...]) -> Array:
     rows = np.vstack(parts)
     scale = np.abs(rows).max(axis=1, keepdims=True)
     rows = rows / np.where(scale > 0, scale, 1.0)
-    return scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True)[1]
+    factors: Any = scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True)
+    return factors[-1]
 
 
 def _rank_bound(
@@ -354,7 +355,7 @@ def _rank_bound(
     occupied = 0
     for k in range(units[0].dim + 1):
         constant = all(
-            np.ptp(blocks.terms[blocks.starts[h] : blocks.starts[h + 1], k]) == 0
+            float(np.ptp(blocks.terms[blocks.starts[h] : blocks.starts[h + 1], k])) == 0
             and not blocks.errors[blocks.starts[h] : blocks.starts[h + 1], k].any()
             for h in range(len(units))
         )

@@ -41,8 +41,8 @@ def float_terms(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows ``(slope, intercept)`` in double precision and a bound on each entry's error.
 
-    Returns ``terms`` and ``errors``, both (N, d + 1) with ``|true - terms| <= errors``; the error is
-    zero where the data are given directly. Cost: the matrix products, twice.
+    Returns ``terms`` and ``errors``, both (N, d + 1) with ``|true - terms| <= errors``; the error
+    is zero where the data are given directly. Cost: the matrix products, twice.
     """
     rows, error = to_float(keys)
     constant = np.zeros(len(rows))

@@ -1,0 +1,13 @@
+"""Figures: drawn from exact counts, in doubles, without global matplotlib state.
+
+Every function returns a ``matplotlib.figure.Figure`` of its own; ``save`` writes it.
+"""
+
+from __future__ import annotations
+
+from tropattn.plotting.growth import growth
+from tropattn.plotting.hull import polytope
+from tropattn.plotting.plane import diagram, panels, partition
+from tropattn.plotting.style import save
+
+__all__ = ["diagram", "growth", "panels", "partition", "polytope", "save"]

@@ -1,0 +1,547 @@
+"""Pictures of the plane: one head's cells, and the common refinement of several heads.
+
+What is said in titles is counted exactly; where cells lie is drawn in doubles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from tropattn.errors import InvalidInput
+from tropattn.plotting.style import DASHES, FILLS, INKS, lighter, new_figure
+from tropattn.polyhedra.domain import Box, Domain, Slice
+from tropattn.polyhedra.polygon import Polygon, bounding_window, window_polygon
+from tropattn.regions.count import count_regions, enumerate_regions
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.stage import on_parameters, stages_of
+
+__all__ = ["diagram", "panels", "partition"]
+
+Array = NDArray[Any]
+
+_MAX_CELLS = 20_000
+_MAX_PANELS = 16
+_LABELLED = 60
+"""Cells of a refinement are labelled by their pattern up to this number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plane:
+    """Heads as polynomials of two parameters, the window, and the words for axes and title."""
+
+    units: tuple[TropicalPolynomial, ...]
+    window: Polygon
+    counted: Domain
+    whole: bool
+    equal: bool
+    axes: tuple[str, str]
+    words: str
+
+    @classmethod
+    def of(cls, target: Any, domain: Domain | None, window: Any) -> _Plane:
+        units = _one_stage(target)
+        if isinstance(domain, Slice):
+            return cls._slice(units, domain, window)
+        if domain is not None and domain.embedding is not None:
+            raise InvalidInput(
+                f"domain: a plane needed to draw, got {domain.describe()}; use a 2-dimensional "
+                "Slice."
+            )
+        if units[0].dim != 2:
+            raise InvalidInput(
+                f"target: a variable in R^2, or a plane Slice as domain, needed to draw, got "
+                f"R^{units[0].dim}; e.g. Slice.through(three_states)."
+            )
+        if domain is not None and window is not None:
+            raise InvalidInput(
+                "window: none beside a domain needed, got both; the domain is the window."
+            )
+        on_parameters(units, domain)
+        whole = domain is None
+        if domain is None:
+            low, high = _default_window(units) if window is None else window
+            domain = Box(low, high)
+        return cls(
+            units,
+            window_polygon(domain),
+            domain,
+            whole,
+            True,
+            ("$x_1$", "$x_2$"),
+            domain.describe(),
+        )
+
+    @classmethod
+    def _slice(
+        cls, units: tuple[TropicalPolynomial, ...], domain: Slice, window: Any
+    ) -> _Plane:
+        if domain.dim != 2:
+            raise InvalidInput(
+                f"domain: a slice of dimension 2 needed to draw, got {domain.describe()}; "
+                "three points span one."
+            )
+        embedding = domain.embedding
+        if embedding is None:
+            raise InvalidInput("domain: a slice with a basis needed, got none; build it again.")
+        basis, origin = embedding
+        if window is not None:
+            domain = Slice(origin, basis, window)
+        local = on_parameters(units, domain)
+        if domain.window is None:
+            domain = Slice(origin, basis, _default_window(local))
+        gram = basis.astype(float) @ basis.astype(float).T
+        return cls(
+            local,
+            window_polygon(domain.window),
+            domain,
+            False,
+            bool(np.allclose(gram, gram[0, 0] * np.eye(2), atol=1e-9 * gram.max())),
+            ("slice parameter $p_1$", "slice parameter $p_2$"),
+            f"plane slice of $R^{{{domain.ambient_dim}}}$",
+        )
+
+    def cells(self, unit: TropicalPolynomial) -> dict[int, Polygon]:
+        """The polygon of each cell that meets the window; sides carry the other key's index."""
+        return _cells(unit, self.window)
+
+    def prepare(self, axes: Axes) -> None:
+        """Limits, aspect and names of the axes."""
+        low, high = self.window.vertices.min(axis=0), self.window.vertices.max(axis=0)
+        axes.set_xlim(low[0], high[0])
+        axes.set_ylim(low[1], high[1])
+        if self.equal:
+            axes.set_aspect("equal")
+        axes.set_xlabel(self.axes[0])
+        axes.set_ylabel(self.axes[1])
+
+
+def _one_stage(target: Any) -> tuple[TropicalPolynomial, ...]:
+    if isinstance(target, PowerDiagram):
+        target = target.to_polynomial()
+    stages = stages_of(target)
+    if len(stages) != 1:
+        raise InvalidInput(
+            f"target: one layer needed to draw, got {len(stages)} stages; draw one at a time."
+        )
+    return stages[0].units
+
+
+def _cells(unit: TropicalPolynomial, window: Polygon) -> dict[int, Polygon]:
+    kept = unit.distinct[0]
+    slopes = unit.slopes.astype(np.float64)[kept]
+    intercepts = unit.intercepts.astype(np.float64)[kept]
+    found = {}
+    for at, j in enumerate(kept.tolist()):
+        others = np.arange(len(kept)) != at
+        cell = window.cut(
+            slopes[others] - slopes[at], intercepts[at] - intercepts[others], kept[others]
+        )
+        if cell:
+            found[j] = cell
+    return found
+
+
+def _default_window(units: Sequence[TropicalPolynomial]) -> tuple[Array, Array]:
+    """A square round most corners of the heads' cells and crossings of their walls."""
+    slopes = np.vstack([unit.slopes.astype(np.float64) for unit in units])
+    intercepts = np.concatenate([unit.intercepts.astype(np.float64) for unit in units])
+    steep = float(np.ptp(slopes, axis=0).max())
+    reach = 1e4 * max(1.0, float(np.ptp(intercepts)) / steep if steep > 0 else 1.0)
+    far = Polygon.box([-reach, -reach], [reach, reach])
+    corners: list[Array] = []
+    feet: list[Array] = []
+    walls: list[tuple[Array, Array]] = []
+    for unit in units:
+        for j, cell in _cells(unit, far).items():
+            named = cell.labels >= 0
+            corners += list(cell.vertices[named & np.roll(named, 1)])
+            ends = np.roll(cell.vertices, -1, axis=0)
+            for i in np.flatnonzero(named & (cell.labels > j)).tolist():
+                a, b = cell.vertices[i], ends[i]
+                walls.append((a, b))
+                t = np.clip(-(a @ (b - a)) / ((b - a) @ (b - a)), 0, 1)
+                feet.append(a + t * (b - a))
+    for i, first in enumerate(walls[:200]):
+        corners += [p for second in walls[:i] if (p := _crossing(first, second)) is not None]
+    points = np.array(corners or feet or [[0.0, 0.0]])
+    if len(points) > 8:
+        low, high = np.quantile(points, [0.05, 0.95], axis=0)
+        points = np.vstack([low, high])
+    return bounding_window(points, 0.3)
+
+
+def _crossing(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array | None:
+    """Where two segments cross in their interiors."""
+    (a, b), (c, d) = first, second
+    matrix = np.column_stack([b - a, c - d])
+    determinant = float(np.linalg.det(matrix))
+    if abs(determinant) <= 1e-12 * float(np.abs(matrix).max()) ** 2:
+        return None
+    s, t = np.linalg.solve(matrix, c - a)
+    return a + s * (b - a) if 0 < s < 1 and 0 < t < 1 else None
+
+
+# ---- the two kinds of picture -----------------------------------------------------------------
+
+
+def diagram(
+    obj: TropicalPolynomial | PowerDiagram,
+    window: Any = None,
+    *,
+    domain: Domain | None = None,
+    labels: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw one head's cells: its power diagram in the plane (theory T2).
+
+    Parameters
+    ----------
+    obj : a polynomial or power diagram on R^2, or on R^d with a plane ``domain``.
+    window : (low, high) corners, a 2-D ``Box`` or ``Polytope``; round the diagram's corners where
+        omitted.
+    domain : a plane ``Slice``, or a bounded ``Box`` or ``Polytope`` in R^2 instead of a window.
+    labels : names of the keys, their indices where omitted.
+
+    Returns
+    -------
+    Figure
+        Cells coloured and named by key; sites of live keys as dots and of dead ones as crosses,
+        where they lie in the window.
+
+    Raises
+    ------
+    InvalidInput : no plane, more than one head, or an unbounded window.
+
+    Notes
+    -----
+    Cost: one exact count, and O(N) clipped polygons in doubles.
+
+    >>> diagram(TropicalPolynomial([[0, 0], [1, 0], [0, 1]])).axes[0].get_title()
+    '3 cells on R^2, 3 in the window (3 keys)'
+    """
+    plane = _Plane.of(obj, domain, window)
+    if len(plane.units) != 1:
+        raise InvalidInput(
+            f"obj: one head needed, got {len(plane.units)}; partition draws several."
+        )
+    figure = new_figure(6.2, 6.2)
+    axes = figure.add_subplot()
+    _draw_head(axes, plane, 0, labels)
+    axes.set_title(title or f"{_counted(plane)} ({_plural(plane.units[0].n_terms, 'key')})")
+    if not plane.whole:
+        figure.suptitle(plane.words, fontsize=9)
+    return figure
+
+
+def partition(
+    target: Any,
+    domain: Domain | None = None,
+    window: Any = None,
+    *,
+    labels: Sequence[Sequence[str]] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw the common refinement of heads on a plane (theory T5).
+
+    Parameters
+    ----------
+    target : as for ``count_regions``, one layer: a variable in R^2, or a plane ``domain``.
+    domain, window : as for ``diagram``.
+    labels : names of the keys, one sequence a head, for the patterns written into large cells.
+
+    Returns
+    -------
+    Figure
+        Cells in colours that differ across every wall, walls by head in ink and dashes.
+
+    Raises
+    ------
+    InvalidInput : no plane or an unbounded window.
+    BudgetExceeded : more than 20000 cells in the window.
+
+    Notes
+    -----
+    Cost: one exact enumeration, and O(R H) clipped polygons in doubles.
+
+    >>> square = [TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])]
+    >>> partition(square).axes[0].get_title()
+    '4 cells on R^2, 4 in the window (2 heads)'
+    """
+    plane = _Plane.of(target, domain, window)
+    figure = new_figure(7.2, 7.2)
+    axes = figure.add_subplot()
+    _draw_refinement(axes, plane, labels)
+    heads = _plural(len(plane.units), "head")
+    axes.set_title(title or f"{_counted(plane)} ({heads})")
+    if not plane.whole:
+        figure.suptitle(plane.words, fontsize=9)
+    return figure
+
+
+def panels(
+    target: Any,
+    domain: Domain | None = None,
+    window: Any = None,
+    *,
+    labels: Sequence[Sequence[str]] | None = None,
+    points: Any = None,
+    point_names: Sequence[str] = (),
+    title: str | None = None,
+) -> Figure:
+    """Draw each head's cells side by side and, larger, their common refinement (T2, T5).
+
+    Parameters
+    ----------
+    target, domain, window, labels : as for ``partition``.
+    points : (m, 2) parameters to mark, such as states of tokens; ``point_names`` one each.
+
+    Raises
+    ------
+    InvalidInput, BudgetExceeded : as ``partition``. At most 16 heads get a panel of their own.
+    """
+    plane = _Plane.of(target, domain, window)
+    shown = min(len(plane.units), _MAX_PANELS)
+    columns = int(np.ceil(np.sqrt(shown)))
+    lines = -(-shown // columns)
+    figure = new_figure(14.5, 7.6)
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.05])
+    grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    for h, axes in enumerate(grid.ravel().tolist()):
+        if h >= shown:
+            axes.set_visible(False)
+            continue
+        _draw_head(axes, plane, h, None if labels is None else labels[h], small=columns > 1)
+        _mark(axes, points, ())
+        cells = count_regions(plane.units[h], _parameters(plane))
+        axes.set_title(f"head {h}: {_plural(cells.value, 'cell')} of {_keys(plane.units[h])}")
+        axes.label_outer()
+    axes = right.subplots()
+    _draw_refinement(axes, plane, labels)
+    _mark(axes, points, point_names)
+    axes.set_title(f"common refinement: {_counted(plane)}")
+    figure.suptitle(title or plane.words)
+    return figure
+
+
+def _draw_head(
+    axes: Axes,
+    plane: _Plane,
+    h: int,
+    labels: Sequence[str] | None = None,
+    *,
+    small: bool = False,
+) -> None:
+    unit = plane.units[h]
+    cells = plane.cells(unit)
+    if unit.n_terms <= len(FILLS):
+        colours = {j: FILLS[j] for j in cells}
+    else:
+        edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
+        colours = _colouring(list(cells), edges)
+    axes.add_collection(
+        PolyCollection(
+            [cell.vertices for cell in cells.values()],
+            facecolors=[colours[j] for j in cells],
+            edgecolors="black",
+            linewidths=0.8,
+        )
+    )
+    plane.prepare(axes)
+    whole = plane.window.area
+    for j, cell in cells.items():
+        if cell.area > (0.012 if small else 0.004) * whole:
+            axes.text(
+                *cell.centroid,
+                str(j) if labels is None else labels[j],
+                ha="center",
+                va="center",
+                fontsize=8 if small else 10,
+                parse_math=False,
+                clip_on=True,
+            )
+    _draw_sites(axes, unit, cells)
+
+
+def _draw_sites(axes: Axes, unit: TropicalPolynomial, cells: dict[int, Polygon]) -> None:
+    """Dots for the sites (the slopes, T2) of cells in sight, crosses for the other ones."""
+    sites = unit.slopes.astype(np.float64)[unit.distinct[0]]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    inside = (
+        (sites[:, 0] > left) & (sites[:, 0] < right) & (sites[:, 1] > low) & (sites[:, 1] < high)
+    )
+    seen = np.array([j in cells for j in unit.distinct[0].tolist()])
+    for mask, marker, name in (
+        (inside & seen, "o", "site of a cell"),
+        (inside & ~seen, "x", "site without a cell here"),
+    ):
+        if mask.any():
+            axes.plot(*sites[mask].T, marker, color="black", markersize=4, label=name)
+    if inside.any():
+        axes.legend(loc="upper right", fontsize=7, framealpha=0.9)
+
+
+def _draw_refinement(
+    axes: Axes, plane: _Plane, labels: Sequence[Sequence[str]] | None = None
+) -> None:
+    complex_ = enumerate_regions(plane.units, _parameters(plane), max_cells=_MAX_CELLS)
+    alone = [plane.cells(unit) for unit in plane.units]
+    starts = np.cumsum([0] + [unit.n_terms for unit in plane.units])
+    patterns = [tuple(row) for row in complex_.patterns.tolist()]
+    cells = {p: cell for p in patterns if (cell := _overlay(plane, alone, starts, p))}
+    colours = _colouring(list(cells), _neighbours(cells, starts))
+    axes.add_collection(
+        PolyCollection(
+            [cell.vertices for cell in cells.values()],
+            facecolors=[lighter(colours[p], 0.35) for p in cells],
+            edgecolors="none",
+        )
+    )
+    handles = []
+    for h, (unit, found) in enumerate(zip(plane.units, alone, strict=True)):
+        ink, dash = INKS[h % len(INKS)], DASHES[h % len(DASHES)]
+        axes.add_collection(
+            LineCollection(_walls(found), colors=ink, linewidths=1.3, linestyles=[dash])
+        )
+        if h < len(INKS):
+            name = f"walls of head {h} ({_keys(unit)})"
+            handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
+    plane.prepare(axes)
+    if len(cells) <= _LABELLED:
+        _name_patterns(axes, plane, cells, labels)
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8
+    )
+
+
+def _overlay(
+    plane: _Plane,
+    alone: Sequence[dict[int, Polygon]],
+    starts: NDArray[np.int64],
+    pattern: Sequence[int],
+) -> Polygon | None:
+    """The polygon of one pattern: head by head, cut by the sides of that head's own cell."""
+    polygon = plane.window
+    for h, j in enumerate(pattern):
+        cell = alone[h].get(j)
+        if cell is None:
+            return None
+        near = np.unique(cell.labels[cell.labels >= 0])
+        slopes = plane.units[h].slopes.astype(np.float64)
+        intercepts = plane.units[h].intercepts.astype(np.float64)
+        polygon = polygon.cut(
+            slopes[near] - slopes[j], intercepts[j] - intercepts[near], starts[h] + near
+        )
+        if not polygon:
+            return None
+    return polygon
+
+
+def _neighbours(
+    cells: dict[tuple[int, ...], Polygon], starts: NDArray[np.int64]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Pairs of drawn cells on the two sides of a wall."""
+    pairs = []
+    for pattern, cell in cells.items():
+        for label in cell.labels[cell.labels >= 0].tolist():
+            h = int(np.searchsorted(starts, label, side="right")) - 1
+            other = (*pattern[:h], label - int(starts[h]), *pattern[h + 1 :])
+            if other in cells:
+                pairs.append((pattern, other))
+    return pairs
+
+
+def _colouring(nodes: list[Any], edges: list[tuple[Any, Any]]) -> dict[Any, str]:
+    """Fills that differ across every edge (smallest-last order needs at most 6 in the plane)."""
+    graph: nx.Graph[Any] = nx.Graph()
+    graph.add_nodes_from(nodes)
+    graph.add_edges_from((a, b) for a, b in edges if a in graph and b in graph)
+    classes = nx.greedy_color(graph, strategy="smallest_last")
+    return {node: FILLS[classes[node] % len(FILLS)] for node in nodes}
+
+
+def _walls(cells: dict[int, Polygon]) -> list[Array]:
+    """Each wall of one head once, as a segment."""
+    segments = []
+    for j, cell in cells.items():
+        ends = np.roll(cell.vertices, -1, axis=0)
+        for i in np.flatnonzero(cell.labels > j).tolist():
+            segments.append(np.array([cell.vertices[i], ends[i]]))
+    return segments
+
+
+def _name_patterns(
+    axes: Axes,
+    plane: _Plane,
+    cells: dict[tuple[int, ...], Polygon],
+    labels: Sequence[Sequence[str]] | None,
+) -> None:
+    whole = plane.window.area
+    for pattern, cell in cells.items():
+        if cell.area > 0.006 * whole and np.ptp(cell.vertices, axis=0).min() > 0.06 * whole**0.5:
+            names = [
+                str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)
+            ]
+            axes.text(
+                *cell.centroid,
+                "\n".join(names) if labels is not None else ",".join(names),
+                ha="center",
+                va="center",
+                fontsize=6,
+                parse_math=False,
+                clip_on=True,
+            )
+
+
+def _mark(axes: Axes, points: Any, names: Sequence[str]) -> None:
+    """Rings at given parameters, with their names beside them."""
+    if points is None:
+        return
+    rows = np.asarray(points, dtype=float)
+    axes.plot(*rows.T, "o", markersize=7, markerfacecolor="white", markeredgecolor="black")
+    for row, name in zip(rows, names, strict=False):
+        axes.annotate(
+            name,
+            row,
+            xytext=(6, 6),
+            textcoords="offset points",
+            fontsize=9,
+            parse_math=False,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.85, "lw": 0},
+        )
+
+
+# ---- words ------------------------------------------------------------------------------------
+
+
+def _parameters(plane: _Plane) -> Domain | None:
+    """The window as a domain of the parameters."""
+    domain = plane.counted
+    return domain.window if isinstance(domain, Slice) else domain
+
+
+def _counted(plane: _Plane) -> str:
+    """Exact counts in words, of the window and, where it was cut out of R^2, of the plane."""
+    inside = count_regions(plane.units, _parameters(plane)).value
+    if plane.whole:
+        total = count_regions(plane.units).value
+        return f"{_plural(total, 'cell')} on R^2, {inside} in the window"
+    return f"{_plural(inside, 'cell')} in the window"
+
+
+def _keys(unit: TropicalPolynomial) -> str:
+    return _plural(unit.n_terms, "key")
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
