@@ -114,3 +114,19 @@ def _polygon(points):
 
 def _turn(o, a, b):
     return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
+
+
+def test_keys_that_doubles_cannot_tell_apart():
+    """Distinct rationals with equal doubles, and differences that underflow when squared."""
+    third = Fraction(1, 3)
+    tiny = Fraction(1, 10**40)
+    rows = [[third, 0], [third + tiny, 0], [third, 1], [third - tiny, -1], [third, -tiny]]
+    units = [(rows, [0] * 5), ([[0, 0], [1, third]], [0, tiny])]
+    heads = [TropicalPolynomial(exact(s), exact(c)) for s, c in units]
+    found = enumerate_regions(heads)
+    assert {tuple(p) for p in found.patterns.tolist()} == set(brute.cells(units))
+    floats = [[1.0, 0.0], [1.0, 1e-170], [1.0, -1e-170], [0.5, 0.0], [1.0, 3e-171]]
+    head = TropicalPolynomial(floats)
+    expected = brute.live((floats, [0.0] * 5))
+    assert live_terms(head).live.tolist() == expected
+    assert count_regions(head, engine="enumeration").value == len(expected)

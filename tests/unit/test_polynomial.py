@@ -138,7 +138,7 @@ def test_bad_points_and_operands():
         f * g
     with pytest.raises(InvalidInput, match=r"shapes \(k, 1\)"):
         f.pullback([[1.0, 2.0]])
-    with pytest.raises(InvalidInput, match="scale: a positive number"):
+    with pytest.raises(InvalidInput, match="scale: a positive finite number"):
         TropicalPolynomial.factored([[1.0]], scale=0)
     big = TropicalPolynomial(np.arange(4000.0)[:, None])
     with pytest.raises(BudgetExceeded, match=r"count_regions\(\[f, g\]\)"):

@@ -28,20 +28,34 @@ _UNIT = 2.0**-53
 _GUARD = 2**30
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def row_into(out, a, b, n_dim):
-    """Write ``(b - a)`` normalised into ``out``; return 1 / norm (0 for equal rows)."""
+    """Write ``(b - a)`` normalised into ``out``; return 1 / norm, or 0 where it is lost.
+
+    Rows whose difference vanishes or underflows in doubles (true rows may still differ) become
+    zero rows: their caller must give them an infinite ``rho``, so that they prove nothing.
+    """
     square = 0.0
     for k in range(n_dim):
         v = b[k] - a[k]
         out[k] = v
         square += v * v
-    if square == 0.0:
+    if not square > 1e-200:
+        for k in range(n_dim):
+            out[k] = 0.0
         return 0.0
     inverse = 1.0 / np.sqrt(square)
     for k in range(n_dim):
         out[k] *= inverse
     return inverse
+
+
+@njit(nogil=True, cache=True)
+def row_bound(inverse, first_error, second_error):
+    """Entrywise distance of a row from ``row_into`` to a positive multiple of the true row."""
+    if inverse == 0.0:
+        return 1.0e300
+    return 3.0 * _UNIT + 1.01 * (first_error + second_error) * inverse
 
 
 @njit(nogil=True, cache=True)

@@ -12,6 +12,7 @@ from tropattn._kernels.cone import (
     decide,
     positive_relation,
     proves_dead,
+    row_bound,
     row_into,
 )
 
@@ -48,7 +49,7 @@ def classify(
         for i in range(n):
             if i != j:
                 inv = row_into(system[count], terms[j], terms[i], dim)
-                rho[count] = 3.0 * 2.0**-53 + 1.01 * (errors[i] + errors[j]) * inv
+                rho[count] = row_bound(inv, errors[i], errors[j])
                 lengths[count] = inv
                 label[count] = i
                 count += 1

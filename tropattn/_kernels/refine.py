@@ -29,6 +29,7 @@ from tropattn._kernels.cone import (
     holds_at,
     positive_relation,
     proves_dead,
+    row_bound,
     row_into,
 )
 
@@ -133,9 +134,7 @@ def push_rows(system, space, start, winner, unit, level):
         if other == winner or space.state[other] == GONE:
             continue
         inverse = row_into(space.rows[count], system.terms[winner], system.terms[other], dim)
-        space.rho[count] = (
-            3.0 * _UNIT + 1.01 * (system.errors[winner] + system.errors[other]) * inverse
-        )
+        space.rho[count] = row_bound(inverse, system.errors[winner], system.errors[other])
         space.pair[count, 0] = winner
         space.pair[count, 1] = other
         count += 1

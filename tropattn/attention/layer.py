@@ -127,13 +127,8 @@ class AttentionLayer:
         heads = []
         for h in range(n_heads):
             g = h * n_shared // n_heads
-            head = AttentionHead(
-                *(query[h], key[g], value[g], out[h], biases[0][h], biases[1][g], biases[2][g]),
-                scale=scale,
-                rope=rope,
-                sink=logits[h],
-            )
-            heads.append(head)
+            arrays = (query[h], key[g], value[g], out[h], biases[0][h], biases[1][g], biases[2][g])
+            heads.append(AttentionHead(*arrays, scale=scale, rope=rope, sink=logits[h]))
         return cls(heads, b_O, residual, variable)
 
     def without_rope(self) -> AttentionLayer:

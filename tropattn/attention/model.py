@@ -160,6 +160,10 @@ class Model:
 
         Raises ``InvalidInput`` for a character outside the vocabulary, an empty or too long text,
         and for vocabularies of longer tokens, whose text needs a tokenizer: pass ids there.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> Model([layer], [[1], [2]], "xy").tokens("yx").tolist()
+        [1, 0]
         """
         if not isinstance(text, str):
             raise InvalidInput(
@@ -252,7 +256,12 @@ class Model:
 
         Notes
         -----
-        Cost ``O(L H N^2 d_head)``. Equal tokens at equal positions have equal states, bit for bit.
+        Cost ``O(L H N^2 d_head)``. Equal tokens at equal positions of layer 0 have equal states,
+        bit for bit.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> [rows.tolist() for rows in Model([layer, layer], [[1], [2]]).states([1])]
+        [[[2.0]], [[4.0]]]
         """
         kind, value = self._read(ids_or_states)
         if kind == "states":
@@ -301,6 +310,15 @@ class Model:
         ------
         InvalidInput : as ``states`` and ``AttentionLayer.fix``; a layer or position that does not
             exist; a layer above 0 from ids in a model with norms.
+
+        Notes
+        -----
+        Cost: that of ``states`` up to the layer, and of ``AttentionLayer.fix``.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> fixed = Model([layer], [[1], [2]]).fix([0, 1, 1], position=1)
+        >>> fixed.tokens[0].tolist(), fixed.heads[0].slopes.tolist()
+        ([0, 1], [[1.0], [2.0]])
         """
         depth = _index("layer", layer, len(self.layers))
         kind, value = self._read(ids_or_states)
@@ -324,6 +342,11 @@ class Model:
         ``ids`` is text, (n,) or (m, n) integers; ``temperature`` 1 is the model as trained, 0 the
         hard one, whose ties are averaged. Raises ``InvalidInput`` for models with other blocks or
         without unembedding. Source: theory T12. Cost ``O(m L H n^2 d_head)``.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> model = Model([layer], [[1], [2]], unembedding=[[1, -1]])
+        >>> model([0, 1], temperature=0).tolist()       # 1 + 1 and 2 + 2
+        [[2.0, -2.0], [4.0, -4.0]]
         """
         if self.norms or self.unembedding is None or self.b_U is None:
             raise InvalidInput(

@@ -7,12 +7,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, ScalarFormatter
 
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import INKS, MARKERS, new_figure
 
 __all__ = ["growth"]
+
+_NAMES = {"strips": "parabola strips", "gaussian": "Gaussian heads"}
 
 
 def growth(
@@ -43,7 +45,7 @@ def growth(
     panes = figure.subplots(1, len(families), squeeze=False, sharey=True)[0]
     for axes, family in zip(panes, families, strict=True):
         _draw(axes, [row for row in rows if row["family"] == family])
-        axes.set_title({"strips": "parabola strips", "gaussian": "Gaussian heads"}.get(family, family))
+        axes.set_title(_NAMES.get(family, family))
     panes[0].set_ylabel("routing cells")
     centre = "common centre (T7)" if central else "affine heads (T6)"
     figure.suptitle(title or f"Cells of one layer on $R^{{{dim}}}$, {centre}")
@@ -74,7 +76,8 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.minorticks_off()
-    axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(4, 2)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("keys a head N")
     axes.grid(which="both", alpha=0.25)
     axes.plot([], [], "-", color="grey", label="sharp bound")

@@ -32,6 +32,7 @@ Array = NDArray[Any]
 
 _MAX_CELLS = 20_000
 _MAX_PANELS = 16
+_COLOURS = 8
 _LABELLED = 60
 """Cells of a refinement are labelled by their pattern up to this number."""
 
@@ -51,8 +52,9 @@ class _Plane:
     @classmethod
     def of(cls, target: Any, domain: Domain | None, window: Any) -> _Plane:
         units = _one_stage(target)
+        variable = str(getattr(target, "variable", "x"))
         if isinstance(domain, Slice):
-            return cls._slice(units, domain, window)
+            return cls._slice(units, domain, window, variable)
         if domain is not None and domain.embedding is not None:
             raise InvalidInput(
                 f"domain: a plane needed to draw, got {domain.describe()}; use a 2-dimensional "
@@ -79,12 +81,12 @@ class _Plane:
             whole,
             True,
             ("$x_1$", "$x_2$"),
-            domain.describe(),
+            f"{variable} in {domain.describe()}",
         )
 
     @classmethod
     def _slice(
-        cls, units: tuple[TropicalPolynomial, ...], domain: Slice, window: Any
+        cls, units: tuple[TropicalPolynomial, ...], domain: Slice, window: Any, variable: str
     ) -> _Plane:
         if domain.dim != 2:
             raise InvalidInput(
@@ -108,7 +110,7 @@ class _Plane:
             False,
             bool(np.allclose(gram, gram[0, 0] * np.eye(2), atol=1e-9 * gram.max())),
             ("slice parameter $p_1$", "slice parameter $p_2$"),
-            f"plane slice of $R^{{{domain.ambient_dim}}}$",
+            f"{variable} in a plane slice of R^{domain.ambient_dim}",
         )
 
     def cells(self, unit: TropicalPolynomial) -> dict[int, Polygon]:
@@ -240,7 +242,7 @@ def diagram(
     _draw_head(axes, plane, 0, labels)
     axes.set_title(title or f"{_counted(plane)} ({_plural(plane.units[0].n_terms, 'key')})")
     if not plane.whole:
-        figure.suptitle(plane.words, fontsize=9)
+        figure.suptitle(plane.words, fontsize=9, parse_math=False)
     return figure
 
 
@@ -285,7 +287,7 @@ def partition(
     heads = _plural(len(plane.units), "head")
     axes.set_title(title or f"{_counted(plane)} ({heads})")
     if not plane.whole:
-        figure.suptitle(plane.words, fontsize=9)
+        figure.suptitle(plane.words, fontsize=9, parse_math=False)
     return figure
 
 
@@ -322,15 +324,15 @@ def panels(
             axes.set_visible(False)
             continue
         _draw_head(axes, plane, h, None if labels is None else labels[h], small=columns > 1)
-        _mark(axes, points, ())
+        _mark(axes, points, (), small=columns > 1)
         cells = count_regions(plane.units[h], _parameters(plane))
-        axes.set_title(f"head {h}: {_plural(cells.value, 'cell')} of {_keys(plane.units[h])}")
+        axes.set_title(f"head {h}: {cells.value} of {_keys(plane.units[h])} win here", fontsize=10)
         axes.label_outer()
     axes = right.subplots()
     _draw_refinement(axes, plane, labels)
     _mark(axes, points, point_names)
     axes.set_title(f"common refinement: {_counted(plane)}")
-    figure.suptitle(title or plane.words)
+    figure.suptitle(title or plane.words, parse_math=False)
     return figure
 
 
@@ -345,6 +347,7 @@ def _draw_head(
     unit = plane.units[h]
     cells = plane.cells(unit)
     if unit.n_terms <= len(FILLS):
+        # The same key has the same colour in every head.
         colours = {j: FILLS[j] for j in cells}
     else:
         edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
@@ -360,7 +363,8 @@ def _draw_head(
     plane.prepare(axes)
     whole = plane.window.area
     for j, cell in cells.items():
-        if cell.area > (0.012 if small else 0.004) * whole:
+        wide = np.ptp(cell.vertices, axis=0).min() > (0.12 if small else 0.05) * whole**0.5
+        if wide and cell.area > (0.012 if small else 0.004) * whole:
             axes.text(
                 *cell.centroid,
                 str(j) if labels is None else labels[j],
@@ -370,25 +374,30 @@ def _draw_head(
                 parse_math=False,
                 clip_on=True,
             )
-    _draw_sites(axes, unit, cells)
+    if not small and not isinstance(plane.counted, Slice):
+        _draw_sites(axes, unit, colours)
 
 
-def _draw_sites(axes: Axes, unit: TropicalPolynomial, cells: dict[int, Polygon]) -> None:
-    """Dots for the sites (the slopes, T2) of cells in sight, crosses for the other ones."""
+def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -> None:
+    """The sites (the slopes, T2) in their cells' colours; crosses for those without a cell here."""
     sites = unit.slopes.astype(np.float64)[unit.distinct[0]]
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     inside = (
         (sites[:, 0] > left) & (sites[:, 0] < right) & (sites[:, 1] > low) & (sites[:, 1] < high)
     )
-    seen = np.array([j in cells for j in unit.distinct[0].tolist()])
-    for mask, marker, name in (
-        (inside & seen, "o", "site of a cell"),
-        (inside & ~seen, "x", "site without a cell here"),
-    ):
-        if mask.any():
-            axes.plot(*sites[mask].T, marker, color="black", markersize=4, label=name)
+    kept = unit.distinct[0].tolist()
+    seen = np.array([j in colours for j in kept])
+    if (inside & seen).any():
+        fills = [colours[j] for j, here in zip(kept, inside & seen, strict=True) if here]
+        axes.scatter(
+            *sites[inside & seen].T, s=42, c=fills, edgecolors="black", label="site", zorder=3
+        )
+    if (inside & ~seen).any():
+        axes.plot(
+            *sites[inside & ~seen].T, "x", color="black", label="site without a cell here", zorder=3
+        )
     if inside.any():
-        axes.legend(loc="upper right", fontsize=7, framealpha=0.9)
+        axes.legend(loc="best", fontsize=8, framealpha=0.9)
 
 
 def _draw_refinement(
@@ -462,12 +471,21 @@ def _neighbours(
 
 
 def _colouring(nodes: list[Any], edges: list[tuple[Any, Any]]) -> dict[Any, str]:
-    """Fills that differ across every edge (smallest-last order needs at most 6 in the plane)."""
+    """Fills that differ across every edge, all about equally often.
+
+    Taken in smallest-last order, a cell of a plane picture meets at most 5 coloured neighbours.
+    """
     graph: nx.Graph[Any] = nx.Graph()
     graph.add_nodes_from(nodes)
     graph.add_edges_from((a, b) for a, b in edges if a in graph and b in graph)
-    classes = nx.greedy_color(graph, strategy="smallest_last")
-    return {node: FILLS[classes[node] % len(FILLS)] for node in nodes}
+    used = dict.fromkeys(FILLS[:_COLOURS], 0)
+    chosen: dict[Any, str] = {}
+    for node in nx.coloring.strategy_smallest_last(graph, {}):
+        taken = {chosen[other] for other in graph[node] if other in chosen}
+        fill = min(used, key=lambda name: (name in taken, used[name]))
+        used[fill] += 1
+        chosen[node] = fill
+    return chosen
 
 
 def _walls(cells: dict[int, Polygon]) -> list[Array]:
@@ -494,7 +512,7 @@ def _name_patterns(
             ]
             axes.text(
                 *cell.centroid,
-                "\n".join(names) if labels is not None else ",".join(names),
+                " ".join(names) if labels is None else _folded(names),
                 ha="center",
                 va="center",
                 fontsize=6,
@@ -503,12 +521,19 @@ def _name_patterns(
             )
 
 
-def _mark(axes: Axes, points: Any, names: Sequence[str]) -> None:
+def _folded(names: Sequence[str]) -> str:
+    """Names on about square lines."""
+    width = int(np.ceil(np.sqrt(len(names))))
+    lines = [" ".join(names[i : i + width]) for i in range(0, len(names), width)]
+    return "\n".join(lines)
+
+
+def _mark(axes: Axes, points: Any, names: Sequence[str], *, small: bool = False) -> None:
     """Rings at given parameters, with their names beside them."""
     if points is None:
         return
     rows = np.asarray(points, dtype=float)
-    axes.plot(*rows.T, "o", markersize=7, markerfacecolor="white", markeredgecolor="black")
+    axes.plot(*rows.T, "o", ms=5 if small else 8, mfc="white", mec="black", zorder=4)
     for row, name in zip(rows, names, strict=False):
         axes.annotate(
             name,

@@ -24,8 +24,10 @@ FILLS = (
     "#BBCC33",
     "#AAAA00",
     "#DDDDDD",
+    "#FFFFFF",
 )
-"""Fills of cells under black text: P. Tol, *Colour Schemes* (SRON/EPS/TN/09-002, 2021), "light"."""
+"""Fills of cells under black text: P. Tol, *Colour Schemes* (SRON/EPS/TN/09-002, 2021), "light",
+and white."""
 
 INKS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#5B3A9E", "#6E6E6E")
 """Lines and markers: black, four of Okabe and Ito (2008), and three darker ones beyond."""

@@ -69,7 +69,7 @@ class Heads:
     heads : the polynomials, one a head.
     target : what the engines count: the fixed layer, or the list of polynomials.
     variable : the state that moves, in words.
-    keys : names of the terms, one tuple a head, such as ``"3 at 0"``.
+    keys : names of the terms, one tuple a head: token and position as in ``"3@0"``, or an index.
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
         one last, or None for bare polynomials.
     state_names : one a row of ``states``.
@@ -133,7 +133,10 @@ def _of_model(model: Model, source: Source) -> Heads:
         fixed,
         f"{fixed.variable} at layer {layer % len(model.layers)}, position {place} "
         f"(token {_token(model, int(ids[place]))})",
-        tuple(tuple("sink" if t < 0 else names[t] for t in tokens.tolist()) for tokens in fixed.tokens),
+        tuple(
+            tuple("sink" if t < 0 else names[t] for t in tokens.tolist())
+            for tokens in fixed.tokens
+        ),
         states,
         tuple(names[i] for i in moving),
     )
@@ -141,7 +144,7 @@ def _of_model(model: Model, source: Source) -> Heads:
 
 def _token(model: Model, index: int, place: int | None = None) -> str:
     name = str(index) if model.vocabulary is None else model.vocabulary[index]
-    return repr(name)[1:-1] if place is None else f"{repr(name)[1:-1]} at {place}"
+    return repr(name)[1:-1] if place is None else f"{repr(name)[1:-1]}@{place}"
 
 
 def _holds_polynomials(path: str) -> bool:

@@ -10,6 +10,7 @@ and is read in doubles, modulo a prime or in rationals when needed (``terms``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
 from tropattn.errors import BudgetExceeded, InvalidInput
-from tropattn.tolerance import gamma
+from tropattn.tolerance import TINY, gamma
 from tropattn.tropical.terms import (
     AffineMap,
     exact_terms,
@@ -112,8 +113,14 @@ class TropicalPolynomial:
         >>> TropicalPolynomial.factored([[1.0], [3.0]], maps=(q,)).slopes.tolist()
         [[2.0, 0.0], [6.0, 0.0]]
         """
-        if not scale > 0:
-            raise InvalidInput(f"scale: a positive number needed, got {scale}; check 1/sqrt(d).")
+        if not 0 < scale < np.inf:
+            raise InvalidInput(
+                f"scale: a positive finite number needed, got {scale}; check 1/sqrt(d)."
+            )
+        maps = tuple(
+            AffineMap(as_array("maps", step.matrix, 2), as_array("maps", step.offset, 1))
+            for step in maps
+        )
         self = cls(keys, biases)
         width = self.keys.shape[1]
         for step in reversed(maps):
@@ -192,9 +199,8 @@ class TropicalPolynomial:
     # ---- evaluation ---------------------------------------------------------------------------
 
     def _points(self, x: Any) -> tuple[Array, bool]:
-        points = np.asarray(x)
-        single = points.ndim == 1
-        points = as_array("x", points[None, :] if single else points, 2, shape="(d,) or (m, d)")
+        single = _is_point(x)
+        points = as_array("x", [x] if single else x, 2, shape="(d,) or (m, d)")
         if points.shape[1] != self.dim:
             raise InvalidInput(
                 f"x: {self.dim} coordinates needed, got {points.shape[1]}; "
@@ -232,14 +238,18 @@ class TropicalPolynomial:
         points, _ = self._points(x)
         terms, errors = self._float
         ambient = np.column_stack([points.astype(np.float64), np.ones(len(points))])
-        scores = ambient @ terms.T
-        bound = np.abs(ambient) @ (errors + gamma(self.dim + 3) * (np.abs(terms) + errors)).T
-        if is_exact(points):
-            bound = bound + np.abs(ambient) @ (2.0**-52 * np.abs(terms)).T
-        floor = (scores - bound).max(axis=1)
+        # Overflow makes a bound infinite or undefined, and rationals then decide.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = ambient @ terms.T
+            bound = np.abs(ambient) @ (errors + gamma(self.dim + 3) * (np.abs(terms) + errors)).T
+            if is_exact(points):
+                bound = bound + np.abs(ambient) @ (2.0**-52 * np.abs(terms)).T
+            bound = bound + (self.dim + 2) * TINY
+            floor = (scores - bound).max(axis=1)
+            above = scores + bound
         out: list[NDArray[np.int64]] = []
         for i, lowest in enumerate(floor):
-            close = np.flatnonzero(scores[i] + bound[i] >= lowest)
+            close = np.flatnonzero(~(above[i] < lowest))
             out.append(close if len(close) == 1 else self._exact_winners(points[i], close))
         return out
 
@@ -251,8 +261,7 @@ class TropicalPolynomial:
 
     def argmax(self, x: Any) -> Any:
         """The smallest index that attains the maximum, exactly: int, or (m,) int64 for rows."""
-        _, single = self._points(x)
-        rows = np.asarray(x)[None, :] if single else x
+        rows, single = self._points(x)
         first = np.array([int(w[0]) for w in self.winners(rows)], dtype=np.int64)
         return int(first[0]) if single else first
 
@@ -363,6 +372,13 @@ class TropicalPolynomial:
     def __repr__(self) -> str:
         how = "" if self._direct else f", factored through {len(self.maps)} maps"
         return f"TropicalPolynomial({self.n_terms} terms on R^{self.dim}{how})"
+
+
+def _is_point(x: Any) -> bool:
+    """Whether ``x`` is one point (d,) rather than rows (m, d)."""
+    if isinstance(x, np.ndarray):
+        return x.ndim == 1
+    return isinstance(x, Sequence) and not any(isinstance(v, Sequence | np.ndarray) for v in x)
 
 
 def _rebuild(keys: Array, biases: Array, scale: Any, maps: Any) -> TropicalPolynomial:

@@ -1,0 +1,417 @@
+"""The commands: thin over ``study``, heavy imports inside, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tropattn.cli import options
+from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
+
+if TYPE_CHECKING:
+    from tropattn.regions.result import RegionCount
+
+__all__ = ["main"]
+
+_DEMO_TEXT = "314159265="
+
+
+def _partial(value: int, of: str, domain: str, why: str) -> RegionCount:
+    from tropattn.regions.result import RegionCount
+
+    return RegionCount(value, "lower", of, domain, why)
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+    epilog=EXIT_CODES,
+)
+@click.version_option(package_name="tropattn", prog_name="tropattn")
+@click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
+def main(debug: bool) -> None:
+    """Count exactly how attention at zero temperature cuts up space.
+
+    With its context fixed, each attention head sends a state to the key with the largest score: a
+    cell of a power diagram. The heads of a layer together give the routing cells that this program
+    counts, bounds, samples and draws. Scores are logits after scaling; coordinates are those of the
+    state that moves.
+
+    \b
+    Start here:
+      tropattn demo
+      tropattn count demo --text 271828182=
+    """
+
+
+@main.command()
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False),
+    default="tropattn-demo.png",
+    show_default=True,
+    help="Figure to write: .png, .svg or .pdf.",
+)
+@options.seed("Seed of the sampler's draws.")
+@options.threads
+def demo(output: str, seed: int, threads: int | None) -> None:
+    """Walk through one layer of the trained model that the package ships.
+
+    For the context 314159265= and the last token of layer 0: live and dead keys, power diagram and
+    Newton polytope of each head, then the exact number of routing cells of the layer on R^8 between
+    its sampled lower and its sharp upper bound (numbers of cells). Draws a plane through three
+    token states. Needs no network; the first run compiles for some seconds.
+
+    \b
+    Examples:
+      tropattn demo
+      tropattn demo --output heads.svg --seed 1
+    """
+    from tropattn.demo import run
+
+    run(options.shipped(), _DEMO_TEXT, output, seed, threads, options.console(), options.console(err=True))
+
+
+@main.command()
+@options.heads_input
+@options.context
+@options.domain
+@click.option("--of", default="cells", show_default=True, help="What to count: cells.")
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="auto, enumeration (any domain), or direct_sum (whole space, independent heads).",
+)
+@click.option("--certify", is_flag=True, help="Label the count as certified in the record.")
+@options.max_cells
+@options.threads
+@options.json_flag
+@click.option(
+    "--output", type=click.Path(dir_okay=False), help="Write the record to this JSON file as well."
+)
+def count(
+    path: str,
+    domain: str | None,
+    of: str,
+    engine: str,
+    certify: bool,
+    max_cells: int | None,
+    threads: int | None,
+    as_json: bool,
+    output: str | None,
+    **context: Any,
+) -> None:
+    """Count the routing cells of one layer exactly (a number of cells).
+
+    INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
+    slopes_0, intercepts_0, ... for unequal heads; or a model's .safetensors file or folder, with
+    its context in --text or --ids; or the word demo. Every decision is proved, by error bounds or
+    in rationals.
+
+    \b
+    Examples:
+      tropattn count heads.npz --domain box:-1,1
+      tropattn count demo --text 314159265= --layer 0 --json
+    """
+    from tropattn import report
+    from tropattn.record import Record
+    from tropattn.regions.count import count_regions, upper_bound
+    from tropattn.study.inputs import open_heads, read_domain
+
+    source = options.source_of(path, context)
+    opened = open_heads(source)
+    where = read_domain(domain, opened.dim)
+    words = f"R^{opened.dim}" if where is None else where.describe()
+    spec = {
+        "source": source,
+        "variable": opened.variable,
+        "domain": domain or words,
+        "of": of,
+        "engine": engine,
+        "certify": certify,
+        "max_cells": max_cells,
+    }
+
+    def give_up(lower: int, why: str) -> None:
+        part = _partial(lower, of, words, why)
+        if output is not None or as_json:
+            record = Record("count", spec, {"lower": part}, answer=part)
+            options.show(record, as_json, lambda *_: None, output)
+
+    with lower_bounds(give_up):
+        found = count_regions(
+            opened.target,
+            where,
+            of=of,
+            engine=engine,
+            certify=certify,
+            max_cells=max_cells,
+            threads=threads,
+            progress=options.watching(),
+        )
+    counts = {"exact": found, "bound": upper_bound(opened.target, where)}
+    options.show(Record("count", spec, counts, answer=found), as_json, report.count, output)
+
+
+@main.command()
+@click.argument("path", metavar="[INPUT]", required=False)
+@options.context
+@options.domain
+@click.option("--keys", type=options.Numbers(), help="Keys of each head, instead of INPUT.")
+@click.option("--dim", type=click.IntRange(min=0), help="Dimension (effective rank), with --keys.")
+@click.option("--central", is_flag=True, help="All heads share a centre (T7), with --keys.")
+@click.option("--live", is_flag=True, help="Count only the keys of INPUT that ever win.")
+@options.json_flag
+def bounds(
+    path: str | None,
+    domain: str | None,
+    keys: tuple[int, ...] | None,
+    dim: int | None,
+    central: bool,
+    live: bool,
+    as_json: bool,
+    **context: Any,
+) -> None:
+    """Give the sharp upper bound on the cells of one layer (a number of cells).
+
+    Either from the numbers of keys and a dimension, or for INPUT as in count. No layer with these
+    numbers has more cells, and some layer has as many: T6 (Montufar, Ren, Zhang 2022) for affine
+    heads, T7 (Weibel 2012) for heads with a common centre.
+
+    \b
+    Examples:
+      tropattn bounds --keys 3,3,3 --dim 2
+      tropattn bounds demo --text 314159265= --live
+    """
+    if (path is None) == (keys is None):
+        raise click.UsageError("INPUT or --keys with --dim needed, one of the two.")
+    if keys is not None:
+        given = [name for name, value in {**context, "domain": domain}.items() if value is not None]
+        if dim is None or given or live:
+            extra = [f"--{name}" for name in [*given, *(["live"] if live else [])]]
+            raise click.UsageError(
+                f"--keys needs --dim and no options of INPUT, got {', '.join(extra) or 'no --dim'}."
+            )
+    elif dim is not None or central:
+        raise click.UsageError("--dim and --central go with --keys; INPUT has its own.")
+    from tropattn import report
+    from tropattn.record import Record
+    from tropattn.regions import bounds as theorems
+
+    if path is None:
+        found = theorems.layer(keys or (), dim or 0, central)
+        spec: dict[str, Any] = {"keys": keys, "dim": dim, "central": central}
+    else:
+        found, spec = _bound_of(path, context, domain, live)
+    options.show(Record("bounds", spec, {"bound": found}, answer=found), as_json, report.bounds)
+
+
+def _bound_of(
+    path: str, context: dict[str, Any], domain: str | None, live: bool
+) -> tuple[RegionCount, dict[str, Any]]:
+    from tropattn.regions.count import upper_bound
+    from tropattn.study.inputs import open_heads, read_domain
+    from tropattn.study.layer import with_terms
+    from tropattn.tropical.live import live_terms
+
+    source = options.source_of(path, context)
+    opened = open_heads(source)
+    where = read_domain(domain, opened.dim)
+    heads = list(opened.heads)
+    if live:
+        heads = [with_terms(head, live_terms(head, where).live) for head in heads]
+    spec = {
+        "source": source,
+        "variable": opened.variable,
+        "domain": domain or f"R^{opened.dim}",
+        "live": live,
+        "keys": [head.n_terms for head in heads],
+    }
+    return upper_bound(heads, where), spec
+
+
+@main.command()
+@options.heads_input
+@options.context
+@options.domain
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Number of random states.",
+)
+@options.seed("Seed; draw i depends on it and on i alone.")
+@click.option(
+    "--distribution",
+    type=click.Choice(["gaussian", "sphere"]),
+    help="Standard normal or unit-sphere states. Default: uniform on a bounded --domain, gaussian "
+    "on the whole space.",
+)
+@options.threads
+@options.json_flag
+def sample(
+    path: str,
+    domain: str | None,
+    samples: int,
+    seed: int,
+    distribution: str | None,
+    threads: int | None,
+    as_json: bool,
+    **context: Any,
+) -> None:
+    """Count the routing patterns among random states: a lower bound (a number of cells).
+
+    INPUT as in count. Draws too close to a wall for doubles are discarded, so the number never
+    exceeds the exact one. Also estimates how likely a further draw shows a new cell.
+
+    \b
+    Examples:
+      tropattn sample heads.npz --samples 1000000
+      tropattn sample demo --text 314159265= --domain box:-10,10 --seed 1
+    """
+    from tropattn import report
+    from tropattn.record import Record
+    from tropattn.regions.sampling import sample_regions
+    from tropattn.study.inputs import open_heads, read_domain
+
+    source = options.source_of(path, context)
+    opened = open_heads(source)
+    where = read_domain(domain, opened.dim)
+    law = distribution or ("gaussian" if where is None else None)
+    words = f"R^{opened.dim}" if where is None else where.describe()
+    spec = {
+        "source": source,
+        "variable": opened.variable,
+        "domain": domain or words,
+        "samples": samples,
+        "distribution": law or "uniform",
+    }
+
+    def give_up(lower: int, why: str) -> None:
+        part = _partial(lower, "cells", words, why)
+        if as_json:
+            options.show(Record("sample", spec, {"sampled": part}, {}, seed, part), True, report.sample)
+
+    with lower_bounds(give_up):
+        found = sample_regions(
+            opened.target,
+            samples,
+            seed=seed,
+            domain=where,
+            distribution=law,
+            threads=threads,
+            progress=options.watching(),
+        )
+    options.show(Record("sample", spec, {"sampled": found}, {}, seed, found), as_json, report.sample)
+
+
+@main.command()
+@options.heads_input
+@options.context
+@options.domain
+@click.option(
+    "--view",
+    type=click.Choice(["panels", "partition", "diagram", "polytope"]),
+    help="panels: heads side by side and their refinement (default for several heads); partition: "
+    "the refinement; diagram: one head (default for one); polytope: a Newton polytope.",
+)
+@click.option("--head", type=click.IntRange(min=0), help="Head of a diagram or polytope, from 0.")
+@options.figure(required=True)
+@options.threads
+def plot(
+    path: str,
+    domain: str | None,
+    view: str | None,
+    head: int | None,
+    output: str,
+    threads: int | None,
+    **context: Any,
+) -> None:
+    """Draw the cells of heads on a plane; numbers in titles are exact counts of cells.
+
+    INPUT as in count, with a variable in R^2 or a plane in --domain. For a model without --domain
+    the plane goes through the moving state and two other tokens. Axes are coordinates of the
+    variable, or parameters of the plane.
+
+    \b
+    Examples:
+      tropattn plot heads.npz --output heads.png
+      tropattn plot demo --text 314159265= --layer 1 --output layer1.png
+    """
+    from tropattn import plotting
+    from tropattn.study.figure import FigureSpec, run
+
+    source = options.source_of(path, context)
+    request = FigureSpec(source=source, domain=domain, view=view, head=head, threads=threads)
+    scene = run(request)
+    plotting.save(scene.draw(), output)
+    click.echo(f"written: {output}", err=True)
+
+
+@main.command()
+@click.option(
+    "--family",
+    type=click.Choice(["strips", "gaussian", "both"]),
+    default="both",
+    show_default=True,
+    help="Parabola strips attain the bounds; Gaussian heads lose keys and cells.",
+)
+@click.option(
+    "--keys", type=options.Numbers(), default="2,3,4,5", show_default=True, help="Keys a head, N."
+)
+@click.option("--heads", type=options.Numbers(), default="1,2,3", show_default=True, help="Heads, H.")
+@click.option(
+    "--dim",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Dimension of the variable.",
+)
+@click.option("--central", is_flag=True, help="Heads with a common centre (T7), not affine (T6).")
+@options.seed("Seed of Gaussian heads and of the sampler.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=20_000,
+    show_default=True,
+    help="Random states a row; 0 for none.",
+)
+@options.max_cells
+@options.threads
+@options.figure(required=False)
+@options.json_flag
+def scaling(
+    family: str,
+    output: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Tabulate how cells grow with the keys: exact, bound and sampler for every H and N.
+
+    Numbers of cells on the whole space, and the exponent of N by least squares in logarithms with
+    its standard error. Asserts sampled <= exact <= bound in every row.
+
+    \b
+    Examples:
+      tropattn scaling --family strips --keys 2,3,4,5 --heads 1,2,3 --dim 2
+      tropattn scaling --keys 4,8,16 --dim 3 --central --output growth.png
+    """
+    from tropattn import report
+    from tropattn.study.scaling import FAMILIES, ScalingSpec, run
+
+    families = FAMILIES if family == "both" else (family,)
+    steps = report.Steps(options.console(err=True))
+    record = run(ScalingSpec(families=families, **settings), steps) if options.watching() else run(
+        ScalingSpec(families=families, **settings)
+    )
+    if output is not None:
+        from tropattn import plotting
+
+        rows = record.tables["rows"]
+        figure = plotting.growth(rows, record.spec["dim"], record.spec["central"])
+        plotting.save(figure, output)
+        click.echo(f"written: {output}", err=True)
+    options.show(record, as_json, report.scaling)

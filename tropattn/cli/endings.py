@@ -1,0 +1,119 @@
+"""How a command ends: one line on stderr, and an exit code.
+
+0 good (also where the reader of a pipe leaves early), 1 witnesses contradict each other, 2 bad
+input, 3 limit reached or inconclusive, 130 interrupted, 70 internal error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import click
+
+from tropattn.errors import (
+    BudgetExceeded,
+    Degenerate,
+    EngineError,
+    Inconclusive,
+    InvalidInput,
+)
+
+__all__ = ["EXIT_CODES", "Group", "lower_bounds"]
+
+EXIT_CODES = (
+    "Exit codes: 0 good, 1 witnesses contradict each other, 2 bad input, 3 limit reached or "
+    "inconclusive, 130 interrupted, 70 internal error."
+)
+
+
+class _Stopped(Exception):
+    """Work that ended early: exit code, and the valid lower bound so far."""
+
+    def __init__(self, code: int, message: str, lower: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.lower = lower
+
+
+class Group(click.Group):
+    """A group whose ``main`` turns every ending into one line on stderr and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Run a command and exit; see the module for the codes."""
+        argv = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        extra.setdefault("prog_name", "tropattn")
+        try:
+            code = super().main(argv, *rest, **extra)
+            sys.stdout.flush()
+        except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
+            code = _ending(error, debug="--debug" in argv)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _ending(error: BaseException, debug: bool) -> int:
+    """Say in one line how it ended, and give the exit code."""
+    if isinstance(error, SystemExit | BrokenPipeError):
+        # Both click and rich turn a closed pipe into SystemExit(1); no command exits otherwise.
+        _leave_stdout()
+        return 0
+    if debug:
+        traceback.print_exception(error)
+    code, message = _verdict(error)
+    with suppress(OSError, ValueError):
+        click.echo(f"tropattn: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, _Stopped):
+        return error.code, str(error)
+    if isinstance(error, click.UsageError):
+        command = "tropattn" if error.ctx is None else error.ctx.command_path
+        return 2, f"error: {error.format_message()} (see {command} --help)"
+    if isinstance(error, click.ClickException):
+        return 2, f"error: {error.format_message()}"
+    if isinstance(error, InvalidInput | Degenerate):
+        return 2, f"error: {error}"
+    if isinstance(error, BudgetExceeded | Inconclusive):
+        return 3, f"error: {error}{_at_least(getattr(error, 'lower', None))}"
+    if isinstance(error, EngineError):
+        return 1, f"error: {error}"
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        cause = error.__cause__ or error
+        return 130, f"interrupted{_at_least(getattr(cause, 'lower', None))}"
+    return 70, (
+        f"internal error: {type(error).__name__}: {error}; this is a bug, please report it with "
+        "the input (--debug shows where)."
+    )
+
+
+def _at_least(lower: int | None) -> str:
+    return "" if lower is None else f" (at least {lower:,} cells)"
+
+
+def _leave_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush stays silent."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def lower_bounds(give_up: Callable[[int, str], None]) -> Iterator[None]:
+    """Turn a limit or Ctrl-C into its exit code, after ``give_up(lower, why)``."""
+    try:
+        yield
+    except (BudgetExceeded, Inconclusive) as error:
+        lower = getattr(error, "lower", 0)
+        give_up(lower, "stopped")
+        raise _Stopped(3, f"error: {error}{_at_least(lower)}", lower) from error
+    except KeyboardInterrupt as error:
+        lower = getattr(error, "lower", 0)
+        give_up(lower, "interrupted")
+        message = f"interrupted: at least {lower:,} cells were found before the stop"
+        raise _Stopped(130, message, lower) from error

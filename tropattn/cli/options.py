@@ -1,0 +1,153 @@
+"""Arguments and options that commands share, and how an answer is shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tropattn.record import Record
+    from tropattn.study.inputs import Source
+
+__all__ = [
+    "Numbers",
+    "console",
+    "context",
+    "domain",
+    "figure",
+    "heads_input",
+    "json_flag",
+    "max_cells",
+    "seed",
+    "shipped",
+    "show",
+    "source_of",
+    "threads",
+    "watching",
+]
+
+_DEMO = "demo"
+
+Decorator = Callable[[Any], Any]
+
+
+class Numbers(click.ParamType):
+    """Integers >= 1 with commas between them."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or min(numbers) < 1:
+            self.fail(f"integers >= 1 with commas between them needed, got {value!r}.", param, ctx)
+        return numbers
+
+
+def _all_of(*decorators: Decorator) -> Decorator:
+    def apply(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+heads_input = click.argument("path", metavar="INPUT")
+
+context = _all_of(
+    click.option("--layer", type=int, help="Layer of a model, from 0 (the default)."),
+    click.option(
+        "--position",
+        type=int,
+        help="Token whose state moves; negative counts from the end. Default: the last one.",
+    ),
+    click.option("--text", help="Context of a model, as text, e.g. 314159265=."),
+    click.option("--ids", help="Context of a model, as token ids, e.g. 3,1,4."),
+)
+
+domain = click.option(
+    "--domain",
+    help="Where to count: box:LOW,HIGH (the same bounds in all coordinates), plane:FILE or "
+    "line:FILE (.npz or JSON). Default: the whole space of the variable.",
+)
+
+threads = click.option(
+    "--threads", type=click.IntRange(min=1), help="Worker threads. Default: all processors."
+)
+
+json_flag = click.option(
+    "--json", "as_json", is_flag=True, help="Print the full record as JSON instead of text."
+)
+
+max_cells = click.option(
+    "--max-cells",
+    type=click.IntRange(min=1),
+    help="Stop with exit code 3 beyond this many enumerated cells.",
+)
+
+
+def figure(required: bool) -> Decorator:
+    return click.option(
+        "--output",
+        type=click.Path(dir_okay=False),
+        required=required,
+        help="Figure to write: .png, .svg or .pdf.",
+    )
+
+
+def seed(help_: str) -> Decorator:
+    return click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help=help_
+    )
+
+
+def source_of(path: str, options: dict[str, Any]) -> Source:
+    """The input of a command; the word ``demo`` stands for the model that the package ships."""
+    from tropattn.study.inputs import Source
+
+    if path == _DEMO and not Path(path).exists():
+        path = shipped()
+    names = ("text", "ids", "layer", "position")
+    return Source(path=path, **{name: options[name] for name in names})
+
+
+def shipped() -> str:
+    return str(Path(__file__).parent / "data" / "maximum.safetensors")
+
+
+def console(err: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False)
+
+
+def watching() -> bool:
+    return sys.stderr.isatty()
+
+
+def show(
+    record: Record,
+    as_json: bool,
+    show: Callable[[Record, Console], None],
+    output: str | None = None,
+) -> None:
+    """Write the record where asked for, then print it as JSON or as text."""
+    if output is not None:
+        record.write(output)
+    if as_json:
+        click.echo(record.to_json())
+    else:
+        show(record, console())

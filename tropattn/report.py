@@ -1,0 +1,239 @@
+"""Records as text for people: what was counted, where, how, and whether the witnesses agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tropattn.record import Record
+from tropattn.regions.result import RegionCount, decimal
+
+__all__ = ["Steps", "bounds", "count", "heads", "number", "sample", "scaling", "witnesses"]
+
+_LONGEST = 60
+_NOUNS = {"cells": "routing cells", "linear_regions": "linear regions"}
+
+
+def number(value: int) -> str:
+    """An integer with separators; beyond 60 digits its leading digits and its size.
+
+    >>> number(6342), number(3**200)
+    ('6,342', '2.656e+95 (96 digits)')
+    """
+    digits = decimal(value)
+    if len(digits) <= _LONGEST:
+        return f"{value:,}"
+    return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1} ({len(digits)} digits)"
+
+
+class Steps:
+    """Named steps with their times, one line each; calling it opens a step.
+
+    >>> import io
+    >>> steps = Steps(Console(file=io.StringIO()))
+    >>> with steps("weigh"):
+    ...     pass
+    >>> steps.console.file.getvalue().startswith("  done  weigh")
+    True
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = perf_counter()
+        with self.console.status(Text(name)):
+            yield
+        taken = perf_counter() - started
+        self.console.print(Text(f"  done  {name:<52} {taken:6.1f} s"), soft_wrap=True)
+
+
+def _lines(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    for name, words in rows:
+        console.print(Text(f"  {name:<10}{words}"), soft_wrap=True)
+
+
+def _work(found: RegionCount) -> str:
+    stats = found.stats
+    words = [found.engine]
+    if "programs" in stats:
+        words.append(f"{stats['programs']:,} linear programs")
+    if "exact_decisions" in stats:
+        words.append(f"{stats['exact_decisions']:,} decisions in rationals")
+    if "seconds" in stats:
+        words.append(f"{stats['seconds']:.2f} s")
+    return ", ".join(words)
+
+
+def _draws(found: RegionCount) -> str:
+    stats = found.stats
+    words = f"{stats['samples']:,} draws, {stats['discarded']:,} discarded"
+    unseen = stats.get("unseen_mass")
+    if unseen is not None:
+        words += f"; a new draw shows a new cell with probability about {unseen:.2g}"
+    return words
+
+
+def _headline(found: RegionCount) -> str:
+    noun = _NOUNS.get(found.of, found.of)
+    prefix = {"exact": "", "lower": "at least ", "upper": "at most "}[found.kind]
+    suffix = " (exact, certified)" if found.certified else " (exact)"
+    return f"{prefix}{number(found.value)} {noun}{suffix if found.kind == 'exact' else ''}"
+
+
+def count(record: Record, console: Console) -> None:
+    """Print an exact count with its domain, variable, engine and upper bound."""
+    found = record.answer
+    if found is None:
+        return
+    console.print(Text(_headline(found)), soft_wrap=True)
+    rows = [("domain", found.domain), ("variable", str(record.spec.get("variable", "x")))]
+    rows.append(("engine", _work(found)))
+    bound = record.counts.get("bound")
+    if bound is not None:
+        rows.append(("bound", f"{number(bound.value)}, {bound.engine}, {bound.domain}"))
+    _lines(console, rows)
+
+
+def bounds(record: Record, console: Console) -> None:
+    """Print an upper bound with its theorem."""
+    found = record.answer
+    if found is not None:
+        console.print(Text(_headline(found)), soft_wrap=True)
+        _lines(console, [("theorem", found.engine), ("for", found.domain)])
+
+
+def sample(record: Record, console: Console) -> None:
+    """Print a sampler's lower bound with its draws and what it expects to have missed."""
+    found = record.answer
+    if found is None:
+        return
+    console.print(Text(_headline(found)), soft_wrap=True)
+    rows = [("domain", found.domain), ("variable", str(record.spec.get("variable", "x")))]
+    rows.append(("sampler", f"{found.stats.get('distribution')}, seed {record.seed}"))
+    rows.append(("draws", _draws(found)))
+    _lines(console, rows)
+
+
+def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name, side in columns:
+        table.add_column(name, justify="right" if side == "right" else "left")
+    return table
+
+
+def _names(names: Sequence[str], most: int = 12) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return " ".join(names[:most]) + more
+
+
+def heads(record: Record, console: Console) -> None:
+    """Print one table of keys and one of dual objects, a row a head."""
+    rows = record.tables["heads"]
+    keys = _table(
+        "Heads: which keys ever win",
+        [("head", "right"), ("keys", "right"), ("live keys", ""), ("dead", ""), ("cells", "right")],
+    )
+    for row in rows:
+        cells = number(row["cells"].value)
+        names = [Text(_names(row[part])) for part in ("live", "dead")]
+        keys.add_row(str(row["head"]), str(row["keys"]), *names, cells)
+    console.print(keys)
+    if "walls" not in rows[0]:
+        return
+    duals = _table(
+        "The same heads as power diagrams and as Newton polytopes",
+        [
+            ("head", "right"),
+            ("sites", "right"),
+            ("walls between cells", "right"),
+            ("polytope vertices", "right"),
+            ("faces of dimension 0, 1, ...", ""),
+        ],
+    )
+    for row in rows:
+        faces = row["newton_f_vector"]
+        duals.add_row(
+            str(row["head"]),
+            str(row["sites"]),
+            str(row["walls"]),
+            str(row["newton_vertices"]),
+            "not computed" if faces is None else ", ".join(str(n) for n in faces),
+        )
+    console.print(duals)
+
+
+def witnesses(record: Record, console: Console) -> None:
+    """Print lower bound, exact count and upper bound of one layer under each other."""
+    counts = record.counts
+    exact = counts["exact"]
+    table = _table(
+        f"Routing cells of the layer on {exact.domain}",
+        [("witness", ""), ("cells", "right"), ("from", "")],
+    )
+    if "sampled" in counts:
+        found = counts["sampled"]
+        table.add_row("sampler, at least", number(found.value), Text(_draws(found)))
+    table.add_row("exact count", number(exact.value), Text(_work(exact)))
+    bound = counts["bound"]
+    table.add_row("sharp bound, at most", number(bound.value), f"{bound.engine}, {bound.domain}")
+    console.print(table)
+
+
+def scaling(record: Record, console: Console) -> None:
+    """Print all counts and the fitted exponents of the scaling study."""
+    table = _table(
+        f"Routing cells of one layer on R^{record.spec['dim']}, "
+        f"{'common centre' if record.spec['central'] else 'affine heads'}",
+        [
+            ("family", ""),
+            *((name, "right") for name in ("H", "N", "live", "sampled", "exact", "bound live")),
+            ("bound N", "right"),
+        ],
+    )
+    for row in record.tables["rows"]:
+        table.add_row(
+            row["family"],
+            str(row["heads"]),
+            str(row["keys"]),
+            _range(row["live"]),
+            "" if row["sampled"] is None else number(row["sampled"].value),
+            number(row["exact"].value),
+            number(row["bound_live"].value),
+            number(row["bound"].value),
+        )
+    console.print(table)
+    fits = _table(
+        "Exponents of N, least squares in logarithms",
+        [("family", ""), ("H", "right"), ("exact", ""), ("bound N", ""), ("as N grows", "right")],
+    )
+    for row in record.tables["exponents"]:
+        fits.add_row(
+            row["family"],
+            str(row["heads"]),
+            _fit(row["exact"]),
+            _fit(row["bound"]),
+            str(row["theory"]),
+        )
+    console.print(fits)
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _fit(fit: Any) -> str:
+    if fit is None:
+        return "needs two values of N"
+    error = "" if fit.error is None else f" +- {fit.error:.2f}"
+    return f"{fit.exponent:.2f}{error}"
