@@ -28,29 +28,29 @@ _UNIT = 2.0**-53
 _GUARD = 2**30
 
 
-@njit(nogil=True, cache=True)
-def row_into(out, a, b, n_dim):
-    """Write ``(b - a)`` normalised into ``out``; return 1 / norm, or 0 where it is lost.
+@njit(nogil=True, cache=True, error_model="numpy")
+def row_into(rows, at, terms, winner, loser, n_dim):
+    """Write term ``loser`` minus term ``winner``, normalised, into column ``at``; return 1 / norm.
 
-    Rows whose difference vanishes or underflows in doubles (true rows may still differ) become
-    zero rows: their caller must give them an infinite ``rho``, so that they prove nothing.
+    The result is 0 where the difference vanishes or underflows in doubles (the true rows may still
+    differ): such a row is zero and its caller must give it an infinite ``rho``, so that it proves
+    nothing (``row_bound``).
     """
     square = 0.0
     for k in range(n_dim):
-        v = b[k] - a[k]
-        out[k] = v
+        v = terms[loser, k] - terms[winner, k]
         square += v * v
     if not square > 1e-200:
         for k in range(n_dim):
-            out[k] = 0.0
+            rows[k, at] = 0.0
         return 0.0
     inverse = 1.0 / np.sqrt(square)
     for k in range(n_dim):
-        out[k] *= inverse
+        rows[k, at] = (terms[loser, k] - terms[winner, k]) * inverse
     return inverse
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def row_bound(inverse, first_error, second_error):
     """Entrywise distance of a row from ``row_into`` to a positive multiple of the true row."""
     if inverse == 0.0:
@@ -58,29 +58,85 @@ def row_bound(inverse, first_error, second_error):
     return 3.0 * _UNIT + 1.01 * (first_error + second_error) * inverse
 
 
-@njit(nogil=True, cache=True)
-def holds_at(rows, rho, n_rows, n_dim, z):
-    """Whether every true row is proved negative at ``z``."""
-    size = 0.0
-    for k in range(n_dim):
-        size += abs(z[k])
-    if not size > 0.0:
-        return n_rows == 0
+@njit(nogil=True, cache=True, error_model="numpy")
+def price(rows, n_rows, n_dim, z, value):
+    """Write ``row . z`` for all rows; return the index of the largest."""
     for i in range(n_rows):
-        v = 0.0
-        for k in range(n_dim):
-            v += rows[i, k] * z[k]
-        if not v < -(rho[i] + (n_dim + 2) * _UNIT) * size:
-            return False
-    return True
+        value[i] = rows[0, i] * z[0]
+    for k in range(1, n_dim):
+        zk = z[k]
+        for i in range(n_rows):
+            value[i] += rows[k, i] * zk
+    worst = 0
+    for i in range(1, n_rows):
+        if value[i] > value[worst]:
+            worst = i
+    return worst
 
 
-@njit(nogil=True, cache=True)
-def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, counters):
-    """Verdict on ``rows[:n_rows]``; on LIVE ``z`` is a witness, else ``basis``/``weights`` hold y.
+@njit(nogil=True, cache=True, error_model="numpy")
+def start(rows, first, n_dim, basis, inverse, weights):
+    """Begin phase one: one row, and artificials that cover it with non-negative values."""
+    size = n_dim + 1
+    for i in range(size):
+        for j in range(size):
+            inverse[i, j] = 0.0
+    for k in range(n_dim):
+        sign = -1.0 if rows[k, first] > 0.0 else 1.0
+        inverse[k, k] = sign
+        inverse[k, n_dim] = -sign * rows[k, first]
+        basis[k] = -1
+        weights[k] = abs(rows[k, first])
+    inverse[n_dim, n_dim] = 1.0
+    basis[n_dim] = first
+    weights[n_dim] = 1.0
 
-    ``basis`` (D + 1) row indices, -1 for an artificial; ``inverse`` (D + 1, D + 1);
-    ``weights`` (D + 1) the values y; ``scratch`` (D + 1); ``counters[0]`` counts pivots.
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def ratio_test(basis, weights, column, size):
+    """Row of the basis that leaves: smallest ratio, artificials first, then the largest pivot."""
+    best = 1.0e300
+    leaving = -1
+    for i in range(size):
+        u = column[i]
+        if u > 1e-10:
+            ratio = weights[i] / u
+            if ratio < best - 1e-13:
+                best = ratio
+                leaving = i
+            elif ratio <= best + 1e-13:
+                artificial = basis[i] < 0
+                held = basis[leaving] < 0
+                if (artificial and not held) or (artificial == held and u > column[leaving]):
+                    best = min(best, ratio)
+                    leaving = i
+    return leaving
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def exchange(inverse, weights, column, leaving, size):
+    """Pivot on ``column[leaving]``."""
+    factor = 1.0 / column[leaving]
+    for j in range(size):
+        inverse[leaving, j] *= factor
+    theta = weights[leaving] * factor
+    for i in range(size):
+        u = column[i]
+        if i != leaving and u != 0.0:
+            for j in range(size):
+                inverse[i, j] -= u * inverse[leaving, j]
+            weights[i] = max(0.0, weights[i] - theta * u)
+    weights[leaving] = theta
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value, counters):
+    """Verdict on rows 0..n_rows; on LIVE ``z`` is a witness, else ``basis``/``weights`` hold y.
+
+    ``rows`` (D, >= n_rows), one row a column, so that pricing runs along memory. On entry ``z`` is
+    a guess of where the rows hold (or 0). ``basis`` (D + 1) row indices, -1 for an artificial;
+    ``inverse`` (D + 1, D + 1); ``weights`` (D + 1) the values y; ``scratch`` (2, D + 1); ``value``
+    (>= n_rows); ``counters[0]`` counts pivots.
     """
     size = n_dim + 1
     if n_rows == 0:
@@ -88,99 +144,51 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, counte
             z[k] = 0.0
         z[n_dim - 1] = 1.0
         return LIVE
-    # Start: one row, and artificials that cover it with non-negative values.
-    first = 0
-    for i in range(size):
-        for j in range(size):
-            inverse[i, j] = 0.0
-    for k in range(n_dim):
-        sign = -1.0 if rows[first, k] > 0.0 else 1.0
-        inverse[k, k] = sign
-        inverse[k, n_dim] = -sign * rows[first, k]
-        basis[k] = -1
-        weights[k] = abs(rows[first, k])
-    inverse[n_dim, n_dim] = 1.0
-    basis[n_dim] = first
-    weights[n_dim] = 1.0
-
-    limit = 30 * size + 60
-    for _ in range(limit):
+    slack = 0.0
+    for i in range(n_rows):
+        slack = max(slack, rho[i])
+    slack += (n_dim + 2) * _UNIT
+    start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
+    column = scratch[0]
+    entered = scratch[1]
+    for _ in range(30 * size + 60):
         infeasibility = 0.0
-        for i in range(size):
-            scratch[i] = 0.0
+        for k in range(n_dim):
+            z[k] = 0.0
         for i in range(size):
             if basis[i] < 0:
                 infeasibility += weights[i]
-                for j in range(n_dim):
-                    scratch[j] += inverse[i, j]
+                for k in range(n_dim):
+                    z[k] += inverse[i, k]
         norm = 0.0
         for k in range(n_dim):
-            z[k] = scratch[k]
             norm += abs(z[k])
         if infeasibility < 1e-12 or norm < 1e-12:
             return DEAD
-        # Price all rows at z; the most violated one enters, and none violated is a witness.
-        worst = -1.0e300
-        entering = -1
-        proved = True
-        for i in range(n_rows):
-            v = 0.0
-            for k in range(n_dim):
-                v += rows[i, k] * z[k]
-            if not v < -(rho[i] + (n_dim + 2) * _UNIT) * norm:
-                proved = False
-            if v > worst:
-                worst = v
-                entering = i
-        if proved:
+        # The multipliers z are a candidate point: no row violated means a witness.
+        entering = price(rows, n_rows, n_dim, z, value)
+        if value[entering] < -slack * norm:
             return LIVE
-        if worst + infeasibility <= 1e-13:
+        if value[entering] + infeasibility <= 1e-13:
             return AMBIGUOUS
         counters[0] += 1
-        # Column of the entering row, then the ratio test; artificials leave first on ties.
-        best = 1.0e300
-        leaving = -1
-        pivot = 0.0
+        for k in range(n_dim):
+            entered[k] = rows[k, entering]
+        entered[n_dim] = 1.0
         for i in range(size):
-            u = inverse[i, n_dim]
-            for k in range(n_dim):
-                u += inverse[i, k] * rows[entering, k]
-            scratch[i] = u
-            if u > 1e-10:
-                ratio = weights[i] / u
-                if ratio < best - 1e-13:
-                    best = ratio
-                    leaving = i
-                    pivot = u
-                elif ratio <= best + 1e-13:
-                    gain = (basis[i] < 0 and basis[leaving] >= 0) or (
-                        (basis[i] < 0) == (basis[leaving] < 0) and u > pivot
-                    )
-                    if gain:
-                        best = min(best, ratio)
-                        leaving = i
-                        pivot = u
+            u = 0.0
+            for k in range(size):
+                u += inverse[i, k] * entered[k]
+            column[i] = u
+        leaving = ratio_test(basis, weights, column, size)
         if leaving < 0:
             return AMBIGUOUS
-        factor = 1.0 / pivot
-        for j in range(size):
-            inverse[leaving, j] *= factor
-        theta = weights[leaving] * factor
-        for i in range(size):
-            if i != leaving:
-                u = scratch[i]
-                if u != 0.0:
-                    for j in range(size):
-                        inverse[i, j] -= u * inverse[leaving, j]
-                    weights[i] -= theta * u
-                    if weights[i] < 0.0:
-                        weights[i] = 0.0
-        weights[leaving] = theta
+        exchange(inverse, weights, column, leaving, size)
         basis[leaving] = entering
     return AMBIGUOUS
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def proves_dead(rows, rho, n_dim, basis, inverse):
     """Whether the final basis is proved to hold 0 in the interior of its D + 1 rows' hull.
 
@@ -204,7 +212,7 @@ def proves_dead(rows, rho, n_dim, basis, inverse):
         for j in range(size):
             v = inverse[i, n_dim]
             for k in range(n_dim):
-                v += inverse[i, k] * rows[basis[j], k]
+                v += inverse[i, k] * rows[k, basis[j]]
             if i == j:
                 v -= 1.0
             total += abs(v)
@@ -221,7 +229,7 @@ def proves_dead(rows, rho, n_dim, basis, inverse):
     return low > 1.001 * kappa / (1.0 - kappa) * high
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def positive_relation(columns, n_dim, count, work):
     """Whether integer columns have one relation up to scale, with all coefficients positive.
 

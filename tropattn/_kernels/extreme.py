@@ -17,7 +17,7 @@ from tropattn._kernels.cone import (
 )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def classify(
     terms, errors, walls, wall_rho, integers, wall_integers, start, stop, verdicts, points, rows, y
 ):
@@ -28,18 +28,19 @@ def classify(
     """
     n, dim = terms.shape
     g = len(walls)
-    system = np.zeros((g + n, dim))
+    system = np.zeros((dim, g + n))
     rho = np.zeros(g + n)
     label = np.zeros(g + n, np.int64)
     for i in range(g):
         for k in range(dim):
-            system[i, k] = walls[i, k]
+            system[k, i] = walls[i, k]
         rho[i] = wall_rho[i]
         label[i] = -2 - i
     basis = np.zeros(dim + 1, np.int64)
     inverse = np.zeros((dim + 1, dim + 1))
     weights = np.zeros(dim + 1)
-    scratch = np.zeros(dim + 1)
+    scratch = np.zeros((2, dim + 1))
+    prices = np.zeros(g + n)
     lengths = np.ones(g + n)
     columns = np.zeros((dim + 1, dim + 1), np.int64)
     work = np.zeros(dim + 1, np.int64)
@@ -48,13 +49,13 @@ def classify(
         count = g
         for i in range(n):
             if i != j:
-                inv = row_into(system[count], terms[j], terms[i], dim)
+                inv = row_into(system, count, terms, j, i, dim)
                 rho[count] = row_bound(inv, errors[i], errors[j])
                 lengths[count] = inv
                 label[count] = i
                 count += 1
         verdict = decide(
-            system, rho, count, dim, points[j], basis, inverse, weights, scratch, counters
+            system, rho, count, dim, points[j], basis, inverse, weights, scratch, prices, counters
         )
         if verdict == DEAD and not proves_dead(system, rho, dim, basis, inverse):
             verdict = AMBIGUOUS

@@ -5,7 +5,8 @@ All data are homogeneous: a term is a row in R^D, a point is a direction z in R^
 the domain. A node of the search fixes the winners of some units; it carries a witness, the rows
 that cut it out, and for every unit not yet fixed the keys that may still win inside it. At a node
 
-    1. the witness and lines shot through it towards undecided keys find winners,
+    1. points already known to lie inside it find winners: its own witness, the parent's witnesses
+       that fall into it, and every new witness for all units at once,
     2. a small linear program decides each key that is left, with a proof either way (``cone``),
     3. keys proved dead are dropped for the whole subtree,
     4. the unit with the fewest keys left (two or more) branches over its live keys.
@@ -26,7 +27,6 @@ from tropattn._kernels.cone import (
     DEAD,
     LIVE,
     decide,
-    holds_at,
     positive_relation,
     proves_dead,
     row_bound,
@@ -38,8 +38,8 @@ ALIVE = 1
 GONE = 2
 OPEN = 3
 
-PIVOTS, PROGRAMS, LINES, NODES, CELLS, DEFERRED, REST = range(7)
-N_COUNTERS = 7
+PIVOTS, PROGRAMS, NODES, CELLS, DEFERRED, REST = range(6)
+N_COUNTERS = 6
 
 _UNIT = 2.0**-53
 
@@ -70,23 +70,22 @@ class Space(NamedTuple):
     at: np.ndarray  # (H + 1,) int32 next child
     n_rows: np.ndarray  # (H + 1,) int32
     fixed: np.ndarray  # (H,) int32 winner of a fixed unit, or -1
-    rows: np.ndarray  # (R, D) unit rows of the node, then of the program at hand
+    rows: np.ndarray  # (D, R) unit rows of the node, then of the program at hand
     rho: np.ndarray  # (R,)
     pair: np.ndarray  # (R, 2) int32: (winner, loser), or (-1, wall)
     state: np.ndarray  # (n,) int8 of the node being expanded
     basis: np.ndarray  # (D + 1,) int64
     inverse: np.ndarray  # (D + 1, D + 1)
     weights: np.ndarray  # (D + 1,)
-    scratch: np.ndarray  # (D + 1,)
-    point: np.ndarray  # (D,)
-    along: np.ndarray  # (D,)
+    scratch: np.ndarray  # (2, D + 1)
+    prices: np.ndarray  # (R,)
     columns: np.ndarray  # (D + 1, D + 1) int64
     work: np.ndarray  # (D + 1,) int64
     value: np.ndarray  # (n,)
-    speed: np.ndarray  # (n,)
+    home: np.ndarray  # (H + 1, n) int32 child in which the key's witness lies, or -1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def make_space(system):
     """Allocate the scratch of one search."""
     n, dim = system.terms.shape
@@ -106,24 +105,23 @@ def make_space(system):
         np.zeros(units + 1, np.int32),
         np.zeros(units + 1, np.int32),
         np.full(units, -1, np.int32),
-        np.zeros((room, dim)),
+        np.zeros((dim, room)),
         np.zeros(room),
         np.zeros((room, 2), np.int32),
         np.zeros(n, np.int8),
         np.zeros(dim + 1, np.int64),
         np.zeros((dim + 1, dim + 1)),
         np.zeros(dim + 1),
-        np.zeros(dim + 1),
-        np.zeros(dim),
-        np.zeros(dim),
+        np.zeros((2, dim + 1)),
+        np.zeros(room),
         np.zeros((dim + 1, dim + 1), np.int64),
         np.zeros(dim + 1, np.int64),
         np.zeros(n),
-        np.zeros(n),
+        np.full((units + 1, n), -1, np.int32),
     )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def push_rows(system, space, start, winner, unit, level):
     """Append the rows 'winner beats the other candidates of its unit'; return the new count."""
     dim = system.terms.shape[1]
@@ -133,7 +131,7 @@ def push_rows(system, space, start, winner, unit, level):
         other = space.keys[level, base + p]
         if other == winner or space.state[other] == GONE:
             continue
-        inverse = row_into(space.rows[count], system.terms[winner], system.terms[other], dim)
+        inverse = row_into(space.rows, count, system.terms, winner, other, dim)
         space.rho[count] = row_bound(inverse, system.errors[winner], system.errors[other])
         space.pair[count, 0] = winner
         space.pair[count, 1] = other
@@ -141,7 +139,7 @@ def push_rows(system, space, start, winner, unit, level):
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def winner_at(system, space, unit, level, z):
     """The candidate of ``unit`` proved to beat all others at ``z``, or -1."""
     dim = system.terms.shape[1]
@@ -173,84 +171,7 @@ def winner_at(system, space, unit, level, z):
     return best
 
 
-@njit(nogil=True, cache=True)
-def shoot(system, space, unit, level, target, winner):
-    """Follow the line from the node's witness towards ``target``; mark the winners it meets."""
-    dim = system.terms.shape[1]
-    base = system.starts[unit]
-    row_into(space.along, system.terms[winner], system.terms[target], dim)
-    low = -1.0e300
-    high = 1.0e300
-    for i in range(space.n_rows[level]):
-        v = 0.0
-        s = 0.0
-        for k in range(dim):
-            v += space.rows[i, k] * space.z[level, k]
-            s += space.rows[i, k] * space.along[k]
-        if s > 1e-14:
-            high = min(high, -v / s)
-        elif s < -1e-14:
-            low = max(low, -v / s)
-    if not low < high:
-        return
-    count = space.n_keys[level, unit]
-    for p in range(count):
-        j = space.keys[level, base + p]
-        if space.state[j] == GONE:
-            continue
-        v = 0.0
-        s = 0.0
-        for k in range(dim):
-            v += system.terms[j, k] * space.z[level, k]
-            s += system.terms[j, k] * space.along[k]
-        space.value[j] = v
-        space.speed[j] = s
-    # Walk the upper envelope forwards from the witness, then backwards.
-    for sign in (1.0, -1.0):
-        here = 0.0
-        end = high if sign > 0 else -low
-        current = winner
-        while True:
-            nearest = 1.0e300
-            following = -1
-            for p in range(count):
-                j = space.keys[level, base + p]
-                if space.state[j] == GONE:
-                    continue
-                gain = sign * (space.speed[j] - space.speed[current])
-                if gain > 1e-14:
-                    t = (space.value[current] - space.value[j]) / gain
-                    if t < nearest:
-                        nearest = t
-                        following = j
-            if current != winner and space.state[current] == UNDECIDED:
-                stop = min(nearest, end)
-                if stop >= 1.0e299:
-                    stop = here + 1.0 + abs(here)
-                middle = sign * 0.5 * (here + stop)
-                for k in range(dim):
-                    space.point[k] = space.z[level, k] + middle * space.along[k]
-                if (
-                    holds_at(space.rows, space.rho, space.n_rows[level], dim, space.point)
-                    and winner_at(system, space, unit, level, space.point) == current
-                ):
-                    space.state[current] = ALIVE
-                    for k in range(dim):
-                        space.points[level, current, k] = space.point[k]
-                # winner_at overwrote the scores at the witness.
-                for p in range(count):
-                    j = space.keys[level, base + p]
-                    v = 0.0
-                    for k in range(dim):
-                        v += system.terms[j, k] * space.z[level, k]
-                    space.value[j] = v
-            if following < 0 or nearest >= end or nearest < here:
-                break
-            here = nearest
-            current = following
-
-
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def relation_in_integers(system, space):
     """Whether the support of the final weights is dead in exact integers."""
     dim = system.terms.shape[1]
@@ -272,13 +193,15 @@ def relation_in_integers(system, space):
     return positive_relation(space.columns, dim, count, space.work)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def settle(system, space, unit, level, key, counters):
     """Decide by a program whether ``key`` wins somewhere inside the node."""
     dim = system.terms.shape[1]
     base = space.n_rows[level]
     count = push_rows(system, space, base, key, unit, level)
     counters[PROGRAMS] += 1
+    for k in range(dim):
+        space.points[level, key, k] = space.z[level, k]
     verdict = decide(
         space.rows,
         space.rho,
@@ -289,6 +212,7 @@ def settle(system, space, unit, level, key, counters):
         space.inverse,
         space.weights,
         space.scratch,
+        space.prices,
         counters,
     )
     if verdict == LIVE:
@@ -302,12 +226,83 @@ def settle(system, space, unit, level, key, counters):
         space.state[key] = OPEN
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
+def harvest(system, space, level, first, z):
+    """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
+    dim = system.terms.shape[1]
+    for h in range(first, len(system.starts) - 1):
+        if space.fixed[h] >= 0 or space.n_keys[level, h] < 2:
+            continue
+        key = winner_at(system, space, h, level, z)
+        if key >= 0 and space.state[key] == UNDECIDED:
+            space.state[key] = ALIVE
+            for k in range(dim):
+                space.points[level, key, k] = z[k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def inherit(system, space, level):
+    """Start a node: all candidates undecided, but for those whose witness fell into it."""
+    dim = system.terms.shape[1]
+    for h in range(len(system.starts) - 1):
+        count = space.n_keys[level, h]
+        if space.fixed[h] >= 0 or count < 2:
+            continue
+        base = system.starts[h]
+        for p in range(count):
+            key = space.keys[level, base + p]
+            space.state[key] = UNDECIDED
+            if level > 0 and space.has_z[level]:
+                here = space.fixed[space.unit[level - 1]]
+                if space.home[level - 1, key] == here:
+                    space.state[key] = ALIVE
+                    for k in range(dim):
+                        space.points[level, key, k] = space.points[level - 1, key, k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def place(system, space, level, unit):
+    """Find the child of the branching ``unit`` in which each other live key's witness lies."""
+    for h in range(len(system.starts) - 1):
+        if space.fixed[h] >= 0 or h == unit or space.n_keys[level, h] < 2:
+            continue
+        base = system.starts[h]
+        for p in range(space.n_keys[level, h]):
+            key = space.keys[level, base + p]
+            space.home[level, key] = -1
+            if p < space.n_live[level, h]:
+                space.home[level, key] = winner_at(
+                    system, space, unit, level, space.points[level, key]
+                )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def pack(system, space, level, unit):
+    """Order a unit's candidates: live ones, then open ones; drop the dead. Return how many."""
+    base = system.starts[unit]
+    count = space.n_keys[level, unit]
+    total = 0
+    for wanted in (ALIVE, OPEN):
+        for p in range(total, count):
+            key = space.keys[level, base + p]
+            if space.state[key] == wanted:
+                space.keys[level, base + p] = space.keys[level, base + total]
+                space.keys[level, base + total] = key
+                total += 1
+        if wanted == ALIVE:
+            space.n_live[level, unit] = total
+    space.n_keys[level, unit] = total
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def expand(system, space, level, counters):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
-    dim = system.terms.shape[1]
     units = len(system.starts) - 1
     counters[NODES] += 1
+    inherit(system, space, level)
+    if space.has_z[level]:
+        harvest(system, space, level, 0, space.z[level])
     chosen = -1
     fewest = 1 << 30
     left = 0
@@ -317,43 +312,12 @@ def expand(system, space, level, counters):
             continue
         base = system.starts[h]
         for p in range(count):
-            space.state[space.keys[level, base + p]] = UNDECIDED
-        winner = -1
-        if space.has_z[level]:
-            winner = winner_at(system, space, h, level, space.z[level])
-            if winner >= 0:
-                space.state[winner] = ALIVE
-                for k in range(dim):
-                    space.points[level, winner, k] = space.z[level, k]
-        if winner >= 0:
-            for p in range(count):
-                key = space.keys[level, base + p]
-                if space.state[key] == UNDECIDED:
-                    counters[LINES] += 1
-                    shoot(system, space, h, level, key, winner)
-                    if space.state[key] == UNDECIDED:
-                        settle(system, space, h, level, key, counters)
-        else:
-            for p in range(count):
-                key = space.keys[level, base + p]
-                if space.state[key] == UNDECIDED:
-                    settle(system, space, h, level, key, counters)
-        live = 0
-        for p in range(count):
             key = space.keys[level, base + p]
-            if space.state[key] == ALIVE:
-                space.keys[level, base + p] = space.keys[level, base + live]
-                space.keys[level, base + live] = key
-                live += 1
-        total = live
-        for p in range(live, count):
-            key = space.keys[level, base + p]
-            if space.state[key] == OPEN:
-                space.keys[level, base + p] = space.keys[level, base + total]
-                space.keys[level, base + total] = key
-                total += 1
-        space.n_keys[level, h] = total
-        space.n_live[level, h] = live
+            if space.state[key] == UNDECIDED:
+                settle(system, space, h, level, key, counters)
+                if space.state[key] == ALIVE:
+                    harvest(system, space, level, h + 1, space.points[level, key])
+        total = pack(system, space, level, h)
         if total > 1:
             left += 1
             if total < fewest:
@@ -362,7 +326,7 @@ def expand(system, space, level, counters):
     return chosen, left
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def descend(system, space, level, unit, key, z, has_z):
     """Open the child of ``level`` in which ``key`` wins ``unit``."""
     dim = system.terms.shape[1]
@@ -384,7 +348,7 @@ def descend(system, space, level, unit, key, z, has_z):
         space.z[level + 1, k] = z[k]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def write_pattern(system, space, level, out):
     """Pattern of a node whose units are all fixed or have one candidate."""
     for h in range(len(out)):
@@ -394,7 +358,7 @@ def write_pattern(system, space, level, out):
             out[h] = space.keys[level, system.starts[h]]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def write_path(space, level, unit, key, out):
     """Path (unit, key), (unit, key), ... to a child of ``level``, closed by -1."""
     at = 0
@@ -408,7 +372,7 @@ def write_path(space, level, unit, key, out):
         out[at + 2] = -1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def leaf(system, space, level, unit, patterns, points, deferred, counters, emit):
     """Count (and write) the cells of a node with at most one undecided unit."""
     dim = system.terms.shape[1]
@@ -435,7 +399,7 @@ def leaf(system, space, level, unit, patterns, points, deferred, counters, emit)
             counters[DEFERRED] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def dump(system, space, level, rest, rest_points, counters):
     """Write every child not yet opened, from the root down."""
     dim = system.terms.shape[1]
@@ -450,14 +414,14 @@ def dump(system, space, level, rest, rest_points, counters):
             counters[REST] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def search(
     system, path, z, has_z, budget, emit, patterns, points, deferred, rest, rest_points, stop
 ):
     """Enumerate the subtree below ``path``; return the counters.
 
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` its witness where ``has_z``. ``budget``
-    bounds lines + programs. ``patterns`` (cap, H), ``points`` (cap, D) are written where ``emit``;
+    bounds the programs. ``patterns`` (cap, H), ``points`` (cap, D) are written where ``emit``;
     ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, D). ``stop[0]`` is polled.
     """
     counters = np.zeros(N_COUNTERS, np.int64)
@@ -473,7 +437,7 @@ def search(
             space.keys[0, system.starts[h] + p] = system.starts[h] + p
     for i in range(len(system.walls)):
         for k in range(dim):
-            space.rows[i, k] = system.walls[i, k]
+            space.rows[k, i] = system.walls[i, k]
         space.rho[i] = system.wall_rho[i]
         space.pair[i, 0] = -1
         space.pair[i, 1] = i
@@ -486,6 +450,8 @@ def search(
         expand(system, space, level, counters)
         unit = path[2 * level]
         space.unit[level] = unit
+        for j in range(len(system.terms)):
+            space.home[level, j] = -1
         # The siblings are somebody else's work.
         space.at[level] = space.n_live[level, unit]
         descend(system, space, level, unit, path[2 * level + 1], z, has_z)
@@ -497,6 +463,7 @@ def search(
         return counters
     space.unit[level] = unit
     space.at[level] = 0
+    place(system, space, level, unit)
     defer_open(system, space, level, deferred, counters)
     while level >= bottom:
         unit = space.unit[level]
@@ -507,7 +474,7 @@ def search(
         full = (emit and counters[CELLS] + widest > len(patterns)) or counters[
             DEFERRED
         ] + widest > len(deferred)
-        if full or counters[LINES] + counters[PROGRAMS] > budget or stop[0] != 0:
+        if full or counters[PROGRAMS] > budget or stop[0] != 0:
             dump(system, space, level, rest, rest_points, counters)
             return counters
         key = space.keys[level, system.starts[unit] + space.at[level]]
@@ -521,11 +488,12 @@ def search(
         else:
             space.unit[level] = unit
             space.at[level] = 0
+            place(system, space, level, unit)
             defer_open(system, space, level, deferred, counters)
     return counters
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def defer_open(system, space, level, deferred, counters):
     """Hand the branching unit's ambiguous keys to the caller."""
     unit = space.unit[level]

@@ -40,7 +40,7 @@ def interior_direction(
     z = np.zeros(dim)
     size = dim + 1
     verdict = kernel.decide(
-        rows,
+        np.ascontiguousarray(rows.T),
         rho,
         g,
         dim,
@@ -48,7 +48,8 @@ def interior_direction(
         np.zeros(size, np.int64),
         np.zeros((size, size)),
         np.zeros(size),
-        np.zeros(size),
+        np.zeros((2, size)),
+        np.zeros(g),
         np.zeros(1, np.int64),
     )
     if verdict == kernel.LIVE:

@@ -134,18 +134,19 @@ def _on_wall(
     bound = 2.02 * (loss + np.abs(factor) * lost) + 8 * UNIT * reach
     width = reduced.shape[1] + 1
     basis, inverse = np.zeros(width, np.int64), np.zeros((width, width))
-    reduced = np.ascontiguousarray(reduced / length[:, None])
+    reduced = np.ascontiguousarray((reduced / length[:, None]).T)
     rho = 4 * UNIT + 1.01 * bound / length
     verdict = decide(
         reduced,
         rho,
-        len(reduced),
+        len(rho),
         width - 1,
         np.zeros(width - 1),
         basis,
         inverse,
         np.zeros(width),
-        np.zeros(width),
+        np.zeros((2, width)),
+        np.zeros(len(rho)),
         np.zeros(1, np.int64),
     )
     if verdict == DEAD and not proves_dead(reduced, rho, width - 1, basis, inverse):

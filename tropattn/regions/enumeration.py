@@ -28,7 +28,7 @@ __all__ = ["Outcome", "explore"]
 
 Array = NDArray[Any]
 
-# Budgets (lines + programs) of a range by generation: small at first so that all threads get work
+# Budgets (programs) of a range by generation: small at first so that all threads get work
 # early, then about 0.1 s.
 _BUDGETS = (200, 2_000, 20_000)
 _BLOCK = 1 << 14
@@ -44,7 +44,6 @@ class Outcome:
     points: list[Array] = field(default_factory=list)
     pivots: int = 0
     programs: int = 0
-    lines: int = 0
     nodes: int = 0
     exact_decisions: int = 0
 
@@ -52,7 +51,6 @@ class Outcome:
         """Work counts for ``RegionCount.stats``."""
         return {
             "nodes": self.nodes,
-            "lines": self.lines,
             "programs": self.programs,
             "pivots": self.pivots,
             "exact_decisions": self.exact_decisions,
@@ -211,7 +209,6 @@ class _Driver:
         self.outcome.cells += found
         self.outcome.pivots += int(counters[refine.PIVOTS])
         self.outcome.programs += int(counters[refine.PROGRAMS])
-        self.outcome.lines += int(counters[refine.LINES])
         self.outcome.nodes += int(counters[refine.NODES])
         if self.emit and found:
             self.outcome.patterns.append(patterns[:found].copy())
