@@ -38,8 +38,14 @@ ALIVE = 1
 GONE = 2
 OPEN = 3
 
-PIVOTS, PROGRAMS, NODES, CELLS, DEFERRED, REST = range(6)
-N_COUNTERS = 6
+PIVOTS, PROGRAMS, NODES, CELLS, DEFERRED, REST, LOGGED = range(7)
+N_COUNTERS = 7
+
+# Events of the log from which a search can be checked step by step (``regions/certificates``).
+DISCARD = 1  # unit, key, number of rows, then (winner, loser) pairs; (-1, wall) for a wall
+CHILD = 2  # unit, key
+UP = 3
+LEAF = 4  # unit or -1, number of cells written
 
 _UNIT = 2.0**-53
 
@@ -194,7 +200,36 @@ def relation_in_integers(system, space):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def settle(system, space, unit, level, key, counters):
+def record(log, counters, event, first, second):
+    """Append an event; an empty log keeps nothing."""
+    if len(log):
+        at = counters[LOGGED]
+        log[at] = event
+        log[at + 1] = first
+        log[at + 2] = second
+        counters[LOGGED] = at + 3
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def record_discard(system, space, unit, key, log, counters):
+    """Append a discard with the rows of its Farkas basis."""
+    if not len(log):
+        return
+    record(log, counters, DISCARD, unit, key)
+    at = counters[LOGGED]
+    used = 0
+    for i in range(system.terms.shape[1] + 1):
+        row = space.basis[i]
+        if row >= 0 and space.weights[i] > 1e-9:
+            log[at + 1 + 2 * used] = space.pair[row, 0]
+            log[at + 2 + 2 * used] = space.pair[row, 1]
+            used += 1
+    log[at] = used
+    counters[LOGGED] = at + 1 + 2 * used
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def settle(system, space, unit, level, key, log, counters):
     """Decide by a program whether ``key`` wins somewhere inside the node."""
     dim = system.terms.shape[1]
     base = space.n_rows[level]
@@ -222,6 +257,7 @@ def settle(system, space, unit, level, key, counters):
         or relation_in_integers(system, space)
     ):
         space.state[key] = GONE
+        record_discard(system, space, unit, key, log, counters)
     else:
         space.state[key] = OPEN
 
@@ -296,7 +332,7 @@ def pack(system, space, level, unit):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def expand(system, space, level, counters):
+def expand(system, space, level, log, counters):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
     units = len(system.starts) - 1
     counters[NODES] += 1
@@ -314,7 +350,7 @@ def expand(system, space, level, counters):
         for p in range(count):
             key = space.keys[level, base + p]
             if space.state[key] == UNDECIDED:
-                settle(system, space, h, level, key, counters)
+                settle(system, space, h, level, key, log, counters)
                 if space.state[key] == ALIVE:
                     harvest(system, space, level, h + 1, space.points[level, key])
         total = pack(system, space, level, h)
@@ -373,9 +409,10 @@ def write_path(space, level, unit, key, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def leaf(system, space, level, unit, patterns, points, deferred, counters, emit):
+def leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit):
     """Count (and write) the cells of a node with at most one undecided unit."""
     dim = system.terms.shape[1]
+    record(log, counters, LEAF, unit, 1 if unit < 0 else space.n_live[level, unit])
     if unit < 0:
         if emit:
             write_pattern(system, space, level, patterns[counters[CELLS]])
@@ -416,13 +453,14 @@ def dump(system, space, level, rest, rest_points, counters):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def search(
-    system, path, z, has_z, budget, emit, patterns, points, deferred, rest, rest_points, stop
+    system, path, z, has_z, budget, emit, patterns, points, deferred, rest, rest_points, log, stop
 ):
     """Enumerate the subtree below ``path``; return the counters.
 
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` its witness where ``has_z``. ``budget``
     bounds the programs. ``patterns`` (cap, H), ``points`` (cap, D) are written where ``emit``;
-    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, D). ``stop[0]`` is polled.
+    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, D). ``log`` takes the events
+    (empty: none). ``stop[0]`` is polled.
     """
     counters = np.zeros(N_COUNTERS, np.int64)
     units = len(system.starts) - 1
@@ -445,21 +483,24 @@ def search(
     space.has_z[0] = has_z
     for k in range(dim):
         space.z[0, k] = z[k]
+    # A node logs at most one discard a key, its branch and its leaf.
+    room = len(system.terms) * (2 * dim + 6) + 3 * units + 9
     level = 0
     while 2 * level < len(path) and path[2 * level] >= 0:
-        expand(system, space, level, counters)
+        expand(system, space, level, log, counters)
         unit = path[2 * level]
         space.unit[level] = unit
         for j in range(len(system.terms)):
             space.home[level, j] = -1
         # The siblings are somebody else's work.
         space.at[level] = space.n_live[level, unit]
+        record(log, counters, CHILD, unit, path[2 * level + 1])
         descend(system, space, level, unit, path[2 * level + 1], z, has_z)
         level += 1
     bottom = level
-    unit, left = expand(system, space, level, counters)
+    unit, left = expand(system, space, level, log, counters)
     if left <= 1:
-        leaf(system, space, level, unit, patterns, points, deferred, counters, emit)
+        leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit)
         return counters
     space.unit[level] = unit
     space.at[level] = 0
@@ -469,11 +510,14 @@ def search(
         unit = space.unit[level]
         space.fixed[unit] = -1
         if space.at[level] >= space.n_live[level, unit]:
+            record(log, counters, UP, 0, 0)
             level -= 1
             continue
-        full = (emit and counters[CELLS] + widest > len(patterns)) or counters[
-            DEFERRED
-        ] + widest > len(deferred)
+        full = (
+            (emit and counters[CELLS] + widest > len(patterns))
+            or counters[DEFERRED] + widest > len(deferred)
+            or (len(log) > 0 and counters[LOGGED] + room > len(log))
+        )
         if full or counters[PROGRAMS] > budget or stop[0] != 0:
             dump(system, space, level, rest, rest_points, counters)
             return counters
@@ -481,9 +525,11 @@ def search(
         space.at[level] += 1
         descend(system, space, level, unit, key, space.points[level, key], True)
         level += 1
-        unit, left = expand(system, space, level, counters)
+        record(log, counters, CHILD, space.unit[level - 1], key)
+        unit, left = expand(system, space, level, log, counters)
         if left <= 1:
-            leaf(system, space, level, unit, patterns, points, deferred, counters, emit)
+            leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit)
+            record(log, counters, UP, 0, 0)
             level -= 1
         else:
             space.unit[level] = unit

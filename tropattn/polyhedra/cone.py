@@ -26,17 +26,17 @@ def interior_direction(
     rows: NDArray[np.float64],
     rho: NDArray[np.float64],
     exact: Callable[[], flint.fmpq_mat],
-) -> tuple[NDArray[np.float64], bool] | Verdict:
-    """A ``z`` with ``rows . z < 0`` and whether doubles prove it, or the verdict against it.
+) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None] | Verdict:
+    """A ``z`` with ``rows . z < 0``, whether doubles prove it, else the exact one; or the verdict.
 
     ``rows`` (g, D) unit rows with entrywise bounds ``rho`` (g,); ``exact()`` the true rows.
     """
     g, dim = rows.shape
     if dim == 0:
-        return np.zeros(0), False
+        return np.zeros(0), False, ()
     if g == 0:
         # Any direction will do; an odd one avoids walls that pass through the axes.
-        return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True
+        return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, None
     z = np.zeros(dim)
     size = dim + 1
     verdict = kernel.decide(
@@ -53,6 +53,8 @@ def interior_direction(
         np.zeros(1, np.int64),
     )
     if verdict == kernel.LIVE:
-        return z, True
+        return z, True, None
     settled = strictly_negative(exact())
-    return settled if settled.point is None else (as_doubles(settled.point), False)
+    if settled.point is None:
+        return settled
+    return as_doubles(settled.point), False, settled.point

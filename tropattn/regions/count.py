@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,12 +13,13 @@ from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInp
 from tropattn.polyhedra.domain import Domain
 from tropattn.progress import counting
 from tropattn.regions import bounds
+from tropattn.regions.certificates import CertificateFile, GroupWriter
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
-from tropattn.tropical.refinement import Refinement
-from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.tropical.refinement import Refinement, domain_walls
+from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
 
 __all__ = ["count_regions", "enumerate_regions", "upper_bound"]
 
@@ -31,6 +33,7 @@ def count_regions(
     of: str = "cells",
     engine: str = "auto",
     certify: bool = False,
+    certificate: str | Path | None = None,
     max_cells: int | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -44,8 +47,9 @@ def count_regions(
     of : ``"cells"``.
     engine : ``"enumeration"`` (any domain), ``"direct_sum"`` (whole space, heads with independent
         spans), or ``"auto"``: direct_sum where it is proved to split the heads, else enumeration.
-    certify : label the result as certified. Both engines prove every decision, by forward error
-        bounds in doubles or in rationals, so the number is the same either way.
+    certify : insist on engines that prove every decision, by forward error bounds in doubles or in
+        rationals; all present ones do, and the result says so in ``certified`` either way.
+    certificate : write a file that ``tropattn verify`` can check (and certify).
     max_cells : stop with ``BudgetExceeded`` beyond this many enumerated cells.
     threads : worker threads, default all; the result does not depend on it.
     progress : show a counter on stderr when the work takes more than two seconds.
@@ -69,57 +73,67 @@ def count_regions(
     stage = _single_stage(target)
     _check_options(of, engine)
     started = time.perf_counter()
-    found = 0
+    groups, ranks = _groups(stage, domain, engine)
+    limits = {"max_cells": max_cells, "threads": threads}
+    certificate_file = None
+    if certificate is not None:
+        units = on_parameters(stage.units, domain)
+        walls = domain_walls(domain, units[0].dim + 1)
+        certificate_file = CertificateFile(certificate, units, walls)
+    factors: list[int] = []
+    stats: dict[str, Any] = {}
     try:
         with counting("cells", progress) as report:
-            if engine != "enumeration" and domain is None:
-                groups, ranks = independent_groups(stage.units)
-                if len(groups) > 1 or engine == "direct_sum":
-                    if len(groups) <= 1 < len(stage.units) and engine == "direct_sum":
-                        raise InvalidInput(
-                            "engine: heads with independent spans needed for direct_sum, got "
-                            f"{len(stage.units)} heads that share a span of rank "
-                            f"{ranks[0] if ranks else 0}; use engine='enumeration'."
-                        )
-                    factors: list[int] = []
-                    work: dict[str, int] = {}
-                    for group in groups:
-                        found = prod(factors)
-                        refinement = Refinement.of([stage.units[h] for h in group])
-                        part = explore(
-                            refinement, max_cells=max_cells, threads=threads, report=report
-                        )
-                        _check_bound(part.cells, refinement)
-                        factors.append(part.cells)
-                        for name, value in part.stats().items():
-                            work[name] = work.get(name, 0) + value
-                    stats = {
-                        "groups": groups,
-                        "ranks": ranks,
-                        "factors": factors,
-                        **work,
-                        "seconds": time.perf_counter() - started,
-                    }
-                    return _result(prod(factors), stage, None, "direct_sum", certify, stats)
-            elif engine == "direct_sum":
-                raise InvalidInput(
-                    "engine: direct_sum needs the whole space, got "
-                    f"{domain.describe() if domain else 'R^d'}; windows and slices couple the "
-                    "heads, use engine='enumeration'."
-                )
-            refinement = Refinement.of(stage.units, domain)
-            outcome = explore(refinement, max_cells=max_cells, threads=threads, report=report)
+            for group in groups:
+                refinement = Refinement.of([stage.units[h] for h in group], domain)
+                writer = certificate_file and GroupWriter(certificate_file, refinement, group)
+                part = explore(refinement, **limits, report=report, certificate=writer)
+                _check_bound(part.cells, refinement)
+                factors.append(part.cells)
+                for name, value in part.stats().items():
+                    stats[name] = stats.get(name, 0) + value
     except (BudgetExceeded, Interrupted) as error:
-        error.lower = max(1, error.lower) * max(1, found)
+        error.lower = max(1, error.lower) * prod(factors)
         raise
-    _check_bound(outcome.cells, refinement)
-    stats = {
-        "rank": refinement.dim,
-        "central": refinement.central,
-        **outcome.stats(),
-        "seconds": time.perf_counter() - started,
-    }
-    return _result(outcome.cells, stage, domain, "enumeration", certify, stats)
+    finally:
+        if certificate_file is not None and len(factors) < len(groups):
+            certificate_file.abandon()
+    value = prod(factors)
+    if certificate_file is not None:
+        certificate_file.close(value)
+    if ranks is None:
+        refinement = Refinement.of(stage.units, domain)
+        stats = {"rank": refinement.dim, "central": refinement.central, **stats}
+    else:
+        stats = {"groups": groups, "ranks": ranks, "factors": factors, **stats}
+    stats["seconds"] = time.perf_counter() - started
+    name = "enumeration" if ranks is None else "direct_sum"
+    where = _domain_name(stage, domain)
+    return RegionCount(value, "exact", "cells", where, name, True, 0, stats)
+
+
+def _groups(
+    stage: RoutingStage, domain: Domain | None, engine: str
+) -> tuple[list[list[int]], list[int] | None]:
+    """Groups of heads to count apart, with their ranks; one group and None for enumeration."""
+    everything = [list(range(len(stage.units)))]
+    if engine == "enumeration" or (engine == "auto" and domain is not None):
+        return everything, None
+    if domain is not None:
+        raise InvalidInput(
+            f"engine: direct_sum needs the whole space, got {domain.describe()}; windows and "
+            "slices couple the heads, use engine='enumeration'."
+        )
+    groups, ranks = independent_groups(stage.units)
+    if len(groups) > 1:
+        return groups, ranks
+    if engine == "direct_sum" and len(stage.units) > 1:
+        raise InvalidInput(
+            "engine: heads with independent spans needed for direct_sum, got "
+            f"{len(stage.units)} heads that share a span of rank {sum(ranks)}; "
+            "use engine='enumeration'."
+        )
+    return (groups, ranks) if engine == "direct_sum" and groups else (everything, None)
 
 
 def enumerate_regions(
@@ -210,16 +224,3 @@ def _check_options(of: str, engine: str) -> None:
 
 def _domain_name(stage: RoutingStage, domain: Domain | None) -> str:
     return f"R^{stage.dim}" if domain is None else domain.describe()
-
-
-def _result(
-    value: int,
-    stage: RoutingStage,
-    domain: Domain | None,
-    engine: str,
-    certify: bool,
-    stats: dict[str, Any],
-) -> RegionCount:
-    return RegionCount(
-        value, "exact", "cells", _domain_name(stage, domain), engine, certify, 0, stats
-    )

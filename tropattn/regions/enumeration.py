@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from tropattn._kernels import refine
 from tropattn.errors import BudgetExceeded, Interrupted
 from tropattn.polyhedra.cone import as_doubles
-from tropattn.polyhedra.strict import strictly_negative
+from tropattn.polyhedra.strict import Verdict, strictly_negative
 from tropattn.threads import thread_count
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["Outcome", "explore"]
+__all__ = ["Certificate", "Outcome", "WorkRange", "explore", "path_pairs"]
 
 Array = NDArray[Any]
 
@@ -33,6 +33,7 @@ Array = NDArray[Any]
 _BUDGETS = (200, 2_000, 20_000)
 _BLOCK = 1 << 14
 _DEFERRED = 1 << 12
+_LOG = 1 << 20
 
 
 @dataclass(slots=True)
@@ -58,11 +59,48 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class WorkRange:
+    """A subtree: its path from the root, a point in it, and whether doubles prove the point."""
+
     path: Array
     z: Array
-    has_z: bool
+    proved: bool
     generation: int
+    exact_point: tuple[Any, ...] | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """The buffers of one range, as the kernel filled them."""
+
+    item: WorkRange
+    patterns: Array
+    points: Array
+    deferred: Array
+    rest: Array
+    rest_points: Array
+    log: Array
+    counters: Any = None
+
+
+def path_pairs(path: Array) -> list[tuple[int, int]]:
+    """(unit, row) pairs of a path, which is closed by -1."""
+    flat = path.tolist()
+    end = flat.index(-1) if -1 in flat else len(flat)
+    return list(zip(flat[0:end:2], flat[1:end:2], strict=True))
+
+
+class Certificate(Protocol):
+    """What the search tells a certificate writer (``regions/certificates``)."""
+
+    def add_range(self, found: Any, counters: list[int]) -> None:
+        """Record one work range: its log, its cells, and what it left to others."""
+
+    def add_settled(self, pairs: list[tuple[int, int]], verdict: Verdict) -> None:
+        """Record a branch found dead in rationals."""
+
+    def add_single(self, z: Array, exact_point: tuple[Any, ...] | None) -> None:
+        """Record the one cell of heads that have one key each."""
 
 
 def explore(
@@ -72,10 +110,11 @@ def explore(
     max_cells: int | None = None,
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    certificate: Certificate | None = None,
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
-    ``report(cells, ranges_left)`` is called a few times a second. Memory without ``emit`` depends
+    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is called a few times a second. Memory without ``emit`` depends
     on heads and keys, not on the number of cells.
 
     Raises
@@ -85,15 +124,18 @@ def explore(
     """
     system = _system(refinement)
     outcome = Outcome()
-    z, proved = refinement.interior
+    z, proved, exact_point = refinement.interior
     if len(refinement.starts) - 1 == len(refinement.terms):
         # No head has two different keys: one cell.
         outcome.cells = 1
         outcome.patterns.append(refinement.starts[None, :-1].astype(np.int32))
         outcome.points.append(z[None, :])
+        if certificate is not None:
+            certificate.add_single(z, exact_point)
         return outcome
-    root = _Range(np.full(2 * len(refinement.units), -1, np.int32), z, proved, 0)
-    _Driver(refinement, system, outcome, emit, max_cells, report).run(root, thread_count(threads))
+    root = WorkRange(np.full(2 * len(refinement.units), -1, np.int32), z, proved, 0, exact_point)
+    driver = _Driver(refinement, system, outcome, emit, max_cells, report, certificate)
+    driver.run(root, thread_count(threads))
     return outcome
 
 
@@ -121,17 +163,19 @@ class _Driver:
         emit: bool,
         max_cells: int | None,
         report: Callable[[int, int], None] | None,
+        certificate: Certificate | None,
     ) -> None:
         self.refinement = refinement
         self.system = system
         self.outcome = outcome
-        self.emit = emit
+        self.emit = emit or certificate is not None
+        self.certificate = certificate
         self.max_cells = max_cells
         self.report = report
         self.stop = np.zeros(1, np.int64)
-        self.queue: list[_Range] = []
+        self.queue: list[WorkRange] = []
 
-    def run(self, root: _Range, threads: int) -> None:
+    def run(self, root: WorkRange, threads: int) -> None:
         """Work until the queue is empty, the limit is passed or the user interrupts."""
         self.queue.append(root)
         running: set[Future[Any]] = set()
@@ -144,7 +188,7 @@ class _Driver:
                         running.add(pool.submit(self._work, self.queue.pop()))
                     done, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                     for future in done:
-                        self._collect(*future.result())
+                        self._collect(future.result())
                     if self.max_cells is not None and self.outcome.cells > self.max_cells:
                         self._halt(running)
                         raise BudgetExceeded(
@@ -166,70 +210,70 @@ class _Driver:
         self.stop[0] = 1
         for future in running:
             if not future.cancel():
-                self._collect(*future.result(), settle=False)
+                self._collect(future.result(), settle=False)
 
-    def _work(self, item: _Range) -> tuple[_Range, Any, Array, Array, Array, Array, Array]:
+    def _work(self, item: WorkRange) -> _Found:
         heads, (n, dim) = len(self.refinement.units), self.system.terms.shape
         widest = int(np.diff(self.system.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
-        patterns = np.empty((room, heads), np.int32)
-        points = np.empty((room, dim))
-        deferred = np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32)
-        rest = np.empty((n + 1, 2 * heads), np.int32)
-        rest_points = np.empty((n + 1, dim))
-        budget = _BUDGETS[min(item.generation, len(_BUDGETS) - 1)]
-        counters = refine.search(
+        logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
+        found = _Found(
+            item,
+            np.empty((room, heads), np.int32),
+            np.empty((room, dim)),
+            np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
+            np.empty((n + 1, 2 * heads), np.int32),
+            np.empty((n + 1, dim)),
+            np.empty(logged, np.int32),
+        )
+        found.counters = refine.search(
             self.system,
             item.path,
             item.z,
-            item.has_z,
-            budget,
+            item.proved,
+            _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.emit,
-            patterns,
-            points,
-            deferred,
-            rest,
-            rest_points,
+            found.patterns,
+            found.points,
+            found.deferred,
+            found.rest,
+            found.rest_points,
+            found.log,
             self.stop,
         )
-        return item, counters, patterns, points, deferred, rest, rest_points
+        return found
 
-    def _collect(
-        self,
-        item: _Range,
-        counters: Any,
-        patterns: Array,
-        points: Array,
-        deferred: Array,
-        rest: Array,
-        rest_points: Array,
-        settle: bool = True,
-    ) -> None:
-        found = int(counters[refine.CELLS])
-        self.outcome.cells += found
-        self.outcome.pivots += int(counters[refine.PIVOTS])
-        self.outcome.programs += int(counters[refine.PROGRAMS])
-        self.outcome.nodes += int(counters[refine.NODES])
-        if self.emit and found:
-            self.outcome.patterns.append(patterns[:found].copy())
-            self.outcome.points.append(points[:found].copy())
+    def _collect(self, found: _Found, settle: bool = True) -> None:
+        counters = [int(c) for c in found.counters]
+        cells = counters[refine.CELLS]
+        outcome = self.outcome
+        outcome.cells += cells
+        outcome.pivots += counters[refine.PIVOTS]
+        outcome.programs += counters[refine.PROGRAMS]
+        outcome.nodes += counters[refine.NODES]
+        if self.certificate is not None and settle:
+            self.certificate.add_range(found, counters)
+        elif self.emit and cells:
+            outcome.patterns.append(found.patterns[:cells].copy())
+            outcome.points.append(found.points[:cells].copy())
         if not settle:
             return
-        for i in range(int(counters[refine.REST])):
-            self.queue.append(
-                _Range(rest[i].copy(), rest_points[i].copy(), True, item.generation + 1)
-            )
-        for i in range(int(counters[refine.DEFERRED])):
-            self._settle(deferred[i].copy(), item.generation + 1)
+        generation = found.item.generation + 1
+        for i in range(counters[refine.REST]):
+            path, z = found.rest[i].copy(), found.rest_points[i].copy()
+            self.queue.append(WorkRange(path, z, True, generation))
+        for i in range(counters[refine.DEFERRED]):
+            self._settle(found.deferred[i].copy(), generation)
 
     def _settle(self, path: Array, generation: int) -> None:
         """Decide one ambiguous branch in rationals; a live one becomes a range of its own."""
-        pairs = []
-        for at in range(0, len(path), 2):
-            if path[at] < 0:
-                break
-            pairs.append((int(path[at]), int(path[at + 1])))
+        pairs = path_pairs(path)
         self.outcome.exact_decisions += 1
         verdict = strictly_negative(self.refinement.exact_rows(pairs))
-        if verdict.point is not None:
-            self.queue.append(_Range(path, as_doubles(verdict.point), False, generation))
+        if verdict.point is None:
+            if self.certificate is not None:
+                self.certificate.add_settled(pairs, verdict)
+            return
+        self.queue.append(
+            WorkRange(path, as_doubles(verdict.point), False, generation, verdict.point)
+        )

@@ -53,7 +53,7 @@ def live_terms(
     """
     refinement = Refinement.of([f], domain)
     kept = refinement.kept[0]
-    inside, _ = refinement.interior
+    inside, _, _ = refinement.interior
     if len(kept) == 1:
         return LiveTerms(kept, refinement.to_ambient(inside), np.zeros(0, np.int64), {}, 0)
 

@@ -36,7 +36,7 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, modular_product
 
-__all__ = ["Refinement", "rank_of_rows"]
+__all__ = ["Refinement", "domain_walls", "rank_of_rows"]
 
 Array = NDArray[Any]
 
@@ -104,7 +104,7 @@ class Refinement:
     def of(cls, units: Sequence[TropicalPolynomial], domain: Domain | None = None) -> Refinement:
         """Build the reduced system. Cost: one rank modulo a prime and the products of factors."""
         local = on_parameters(units, domain)
-        given = _walls(domain, local[0].dim + 1)
+        given = domain_walls(domain, local[0].dim + 1)
         blocks = _stack(local)
         central, columns = _independent_columns(local, blocks, given)
         walls = given if central else np.vstack([given, _beyond(local[0].dim)])
@@ -164,8 +164,8 @@ class Refinement:
         return flint.fmpq_mat(count, self.rank, flat)
 
     @cached_property
-    def interior(self) -> tuple[NDArray[np.float64], bool]:
-        """A direction strictly inside the walls, and whether doubles prove it.
+    def interior(self) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None]:
+        """A direction strictly inside the walls, whether doubles prove it, else the exact one.
 
         Raises ``InvalidInput`` for a domain without interior.
         """
@@ -229,7 +229,7 @@ class Refinement:
         return centre
 
 
-def _walls(domain: Domain | None, width: int) -> Array:
+def domain_walls(domain: Domain | None, width: int) -> Array:
     """Rows (A, -b), so that a point is inside where ``row . (p, 1) < 0``."""
     if domain is None:
         return np.zeros((0, width))

@@ -1,0 +1,39 @@
+"""Terms as points: the slopes ``a_j``, or the lifted ``(a_j, c_j)``, with nothing rounded (T3)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import as_fractions, freeze, is_exact
+from tropattn.tropical.polynomial import TropicalPolynomial
+
+__all__ = ["term_points"]
+
+
+def term_points(f: TropicalPolynomial, lifted: bool = False) -> NDArray[Any]:
+    """``a_j`` as rows (N, d), or ``(a_j, c_j)`` as rows (N, d + 1), exactly.
+
+    Numbers given directly stay as given; products of factors become ``Fraction`` objects, since
+    rounded products would have other vertices.
+
+    >>> term_points(TropicalPolynomial([[1], [2]], [0, -1]), lifted=True).tolist()
+    [[1.0, 0.0], [2.0, -1.0]]
+    """
+    slopes, intercepts = f.slopes, f.intercepts
+    if f.maps or f.scale != 1:
+        terms = f.exact_terms()
+        width = terms.ncols()
+        flat = [terms[i, k] for i in range(f.n_terms) for k in range(width)]
+        exact = np.empty(len(flat), dtype=object)
+        exact[:] = [Fraction(int(v.p), int(v.q)) for v in flat]
+        exact = exact.reshape(f.n_terms, width)
+        slopes, intercepts = exact[:, :-1], exact[:, -1]
+    if not lifted:
+        return freeze(np.array(slopes))
+    if is_exact(slopes) != is_exact(intercepts):
+        slopes, intercepts = as_fractions(slopes), as_fractions(intercepts)
+    return freeze(np.column_stack([slopes, intercepts]))
