@@ -66,14 +66,7 @@ def verify(path: str | Path, polynomials: Sequence[Any] | None = None) -> Verifi
         )
     try:
         return _check(header, lines, polynomials)
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ZeroDivisionError,
-    ) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise EngineError(
             f"certificate rejected: malformed line ({type(error).__name__}: {error})."
         ) from None
@@ -373,7 +366,7 @@ class _Walk:
         node.leaf = True
         for _ in range(count):
             pattern, point = next(cells, (None, None))
-            if pattern is None:
+            if pattern is None or point is None:
                 raise EngineError("certificate rejected: a leaf without its cells.")
             key = tuple(int(v) for v in pattern)
             if any(key[u] not in c for u, c in node.candidates.items()):

@@ -114,8 +114,9 @@ def explore(
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
-    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is called a few times a second. Memory without ``emit`` depends
-    on heads and keys, not on the number of cells.
+    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is called
+    a few times a second. Memory without ``emit`` depends on heads and keys, not on the number of
+    cells.
 
     Raises
     ------
