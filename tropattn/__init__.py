@@ -32,6 +32,7 @@ from tropattn.errors import (
     TropAttnError,
 )
 from tropattn.polyhedra.domain import Box, Line, Polytope, Slice
+from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
 from tropattn.regions import bounds
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
@@ -43,6 +44,7 @@ from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.power_diagram import PowerDiagram
 from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
 
 __version__ = version("tropattn")
 
@@ -59,6 +61,7 @@ __all__ = [
     "InvalidInput",
     "Line",
     "LiveTerms",
+    "MinkowskiSum",
     "Model",
     "NewtonPolytope",
     "Polytope",
@@ -78,7 +81,11 @@ __all__ = [
     "live_terms",
     "load",
     "load_polynomials",
+    "minkowski_sum",
+    "mixed_subdivision",
+    "mixed_volume",
     "sample_regions",
+    "subdivision",
     "temperature",
     "upper_bound",
 ]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -48,6 +49,7 @@ class Steps:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        """Show the step while the block runs, and its seconds afterwards."""
         started = perf_counter()
         with self.console.status(Text(name)):
             yield
@@ -123,7 +125,7 @@ def sample(record: Record, console: Console) -> None:
 
 
 def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for name, side in columns:
         table.add_column(name, justify="right" if side == "right" else "left")
     return table
@@ -185,7 +187,11 @@ def witnesses(record: Record, console: Console) -> None:
         table.add_row("sampler, at least", number(found.value), Text(_draws(found)))
     table.add_row("exact count", number(exact.value), Text(_work(exact)))
     bound = counts["bound"]
-    table.add_row("sharp bound, at most", number(bound.value), f"{bound.engine}, {bound.domain}")
+    table.add_row(
+        "sharp bound, at most",
+        number(bound.value),
+        f"{bound.engine} for the live keys, {bound.domain}",
+    )
     console.print(table)
 
 

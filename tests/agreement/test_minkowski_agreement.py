@@ -146,7 +146,7 @@ def test_volumes_by_brute_force():
     """Volumes of P, Q, P + Q and mixed volumes, in the plane and in space."""
     rng = random.Random(8)
     positive = 0
-    for case in range(30):
+    for case in range(18):
         d = 2 + case % 2
         sets = [
             [[rng.randint(-3, 3) for _ in range(d)] for _ in range(rng.randint(2, 7 - 2 * d + 2))]
@@ -157,7 +157,7 @@ def test_volumes_by_brute_force():
         assert minkowski_sum(sets[:2]).volume() == polytopes.sum_volume(sets[:2])
         assert mixed_volume(sets) == polytopes.mixed_volume(sets)
         positive += mixed_volume(sets) > 0
-    assert positive > 15
+    assert positive > 8
 
 
 def test_mixed_cells_tile_the_sum():

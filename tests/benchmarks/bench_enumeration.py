@@ -76,7 +76,9 @@ def main() -> None:
         keys = instance(*sizes)
         heads = [TropicalPolynomial(k) for k in keys]
         counted, ours = timed(lambda heads=heads: count_regions(heads), 3)
-        line = f"{str(sizes)[1:-1]:>12} {counted.value:>9} {ours:>9.4f} {counted.value / ours:>9.0f}"
+        line = (
+            f"{str(sizes)[1:-1]:>12} {counted.value:>9} {ours:>9.4f} {counted.value / ours:>9.0f}"
+        )
         if options.skip_peers or sizes in BEYOND:
             print(line, flush=True)
             continue

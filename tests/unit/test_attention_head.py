@@ -84,8 +84,8 @@ def test_scores_are_the_logits_term_by_term():
 def test_factors_are_kept():
     head = AttentionHead(**weights(5))
     poly = head.scores(np.eye(D))
-    assert poly.maps[0].matrix is head.W_Q
-    assert poly.maps[0].offset is head.b_Q
+    assert (poly.maps[0].matrix == head.W_Q).all()
+    assert (poly.maps[0].offset == head.b_Q).all()
     assert poly.keys.shape == (D, WIDTH)
     assert poly.dim == D
 

@@ -200,7 +200,7 @@ def test_bad_places():
         ({"vocabulary": "aab"}, "vocabulary: distinct strings needed, got 'a' twice"),
         ({"vocabulary": [1, 2]}, "vocabulary: strings needed"),
         ({"norms": [RMSNorm(np.ones(D))]}, r"norms: one a layer needed \(2\), got 1"),
-        ({"norms": [RMSNorm(np.ones(2))] * 2}, "norms: RMSNorm values of width 3 needed"),
+        ({"norms": [RMSNorm(np.ones(2))] * 2}, "norms: RMSNorm or LayerNorm values of width 3"),
         ({"layers": []}, "layers: at least one needed"),
     ],
 )

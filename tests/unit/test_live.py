@@ -33,6 +33,16 @@ def test_live_against_brute_force(kind, to_polynomial):
             assert weights @ intercepts[others] >= intercepts[j] - 1e-9
 
 
+def test_a_guess_that_beats_every_rival_at_first():
+    """The first program of such a row has no rows; the next must not inherit another's basis."""
+    points = [[5, -3], [4.8, -2.6], [3, 5], [-3, 4], [4.8, -3.2]]
+    assert live_terms(TropicalPolynomial(points)).live.tolist() == brute.live((points, [0] * 5))
+    for seed in range(60):
+        cloud = np.random.default_rng(seed).standard_normal((40, 2))
+        found = live_terms(TropicalPolynomial(cloud)).live
+        assert found.tolist() == sorted(ConvexHull(cloud).vertices)
+
+
 def test_live_terms_of_a_window():
     f = TropicalPolynomial([[0], [1], [2]], [0, 0, -5])
     assert live_terms(f).live.tolist() == [0, 1, 2]

@@ -60,7 +60,10 @@ LLAMA = {
     "model.layers.0.self_attn.k_proj.weight": (4, 8),
     "model.layers.0.self_attn.v_proj.weight": (4, 8),
     "model.layers.0.self_attn.o_proj.weight": (8, 8),
+    "model.layers.0.post_attention_layernorm.weight": (8,),
+    "model.layers.0.mlp.gate_proj.weight": (3, 8),
     "model.layers.0.mlp.up_proj.weight": (3, 8),
+    "model.layers.0.mlp.down_proj.weight": (8, 3),
 }
 CONFIG = {"model_type": "llama", "num_attention_heads": 2, "num_key_value_heads": 1}
 
@@ -311,11 +314,11 @@ def test_folders_and_suffixes(tmp_path):
         load(tmp_path)
     with pytest.raises(InvalidInput, match=r"an .npz or .safetensors file needed, got a folder"):
         load_polynomials(tmp_path)
-    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(InvalidInput, match=r"needed, got pytorch_model.bin; export"):
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(InvalidInput, match=r"needed, got model.pt; export"):
         load(tmp_path)
-    with pytest.raises(InvalidInput, match=r"needed, got .bin; export .*pickles are never read"):
-        load(tmp_path / "pytorch_model.bin")
+    with pytest.raises(InvalidInput, match=r"needed, got .pt; export the weights as safetensors"):
+        load(tmp_path / "model.pt")
     for name in ("model-1.safetensors", "model-2.safetensors"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(InvalidInput, match=r"one safetensors file needed, got model-1.safetensors"):
@@ -323,8 +326,8 @@ def test_folders_and_suffixes(tmp_path):
     np.savez(tmp_path / "heads.npz", slopes=np.ones((1, 1, 1)))
     with pytest.raises(InvalidInput, match=r"needed for a model, got .npz; load_polynomials"):
         load(tmp_path / "heads.npz")
-    with pytest.raises(InvalidInput, match=r"an .npz or .safetensors file needed, got .bin"):
-        load_polynomials(tmp_path / "pytorch_model.bin")
+    with pytest.raises(InvalidInput, match=r"an .npz or .safetensors file needed, got .pt"):
+        load_polynomials(tmp_path / "model.pt")
     for value in (0, -1, 1.5, "two"):
         with pytest.raises(InvalidInput, match="n_heads: a positive integer needed"):
             load(tmp_path, n_heads=value)
@@ -395,7 +398,11 @@ ATTENTION = "model__layers__0__self_attn__"
 @pytest.mark.parametrize(
     ("config", "changes", "message"),
     [
-        ({"model_type": "gemma2"}, {}, "model_type 'llama' needed, got 'gemma2'; other families"),
+        (
+            {"model_type": "gemma2"},
+            {},
+            "model_type .*'llama', .* needed, got 'gemma2'; other families",
+        ),
         ({"num_attention_heads": 3}, {}, "q_proj.weight: rows in 3 equal heads needed, got 8"),
         ({"num_attention_heads": 0}, {}, "a positive integer as num_attention_heads needed, got"),
         ({"num_attention_heads": "2"}, {}, "a positive integer as num_attention_heads needed, got"),

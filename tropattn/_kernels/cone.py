@@ -130,13 +130,14 @@ def exchange(inverse, weights, column, leaving, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value, counters):
+def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value, counters, resume):
     """Verdict on rows 0..n_rows; on LIVE ``z`` is a witness, else ``basis``/``weights`` hold y.
 
     ``rows`` (D, >= n_rows), one row a column, so that pricing runs along memory. On entry ``z`` is
     a guess of where the rows hold (or 0). ``basis`` (D + 1) row indices, -1 for an artificial;
     ``inverse`` (D + 1, D + 1); ``weights`` (D + 1) the values y; ``scratch`` (2, D + 1); ``value``
-    (>= n_rows); ``counters[0]`` counts pivots.
+    (>= n_rows); ``counters[0]`` counts pivots. With ``resume`` the basis of the last call, which
+    had rows, is carried on after more were appended.
     """
     size = n_dim + 1
     if n_rows == 0:
@@ -148,7 +149,8 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value,
     for i in range(n_rows):
         slack = max(slack, rho[i])
     slack += (n_dim + 2) * _UNIT
-    start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
+    if not resume:
+        start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
     column = scratch[0]
     entered = scratch[1]
     for _ in range(30 * size + 60):
@@ -189,13 +191,15 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value,
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def proves_dead(rows, rho, n_dim, basis, inverse):
-    """Whether the final basis is proved to hold 0 in the interior of its D + 1 rows' hull.
+def proves_dead(rows, rho, columns, count, basis, inverse):
+    """Whether ``basis[:count + 1]`` is proved to hold 0 in the interior of its rows' hull.
 
-    With ``X`` the computed inverse of the true ``M = [rows'; 1]`` and ``kappa >= |X M - I|``, the
-    true ``y`` differs from the last column of ``X`` by at most ``kappa / (1 - kappa)`` of its size.
+    ``columns[:count]`` are coordinates that determine the rows of the basis (all D of them, or
+    fewer where these rows are known to span less). With ``X`` the computed inverse of the true
+    ``M = [rows'; 1]`` and ``kappa >= |X M - I|``, the true ``y`` differs from the last column of
+    ``X`` by at most ``kappa / (1 - kappa)`` of its size.
     """
-    size = n_dim + 1
+    size = count + 1
     spread = 0.0
     for j in range(size):
         if basis[j] < 0:
@@ -210,16 +214,16 @@ def proves_dead(rows, rho, n_dim, basis, inverse):
         for k in range(size):
             length += abs(inverse[i, k])
         for j in range(size):
-            v = inverse[i, n_dim]
-            for k in range(n_dim):
-                v += inverse[i, k] * rows[k, basis[j]]
+            v = inverse[i, count]
+            for k in range(count):
+                v += inverse[i, k] * rows[columns[k], basis[j]]
             if i == j:
                 v -= 1.0
             total += abs(v)
         total += 1.01 * length * (size * (size + 3) * _UNIT + spread)
         if total > kappa:
             kappa = total
-        y = inverse[i, n_dim]
+        y = inverse[i, count]
         if y < low:
             low = y
         if abs(y) > high:
@@ -227,6 +231,48 @@ def proves_dead(rows, rho, n_dim, basis, inverse):
     if not kappa < 0.5:
         return False
     return low > 1.001 * kappa / (1.0 - kappa) * high
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def invert(matrix, inverse, size):
+    """Gauss-Jordan with partial pivoting; ``matrix`` is destroyed. False where it is singular."""
+    for i in range(size):
+        for j in range(size):
+            inverse[i, j] = 1.0 if i == j else 0.0
+    for step in range(size):
+        pivot = step
+        for i in range(step + 1, size):
+            if abs(matrix[i, step]) > abs(matrix[pivot, step]):
+                pivot = i
+        if not abs(matrix[pivot, step]) > 1e-14:
+            return False
+        for j in range(size):
+            matrix[pivot, j], matrix[step, j] = matrix[step, j], matrix[pivot, j]
+            inverse[pivot, j], inverse[step, j] = inverse[step, j], inverse[pivot, j]
+        factor = 1.0 / matrix[step, step]
+        for j in range(size):
+            matrix[step, j] *= factor
+            inverse[step, j] *= factor
+        for i in range(size):
+            u = matrix[i, step]
+            if i != step and u != 0.0:
+                for j in range(size):
+                    matrix[i, j] -= u * matrix[step, j]
+                    inverse[i, j] -= u * inverse[step, j]
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def proves_dead_within(rows, rho, columns, count, support, matrix, inverse):
+    """The same for ``count + 1`` support rows that span only ``count`` dimensions."""
+    size = count + 1
+    for j in range(size):
+        for k in range(count):
+            matrix[k, j] = rows[columns[k], support[j]]
+        matrix[count, j] = 1.0
+    return invert(matrix, inverse, size) and proves_dead(
+        rows, rho, columns, count, support, inverse
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -29,6 +29,7 @@ from tropattn._kernels.cone import (
     decide,
     positive_relation,
     proves_dead,
+    proves_dead_within,
     row_bound,
     row_into,
 )
@@ -61,6 +62,10 @@ class System(NamedTuple):
     wall_rho: np.ndarray  # (g,)
     integers: np.ndarray  # (n, D) int64 multiples of the true rows, or (0, D)
     wall_integers: np.ndarray  # (g, D) int64, or (0, D)
+    unit_of: np.ndarray  # (n,) int64 unit of each row
+    everywhere: np.ndarray  # (D,) int64 0, 1, ..., D - 1
+    spans: np.ndarray  # (2 ** (H + 1), D) int64 columns that determine the rows of a set of units
+    ranks: np.ndarray  # (2 ** (H + 1),) int64 their number, 0 where not known; bit H: the walls
 
 
 class Space(NamedTuple):
@@ -87,6 +92,9 @@ class Space(NamedTuple):
     prices: np.ndarray  # (R,)
     columns: np.ndarray  # (D + 1, D + 1) int64
     work: np.ndarray  # (D + 1,) int64
+    support: np.ndarray  # (D + 1,) int64
+    small: np.ndarray  # (D + 1, D + 1)
+    small_inverse: np.ndarray  # (D + 1, D + 1)
     value: np.ndarray  # (n,)
     home: np.ndarray  # (H + 1, n) int32 child in which the key's witness lies, or -1
 
@@ -122,6 +130,9 @@ def make_space(system):
         np.zeros(room),
         np.zeros((dim + 1, dim + 1), np.int64),
         np.zeros(dim + 1, np.int64),
+        np.zeros(dim + 1, np.int64),
+        np.zeros((dim + 1, dim + 1)),
+        np.zeros((dim + 1, dim + 1)),
         np.zeros(n),
         np.full((units + 1, n), -1, np.int32),
     )
@@ -200,6 +211,44 @@ def relation_in_integers(system, space):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def refuted(system, space):
+    """Whether the final basis is a proved refutation: in all columns, in fewer, or in integers.
+
+    Rows of a few low-rank heads span less than the whole space. A relation between them never
+    fills a basis there, but it does in the columns that determine these heads.
+    """
+    dim = system.terms.shape[1]
+    if proves_dead(space.rows, space.rho, system.everywhere, dim, space.basis, space.inverse):
+        return True
+    if len(system.ranks) > 1:
+        mask = 0
+        count = 0
+        for i in range(dim + 1):
+            row = space.basis[i]
+            if row >= 0 and space.weights[i] > 1e-9:
+                winner = space.pair[row, 0]
+                unit = len(system.starts) - 1 if winner < 0 else system.unit_of[winner]
+                mask |= 1 << unit
+                space.support[count] = row
+                count += 1
+        if (
+            count > 1
+            and system.ranks[mask] == count - 1
+            and proves_dead_within(
+                space.rows,
+                space.rho,
+                system.spans[mask],
+                count - 1,
+                space.support,
+                space.small,
+                space.small_inverse,
+            )
+        ):
+            return True
+    return relation_in_integers(system, space)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def record(log, counters, event, first, second):
     """Append an event; an empty log keeps nothing."""
     if len(log):
@@ -249,13 +298,11 @@ def settle(system, space, unit, level, key, log, counters):
         space.scratch,
         space.prices,
         counters,
+        False,
     )
     if verdict == LIVE:
         space.state[key] = ALIVE
-    elif verdict == DEAD and (
-        proves_dead(space.rows, space.rho, dim, space.basis, space.inverse)
-        or relation_in_integers(system, space)
-    ):
+    elif verdict == DEAD and refuted(system, space):
         space.state[key] = GONE
         record_discard(system, space, unit, key, log, counters)
     else:

@@ -15,9 +15,11 @@ from tropattn.attention.linear import row_products
 from tropattn.errors import InvalidInput
 from tropattn.tolerance import TINY, gamma
 
-__all__ = ["attend", "attention_weights"]
+__all__ = ["attend", "attention_scores", "attention_weights"]
 
 Floats = NDArray[np.float64]
+
+_OVERFLOW = "states: scores below 1.8e308 needed, got an overflow; rescale the weights."
 
 
 def attend(
@@ -29,7 +31,8 @@ def attend(
     ----------
     states : (N, d_model), or (m, N, d_model) for ``m`` sequences.
     temperature : divides the scores (scaled logits); 1 as trained, 0 hard.
-    causal : whether token ``i`` sees the keys ``0..i`` only.
+    causal : whether token ``i`` sees the keys ``0..i`` only, and of these only the last
+        ``layer.window`` where the layer has one.
 
     Returns
     -------
@@ -54,15 +57,37 @@ def attend(
     total = np.zeros((*rows.shape[:-1], layer.heads[0].d_out)) + to_float(layer.b_O)[0]
     for head in layer.heads:
         mixed = row_products("states", rows, to_float(head.W_V)[0], to_float(head.b_V)[0])
-        values = row_products("states", mixed, to_float(head.W_O)[0])
-        weights = attention_weights(head, rows, temperature=warmth, causal=causal)
+        weights = attention_weights(
+            head, rows, temperature=warmth, causal=causal, window=layer.window
+        )
         # The last column belongs to the sink, whose value is zero.
-        total += weights[..., : rows.shape[-2]] @ values
+        total += (weights[..., : rows.shape[-2]] @ mixed) @ to_float(head.W_O)[0]
     return total + rows if layer.residual else total
 
 
+def attention_scores(
+    head: AttentionHead, states: Any, *, causal: bool = True, window: int | None = None
+) -> Floats:
+    """Return the scores (scaled logits) of each query with each key, -inf where it is not seen.
+
+    Of shape (..., N, N), one column more with a sink; in doubles. Source: theory T1. Cost
+    ``O(N^2 d_head)``.
+
+    >>> head = AttentionHead([[1]], [[1]], [[1]], [[1]])
+    >>> attention_scores(head, np.array([[1.0], [2.0]])).tolist()
+    [[1.0, -inf], [2.0, 4.0]]
+    """
+    rows = np.asarray(states, dtype=np.float64)
+    return _hidden(_scores(head, rows), rows.shape[-2], causal, window)
+
+
 def attention_weights(
-    head: AttentionHead, states: Any, *, temperature: float = 1, causal: bool = True
+    head: AttentionHead,
+    states: Any,
+    *,
+    temperature: float = 1,
+    causal: bool = True,
+    window: int | None = None,
 ) -> Floats:
     """Return the weights of each query on each key, (..., N, N), one column more with a sink.
 
@@ -75,50 +100,70 @@ def attention_weights(
     """
     warmth = read_temperature(temperature)
     rows = np.asarray(states, dtype=np.float64)
-    scores, errors = _scores(head, rows)
     n_tokens = rows.shape[-2]
-    if causal:
-        future = np.triu(np.ones((n_tokens, scores.shape[-1]), dtype=bool), k=1)
-        future[:, n_tokens:] = False
-        scores = np.where(future, -np.inf, scores)
+    scores = _hidden(_scores(head, rows), n_tokens, causal, window)
     if warmth > 0:
         return softmax(scores, warmth)
+    errors = _errors(head, rows)
     floor = (scores - errors).max(axis=-1, keepdims=True)
     close = scores + errors >= floor
     weights = close.astype(np.float64)
     for index in np.argwhere(close.sum(axis=-1) > 1):
         *sequence, query = index.tolist()
         context = rows[tuple(sequence)]
-        seen = query + 1 if causal else n_tokens
-        poly = head.scores(context[:seen], query_position=query)
+        first = max(0, query + 1 - window) if causal and window is not None else 0
+        last = query + 1 if causal else n_tokens
+        poly = head.scores(
+            context[first:last], positions=np.arange(first, last), query_position=query
+        )
         winners = poly.winners(context[query : query + 1])[0]
         row = np.zeros(scores.shape[-1])
         # A sink is the term after the tokens in sight.
-        row[np.where(winners == seen, n_tokens, winners)] = 1
+        row[np.where(winners == last - first, n_tokens, winners + first)] = 1
         weights[tuple(index)] = row
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def _scores(head: AttentionHead, rows: Floats) -> tuple[Floats, Floats]:
-    """All scores (..., N, N [+ 1]) in doubles, and a bound on their errors for the given keys."""
-    w_q, b_q = to_float(head.W_Q)[0], to_float(head.b_Q)[0]
+def _hidden(scores: Floats, n_tokens: int, causal: bool, window: int | None) -> Floats:
+    """The scores with -inf at keys after the query, or too far before it; sinks stay in sight."""
+    if not causal:
+        return scores
+    distance = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
+    unseen = np.zeros((n_tokens, scores.shape[-1]), dtype=bool)
+    unseen[:, :n_tokens] = (distance < 0) | (distance >= (n_tokens if window is None else window))
+    return np.where(unseen, -np.inf, scores)
+
+
+def _scores(head: AttentionHead, rows: Floats) -> Floats:
+    """All scores (..., N, N [+ 1]) in doubles."""
     keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
     with np.errstate(over="ignore", invalid="ignore"):
-        queries = rows @ w_q + b_q
-        sizes = np.abs(rows) @ np.abs(w_q) + np.abs(b_q)
+        queries = rows @ to_float(head.W_Q)[0] + to_float(head.b_Q)[0]
         scores = float(head.scale) * _products(head, queries, keys)
+    if not np.isfinite(scores).all():
+        raise InvalidInput(_OVERFLOW)
+    return _with_sink(head, scores, head.sink)
+
+
+def _errors(head: AttentionHead, rows: Floats) -> Floats:
+    """A bound on the errors of all scores for the given keys, of their shape."""
+    keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.abs(rows) @ np.abs(to_float(head.W_Q)[0]) + np.abs(to_float(head.b_Q)[0])
         reach = float(head.scale) * _products(head, sizes, keys, absolute=True)
     if not np.isfinite(reach).all():
-        raise InvalidInput(
-            "states: scores below 1.8e308 needed, got an overflow; rescale the weights."
-        )
-    if head.sink is not None:
-        column = np.full((*scores.shape[:-1], 1), float(head.sink))
-        scores = np.concatenate([scores, column], axis=-1)
-        reach = np.concatenate([reach, np.abs(column)], axis=-1)
+        raise InvalidInput(_OVERFLOW)
+    reach = _with_sink(head, reach, None if head.sink is None else abs(head.sink))
     # Two chained products, the offset, the scale, and weights that were rationals.
     operations = head.d_query + head.d_head + 10
-    return scores, gamma(operations) * reach * 1.01 + operations * TINY
+    return gamma(operations) * reach * 1.01 + operations * TINY
+
+
+def _with_sink(head: AttentionHead, scores: Floats, logit: Any) -> Floats:
+    if head.sink is None:
+        return scores
+    column = np.full((*scores.shape[:-1], 1), float(logit))
+    return np.concatenate([scores, column], axis=-1)
 
 
 def _products(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -31,10 +32,12 @@ class AttentionLayer:
     b_O : (d_model,), zero when omitted.
     residual : whether the query's state itself is added.
     variable : the name of the state that queries are read from, for records.
+    window : a query sees the keys fewer than ``window`` positions before its own (sliding-window
+        attention), or None for all.
 
     Raises
     ------
-    InvalidInput : no heads, or widths that differ.
+    InvalidInput : no heads, widths that differ, or a window that is no positive integer.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class AttentionLayer:
     b_O: Array
     residual: bool
     variable: str
+    window: int | None
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class AttentionLayer:
         b_O: Any = None,
         residual: bool = True,
         variable: str = "layer input",
+        window: int | None = None,
     ) -> None:
         units = _read_heads(heads)
         first = units[0]
@@ -70,6 +75,7 @@ class AttentionLayer:
         )
         object.__setattr__(self, "residual", bool(residual))
         object.__setattr__(self, "variable", str(variable))
+        object.__setattr__(self, "window", _read_window(window))
 
     @classmethod
     def from_arrays(
@@ -88,6 +94,7 @@ class AttentionLayer:
         sinks: Any = None,
         residual: bool = True,
         variable: str = "layer input",
+        window: int | None = None,
     ) -> AttentionLayer:
         """Build a layer from stacked arrays; fewer key heads than query heads are shared (T1).
 
@@ -129,10 +136,10 @@ class AttentionLayer:
             g = h * n_shared // n_heads
             arrays = (query[h], key[g], value[g], out[h], biases[0][h], biases[1][g], biases[2][g])
             heads.append(AttentionHead(*arrays, scale=scale, rope=rope, sink=logits[h]))
-        return cls(heads, b_O, residual, variable)
+        return cls(heads, b_O, residual, variable, window)
 
     def without_rope(self) -> AttentionLayer:
-        """Return the layer without its rotations, as if all tokens stood at the query's position.
+        """Return the layer without rotations and window, all tokens at the query's position.
 
         With it, keys of a whole vocabulary are one context (theory T1).
 
@@ -170,7 +177,8 @@ class AttentionLayer:
         Returns
         -------
         FixedLayer
-            One polynomial on R^{d_query} a head; its ``tokens`` say which row each term is.
+            One polynomial on R^{d_query} a head; its ``tokens`` say which row each term is. Rows
+            that the window hides from the query are dropped.
 
         Raises
         ------
@@ -225,6 +233,8 @@ class AttentionLayer:
                     f"{given.shape} of {given.dtype}; True keeps a key."
                 )
             flags &= given
+        if self.window is not None:
+            flags &= query - where < self.window
         if own_key == "excluded":
             own = where == query
             if own.sum() != 1:
@@ -282,6 +292,21 @@ def _read_heads(heads: Any) -> tuple[AttentionHead, ...]:
                 f"{h}; heads of a layer share their states."
             )
     return units
+
+
+def _read_window(window: Any) -> int | None:
+    if window is None:
+        return None
+    try:
+        width = operator.index(window)
+    except TypeError:
+        width = 0
+    if isinstance(window, bool) or width < 1:
+        raise InvalidInput(
+            f"window: a positive integer or None needed, got {window!r}; it counts the keys in "
+            "sight, the query's own included."
+        )
+    return width
 
 
 def _split(name: str, stacked: Any, ndim: int, count: int | None) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,57 +11,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, to_float
+from tropattn.attention.blocks import Block
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.forward import attend
 from tropattn.attention.head import read_states
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.linear import n_axes, read_vector, row_products, shared
+from tropattn.attention.norms import LayerNorm, Norm, RMSNorm
 from tropattn.errors import InvalidInput
+from tropattn.tropical.terms import AffineMap
 
-__all__ = ["Model", "RMSNorm"]
+__all__ = ["Model", "Patches", "RMSNorm"]
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
-class RMSNorm:
-    """The map ``x -> weight * x / sqrt(mean(x_i^2) + eps)``.
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """Image to tokens: a class token and one affine image of every square patch (ViT).
 
-    ``weight`` (d,), ``eps`` a number >= 0. Raises ``InvalidInput`` otherwise. Cost ``O(N d)``.
+    Parameters
+    ----------
+    weight : (d, channels, p, p) and bias (d,), applied to each patch.
+    first : (d,), the class token, which comes first.
+    size : (height, width) of the images, multiples of ``p``.
 
     References
     ----------
-    Zhang, Sennrich (2019), *Root Mean Square Layer Normalization*, arXiv 1910.07467, equation (4).
+    Dosovitskiy et al. (2021), *An Image is Worth 16x16 Words*, arXiv 2010.11929, equation (1).
 
-    Examples
-    --------
-    >>> RMSNorm([1, 2], eps=0)([[3.0, 3.0]]).tolist()
-    [[1.0, 2.0]]
+    >>> patches = Patches(np.ones((1, 1, 1, 1)), np.zeros(1), np.array([9.0]), (1, 2))
+    >>> patches(np.array([[[3.0, 4.0]]])).tolist()
+    [[9.0], [3.0], [4.0]]
     """
 
     weight: Array
-    eps: float
+    bias: Array
+    first: Array
+    size: tuple[int, int]
 
-    def __init__(self, weight: Any, eps: float = 1e-6) -> None:
-        object.__setattr__(self, "weight", shared("weight", weight, 1, shape="(d,)"))
-        number = as_array("eps", eps, 0, shape="one number").item()
-        if number < 0:
-            raise InvalidInput(f"eps: a number >= 0 needed, got {eps}; 1e-6 is usual.")
-        object.__setattr__(self, "eps", float(number))
-
-    def __call__(self, states: Any) -> NDArray[np.float64]:
-        """Normalise each row of ``states`` (N, d); each row's result depends on that row alone."""
-        rows = read_states(states, len(self.weight)).astype(np.float64)
-        with np.errstate(over="ignore"):
-            squares = rows * rows
-        total = row_products("states", squares, np.ones((rows.shape[1], 1)))
-        size = np.sqrt(total / rows.shape[1] + self.eps)
-        if not size.all():
+    def __call__(self, image: Any) -> NDArray[np.float64]:
+        """Return the states of an image (channels, height, width), (1 + patches, d)."""
+        d, channels, p, _ = self.weight.shape
+        shape = (channels, *self.size)
+        pixels = as_array("image", image, 3, shape=str(shape)).astype(np.float64)
+        if pixels.shape != shape:
             raise InvalidInput(
-                "states: rows other than 0 needed under a norm with eps 0, got a zero row; "
-                "give eps > 0."
+                f"image: shape {shape} needed, (channels, height, width) as trained, got "
+                f"{pixels.shape}; resize it."
             )
-        return self.weight.astype(np.float64) * (rows / size)
+        rows, columns = self.size[0] // p, self.size[1] // p
+        cut = pixels.reshape(channels, rows, p, columns, p).transpose(1, 3, 0, 2, 4)
+        flat = cut.reshape(rows * columns, channels * p * p)
+        return np.vstack([self.first, flat @ self.weight.reshape(d, -1).T + self.bias])
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -71,14 +73,19 @@ class Model:
     Parameters
     ----------
     layers : ``AttentionLayer`` values on R^d.
-    embedding : (V, d), one row a token of the vocabulary.
+    embedding : (V, e), one row a token of the vocabulary, or None beside ``patches``; ``e = d``
+        unless there is a projection.
     vocabulary : at most V distinct strings, the token of each id, or None.
-    positions : (max_length, d) learned positions, added to the embedding, or None.
-    norms : one ``RMSNorm`` a layer, applied before its heads, or none. A model with norms has
-        blocks that are not represented here: only layer 0's states follow from ids.
+    positions : (max_length, e) learned positions, added to the embedding, or None.
+    norms : one ``RMSNorm`` or ``LayerNorm`` a layer, whose output enters its heads, or none.
     unembedding, b_U : (d, V) and (V,), or None.
     causal : whether a token sees only itself and earlier ones.
     max_length : the longest context, or None for no limit; the rows of ``positions`` if given.
+    blocks : one ``Block`` a layer, or none. With norms and without blocks only layer 0's states
+        follow from ids.
+    projection : an ``AffineMap`` from R^e to R^d behind the first norm (ALBERT), or None.
+    patches : the ``Patches`` of a model of images, whose contexts are images, or None.
+    tokenizer : takes a text to ids; None reads the characters of the vocabulary.
 
     Raises
     ------
@@ -98,14 +105,18 @@ class Model:
     """
 
     layers: tuple[AttentionLayer, ...]
-    embedding: Array
+    embedding: Array | None
     vocabulary: tuple[str, ...] | None
     positions: Array | None
-    norms: tuple[RMSNorm, ...]
+    norms: tuple[Norm, ...]
     unembedding: Array | None
     b_U: Array | None
     causal: bool
     max_length: int | None
+    blocks: tuple[Block, ...]
+    projection: AffineMap | None
+    patches: Patches | None
+    tokenizer: Callable[[str], Sequence[int]] | None
 
     def __init__(
         self,
@@ -114,36 +125,44 @@ class Model:
         vocabulary: Sequence[str] | None = None,
         *,
         positions: Any = None,
-        norms: Sequence[RMSNorm] = (),
+        norms: Sequence[Norm] = (),
         unembedding: Any = None,
         b_U: Any = None,
         causal: bool = True,
         max_length: int | None = None,
+        blocks: Sequence[Block] = (),
+        projection: AffineMap | None = None,
+        patches: Patches | None = None,
+        tokenizer: Callable[[str], Sequence[int]] | None = None,
     ) -> None:
-        table = shared("embedding", embedding, 2, shape="(V, d)")
-        n_tokens, width = table.shape
-        if not n_tokens or not width:
-            raise InvalidInput(
-                f"embedding: shape (V, d) with V, d >= 1 needed, got {table.shape}; "
-                "give one row a token."
-            )
+        table, n_tokens, entry = _read_entry(embedding, patches)
+        width = entry if projection is None else projection.matrix.shape[1]
         units = _read_layers(layers, width)
         logits = _fitting("unembedding", unembedding, (width, n_tokens))
         if b_U is not None and logits is None:
             raise InvalidInput("b_U: an unembedding needed beside it, got none; pass both.")
-        learned = _fitting("positions", positions, (None, width))
+        learned = _fitting("positions", positions, (None, entry))
+        widths = [entry, *[width] * (len(units) - 1)]
+        if blocks and len(blocks) != len(units):
+            raise InvalidInput(
+                f"blocks: one a layer needed ({len(units)}), got {len(blocks)}; give all or none."
+            )
         fields = {
             "layers": units,
             "embedding": table,
             "vocabulary": _read_vocabulary(vocabulary, n_tokens),
             "positions": learned,
-            "norms": _read_norms(norms, len(units), width),
+            "norms": _read_norms(norms, widths),
             "unembedding": logits,
             "b_U": None
             if logits is None
             else read_vector("b_U", b_U, n_tokens, why="one a token of the vocabulary"),
             "causal": bool(causal),
             "max_length": max_length if learned is None else len(learned),
+            "blocks": tuple(blocks),
+            "projection": projection,
+            "patches": patches,
+            "tokenizer": tokenizer,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -151,15 +170,15 @@ class Model:
     @property
     def d_model(self) -> int:
         """Width of the states."""
-        return self.embedding.shape[1]
+        return self.layers[0].heads[0].d_model
 
     # ---- tokens -------------------------------------------------------------------------------
 
     def tokens(self, text: str) -> NDArray[np.int64]:
-        """Return the ids of a text's characters, (n,).
+        """Return the ids of a text, by the tokenizer or else character by character, (n,).
 
         Raises ``InvalidInput`` for a character outside the vocabulary, an empty or too long text,
-        and for vocabularies of longer tokens, whose text needs a tokenizer: pass ids there.
+        and for vocabularies of longer tokens without a tokenizer: pass ids there.
 
         >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
         >>> Model([layer], [[1], [2]], "xy").tokens("yx").tolist()
@@ -169,6 +188,10 @@ class Model:
             raise InvalidInput(
                 f"text: a string needed, got {type(text).__name__}; pass ids to ids."
             )
+        if self.tokenizer is not None:
+            if not text.strip():
+                raise InvalidInput("text: at least one word needed, got none; give a text.")
+            return self.ids(self.tokenizer(text))
         if self.vocabulary is None:
             raise InvalidInput(
                 "text: a model with a vocabulary needed, got one without; pass token ids."
@@ -222,6 +245,11 @@ class Model:
             raise InvalidInput(
                 "ids: at least one token needed, got none; an empty context has no key."
             )
+        if self.embedding is None:
+            raise InvalidInput(
+                "ids: a model with an embedding of tokens needed, got one of images; pass an image "
+                "(channels, height, width)."
+            )
         limit = len(self.embedding)
         for place in np.flatnonzero((array < 0) | (array >= limit))[:1]:
             raise InvalidInput(
@@ -242,13 +270,15 @@ class Model:
 
         Parameters
         ----------
-        ids_or_states : text, token ids, or the states (N, d) that enter the heads of layer 0.
+        ids_or_states : text, token ids, an image (channels, height, width), or the states (N, d)
+            that enter the heads of layer 0.
 
         Returns
         -------
         list of Array
-            For an attention-only model one a layer, with soft attention at temperature 1. For a
-            model with norms layer 0 only, in its post-normalisation variable (theory T12).
+            One a layer, with soft attention at temperature 1, in the layer's own variable: behind
+            the norm where there is one (theory T12). For a model with norms and without blocks,
+            and for states given to a model that normalises first, layer 0 only.
 
         Raises
         ------
@@ -256,33 +286,67 @@ class Model:
 
         Notes
         -----
-        Cost ``O(L H N^2 d_head)``. Equal tokens at equal positions of layer 0 have equal states,
-        bit for bit.
+        Cost ``O(L N (N d + d m))``, ``m`` the width of the MLPs. Equal tokens at equal positions
+        of layer 0 have equal states, bit for bit.
 
         >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
         >>> [rows.tolist() for rows in Model([layer, layer], [[1], [2]]).states([1])]
         [[[2.0]], [[4.0]]]
         """
-        kind, value = self._read(ids_or_states)
-        if kind == "states":
-            rows = value
-        else:
-            rows = self.embedding[value]
-            if self.positions is not None:
-                rows = rows + self.positions[: len(value)]
-            if self.norms:
-                rows = self.norms[0](rows)
-        entering = [rows]
-        if not self.norms:
-            for layer in self.layers[:-1]:
-                entering.append(attend(layer, entering[-1], causal=self.causal))
+        return self._entering(*self._read(ids_or_states), len(self.layers) - 1)
+
+    def _entering(self, kind: str, value: Array, last: int) -> list[Array]:
+        """What enters the heads of layers 0..last, as far as it follows."""
+        first, stream = value, None
+        if kind != "states":
+            stream = self.embedded(value) if kind == "ids" else self._image(value)
+            first = self.norms[0](stream) if self.norms else stream
+            if self.projection is not None:
+                first = row_products("states", first, self.projection.matrix)
+                first = first + self.projection.offset
+        entering = [first]
+        if self.norms and (not self.blocks or (stream is None and self.blocks[0].norm_first)):
+            return entering
+        for index, layer in enumerate(self.layers[:last]):
+            out = attend(layer, entering[-1], causal=self.causal)
+            if self.blocks:
+                stream = out if layer.residual or stream is None else stream + out
+                stream = self.blocks[index](stream)
+                out = self.norms[index + 1](stream)
+            entering.append(out)
         return entering
 
-    def _read(self, ids_or_states: Any) -> tuple[Literal["ids", "states"], Array]:
+    def embedded(self, ids: NDArray[np.int64]) -> Array:
+        """Return embedding plus positions of the tokens, (n, e), before any norm.
+
+        ``ids`` as for the method ``ids``, which raises ``InvalidInput`` where they do not fit.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> Model([layer], [[1], [2]], positions=[[10], [20]]).embedded([1, 1]).tolist()
+        [[12.0], [22.0]]
+        """
+        chosen = self.ids(ids)
+        if self.embedding is None:
+            raise InvalidInput("ids: a model with an embedding needed, got none; pass an image.")
+        rows = self.embedding[chosen]
+        return rows if self.positions is None else rows + self.positions[: len(rows)]
+
+    def _image(self, pixels: Array) -> Array:
+        if self.patches is None:
+            raise InvalidInput(
+                "image: a model of images needed, got one of tokens; pass text or ids."
+            )
+        rows = self.patches(pixels)
+        return rows if self.positions is None else rows + self.positions
+
+    def _read(self, ids_or_states: Any) -> tuple[Literal["ids", "image", "states"], Array]:
         if isinstance(ids_or_states, str):
             return "ids", self.tokens(ids_or_states)
-        if n_axes(ids_or_states) == 2:
+        axes = n_axes(ids_or_states)
+        if axes == 2:
             return "states", read_states(ids_or_states, self.d_model)
+        if axes == 3:
+            return "image", ids_or_states
         return "ids", self.ids(ids_or_states)
 
     def fix(
@@ -296,7 +360,8 @@ class Model:
 
         Parameters
         ----------
-        ids_or_states : text or token ids, or the states (N, d) that enter the heads of ``layer``.
+        ids_or_states : text, token ids or an image, or the states (N, d) that enter the heads of
+            ``layer``.
         layer : index of the layer.
         position : index of the token whose state moves; a causal model drops the tokens after it.
         own_key : "frozen", the token's own key stays where the context has it; "excluded", none.
@@ -309,7 +374,7 @@ class Model:
         Raises
         ------
         InvalidInput : as ``states`` and ``AttentionLayer.fix``; a layer or position that does not
-            exist; a layer above 0 from ids in a model with norms.
+            exist; a layer above 0 from ids in a model with norms and without blocks.
 
         Notes
         -----
@@ -324,13 +389,13 @@ class Model:
         kind, value = self._read(ids_or_states)
         if kind == "states":
             rows = value
-        elif depth and self.norms:
+        elif depth and self.norms and not self.blocks:
             raise InvalidInput(
-                f"layer: 0 needed for ids in a model with blocks between its attention layers, got "
+                f"layer: 0 needed for ids in a model whose blocks are not given, got "
                 f"{layer}; pass the states that enter this layer's heads instead of ids."
             )
         else:
-            rows = self.states(value)[depth]
+            rows = self._entering(kind, value, depth)[depth]
         place = _index("position", position, len(rows))
         if self.causal:
             rows = rows[: place + 1]
@@ -348,7 +413,7 @@ class Model:
         >>> model([0, 1], temperature=0).tolist()       # 1 + 1 and 2 + 2
         [[2.0, -2.0], [4.0, -4.0]]
         """
-        if self.norms or self.unembedding is None or self.b_U is None:
+        if self.norms or self.embedding is None or self.unembedding is None or self.b_U is None:
             raise InvalidInput(
                 "model: attention layers and an unembedding only needed for logits, got a model "
                 "with other blocks; use states and fix for its layers."
@@ -366,8 +431,8 @@ class Model:
         return row_products("states", states, *weights)
 
     def __repr__(self) -> str:
-        n_tokens, width = self.embedding.shape
-        return f"Model({len(self.layers)} layers, {n_tokens} tokens, d_model={width})"
+        source = "images" if self.embedding is None else f"{len(self.embedding)} tokens"
+        return f"Model({len(self.layers)} layers, {source}, d_model={self.d_model})"
 
 
 def _is_special(token: str) -> bool:
@@ -409,6 +474,20 @@ def _fitting(name: str, value: Any, shape: tuple[int | None, int]) -> Array | No
     return array
 
 
+def _read_entry(embedding: Any, patches: Patches | None) -> tuple[Array | None, int, int]:
+    """The embedding, the number of its tokens, and the width of what it gives."""
+    if embedding is None and patches is not None:
+        return None, 0, len(patches.bias)
+    table = shared("embedding", embedding, 2, shape="(V, d)")
+    n_tokens, width = table.shape
+    if not n_tokens or not width:
+        raise InvalidInput(
+            f"embedding: shape (V, d) with V, d >= 1 needed, got {table.shape}; "
+            "give one row a token."
+        )
+    return table, n_tokens, width
+
+
 def _read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
     units = tuple(layers) if isinstance(layers, Sequence) else (layers,)
     if not units:
@@ -428,17 +507,17 @@ def _read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
     return units
 
 
-def _read_norms(norms: Any, n_layers: int, width: int) -> tuple[RMSNorm, ...]:
+def _read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
     units = tuple(norms)
-    if units and len(units) != n_layers:
+    if units and len(units) != len(widths):
         raise InvalidInput(
-            f"norms: one a layer needed ({n_layers}), got {len(units)}; give all or none."
+            f"norms: one a layer needed ({len(widths)}), got {len(units)}; give all or none."
         )
     for place, norm in enumerate(units):
-        if not isinstance(norm, RMSNorm) or len(norm.weight) != width:
+        if not isinstance(norm, RMSNorm | LayerNorm) or norm.width != widths[place]:
             raise InvalidInput(
-                f"norms: RMSNorm values of width {width} needed, got another at {place}; "
-                "build one with RMSNorm(weight, eps)."
+                f"norms: RMSNorm or LayerNorm values of width {widths[place]} needed, got another "
+                f"at {place}; build one with RMSNorm(weight, eps)."
             )
     return units
 

@@ -10,17 +10,32 @@ from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
 
 if TYPE_CHECKING:
+    from tropattn.polyhedra.domain import Domain
     from tropattn.regions.result import RegionCount
+    from tropattn.study.inputs import Heads
 
 __all__ = ["main"]
 
-_DEMO_TEXT = "314159265="
 
-
-def _partial(value: int, of: str, domain: str, why: str) -> RegionCount:
+def _partial(value: int, of: str, opened: Heads, where: Domain | None, why: str) -> RegionCount:
+    """What is known when work ends early."""
     from tropattn.regions.result import RegionCount
 
-    return RegionCount(value, "lower", of, domain, why)
+    words = f"R^{opened.dim}" if where is None else where.describe()
+    return RegionCount(value, "lower", of, words, why)
+
+
+def _asked(
+    path: str, context: dict[str, Any], domain: str | None
+) -> tuple[Heads, Domain | None, dict[str, Any]]:
+    """The heads and domain of a request, and the part of the record's spec that names them."""
+    from tropattn.study.inputs import open_heads, read_domain
+
+    source = options.source_of(path, context)
+    opened = open_heads(source)
+    where = read_domain(domain, opened.dim)
+    words = domain or f"R^{opened.dim}"
+    return opened, where, {"source": source, "variable": opened.variable, "domain": words}
 
 
 @click.group(
@@ -42,10 +57,10 @@ def main(debug: bool) -> None:
     Start here:
       tropattn demo
       tropattn count demo --text 271828182=
-    """
+    """  # noqa: D301 (click reads the backspace)
 
 
-@main.command()
+@main.command(short_help="Walk through one layer of the trained model in the package.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False),
@@ -67,13 +82,20 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     Examples:
       tropattn demo
       tropattn demo --output heads.svg --seed 1
-    """
-    from tropattn.demo import run
+    """  # noqa: D301 (click reads the backspace)
+    from tropattn.cli.demo import run
 
-    run(options.shipped(), _DEMO_TEXT, output, seed, threads, options.console(), options.console(err=True))
+    run(
+        options.shipped(),
+        output,
+        seed=seed,
+        threads=threads,
+        out=options.console(),
+        err=options.console(err=True),
+    )
 
 
-@main.command()
+@main.command(short_help="Count the routing cells of one layer exactly.")
 @options.heads_input
 @options.context
 @options.domain
@@ -84,7 +106,16 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     show_default=True,
     help="auto, enumeration (any domain), or direct_sum (whole space, independent heads).",
 )
-@click.option("--certify", is_flag=True, help="Label the count as certified in the record.")
+@click.option(
+    "--certify",
+    is_flag=True,
+    help="Insist on engines that prove every decision, as all present ones do.",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(dir_okay=False),
+    help="Write a proof of the count that `tropattn verify` can check.",
+)
 @options.max_cells
 @options.threads
 @options.json_flag
@@ -97,6 +128,7 @@ def count(
     of: str,
     engine: str,
     certify: bool,
+    certificate: str | None,
     max_cells: int | None,
     threads: int | None,
     as_json: bool,
@@ -107,35 +139,23 @@ def count(
 
     INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
     slopes_0, intercepts_0, ... for unequal heads; or a model's .safetensors file or folder, with
-    its context in --text or --ids; or the word demo. Every decision is proved, by error bounds or
-    in rationals.
+    its context in --text or --ids; or the word demo, the model in the package. Every decision is
+    proved, by error bounds or in rationals.
 
     \b
     Examples:
       tropattn count heads.npz --domain box:-1,1
       tropattn count demo --text 314159265= --layer 0 --json
-    """
+    """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.record import Record
     from tropattn.regions.count import count_regions, upper_bound
-    from tropattn.study.inputs import open_heads, read_domain
 
-    source = options.source_of(path, context)
-    opened = open_heads(source)
-    where = read_domain(domain, opened.dim)
-    words = f"R^{opened.dim}" if where is None else where.describe()
-    spec = {
-        "source": source,
-        "variable": opened.variable,
-        "domain": domain or words,
-        "of": of,
-        "engine": engine,
-        "certify": certify,
-        "max_cells": max_cells,
-    }
+    opened, where, spec = _asked(path, context, domain)
+    spec |= {"of": of, "engine": engine, "certify": certify, "max_cells": max_cells}
 
     def give_up(lower: int, why: str) -> None:
-        part = _partial(lower, of, words, why)
+        part = _partial(lower, of, opened, where, why)
         if output is not None or as_json:
             record = Record("count", spec, {"lower": part}, answer=part)
             options.show(record, as_json, lambda *_: None, output)
@@ -147,6 +167,7 @@ def count(
             of=of,
             engine=engine,
             certify=certify,
+            certificate=certificate,
             max_cells=max_cells,
             threads=threads,
             progress=options.watching(),
@@ -155,7 +176,7 @@ def count(
     options.show(Record("count", spec, counts, answer=found), as_json, report.count, output)
 
 
-@main.command()
+@main.command(short_help="Give the sharp upper bound on the cells of one layer.")
 @click.argument("path", metavar="[INPUT]", required=False)
 @options.context
 @options.domain
@@ -184,7 +205,7 @@ def bounds(
     Examples:
       tropattn bounds --keys 3,3,3 --dim 2
       tropattn bounds demo --text 314159265= --live
-    """
+    """  # noqa: D301 (click reads the backspace)
     if (path is None) == (keys is None):
         raise click.UsageError("INPUT or --keys with --dim needed, one of the two.")
     if keys is not None:
@@ -212,27 +233,18 @@ def _bound_of(
     path: str, context: dict[str, Any], domain: str | None, live: bool
 ) -> tuple[RegionCount, dict[str, Any]]:
     from tropattn.regions.count import upper_bound
-    from tropattn.study.inputs import open_heads, read_domain
     from tropattn.study.layer import with_terms
     from tropattn.tropical.live import live_terms
 
-    source = options.source_of(path, context)
-    opened = open_heads(source)
-    where = read_domain(domain, opened.dim)
+    opened, where, spec = _asked(path, context, domain)
     heads = list(opened.heads)
     if live:
         heads = [with_terms(head, live_terms(head, where).live) for head in heads]
-    spec = {
-        "source": source,
-        "variable": opened.variable,
-        "domain": domain or f"R^{opened.dim}",
-        "live": live,
-        "keys": [head.n_terms for head in heads],
-    }
+    spec |= {"live": live, "keys": [head.n_terms for head in heads]}
     return upper_bound(heads, where), spec
 
 
-@main.command()
+@main.command(short_help="Count the routing patterns among random states (a lower bound).")
 @options.heads_input
 @options.context
 @options.domain
@@ -271,29 +283,20 @@ def sample(
     Examples:
       tropattn sample heads.npz --samples 1000000
       tropattn sample demo --text 314159265= --domain box:-10,10 --seed 1
-    """
+    """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.record import Record
     from tropattn.regions.sampling import sample_regions
-    from tropattn.study.inputs import open_heads, read_domain
 
-    source = options.source_of(path, context)
-    opened = open_heads(source)
-    where = read_domain(domain, opened.dim)
+    opened, where, spec = _asked(path, context, domain)
     law = distribution or ("gaussian" if where is None else None)
-    words = f"R^{opened.dim}" if where is None else where.describe()
-    spec = {
-        "source": source,
-        "variable": opened.variable,
-        "domain": domain or words,
-        "samples": samples,
-        "distribution": law or "uniform",
-    }
+    spec |= {"samples": samples, "distribution": law or "uniform"}
 
     def give_up(lower: int, why: str) -> None:
-        part = _partial(lower, "cells", words, why)
+        part = _partial(lower, "cells", opened, where, why)
         if as_json:
-            options.show(Record("sample", spec, {"sampled": part}, {}, seed, part), True, report.sample)
+            record = Record("sample", spec, {"sampled": part}, {}, seed, part)
+            options.show(record, True, report.sample)
 
     with lower_bounds(give_up):
         found = sample_regions(
@@ -305,10 +308,11 @@ def sample(
             threads=threads,
             progress=options.watching(),
         )
-    options.show(Record("sample", spec, {"sampled": found}, {}, seed, found), as_json, report.sample)
+    record = Record("sample", spec, {"sampled": found}, {}, seed, found)
+    options.show(record, as_json, report.sample)
 
 
-@main.command()
+@main.command(short_help="Draw the cells of heads on a plane.")
 @options.heads_input
 @options.context
 @options.domain
@@ -340,18 +344,16 @@ def plot(
     Examples:
       tropattn plot heads.npz --output heads.png
       tropattn plot demo --text 314159265= --layer 1 --output layer1.png
-    """
+    """  # noqa: D301 (click reads the backspace)
     from tropattn import plotting
-    from tropattn.study.figure import FigureSpec, run
+    from tropattn.cli.drawing import drawing
 
-    source = options.source_of(path, context)
-    request = FigureSpec(source=source, domain=domain, view=view, head=head, threads=threads)
-    scene = run(request)
-    plotting.save(scene.draw(), output)
+    figure = drawing(options.source_of(path, context), domain, view, head, threads)
+    plotting.save(figure, output)
     click.echo(f"written: {output}", err=True)
 
 
-@main.command()
+@main.command(short_help="Tabulate how cells grow with keys and heads.")
 @click.option(
     "--family",
     type=click.Choice(["strips", "gaussian", "both"]),
@@ -362,7 +364,9 @@ def plot(
 @click.option(
     "--keys", type=options.Numbers(), default="2,3,4,5", show_default=True, help="Keys a head, N."
 )
-@click.option("--heads", type=options.Numbers(), default="1,2,3", show_default=True, help="Heads, H.")
+@click.option(
+    "--heads", type=options.Numbers(), default="1,2,3", show_default=True, help="Heads, H."
+)
 @click.option(
     "--dim",
     type=click.IntRange(min=1),
@@ -398,15 +402,13 @@ def scaling(
     Examples:
       tropattn scaling --family strips --keys 2,3,4,5 --heads 1,2,3 --dim 2
       tropattn scaling --keys 4,8,16 --dim 3 --central --output growth.png
-    """
+    """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.study.scaling import FAMILIES, ScalingSpec, run
 
     families = FAMILIES if family == "both" else (family,)
-    steps = report.Steps(options.console(err=True))
-    record = run(ScalingSpec(families=families, **settings), steps) if options.watching() else run(
-        ScalingSpec(families=families, **settings)
-    )
+    spec = ScalingSpec(families=families, **settings)
+    record = run(spec, report.Steps(options.console(err=True))) if options.watching() else run(spec)
     if output is not None:
         from tropattn import plotting
 

@@ -62,6 +62,12 @@ def _ending(error: BaseException, debug: bool) -> int:
         # Both click and rich turn a closed pipe into SystemExit(1); no command exits otherwise.
         _leave_stdout()
         return 0
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
+    if isinstance(error, OSError):
+        # What stdout would not take, on a full disk say, must not be flushed again at exit.
+        _leave_stdout()
     if debug:
         traceback.print_exception(error)
     code, message = _verdict(error)
@@ -84,17 +90,25 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return 3, f"error: {error}{_at_least(getattr(error, 'lower', None))}"
     if isinstance(error, EngineError):
         return 1, f"error: {error}"
+    if isinstance(error, OSError):
+        return 2, f"error: {error}; the system refused to read or write."
     if isinstance(error, KeyboardInterrupt | click.Abort):
         cause = error.__cause__ or error
         return 130, f"interrupted{_at_least(getattr(cause, 'lower', None))}"
     return 70, (
         f"internal error: {type(error).__name__}: {error}; this is a bug, please report it with "
-        "the input (--debug shows where)."
+        "the input (tropattn --debug ... shows where)."
     )
 
 
 def _at_least(lower: int | None) -> str:
-    return "" if lower is None else f" (at least {lower:,} cells)"
+    return "" if lower is None else f" (at least {_number(lower)} cells)"
+
+
+def _number(value: int) -> str:
+    from tropattn.report import number
+
+    return number(value)
 
 
 def _leave_stdout() -> None:
@@ -115,5 +129,5 @@ def lower_bounds(give_up: Callable[[int, str], None]) -> Iterator[None]:
     except KeyboardInterrupt as error:
         lower = getattr(error, "lower", 0)
         give_up(lower, "interrupted")
-        message = f"interrupted: at least {lower:,} cells were found before the stop"
+        message = f"interrupted: at least {_number(lower)} cells were found before the stop"
         raise _Stopped(130, message, lower) from error

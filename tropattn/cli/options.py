@@ -45,6 +45,7 @@ class Numbers(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
+        """Read ``"3,3,4"``."""
         if isinstance(value, tuple):
             return value
         try:
@@ -100,6 +101,7 @@ max_cells = click.option(
 
 
 def figure(required: bool) -> Decorator:
+    """The option ``--output`` for a figure."""
     return click.option(
         "--output",
         type=click.Path(dir_okay=False),
@@ -109,45 +111,52 @@ def figure(required: bool) -> Decorator:
 
 
 def seed(help_: str) -> Decorator:
+    """The option ``--seed``, with what it is the seed of."""
     return click.option(
         "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help=help_
     )
 
 
-def source_of(path: str, options: dict[str, Any]) -> Source:
-    """The input of a command; the word ``demo`` stands for the model that the package ships."""
+def source_of(path: str, given: dict[str, Any]) -> Source:
+    """The input of a command; the word ``demo`` stands for the model that the package ships.
+
+    A folder of that name is written ``./demo``.
+    """
     from tropattn.study.inputs import Source
 
-    if path == _DEMO and not Path(path).exists():
+    if path == _DEMO:
         path = shipped()
     names = ("text", "ids", "layer", "position")
-    return Source(path=path, **{name: options[name] for name in names})
+    return Source(path=path, **{name: given[name] for name in names})
 
 
 def shipped() -> str:
-    return str(Path(__file__).parent / "data" / "maximum.safetensors")
+    """Path of the trained model that the package ships."""
+    return str(Path(__file__).parent.parent / "data" / "maximum.safetensors")
 
 
 def console(err: bool = False) -> Console:
+    """A rich console on stdout, or on stderr."""
     from rich.console import Console
 
     return Console(stderr=err, highlight=False)
 
 
 def watching() -> bool:
+    """Whether somebody watches stderr, so that progress is worth drawing."""
     return sys.stderr.isatty()
 
 
 def show(
     record: Record,
     as_json: bool,
-    show: Callable[[Record, Console], None],
+    tell: Callable[[Record, Console], None],
     output: str | None = None,
 ) -> None:
-    """Write the record where asked for, then print it as JSON or as text."""
+    """Write the record where asked for, then print it as JSON or with ``tell``."""
     if output is not None:
         record.write(output)
     if as_json:
         click.echo(record.to_json())
     else:
-        show(record, console())
+        tell(record, console())

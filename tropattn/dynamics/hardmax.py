@@ -128,7 +128,8 @@ class Decisions:
     Attributes
     ----------
     target : (n,) the first winner; tied : rows with several winners, {row: indices}.
-    margin : (n,) score of the winner minus the best other position's score.
+    margin : (n,) score of the winner minus the best score at another position (with hull search at
+        another hull point: what lies inside the hull cannot win).
     bound : (n,) rounding bound: a larger margin proves the decision for the given floats.
     """
 
@@ -305,4 +306,6 @@ def _positive_definite(a: Array) -> bool:
     if values[0] <= 0 and values[0] < -4 * len(a) ** 2 * 2.0**-52 * np.abs(values).max():
         return False
     whole = as_fractions(a) if not is_exact(a) else a
-    return all(rational_matrix(freeze(whole[:k, :k].copy())).det() > 0 for k in range(1, len(a) + 1))
+    return all(
+        rational_matrix(freeze(whole[:k, :k].copy())).det() > 0 for k in range(1, len(a) + 1)
+    )

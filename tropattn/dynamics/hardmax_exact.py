@@ -63,7 +63,9 @@ def exact_state(model: Hardmax, tokens: Any) -> ExactState:
         )
     leaders = ()
     if model.own:
-        leaders = tuple(i for i, won in enumerate(winners) if all(place[j] == place[i] for j in won))
+        leaders = tuple(
+            i for i, won in enumerate(winners) if all(place[j] == place[i] for j in won)
+        )
     return ExactState(z, place, tuple(winners), leaders)
 
 

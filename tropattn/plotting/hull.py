@@ -87,9 +87,7 @@ def _in_plane(
     if len(inner):
         axes.plot(*points[inner].T, "x", color=INKS[2], markersize=7, label="no vertex")
     for j, point in enumerate(points):
-        axes.annotate(
-            names[j], point, xytext=(5, 5), textcoords="offset points", parse_math=False
-        )
+        axes.annotate(names[j], point, xytext=(5, 5), textcoords="offset points", parse_math=False)
     axes.set_aspect("equal" if not lifted else "auto")
     axes.margins(0.1)
     x_name, y_name = _axis_names(2, lifted)
@@ -111,7 +109,7 @@ def _in_space(
     figure = new_figure(7, 6.5)
     axes = figure.add_subplot(projection="3d")
     if not isinstance(axes, Axes3D):
-        raise InvalidInput("newton: matplotlib with its 3-D toolkit needed, got none; reinstall it.")
+        raise InvalidInput("newton: matplotlib with its 3-D part needed, got none; reinstall it.")
     corners = points[newton.indices]
     faces = [_face(corners[sorted(face)]) for face in _facets(newton, corners)]
     axes.add_collection3d(
@@ -124,7 +122,8 @@ def _in_space(
             *points[inner].T, color=INKS[2], marker="x", s=35, label="no vertex", depthshade=False
         )
     for j, point in enumerate(points):
-        axes.text(*point, f" {names[j]}", fontsize=9, parse_math=False)
+        x, y, z = point.tolist()
+        axes.text(x, y, z, f" {names[j]}", fontsize=9, parse_math=False)
     x_name, y_name, z_name = _axis_names(3, lifted)
     axes.set_xlabel(x_name)
     axes.set_ylabel(y_name)

@@ -6,7 +6,6 @@ What is said in titles is counted exactly; where cells lie is drawn in doubles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import networkx as nx
@@ -19,12 +18,12 @@ from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import DASHES, FILLS, INKS, lighter, new_figure
-from tropattn.polyhedra.domain import Box, Domain, Slice
-from tropattn.polyhedra.polygon import Polygon, bounding_window, window_polygon
+from tropattn.plotting.window import Plane
+from tropattn.polyhedra.domain import Domain, Slice
+from tropattn.polyhedra.polygon import Polygon
 from tropattn.regions.count import count_regions, enumerate_regions
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.stage import on_parameters, stages_of
 
 __all__ = ["diagram", "panels", "partition"]
 
@@ -35,163 +34,6 @@ _MAX_PANELS = 16
 _COLOURS = 8
 _LABELLED = 60
 """Cells of a refinement are labelled by their pattern up to this number."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plane:
-    """Heads as polynomials of two parameters, the window, and the words for axes and title."""
-
-    units: tuple[TropicalPolynomial, ...]
-    window: Polygon
-    counted: Domain
-    whole: bool
-    equal: bool
-    axes: tuple[str, str]
-    words: str
-
-    @classmethod
-    def of(cls, target: Any, domain: Domain | None, window: Any) -> _Plane:
-        units = _one_stage(target)
-        variable = str(getattr(target, "variable", "x"))
-        if isinstance(domain, Slice):
-            return cls._slice(units, domain, window, variable)
-        if domain is not None and domain.embedding is not None:
-            raise InvalidInput(
-                f"domain: a plane needed to draw, got {domain.describe()}; use a 2-dimensional "
-                "Slice."
-            )
-        if units[0].dim != 2:
-            raise InvalidInput(
-                f"target: a variable in R^2, or a plane Slice as domain, needed to draw, got "
-                f"R^{units[0].dim}; e.g. Slice.through(three_states)."
-            )
-        if domain is not None and window is not None:
-            raise InvalidInput(
-                "window: none beside a domain needed, got both; the domain is the window."
-            )
-        on_parameters(units, domain)
-        whole = domain is None
-        if domain is None:
-            low, high = _default_window(units) if window is None else window
-            domain = Box(low, high)
-        return cls(
-            units,
-            window_polygon(domain),
-            domain,
-            whole,
-            True,
-            ("$x_1$", "$x_2$"),
-            f"{variable} in {domain.describe()}",
-        )
-
-    @classmethod
-    def _slice(
-        cls, units: tuple[TropicalPolynomial, ...], domain: Slice, window: Any, variable: str
-    ) -> _Plane:
-        if domain.dim != 2:
-            raise InvalidInput(
-                f"domain: a slice of dimension 2 needed to draw, got {domain.describe()}; "
-                "three points span one."
-            )
-        embedding = domain.embedding
-        if embedding is None:
-            raise InvalidInput("domain: a slice with a basis needed, got none; build it again.")
-        basis, origin = embedding
-        if window is not None:
-            domain = Slice(origin, basis, window)
-        local = on_parameters(units, domain)
-        if domain.window is None:
-            domain = Slice(origin, basis, _default_window(local))
-        gram = basis.astype(float) @ basis.astype(float).T
-        return cls(
-            local,
-            window_polygon(domain.window),
-            domain,
-            False,
-            bool(np.allclose(gram, gram[0, 0] * np.eye(2), atol=1e-9 * gram.max())),
-            ("slice parameter $p_1$", "slice parameter $p_2$"),
-            f"{variable} in a plane slice of R^{domain.ambient_dim}",
-        )
-
-    def cells(self, unit: TropicalPolynomial) -> dict[int, Polygon]:
-        """The polygon of each cell that meets the window; sides carry the other key's index."""
-        return _cells(unit, self.window)
-
-    def prepare(self, axes: Axes) -> None:
-        """Limits, aspect and names of the axes."""
-        low, high = self.window.vertices.min(axis=0), self.window.vertices.max(axis=0)
-        axes.set_xlim(low[0], high[0])
-        axes.set_ylim(low[1], high[1])
-        if self.equal:
-            axes.set_aspect("equal")
-        axes.set_xlabel(self.axes[0])
-        axes.set_ylabel(self.axes[1])
-
-
-def _one_stage(target: Any) -> tuple[TropicalPolynomial, ...]:
-    if isinstance(target, PowerDiagram):
-        target = target.to_polynomial()
-    stages = stages_of(target)
-    if len(stages) != 1:
-        raise InvalidInput(
-            f"target: one layer needed to draw, got {len(stages)} stages; draw one at a time."
-        )
-    return stages[0].units
-
-
-def _cells(unit: TropicalPolynomial, window: Polygon) -> dict[int, Polygon]:
-    kept = unit.distinct[0]
-    slopes = unit.slopes.astype(np.float64)[kept]
-    intercepts = unit.intercepts.astype(np.float64)[kept]
-    found = {}
-    for at, j in enumerate(kept.tolist()):
-        others = np.arange(len(kept)) != at
-        cell = window.cut(
-            slopes[others] - slopes[at], intercepts[at] - intercepts[others], kept[others]
-        )
-        if cell:
-            found[j] = cell
-    return found
-
-
-def _default_window(units: Sequence[TropicalPolynomial]) -> tuple[Array, Array]:
-    """A square round most corners of the heads' cells and crossings of their walls."""
-    slopes = np.vstack([unit.slopes.astype(np.float64) for unit in units])
-    intercepts = np.concatenate([unit.intercepts.astype(np.float64) for unit in units])
-    steep = float(np.ptp(slopes, axis=0).max())
-    reach = 1e4 * max(1.0, float(np.ptp(intercepts)) / steep if steep > 0 else 1.0)
-    far = Polygon.box([-reach, -reach], [reach, reach])
-    corners: list[Array] = []
-    feet: list[Array] = []
-    walls: list[tuple[Array, Array]] = []
-    for unit in units:
-        for j, cell in _cells(unit, far).items():
-            named = cell.labels >= 0
-            corners += list(cell.vertices[named & np.roll(named, 1)])
-            ends = np.roll(cell.vertices, -1, axis=0)
-            for i in np.flatnonzero(named & (cell.labels > j)).tolist():
-                a, b = cell.vertices[i], ends[i]
-                walls.append((a, b))
-                t = np.clip(-(a @ (b - a)) / ((b - a) @ (b - a)), 0, 1)
-                feet.append(a + t * (b - a))
-    for i, first in enumerate(walls[:200]):
-        corners += [p for second in walls[:i] if (p := _crossing(first, second)) is not None]
-    points = np.array(corners or feet or [[0.0, 0.0]])
-    if len(points) > 8:
-        low, high = np.quantile(points, [0.05, 0.95], axis=0)
-        points = np.vstack([low, high])
-    return bounding_window(points, 0.3)
-
-
-def _crossing(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array | None:
-    """Where two segments cross in their interiors."""
-    (a, b), (c, d) = first, second
-    matrix = np.column_stack([b - a, c - d])
-    determinant = float(np.linalg.det(matrix))
-    if abs(determinant) <= 1e-12 * float(np.abs(matrix).max()) ** 2:
-        return None
-    s, t = np.linalg.solve(matrix, c - a)
-    return a + s * (b - a) if 0 < s < 1 and 0 < t < 1 else None
 
 
 # ---- the two kinds of picture -----------------------------------------------------------------
@@ -214,6 +56,7 @@ def diagram(
         omitted.
     domain : a plane ``Slice``, or a bounded ``Box`` or ``Polytope`` in R^2 instead of a window.
     labels : names of the keys, their indices where omitted.
+    title : of the figure, the variable and its domain where omitted; the axes say the counts.
 
     Returns
     -------
@@ -232,17 +75,16 @@ def diagram(
     >>> diagram(TropicalPolynomial([[0, 0], [1, 0], [0, 1]])).axes[0].get_title()
     '3 cells on R^2, 3 in the window (3 keys)'
     """
-    plane = _Plane.of(obj, domain, window)
+    plane = Plane.of(obj, domain, window)
     if len(plane.units) != 1:
         raise InvalidInput(
             f"obj: one head needed, got {len(plane.units)}; partition draws several."
         )
-    figure = new_figure(6.2, 6.2)
+    figure = new_figure(6.2, 5.4 * plane.tall + 0.8)
     axes = figure.add_subplot()
     _draw_head(axes, plane, 0, labels)
-    axes.set_title(title or f"{_counted(plane)} ({_plural(plane.units[0].n_terms, 'key')})")
-    if not plane.whole:
-        figure.suptitle(plane.words, fontsize=9, parse_math=False)
+    axes.set_title(f"{_counted(plane)} ({_keys(plane.units[0])})", fontsize=11)
+    figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
 
 
@@ -280,14 +122,13 @@ def partition(
     >>> partition(square).axes[0].get_title()
     '4 cells on R^2, 4 in the window (2 heads)'
     """
-    plane = _Plane.of(target, domain, window)
-    figure = new_figure(7.2, 7.2)
+    plane = Plane.of(target, domain, window)
+    figure = new_figure(7.2, 6.4 * plane.tall + 1.3 + _legend_height(plane))
     axes = figure.add_subplot()
     _draw_refinement(axes, plane, labels)
     heads = _plural(len(plane.units), "head")
-    axes.set_title(title or f"{_counted(plane)} ({heads})")
-    if not plane.whole:
-        figure.suptitle(plane.words, fontsize=9, parse_math=False)
+    axes.set_title(f"{_counted(plane)} ({heads})", fontsize=11)
+    figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
 
 
@@ -312,12 +153,16 @@ def panels(
     ------
     InvalidInput, BudgetExceeded : as ``partition``. At most 16 heads get a panel of their own.
     """
-    plane = _Plane.of(target, domain, window)
+    plane = Plane.of(target, domain, window)
     shown = min(len(plane.units), _MAX_PANELS)
     columns = int(np.ceil(np.sqrt(shown)))
     lines = -(-shown // columns)
-    figure = new_figure(14.5, 7.6)
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.05])
+    # So many panels are as high together as the refinement beside them.
+    share = min(columns / lines, 1.5)
+    side = 12.6 / (1 + share)
+    figure = new_figure(15.0, side * plane.tall + 2.0 + _legend_height(plane))
+    halves = figure.add_gridspec(1, 2, width_ratios=[share, 1])
+    left, right = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for h, axes in enumerate(grid.ravel().tolist()):
         if h >= shown:
@@ -325,20 +170,25 @@ def panels(
             continue
         _draw_head(axes, plane, h, None if labels is None else labels[h], small=columns > 1)
         _mark(axes, points, (), small=columns > 1)
-        cells = count_regions(plane.units[h], _parameters(plane))
-        axes.set_title(f"head {h}: {cells.value} of {_keys(plane.units[h])} win here", fontsize=10)
+        cells = count_regions(plane.units[h], plane.parameters)
+        axes.set_title(f"head {h}: {cells.value} of {_keys(plane.units[h])}", fontsize=10)
         axes.label_outer()
     axes = right.subplots()
     _draw_refinement(axes, plane, labels)
     _mark(axes, points, point_names)
-    axes.set_title(f"common refinement: {_counted(plane)}")
+    axes.set_title(f"common refinement: {_counted(plane)}", fontsize=11)
     figure.suptitle(title or plane.words, parse_math=False)
     return figure
 
 
+def _legend_height(plane: Plane) -> float:
+    """Inches that the legend of heads takes below the axes."""
+    return 0.2 + 0.22 * -(-min(len(plane.units), len(INKS)) // 2)
+
+
 def _draw_head(
     axes: Axes,
-    plane: _Plane,
+    plane: Plane,
     h: int,
     labels: Sequence[str] | None = None,
     *,
@@ -365,8 +215,10 @@ def _draw_head(
     for j, cell in cells.items():
         wide = np.ptp(cell.vertices, axis=0).min() > (0.12 if small else 0.05) * whole**0.5
         if wide and cell.area > (0.012 if small else 0.004) * whole:
+            x, y = cell.centroid.tolist()
             axes.text(
-                *cell.centroid,
+                x,
+                y,
                 str(j) if labels is None else labels[j],
                 ha="center",
                 va="center",
@@ -401,9 +253,9 @@ def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -
 
 
 def _draw_refinement(
-    axes: Axes, plane: _Plane, labels: Sequence[Sequence[str]] | None = None
+    axes: Axes, plane: Plane, labels: Sequence[Sequence[str]] | None = None
 ) -> None:
-    complex_ = enumerate_regions(plane.units, _parameters(plane), max_cells=_MAX_CELLS)
+    complex_ = enumerate_regions(plane.units, plane.parameters, max_cells=_MAX_CELLS)
     alone = [plane.cells(unit) for unit in plane.units]
     starts = np.cumsum([0] + [unit.n_terms for unit in plane.units])
     patterns = [tuple(row) for row in complex_.patterns.tolist()]
@@ -429,12 +281,12 @@ def _draw_refinement(
     if len(cells) <= _LABELLED:
         _name_patterns(axes, plane, cells, labels)
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, fontsize=8
     )
 
 
 def _overlay(
-    plane: _Plane,
+    plane: Plane,
     alone: Sequence[dict[int, Polygon]],
     starts: NDArray[np.int64],
     pattern: Sequence[int],
@@ -500,18 +352,18 @@ def _walls(cells: dict[int, Polygon]) -> list[Array]:
 
 def _name_patterns(
     axes: Axes,
-    plane: _Plane,
+    plane: Plane,
     cells: dict[tuple[int, ...], Polygon],
     labels: Sequence[Sequence[str]] | None,
 ) -> None:
     whole = plane.window.area
     for pattern, cell in cells.items():
         if cell.area > 0.006 * whole and np.ptp(cell.vertices, axis=0).min() > 0.06 * whole**0.5:
-            names = [
-                str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)
-            ]
+            names = [str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)]
+            x, y = cell.centroid.tolist()
             axes.text(
-                *cell.centroid,
+                x,
+                y,
                 " ".join(names) if labels is None else _folded(names),
                 ha="center",
                 va="center",
@@ -549,15 +401,9 @@ def _mark(axes: Axes, points: Any, names: Sequence[str], *, small: bool = False)
 # ---- words ------------------------------------------------------------------------------------
 
 
-def _parameters(plane: _Plane) -> Domain | None:
-    """The window as a domain of the parameters."""
-    domain = plane.counted
-    return domain.window if isinstance(domain, Slice) else domain
-
-
-def _counted(plane: _Plane) -> str:
+def _counted(plane: Plane) -> str:
     """Exact counts in words, of the window and, where it was cut out of R^2, of the plane."""
-    inside = count_regions(plane.units, _parameters(plane)).value
+    inside = count_regions(plane.units, plane.parameters).value
     if plane.whole:
         total = count_regions(plane.units).value
         return f"{_plural(total, 'cell')} on R^2, {inside} in the window"

@@ -86,8 +86,7 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
     suffix = place.suffix.lower()
     if suffix not in _FORMATS:
         raise InvalidInput(
-            f"output: a file ending in {', '.join(_FORMATS)} needed, got {place.name!r}; "
-            "rename it."
+            f"output: a file ending in {', '.join(_FORMATS)} needed, got {place.name!r}; rename it."
         )
     with replacing(place) as beside:
         figure.savefig(beside, format=suffix[1:], dpi=dpi)

@@ -17,9 +17,18 @@ from numpy.typing import NDArray
 from tropattn.arrays import is_exact
 from tropattn.errors import EngineError
 
-__all__ = ["facet_incidence", "generators"]
+__all__ = ["facet_incidence", "generators", "inequalities", "rational_library"]
 
 Array = NDArray[Any]
+
+
+def rational_library() -> bool:
+    """Whether ``cdd.gmp`` can be imported, so that exact input gets an exact answer."""
+    try:
+        importlib.import_module("cdd.gmp")
+    except ImportError:
+        return False
+    return True
 
 
 def _library(array: Array) -> tuple[Any, list[list[Any]]]:
@@ -52,6 +61,34 @@ def facet_incidence(points: Array) -> list[frozenset[int]]:
     ]
     # The inequality at infinity touches no point.
     return [facet for facet in found if facet]
+
+
+def inequalities(points: Array) -> tuple[Array, Array, Array, Array]:
+    """``(A, b, E, e)`` with ``conv(points) = {x : A x <= b, E x = e}``; points (n, d).
+
+    Rationals for exact points where ``cdd.gmp`` is installed, doubles otherwise.
+
+    >>> A, b, E, e = inequalities(np.array([[0.0], [2.0]]))
+    >>> sorted((row + right).tolist() for row, right in zip(A, b, strict=True))
+    [[-1.0], [3.0]]
+    """
+    ones = np.ones((len(points), 1), dtype=points.dtype)
+    library, rows = _library(np.hstack([ones, points]))
+    try:
+        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.GENERATOR)
+        found = library.copy_inequalities(library.polyhedron_from_matrix(matrix))
+    except RuntimeError as error:
+        raise EngineError(f"cddlib: facets of {len(points)} points failed: {error}") from None
+    exact = is_exact(points) and library is not cdd
+    table = np.array(list(found.array), dtype=object if exact else np.float64)
+    table = table.reshape(-1, points.shape[1] + 1)
+    equal = np.zeros(len(table), dtype=bool)
+    equal[list(found.lin_set)] = True
+    # A row without a normal is the inequality at infinity.
+    proper = (table[:, 1:] != 0).any(axis=1)
+    sides = table[proper & ~equal], table[proper & equal]
+    (a, b), (c, d) = ((-side[:, 1:], side[:, 0]) for side in sides)
+    return a, b, c, d
 
 
 def generators(a: Array, b: Array) -> tuple[Array, Array]:

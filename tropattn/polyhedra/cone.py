@@ -51,6 +51,7 @@ def interior_direction(
         np.zeros((2, size)),
         np.zeros(g),
         np.zeros(1, np.int64),
+        False,
     )
     if verdict == kernel.LIVE:
         return z, True, None

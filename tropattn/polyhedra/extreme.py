@@ -6,7 +6,7 @@ rows are the vertices of the hull of the rows; with walls only directions inside
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import flint
@@ -23,6 +23,7 @@ from tropattn.tolerance import UNIT
 __all__ = ["Reasons", "shared_walls", "winning_rows"]
 
 _CHUNK = 64
+_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,27 +48,57 @@ def winning_rows(
     integers: tuple[NDArray[np.int64], NDArray[np.int64]],
     exact: Callable[[int], tuple[flint.fmpq_mat, list[int]]],
     threads: int | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> Reasons:
-    """Decide every row, each one proved; cost n programs of n rows in D variables.
+    """Decide every row, each one proved.
+
+    Cheap points first (each row's own direction, plain and whitened), then a program a row over the
+    few rivals that matter. Cost O(n^2 D) for the points, and a few passes of O(n D) a program.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
     ``integers`` small integer multiples of rows and walls (or empty); ``exact(j)`` the true system
     of row j in rationals, with the label of each of its rows.
     """
     n, dim = terms.shape
-    verdicts = np.zeros(n, np.int8)
-    points = np.zeros((n, dim))
+    verdicts = np.full(n, AMBIGUOUS, np.int8)
+    points = terms - terms.mean(axis=0)
     rows = np.full((n, dim + 1), -1, np.int64)
     weights = np.zeros((n, dim + 1))
+    sizes = np.abs(terms).max(axis=1)
+    settled = np.zeros(n, np.bool_)
+    if n > _CHUNK:
+        _try_own_directions(terms, errors, sizes, walls, points, settled)
+    verdicts[settled] = LIVE
+    todo = np.flatnonzero(~settled)
+    stop_flag = np.zeros(1, np.int64)
 
-    def work(start: int) -> None:
-        stop = min(start + _CHUNK, n)
+    def work(start: int) -> int:
+        stop = min(start + _CHUNK, len(todo))
         kernel.classify(
-            terms, errors, *walls, *integers, start, stop, verdicts, points, rows, weights
+            terms,
+            errors,
+            sizes,
+            *walls,
+            *integers,
+            todo,
+            start,
+            stop,
+            verdicts,
+            points,
+            rows,
+            weights,
+            stop_flag,
         )
+        return stop - start
 
-    for _ in in_order(work, range(0, n, _CHUNK), threads):
-        pass
+    done = len(settled) - len(todo)
+    try:
+        for count in in_order(work, range(0, len(todo), _CHUNK), threads):
+            done += count
+            if report is not None:
+                report(done, n - done)
+    finally:
+        stop_flag[0] = 1
     wins = verdicts == LIVE
     open_rows = np.flatnonzero(verdicts == AMBIGUOUS).tolist()
     for j in open_rows:
@@ -81,6 +112,54 @@ def winning_rows(
             rows[j, i] = labels[at]
             weights[j, i] = int(weight.p) / int(weight.q)
     return Reasons(wins, points, rows, weights, len(open_rows))
+
+
+def _try_own_directions(
+    terms: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    walls: tuple[NDArray[np.float64], NDArray[np.float64]],
+    points: NDArray[np.float64],
+    settled: NDArray[np.bool_],
+) -> None:
+    """Mark rows that win at their own direction, centred or whitened; leave the point there."""
+    n, dim = terms.shape
+    loss = errors + (dim + 3) * UNIT * sizes
+    for directions in _own_directions(terms, len(walls[0]) > 0):
+        for start in range(0, n, _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, n))
+            rows = rows[~settled[rows]]
+            z = directions[rows]
+            # A rival's lead is known up to its own and the row's rounding, per unit of |z|_1.
+            size = np.abs(z).sum(axis=1)
+            scores = z @ terms.T
+            own = scores[np.arange(len(rows)), rows] - loss[rows] * size
+            scores += loss[None, :] * size[:, None]
+            scores[np.arange(len(rows)), rows] = -np.inf
+            inside = z @ walls[0].T < -(walls[1] + (dim + 2) * UNIT)[None, :] * size[:, None]
+            won = rows[(scores.max(axis=1, initial=-np.inf) < own) & inside.all(axis=1)]
+            settled[won] = True
+            points[won] = directions[won]
+        points[~settled] = directions[~settled]
+
+
+def _own_directions(terms: NDArray[np.float64], walled: bool) -> Iterator[NDArray[np.float64]]:
+    """Where row j is likely to win: its offset from the mean, plain and whitened.
+
+    Inside walls the last coordinate is the homogenising one and must be positive: far out along
+    the direction, then near.
+    """
+    centred = terms - terms.mean(axis=0)
+    if walled:
+        centred = centred[:, :-1]
+    whitened = np.linalg.lstsq(centred.T @ centred, centred.T, rcond=None)[0].T
+    for directions in (centred, whitened):
+        if not walled:
+            yield directions
+            continue
+        reach = np.abs(directions).max(axis=1, keepdims=True)
+        yield np.hstack([directions, 0.01 * reach])
+        yield np.hstack([directions, reach])
 
 
 def shared_walls(
@@ -148,8 +227,11 @@ def _on_wall(
         np.zeros((2, width)),
         np.zeros(len(rho)),
         np.zeros(1, np.int64),
+        False,
     )
-    if verdict == DEAD and not proves_dead(reduced, rho, width - 1, basis, inverse):
+    if verdict == DEAD and not proves_dead(
+        reduced, rho, np.arange(width - 1), width - 1, basis, inverse
+    ):
         return AMBIGUOUS
     return int(verdict)
 

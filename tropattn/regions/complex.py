@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,20 +13,24 @@ from tropattn.errors import InvalidInput
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 
+if TYPE_CHECKING:
+    from tropattn.regions.depth_cells import DepthCell
+
 __all__ = ["RegionComplex"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionComplex:
-    """All routing cells of one stage on a domain.
+    """All routing cells of one stage, or of a network, on a domain.
 
     Attributes
     ----------
     patterns : (R, H) int32, row i the winning key of each head in cell i (the smallest index of
-        equal keys), in lexicographic order.
+        equal keys), in lexicographic order; of a network, the units of all layers side by side.
     witnesses : (R, d) doubles in ambient coordinates, one point of each open cell (rounded: in a
         cell thinner than the spacing of doubles it is the nearest point that they can name).
-    domain : in words; stats : the work done.
+    domain : in words; stage : the last one; stats : the work done.
+    pieces : of a network, the cells with their exact walls and maps, else None.
     """
 
     patterns: NDArray[np.int32]
@@ -33,15 +38,46 @@ class RegionComplex:
     domain: str
     stage: RoutingStage
     stats: dict[str, Any]
+    pieces: tuple[DepthCell, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.patterns)
 
     def maps(self) -> list[AffineMap]:
-        """The affine map that each cell applies to the state, in the order of ``patterns``."""
+        """The affine map that each cell applies to the state, in the order of ``patterns``.
+
+        Of a network: the whole network's map, in rationals, as a function of the domain's
+        parameters (of the input itself on boxes, polytopes and the whole space).
+        """
         if self.stage.maps is None:
             raise InvalidInput(
                 "maps: a FixedLayer or Network needed, got bare polynomials, which route but map "
                 "nothing; enumerate the layer instead of its heads."
             )
+        if self.pieces is not None:
+            return [piece.map() for piece in self.pieces]
         return [self.stage.maps(pattern.tolist()) for pattern in self.patterns]
+
+    def adjacency(self) -> nx.Graph[int]:
+        """The graph on cells with an edge where two closures meet in dimension ``d - 1`` (T13)."""
+        from tropattn.regions.linear_regions import adjacency
+
+        return adjacency(self._pieces())
+
+    def linear_regions(self) -> list[list[int]]:
+        """The cells of each linear region (T13), ordered by their first cell.
+
+        Cells are joined where their maps are equal and their closures meet in dimension ``d - 1``.
+        """
+        from tropattn.regions.linear_regions import region_graph
+
+        graph = region_graph(self._pieces(), spanning=True)
+        return sorted(sorted(part) for part in nx.connected_components(graph))
+
+    def _pieces(self) -> tuple[DepthCell, ...]:
+        if self.pieces is None:
+            raise InvalidInput(
+                "complex: cells with exact walls and maps needed, got bare patterns; enumerate a "
+                "Network (of one layer, if need be)."
+            )
+        return self.pieces

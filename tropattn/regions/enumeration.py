@@ -114,9 +114,9 @@ def explore(
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
-    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is called
-    a few times a second. Memory without ``emit`` depends on heads and keys, not on the number of
-    cells.
+    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is
+    called a few times a second. Memory without ``emit`` depends on heads and keys, not on the
+    number of cells.
 
     Raises
     ------
@@ -150,6 +150,9 @@ def _system(refinement: Refinement) -> refine.System:
         refinement.wall_rho,
         refinement.integers,
         refinement.wall_integers,
+        np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
+        np.arange(refinement.rank),
+        *refinement.spans,
     )
 
 

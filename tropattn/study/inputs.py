@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Source:
     ids: str | None = None
     layer: int | None = None
     position: int | None = None
-    own_key: str = "frozen"
+    own_key: Literal["frozen", "excluded"] = "frozen"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,7 @@ def _of_model(model: Model, source: Source) -> Heads:
             f"{'neither' if source.text is None else 'both'}; they name the context, e.g. "
             "--text 314159265= or --ids 3,1,4."
         )
-    ids = model.tokens(source.text) if source.ids is None else model.ids(source.ids)
+    ids = model.tokens(source.text) if source.text is not None else model.ids(source.ids)
     layer = 0 if source.layer is None else source.layer
     position = -1 if source.position is None else source.position
     fixed = model.fix(ids, layer=layer, position=position, own_key=source.own_key)
@@ -134,8 +134,7 @@ def _of_model(model: Model, source: Source) -> Heads:
         f"{fixed.variable} at layer {layer % len(model.layers)}, position {place} "
         f"(token {_token(model, int(ids[place]))})",
         tuple(
-            tuple("sink" if t < 0 else names[t] for t in tokens.tolist())
-            for tokens in fixed.tokens
+            tuple("sink" if t < 0 else names[t] for t in tokens.tolist()) for tokens in fixed.tokens
         ),
         states,
         tuple(names[i] for i in moving),

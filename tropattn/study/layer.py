@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,17 @@ from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
 from tropattn.regions.count import count_regions, upper_bound
-from tropattn.regions.result import RegionCount
+from tropattn.regions.result import RegionCount, decimal
 from tropattn.regions.sampling import sample_regions
 from tropattn.study.inputs import Heads, Source, open_heads
 from tropattn.tropical.live import live_terms
+from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["LayerSpec", "Step", "agree", "run", "warm_up", "with_terms"]
+
+_VERTICES, _FACE_DIM = 40, 5
+"""Largest polytopes whose faces are listed."""
 
 Step = Callable[[str], AbstractContextManager[Any]]
 """Opens the named step of a study; a caller shows it and times it."""
@@ -71,7 +76,7 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     Record
         Counts ``exact``, ``bound`` (T6 or T7 with live keys) and ``sampled``; table ``heads``, one
         row a head: keys, live and dead ones by name, cells, sites and walls of the power diagram,
-        vertices and f-vector of the Newton polytope.
+        vertices and f-vector of the Newton polytope (None for large ones).
 
     Raises
     ------
@@ -104,21 +109,18 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
         agree(counts)
     return Record(
         "layer",
-        {
-            "source": spec.source,
-            "variable": opened.variable,
-            "domain": exact.domain,
-            "engine": spec.engine,
-            "certify": spec.certify,
-            "max_cells": spec.max_cells,
-            "samples": spec.samples,
-            "spread": spec.spread,
-        },
+        _spec(spec, opened, exact.domain),
         counts,
         {"heads": rows},
         spec.seed,
         exact,
     )
+
+
+def _spec(spec: LayerSpec, opened: Heads, domain: str) -> dict[str, Any]:
+    names = ("source", "engine", "certify", "max_cells", "samples", "spread")
+    settings = {name: getattr(spec, name) for name in names}
+    return settings | {"variable": opened.variable, "domain": domain}
 
 
 def agree(counts: dict[str, RegionCount]) -> None:
@@ -132,11 +134,12 @@ def agree(counts: dict[str, RegionCount]) -> None:
     tropattn.errors.EngineError: count: exact 3 <= bound 2 needed; ...
     """
     order = [(name, counts[name]) for name in ("sampled", "exact", "bound") if name in counts]
-    for (low_name, low), (high_name, high) in zip(order, order[1:], strict=False):
+    for (low_name, low), (high_name, high) in pairwise(order):
         if low.value > high.value:
             raise EngineError(
-                f"count: {low_name} {low.value} <= {high_name} {high.value} needed; two witnesses "
-                f"contradict each other ({low.engine}, {high.engine}), please report the input."
+                f"count: {low_name} {decimal(low.value)} <= {high_name} {decimal(high.value)} "
+                f"needed; two witnesses contradict each other ({low.engine}, {high.engine}), "
+                "please report the input."
             )
 
 
@@ -150,9 +153,10 @@ def with_terms(f: TropicalPolynomial, kept: NDArray[np.int64]) -> TropicalPolyno
 
 
 def warm_up() -> None:
-    """Compile or load the kernels behind count, live keys and sampler on a triangle."""
+    """Compile or load the kernels behind ``run`` on a triangle."""
     heads = [TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, 0, 1])] * 2
     live_terms(heads[0])
+    _geometry(heads[0])
     count_regions(heads, threads=1)
     sample_regions(heads, 10, seed=0, distribution="gaussian", threads=1)
 
@@ -190,9 +194,19 @@ def _geometry(head: TropicalPolynomial) -> dict[str, Any]:
     return {
         "sites": head.n_terms,
         "walls": walls.number_of_edges(),
-        "newton_vertices": len(polytope.vertices),
-        "newton_f_vector": polytope.f_vector(),
+        "newton_vertices": len(polytope.indices),
+        "newton_f_vector": _faces(polytope),
     }
+
+
+def _faces(polytope: NewtonPolytope) -> tuple[int, ...] | None:
+    """The f-vector where it is cheap, else None; float facets that fail Euler's relation too."""
+    if len(polytope.indices) > _VERTICES or polytope.dim > _FACE_DIM:
+        return None
+    try:
+        return polytope.f_vector()
+    except EngineError:
+        return None
 
 
 def _sampled(opened: Heads, spec: LayerSpec) -> RegionCount:

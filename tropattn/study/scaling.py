@@ -184,9 +184,7 @@ def _row(spec: ScalingSpec, family: str, n_heads: int, n_keys: int) -> dict[str,
     }
 
 
-def _heads(
-    spec: ScalingSpec, family: str, n_heads: int, n_keys: int
-) -> list[TropicalPolynomial]:
+def _heads(spec: ScalingSpec, family: str, n_heads: int, n_keys: int) -> list[TropicalPolynomial]:
     if family == "strips":
         return parabola_strips([n_keys] * n_heads, spec.dim, spec.central)
     return gaussian_heads(n_keys, n_heads, spec.dim, seed=spec.seed, central=spec.central)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import winning_rows
+from tropattn.progress import counting
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
 
@@ -39,13 +40,17 @@ class LiveTerms:
 
 
 def live_terms(
-    f: TropicalPolynomial, domain: Domain | None = None, *, threads: int | None = None
+    f: TropicalPolynomial,
+    domain: Domain | None = None,
+    *,
+    threads: int | None = None,
+    progress: bool = False,
 ) -> LiveTerms:
     """Decide for every term whether it wins somewhere inside the domain (theory T2, T3).
 
     On the whole space the live terms are the upper vertices of the lifted Newton polytope. Raises
-    ``InvalidInput`` for a domain of another dimension or without interior. Cost: N linear programs
-    with N rows each.
+    ``InvalidInput`` for a domain of another dimension or without interior. Cost: a few products of
+    N x N scores, then for each term left a linear program over the few rivals that matter.
 
     >>> found = live_terms(TropicalPolynomial([[0], [1], [2]], [0, -2, 0]))   # the middle is below
     >>> found.live.tolist(), found.combinations[1][0].tolist(), found.combinations[1][1].tolist()
@@ -62,14 +67,16 @@ def live_terms(
         others = [i for i in range(len(kept)) if i != j]
         return refinement.exact_rows([(0, j)]), walls + others
 
-    reasons = winning_rows(
-        refinement.terms,
-        refinement.errors,
-        (refinement.walls, refinement.wall_rho),
-        (refinement.integers, refinement.wall_integers),
-        exact,
-        threads,
-    )
+    with counting("keys decided", progress) as report:
+        reasons = winning_rows(
+            refinement.terms,
+            refinement.errors,
+            (refinement.walls, refinement.wall_rho),
+            (refinement.integers, refinement.wall_integers),
+            exact,
+            threads,
+            report,
+        )
     combinations = {}
     for j in np.flatnonzero(~reasons.wins).tolist():
         used = reasons.rows[j] >= 0

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tropattn.polyhedra.domain import Domain
     from tropattn.tropical.newton import NewtonPolytope
     from tropattn.tropical.power_diagram import PowerDiagram
+    from tropattn.tropical.subdivision import RegularSubdivision
 
 __all__ = ["TropicalPolynomial"]
 
@@ -368,6 +369,12 @@ class TropicalPolynomial:
         from tropattn.tropical.newton import NewtonPolytope
 
         return NewtonPolytope.of(self, lifted=lifted)
+
+    def subdivision(self) -> RegularSubdivision:
+        """The regular subdivision of ``conv{a_j}`` dual to the cells (T3)."""
+        from tropattn.tropical.subdivision import subdivision
+
+        return subdivision(self)
 
     def __repr__(self) -> str:
         how = "" if self._direct else f", factored through {len(self.maps)} maps"

@@ -43,6 +43,9 @@ Array = NDArray[Any]
 _SMALL = 2**29
 """Integer rows up to this size go to the exact integer test of the kernel."""
 
+_MANY_HEADS = 8
+"""Up to this many heads the columns of every set of heads are tabled."""
+
 _INTEGER_WORK = 200_000
 """Largest number of entries for which factored heads are multiplied out to look for integers."""
 
@@ -89,6 +92,37 @@ class Refinement:
     integers: NDArray[np.int64]
     wall_integers: NDArray[np.int64]
     scaling: Array
+
+    @cached_property
+    def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each set of units (bits; the last bit: the walls) columns that determine its rows.
+
+        Returns columns (2^(H + 1), D) and their numbers (2^(H + 1),), 0 where a set spans all D or
+        where its rank modulo the prime is not confirmed by the shapes of the factors. Only for at
+        most 8 heads of which some have low rank; else one empty row.
+        """
+        heads = len(self.units)
+        bounds = [
+            _factor_rank(unit, len(kept)) for unit, kept in zip(self.units, self.kept, strict=True)
+        ]
+        if heads > _MANY_HEADS or min(bounds) >= self.rank:
+            return np.zeros((1, self.rank), np.int64), np.zeros(1, np.int64)
+        rows = []
+        for unit, kept in zip(self.units, self.kept, strict=True):
+            modular = unit.modular_terms()[kept][:, self.columns]
+            rows.append((modular[1:] - modular[:1]) % PRIME)
+        rows.append(residues(self.given_walls[:, self.columns], PRIME))
+        bounds.append(len(self.given_walls))
+        spans = np.zeros((2 ** (heads + 1), self.rank), np.int64)
+        ranks = np.zeros(2 ** (heads + 1), np.int64)
+        for mask in range(1, 2 ** (heads + 1)):
+            chosen = [h for h in range(heads + 1) if mask >> h & 1]
+            bound = sum(bounds[h] for h in chosen)
+            if bound < self.rank:
+                pivots = rank_of_rows(np.vstack([rows[h] for h in chosen]), range(self.rank))
+                if len(pivots) == bound:
+                    spans[mask, :bound], ranks[mask] = pivots, bound
+        return spans, ranks
 
     @property
     def rank(self) -> int:
@@ -347,9 +381,7 @@ def _rank_bound(
     """Upper bound on the rank from the shapes of the factors and from columns that are zero."""
     total = len(walls)
     for h, unit in enumerate(units):
-        extra = 0 if len({*unit.biases.tolist()}) == 1 else 1
-        narrowest = min([unit.keys.shape[1], *[m.matrix.shape[0] for m in unit.maps]])
-        total += min(int(blocks.starts[h + 1] - blocks.starts[h]) - 1, narrowest + extra)
+        total += _factor_rank(unit, int(blocks.starts[h + 1] - blocks.starts[h]))
     if not central:
         total += 1
     occupied = 0
@@ -362,6 +394,15 @@ def _rank_bound(
         if not constant or (len(walls) and any(v != 0 for v in walls[:, k].tolist())):
             occupied += 1
     return min(total, occupied)
+
+
+def _factor_rank(unit: TropicalPolynomial, count: int) -> int:
+    """Upper bound on the rank of a head's row differences from the shapes of its factors."""
+    extra = 0 if len({*unit.biases.tolist()}) == 1 else 1
+    # A map adds its offset as one more column, but a difference of rows passes through its matrix
+    # and offset alike, so the narrowest factor bounds the rank.
+    narrowest = min([unit.keys.shape[1], *[m.matrix.shape[0] + 1 for m in unit.maps]])
+    return min(count - 1, narrowest + extra)
 
 
 def _all_exact_rows(

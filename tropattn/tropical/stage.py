@@ -9,25 +9,67 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import as_fractions, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["RoutingStage", "on_parameters", "stages_of"]
+__all__ = ["Readout", "RoutingStage", "on_parameters", "stages_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readout:
+    """What winning *terms* add to the state: ``x -> [x +] offset + sum_h s_h(x) * weights_h``.
+
+    ``s_h`` is the score of unit h's winner, so ReLU and maxout layers are of this kind, while an
+    attention layer adds constants (theory T12). ``weights`` (H, d_out), ``offset`` (d_out,).
+    """
+
+    weights: NDArray[Any]
+    offset: NDArray[Any]
+    residual: bool
+
+    def map(self, units: Sequence[TropicalPolynomial], pattern: Sequence[Any]) -> AffineMap:
+        """The affine map of one pattern, multiplied out in rationals. Cost ``O(H d d_out)``.
+
+        >>> relu = TropicalPolynomial([[0], [1]])
+        >>> step = Readout(np.array([[3.0]]), np.zeros(1), True).map([relu], (1,))
+        >>> step.matrix.tolist(), step.offset.tolist()       # x + 3 max(0, x), right of 0
+        ([[Fraction(4, 1)]], [Fraction(0, 1)])
+        """
+        weights, total = as_fractions(self.weights), as_fractions(self.offset).copy()
+        dim = units[0].dim
+        matrix = as_fractions(np.eye(dim) if self.residual else np.zeros((dim, len(total)))).copy()
+        for unit, choice, row in zip(units, pattern, weights, strict=True):
+            # Tied terms are equal functions, so any of them will do.
+            index = int(np.ravel(choice)[0])
+            term = unit.exact_terms([index])
+            slope = [Fraction(int(term[0, k].p), int(term[0, k].q)) for k in range(dim + 1)]
+            matrix += np.outer(np.array(slope[:-1], dtype=object), row)
+            total += slope[-1] * row
+        return AffineMap(freeze(matrix), freeze(total))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoutingStage:
     """Units on one common space, and what each pattern ``(j_1, ..., j_H)`` does to the state.
 
-    ``maps`` takes a pattern to an affine map, or is None where only the cells are asked for.
+    ``maps`` takes a pattern to an affine map, or is None where only the cells are asked for. An
+    entry of the pattern may be a sequence of tied terms, over which the layer averages. Without a
+    ``readout`` all patterns share one matrix and differ in the offset (values of keys are
+    constants); with one the output are scores of winners, and ``maps`` follows from it.
     """
 
     units: tuple[TropicalPolynomial, ...]
-    maps: Callable[[Sequence[int]], AffineMap] | None = None
+    maps: Callable[[Sequence[Any]], AffineMap] | None = None
+    readout: Readout | None = None
 
     def __post_init__(self) -> None:
         if not self.units:

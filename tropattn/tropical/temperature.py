@@ -3,21 +3,49 @@
 At ``tau = 0`` it is the tropical polynomial itself, its gradient the winning slope; at ``tau > 0``
 the gradient is the softmax average of the slopes. Scores are the scaled logits, ``tau = 1`` is the
 model as trained; equal terms count with their multiplicity.
+
+How far soft is from hard at a point follows from its gap, the winner's lead in score (theory T16 to
+T19): ``guaranteed`` gives the bounds, ``measured`` what they bound.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import as_array, to_float
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["gap", "gradient", "value", "weights", "winners"]
+__all__ = [
+    "Agreement",
+    "Deviation",
+    "agreement",
+    "band_width",
+    "critical_temperature",
+    "effective_cells",
+    "gap",
+    "gradient",
+    "guaranteed",
+    "hessian",
+    "jacobian",
+    "measured",
+    "needed_gap",
+    "output",
+    "slip",
+    "value",
+    "weights",
+    "winners",
+]
 
 Array = NDArray[Any]
+
+
+# ---- soft attention ---------------------------------------------------------------------------
 
 
 def weights(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
@@ -33,7 +61,12 @@ def weights(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
         for i, best in enumerate(f.winners(np.asarray(x)[None, :] if single else x)):
             out[i, best] = 1.0 / len(best)
         return out[0] if single else out
-    shifted = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+    return _softmax(scores, temperature)
+
+
+def _softmax(scores: Array, temperature: float, times: Any = 1.0) -> Array:
+    with np.errstate(over="ignore", under="ignore"):
+        shifted = times * np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
@@ -49,7 +82,8 @@ def value(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Any:
         return f(x)
     scores = f.scores(x)
     top = scores.max(axis=-1, keepdims=True)
-    total = np.exp((scores - top) / temperature).sum(axis=-1)
+    with np.errstate(over="ignore", under="ignore"):
+        total = np.exp((scores - top) / temperature).sum(axis=-1)
     result = top[..., 0] + temperature * np.log(total)
     return float(result) if np.ndim(result) == 0 else result
 
@@ -62,7 +96,49 @@ def gradient(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
     >>> gradient(TropicalPolynomial([[0], [1]]), [0.0], 1.0).tolist()
     [0.5]
     """
-    return weights(f, x, temperature) @ f.slopes.astype(np.float64)
+    return weights(f, x, temperature) @ to_float(f.slopes)[0]
+
+
+def hessian(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
+    """``Cov_p(a) / tau``, the second derivative of ``value``; (d, d) or (m, d, d), ``tau > 0``.
+
+    >>> hessian(TropicalPolynomial([[0], [1]]), [0.0], 0.5).tolist()     # (1/4) / (1/2)
+    [[0.5]]
+    """
+    return jacobian(f, f.slopes, x, _positive(temperature))
+
+
+def output(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.0) -> Array:
+    """``sum_j p_j v_j``, what the head reads out; (d_v,) or (m, d_v).
+
+    Parameters
+    ----------
+    values : (N, d_v), one row a term, such as ``FixedLayer.values[h]``.
+    temperature : 0 averages the values of the exact winners.
+
+    >>> f = TropicalPolynomial([[0], [1]])
+    >>> output(f, [[0], [10]], [0.0]).tolist(), output(f, [[0], [10]], [3.0], 0).tolist()
+    ([5.0], [10.0])
+    """
+    return weights(f, x, temperature) @ _values(f, values)
+
+
+def jacobian(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.0) -> Array:
+    """``sum_j p_j v_j (a_j - mean a)^T / tau = Cov_p(v, a) / tau``; (d_v, d) or (m, d_v, d).
+
+    The derivative of ``output`` in ``x``. At temperature 0 it is 0, which is the derivative off the
+    walls; on a wall the hard output jumps.
+
+    >>> jacobian(TropicalPolynomial([[0], [1]]), [[0], [10]], [0.0], 0.5).tolist()
+    [[5.0]]
+    """
+    read = _values(f, values)
+    slopes = to_float(f.slopes)[0]
+    if _checked(temperature) == 0:
+        return np.zeros((*np.shape(f.scores(x))[:-1], read.shape[1], f.dim))
+    p = weights(f, x, temperature)
+    centred = slopes - (p @ slopes)[..., None, :]
+    return np.einsum("...j,jc,...jk->...ck", p, read, centred) / temperature
 
 
 def winners(f: TropicalPolynomial, x: Any) -> list[NDArray[np.int64]]:
@@ -75,6 +151,352 @@ def gap(f: TropicalPolynomial, x: Any) -> Any:
     return f.gap(x)
 
 
+# ---- bounds in closed form --------------------------------------------------------------------
+
+
+def slip(gap: Any, temperature: Any, ratio: Any) -> Any:
+    """``M e / (1 + M e)`` with ``e = exp(-gap / tau)``: the most weight that the losers can hold.
+
+    Parameters
+    ----------
+    gap : the winner's lead, >= 0; temperature : ``tau > 0``.
+    ratio : ``M``, losing terms by winning terms with multiplicity; ``N - 1`` for a single winner.
+
+    Notes
+    -----
+    The bound ``1 - p <= eps`` of theory T16, attained when all losers have one score. For a winner
+    with ``m`` equal terms, ``p`` is the weight of all of them and ``M = (N - m) / m``.
+
+    >>> slip(0.0, 1.0, 4)       # five equal scores: the losers hold 4/5
+    0.8
+    """
+    tau = _positive(temperature)
+    with np.errstate(under="ignore"):
+        odds = ratio * np.exp(-np.asarray(gap, dtype=np.float64) / tau)
+    out = odds / (1.0 + odds)
+    return float(out) if np.ndim(out) == 0 else out
+
+
+def needed_gap(tolerance: float, temperature: float, ratio: float) -> float:
+    """``tau log(M (1 - t) / t)``: from this gap on the losers hold at most ``t`` (theory T16).
+
+    Parameters
+    ----------
+    tolerance : ``t`` in (0, 1); ratio : ``M`` as for ``slip``. 0 where any gap will do.
+
+    >>> round(needed_gap(0.5, 2.0, np.e), 12)
+    2.0
+    """
+    return _positive(temperature) * max(0.0, _log_odds(tolerance, ratio))
+
+
+def critical_temperature(gap: Any, tolerance: float, ratio: float) -> Any:
+    """``gap / log(M (1 - t) / t)``: up to it the losers hold at most ``t``, by T16.
+
+    Infinite where the tolerance is so wide that every temperature will do.
+
+    >>> float(critical_temperature(3.0, 0.5, np.e))
+    3.0
+    """
+    logarithm = _log_odds(tolerance, ratio)
+    gaps = np.asarray(gap, dtype=np.float64)
+    return gaps / logarithm if logarithm > 0 else np.full(gaps.shape, np.inf)[()]
+
+
+def band_width(
+    f: TropicalPolynomial, i: int, j: int, temperature: float, tolerance: float
+) -> float:
+    """Width of the strip along the wall of terms ``i, j`` where T16 leaves ``1 - p > tolerance``.
+
+    ``2 needed_gap / |a_i - a_j|``, so ``O(tau log N / |a_i - a_j|)``; in units of ``x``, for a part
+    of the wall far from other walls. Raises ``InvalidInput`` for parallel terms.
+
+    >>> head = TropicalPolynomial([[-1.0], [1.0]])
+    >>> round(band_width(head, 0, 1, 1.0, 0.01), 6)         # log 99
+    4.59512
+    """
+    slopes = to_float(f.slopes)[0]
+    distance = float(np.linalg.norm(slopes[i] - slopes[j]))
+    if distance == 0:
+        raise InvalidInput(
+            f"i, j: terms with different slopes needed, got {i} and {j}; equal slopes share no "
+            "wall."
+        )
+    return 2 * needed_gap(tolerance, temperature, f.n_terms - 1) / distance
+
+
+def _log_odds(tolerance: float, ratio: float) -> float:
+    if not 0 < tolerance < 1:
+        raise InvalidInput(
+            f"tolerance: a number between 0 and 1 needed, got {tolerance}; 0.01 is one percent."
+        )
+    return float(np.log(ratio * (1 - tolerance) / tolerance)) if ratio > 0 else -np.inf
+
+
+# ---- soft against hard at points --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deviation:
+    """How far soft attention is from hard at m points; fields are (m,), or None without values.
+
+    Attributes
+    ----------
+    gap : the winner's lead; infinite where all terms are equal.
+    losers : ``1 - p`` of the winner, all equal terms together.
+    weights : ``|p - e|_1``, ``e`` the hard weights.
+    potential : ``value - f - tau log m``, ``m`` the winner's multiplicity.
+    output : ``|soft - hard|`` of the read-out; jacobian : its norm (the hard one's is 0).
+    score_hessian : norm of the second derivative of ``value`` in the distinct scores.
+    hessian : norm of the second derivative of ``value`` in ``x``.
+    """
+
+    gap: Array
+    losers: Array
+    weights: Array
+    potential: Array
+    score_hessian: Array
+    hessian: Array
+    output: Array | None = None
+    jacobian: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Merged:
+    """Scores of the distinct terms at m points, and who wins."""
+
+    scores: Array  # (m, C)
+    times: Array  # (C,) multiplicity
+    best: Array  # (m,) winning class
+    gap: Array  # (m,)
+    slopes: Array  # (C, d)
+    values: Array | None  # (C, d_v) means over equal terms
+
+    @property
+    def ratio(self) -> Array:
+        """Losers by winners, ``(N - m) / m`` at each point."""
+        won = self.times[self.best]
+        return (self.times.sum() - won) / won
+
+
+def _merged(f: TropicalPolynomial, x: Any, values: Any = None) -> _Merged:
+    points = np.atleast_2d(np.asarray(x))
+    firsts, classes = f.distinct
+    scores = f.scores(points)[:, firsts]
+    times = np.bincount(classes).astype(np.float64)
+    slopes = to_float(f.slopes)[0][firsts]
+    read = None
+    if values is not None:
+        rows = _values(f, values)
+        read = np.zeros((len(firsts), rows.shape[1]))
+        np.add.at(read, classes, rows)
+        read /= times[:, None]
+    return _Merged(scores, times, scores.argmax(axis=1), f.gap(points), slopes, read)
+
+
+def guaranteed(
+    f: TropicalPolynomial, x: Any, temperature: float = 1.0, values: Any = None
+) -> Deviation:
+    """Bounds on every field of ``measured`` from the gap alone (theory T16 to T19).
+
+    Parameters
+    ----------
+    x : (d,) or (m, d); temperature : ``tau > 0``; values : (N, d_v) or None.
+
+    Returns
+    -------
+    Deviation
+        With ``eps = slip(gap, tau, M)``: ``losers <= eps``, ``weights <= 2 eps`` (T16),
+        ``potential <= tau log(1 + M e)`` (T16), ``output <= eps D_v`` (T17),
+        ``jacobian <= eps D_v D_a / tau`` (T18), ``score_hessian <= N e / tau`` (T19; with equal
+        terms ``2 eps / tau``), ``hessian <= eps D_a^2 / tau``.
+
+    Notes
+    -----
+    Hypothesis: one winner, equal terms merged. On a wall (gap 0) the bounds are infinite but for
+    those of the potential and the losers. One head at one input; for a layer multiply by the norm
+    of its output map and add over heads. Accurate to rounding. Cost ``O(m N d)``.
+
+    >>> two = guaranteed(TropicalPolynomial([[0.0], [1.0]]), [0.5], 0.25)
+    >>> round(float(two.score_hessian[0]), 6)        # N e / tau = 2 exp(-2) / 0.25
+    1.082682
+    """
+    tau = _positive(temperature)
+    state = _merged(f, x, values)
+    with np.errstate(under="ignore"):
+        e = np.exp(-state.gap / tau)
+    eps = slip(state.gap, tau, state.ratio)
+    wall = state.gap == 0
+    distinct = (state.times == 1).all()
+    curvature = (len(state.times) * e if distinct else 2 * eps) / tau
+    reach = _spread(state.slopes, state.best)
+    fields = {
+        "weights": 2 * eps,
+        "score_hessian": curvature,
+        "hessian": eps * reach**2 / tau,
+    }
+    if state.values is not None:
+        spread = _spread(state.values, state.best)
+        fields["output"] = eps * spread
+        fields["jacobian"] = eps * spread * reach / tau
+    fields = {name: np.where(wall, np.inf, bound) for name, bound in fields.items()}
+    return Deviation(gap=state.gap, losers=eps, potential=tau * np.log1p(state.ratio * e), **fields)
+
+
+def measured(
+    f: TropicalPolynomial, x: Any, temperature: float = 1.0, values: Any = None
+) -> Deviation:
+    """What soft attention really does at each point; parameters and fields as in ``guaranteed``.
+
+    Notes
+    -----
+    On a wall one of the tied terms stands for the winner. Cost ``O(m (N d^2 + N^3))``.
+
+    >>> one = measured(TropicalPolynomial([[0.0], [1.0]]), [0.0], 1.0)
+    >>> one.losers.tolist(), one.hessian.tolist()
+    ([0.5], [0.25])
+    """
+    tau = _positive(temperature)
+    state = _merged(f, x, values)
+    rows = np.arange(len(state.best))
+    shifted = (state.scores - state.scores[rows, state.best][:, None]) / tau
+    with np.errstate(under="ignore"):
+        odds = state.times * np.exp(shifted) / state.times[state.best][:, None]
+    odds[rows, state.best] = 0.0
+    # Sums over the losers alone: 1 - p and log p would lose all digits where p is near 1.
+    rest = odds.sum(axis=1)
+    losers = rest / (1.0 + rest)
+    p = odds / (1.0 + rest)[:, None]
+    p[rows, state.best] = 1.0 / (1.0 + rest)
+    away = state.slopes - state.slopes[state.best][:, None, :]
+    found = {
+        "score_hessian": np.linalg.norm(_spreads(p), ord=2, axis=(1, 2)) / tau,
+        "hessian": np.linalg.norm(_covariance(p, away, away), ord=2, axis=(1, 2)) / tau,
+    }
+    if state.values is not None:
+        moved = state.values - state.values[state.best][:, None, :]
+        found["output"] = np.linalg.norm(np.einsum("mj,mjc->mc", p, moved), axis=1)
+        found["jacobian"] = np.linalg.norm(_covariance(p, moved, away), ord=2, axis=(1, 2)) / tau
+    return Deviation(
+        gap=state.gap, losers=losers, weights=2 * losers, potential=tau * np.log1p(rest), **found
+    )
+
+
+def _spreads(p: Array) -> Array:
+    """``diag(p) - p p^T`` of each row, the diagonal as a sum so that nothing cancels."""
+    matrix = -p[:, :, None] * p[:, None, :]
+    index = np.arange(p.shape[1])
+    matrix[:, index, index] = 0.0
+    matrix[:, index, index] = -matrix.sum(axis=2)
+    return matrix
+
+
+def _covariance(p: Array, u: Array, v: Array) -> Array:
+    mean_u, mean_v = np.einsum("mj,mjc->mc", p, u), np.einsum("mj,mjk->mk", p, v)
+    return np.einsum("mj,mjc,mjk->mck", p, u, v) - mean_u[:, :, None] * mean_v[:, None, :]
+
+
+def _spread(rows: Array, best: Array) -> Array:
+    """``max_j |rows_j - rows_best|`` for each entry of ``best``."""
+    present, where = np.unique(best, return_inverse=True)
+    widest = [float(np.linalg.norm(rows - rows[j], axis=1).max()) for j in present]
+    return np.array(widest)[where]
+
+
+# ---- shares of a sample -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """Where all heads of a layer are hard within a tolerance, as curves over temperatures.
+
+    Attributes
+    ----------
+    temperatures : (T,); tolerance : the weight that the losers of a head may hold.
+    guaranteed : (T,) share of the points where T16 promises it for every head.
+    measured : (T,) share where it is so.
+    cells : (T,) effective cells among the guaranteed points (see ``effective_cells``).
+    gaps : (m, H) gap of each head at each point.
+    """
+
+    temperatures: Array
+    tolerance: float
+    guaranteed: Array
+    measured: Array
+    cells: Array
+    gaps: Array
+
+
+def agreement(
+    units: Sequence[TropicalPolynomial], x: Any, temperatures: Any, tolerance: float = 0.01
+) -> Agreement:
+    """Share of the points ``x`` (m, d) at which soft attention follows hard, at each temperature.
+
+    Parameters
+    ----------
+    units : the heads of a layer; x : draws of a law, or states of real tokens.
+    temperatures : positive numbers, in any order.
+    tolerance : a head follows where its losers hold at most this weight; its output then lies
+        within ``tolerance * D_v`` of the hard one (T17).
+
+    Notes
+    -----
+    ``guaranteed <= measured`` at each temperature, and both fall as it grows. Cost
+    ``O(T m sum_h N_h)`` besides the scores.
+
+    >>> head = TropicalPolynomial([[0.0], [1.0]])
+    >>> curve = agreement([head], [[-3.0], [0.1], [9.0]], [0.01, 1, 9])
+    >>> curve.guaranteed.round(3).tolist(), curve.cells.round(3).tolist()
+    ([1.0, 0.333, 0.0], [1.89, 1.0, 0.0])
+    """
+    points = np.atleast_2d(np.asarray(x))
+    taus = np.array([_positive(t) for t in np.atleast_1d(temperatures)])
+    promised = np.ones((len(taus), len(points)), dtype=bool)
+    true = promised.copy()
+    gaps, patterns = [], []
+    for unit in units:
+        state = _merged(unit, points)
+        gaps.append(state.gap)
+        patterns.append(state.best)
+        top = state.scores[np.arange(len(points)), state.best][:, None]
+        losing = state.times / state.times[state.best][:, None]
+        losing[np.arange(len(points)), state.best] = 0.0
+        for i, tau in enumerate(taus):
+            promised[i] &= slip(state.gap, tau, state.ratio) <= tolerance
+            with np.errstate(under="ignore"):
+                rest = (losing * np.exp((state.scores - top) / tau)).sum(axis=1)
+            true[i] &= rest <= tolerance * (1.0 + rest)
+    # The promise is a theorem; rounding of the last bit must not make it look false.
+    true |= promised
+    rows = np.column_stack(patterns)
+    cells = np.array([effective_cells(rows[kept]) for kept in promised])
+    return Agreement(
+        taus, tolerance, promised.mean(axis=1), true.mean(axis=1), cells, np.column_stack(gaps)
+    )
+
+
+def effective_cells(patterns: Any) -> float:
+    """``exp`` of the entropy of the shares of the distinct rows of ``patterns`` (m, H).
+
+    For draws of a law and their routing patterns: the number of equally large cells with the same
+    entropy as the cells' shares of the law. At most the number of cells, and equal to it only if
+    all are equally large. Among the points that stay hard within a tolerance at a temperature it
+    says how many cells attention still tells apart there; 0 without points.
+
+    >>> effective_cells([[0], [0], [1], [1]])
+    2.0
+    """
+    rows = np.asarray(patterns)
+    if not len(rows):
+        return 0.0
+    _, counts = np.unique(rows, axis=0, return_counts=True)
+    shares = counts / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+# ---- arguments --------------------------------------------------------------------------------
+
+
 def _checked(temperature: float) -> float:
     if not temperature >= 0 or not np.isfinite(temperature):
         raise InvalidInput(
@@ -82,3 +504,22 @@ def _checked(temperature: float) -> float:
             "1 is the model as trained, 0 the hard limit."
         )
     return temperature
+
+
+def _positive(temperature: float) -> float:
+    if not temperature > 0 or not np.isfinite(temperature):
+        raise InvalidInput(
+            f"temperature: a finite number > 0 needed, got {temperature}; "
+            "1 is the model as trained, and at 0 there is nothing soft to bound."
+        )
+    return temperature
+
+
+def _values(f: TropicalPolynomial, values: Any) -> Array:
+    rows = to_float(as_array("values", values, 2, shape=f"({f.n_terms}, d_v)"))[0]
+    if len(rows) != f.n_terms or not rows.shape[1]:
+        raise InvalidInput(
+            f"values: shape ({f.n_terms}, d_v) with d_v >= 1 needed, got {rows.shape}; give one "
+            "row a term."
+        )
+    return rows

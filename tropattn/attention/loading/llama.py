@@ -1,4 +1,4 @@
-"""The Llama family as Hugging Face stores it, ``model.layers.L.self_attn.q_proj.weight`` etc.
+"""The Llama family as Hugging Face stores it: Llama, Mistral and Qwen2.
 
 Weights are stored output by input and are transposed here. A layer is read in its
 post-normalisation variable: what leaves the RMSNorm before the heads is the state that moves.
@@ -10,18 +10,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.loading.safetensor import TensorFile, named, parse_json
-from tropattn.attention.model import Model, RMSNorm
+from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.stacking import columns_by_head, rows_by_head
+from tropattn.attention.loading.tensors import Tensors, first_prefix, named
+from tropattn.attention.loading.vocabulary import Words, read_words
+from tropattn.attention.model import Model
+from tropattn.attention.norms import RMSNorm
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 
-__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "is_llama", "load_llama"]
-
-Array = NDArray[Any]
+__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "NAMES", "is_llama", "load_llama"]
 
 DEFAULT_THETA = 1e4
 """RoPE base of a file without a configuration, as in the first Llama."""
@@ -29,217 +29,228 @@ DEFAULT_THETA = 1e4
 DEFAULT_EPS = 1e-6
 """RMSNorm epsilon of a file without a configuration, as in the first Llama."""
 
-_NAME = re.compile(r"model\.layers\.(\d{1,4})\.(self_attn|input_layernorm)\.(.+)")
-_ATTENTION = {f"{part}_proj.{kind}" for part in "qkvo" for kind in ("weight", "bias")}
-_IGNORED = {"rotary_emb.inv_freq"}
-_LARGEST_CONFIG = 10**8
+NAMES = {
+    "word": "embed_tokens.weight",
+    "layer": "layers.{}.",
+    "norm before attention": "input_layernorm.weight",
+    "q": "self_attn.q_proj",
+    "k": "self_attn.k_proj",
+    "v": "self_attn.v_proj",
+    "o": "self_attn.o_proj",
+    "norm before mlp": "post_attention_layernorm.weight",
+    "gate": "mlp.gate_proj",
+    "up": "mlp.up_proj",
+    "down": "mlp.down_proj",
+}
+
+_PREFIXES = ("model.", "")
+_FIRST = NAMES["layer"].format(0) + NAMES["q"] + ".weight"
+_LAYER = re.compile(r"layers\.(\d{1,4})\.(.+)")
+_KNOWN = {
+    NAMES["norm before attention"],
+    NAMES["norm before mlp"],
+    "self_attn.rotary_emb.inv_freq",
+    *(NAMES[part] + kind for part in "qkvo" for kind in (".weight", ".bias")),
+    *(NAMES[part] + kind for part in ("gate", "up", "down") for kind in (".weight", ".bias")),
+}
 
 
-def is_llama(file: TensorFile) -> bool:
+def is_llama(tensors: Tensors) -> bool:
     """Whether the tensors have this family's names."""
-    return "model.layers.0.self_attn.q_proj.weight" in file.shapes
+    return any(prefix + _FIRST in tensors.shapes for prefix in _PREFIXES)
 
 
-def load_llama(file: TensorFile, n_heads: int | None = None) -> Model:
-    """Read a model of this family, with ``config.json`` and ``vocab.json`` beside it if there.
+def load_llama(
+    tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None = None
+) -> Model:
+    """Build a model of this family; ``n_heads`` stands in for a missing configuration.
 
     Raises ``InvalidInput`` for anything that does not fit, other families with the same names
     included.
     """
-    config = _Config(file.path.parent, n_heads)
-    n_layers = _count_layers(file, config)
-    embedding = file.read("model.embed_tokens.weight", (None, None))
+    prefix = first_prefix(tensors, _FIRST, _PREFIXES)
+    n_layers = _count_layers(tensors, config, prefix)
+    embedding = tensors.weight(_word(tensors, config, prefix), (config.count("vocab_size"), None))
     width = embedding.shape[1]
-    layers, norms = [], []
+    if config.count("hidden_size", width) != width:
+        raise InvalidInput(
+            f"{config.where}: hidden_size {width} needed as in the weights, got "
+            f"{config.count('hidden_size')}; the files do not belong together."
+        )
+    layers, norms, blocks = [], [], []
+    eps = config.number("rms_norm_eps", DEFAULT_EPS)
+    heads = _heads(tensors, config, n_heads)
     for index in range(n_layers):
-        prefix = f"model.layers.{index}."
-        norm = file.read(prefix + "input_layernorm.weight", (width,))
-        norms.append(RMSNorm(norm, config.number("rms_norm_eps", DEFAULT_EPS)))
-        layers.append(_layer(file, prefix + "self_attn.", width, config))
+        at = prefix + NAMES["layer"].format(index)
+        norms.append(RMSNorm(tensors.weight(at + NAMES["norm before attention"], (width,)), eps))
+        layers.append(_layer(tensors, config, at, width, heads, _window(config, index, n_layers)))
+        before = RMSNorm(tensors.weight(at + NAMES["norm before mlp"], (width,)), eps)
+        blocks.append(Block(_mlp(tensors, config, at, width), before, norm_first=True))
+    words = Words(None, None)
+    if folder is not None:
+        words = read_words(folder, len(embedding), wordpiece=False)
     return Model(
         layers,
         embedding,
-        _vocabulary(file.path.parent / "vocab.json", len(embedding)),
+        words.vocabulary,
         norms=norms,
-        max_length=config.count("max_position_embeddings", None),
+        max_length=config.count("max_position_embeddings"),
+        blocks=blocks,
+        tokenizer=words.tokenizer,
     )
 
 
-class _Config:
-    """``config.json`` beside the weights; empty where there is none."""
+def _word(tensors: Tensors, config: Config, prefix: str) -> str:
+    """The embedding's name; tied files may hold it as the unembedding only."""
+    name = prefix + NAMES["word"]
+    if (
+        name not in tensors.shapes
+        and "lm_head.weight" in tensors.shapes
+        and config.flag("tie_word_embeddings")
+    ):
+        return "lm_head.weight"
+    return name
 
-    def __init__(self, folder: Path, n_heads: int | None) -> None:
-        self.path = folder / "config.json"
-        self.values = _read_json(self.path) or {}
-        self.given_heads = n_heads
-        family = self.values.get("model_type", "llama")
-        if family != "llama":
+
+def _heads(tensors: Tensors, config: Config, given: int | None) -> int:
+    """Return the number of query heads, from the configuration or from the caller."""
+    listed = config.count("num_attention_heads")
+    if listed is None and given is None:
+        raise InvalidInput(
+            f"{tensors.path}: the number of heads needed, got no config.json with "
+            "num_attention_heads beside it; pass load(path, n_heads=...)."
+        )
+    if listed is not None and given not in (None, listed):
+        raise InvalidInput(f"n_heads: {listed} needed as in {config.where}, got {given}; omit it.")
+    return listed if listed is not None else int(given or 0)
+
+
+def _rope(config: Config) -> RotaryEmbedding:
+    """Return the plain rotary embedding; scaled variants are refused."""
+    nested = config.values.get("rope_parameters")
+    scaling = config.values.get("rope_scaling")
+    for group in (nested, scaling):
+        if group is not None and not isinstance(group, dict):
             raise InvalidInput(
-                f"{self.path}: model_type 'llama' needed, got {family!r}; other families with the "
-                "same tensor names compute otherwise and are not read."
+                f"{config.where}: a JSON object as rope_parameters needed, got "
+                f"{str(group)[:40]!r}; restore the file that came with the weights."
             )
-
-    def number(self, name: str, default: float) -> float:
-        return self._positive(name, self.values.get(name, default))
-
-    def _positive(self, name: str, value: Any) -> float:
-        try:
-            good = not isinstance(value, bool) and 0 < float(value) < float("inf")
-        except (TypeError, ValueError, OverflowError):
-            good = False
-        if not good or isinstance(value, str):
+        kind = (group or {}).get("rope_type", (group or {}).get("type", "default"))
+        if kind != "default":
             raise InvalidInput(
-                f"{self.path}: a positive number as {name} needed, got {str(value)[:40]!r}; "
-                "restore the file that came with the weights."
+                f"{config.where}: rope_type 'default' needed, got {kind!r}; "
+                "scaled rotary embeddings are not read."
             )
-        return float(value)
-
-    def count(self, name: str, default: int | None) -> int | None:
-        value = self.values.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
-            raise InvalidInput(
-                f"{self.path}: a positive integer as {name} needed, got {str(value)[:40]!r}; "
-                "restore the file that came with the weights."
-            )
-        return value
-
-    def heads(self, file: TensorFile) -> int:
-        """Return the number of query heads, from the configuration or from the caller."""
-        listed = self.count("num_attention_heads", None)
-        if listed is None and self.given_heads is None:
-            raise InvalidInput(
-                f"{file.path}: the number of heads needed, got no config.json with "
-                "num_attention_heads beside it; pass load(path, n_heads=...)."
-            )
-        if listed is not None and self.given_heads not in (None, listed):
-            raise InvalidInput(
-                f"n_heads: {listed} needed as in {self.path}, got {self.given_heads}; omit it."
-            )
-        return listed if listed is not None else int(self.given_heads or 0)
-
-    def rope(self) -> RotaryEmbedding:
-        """Return the plain rotary embedding; scaled variants are refused."""
-        nested = self.values.get("rope_parameters")
-        scaling = self.values.get("rope_scaling")
-        for group in (nested, scaling):
-            if group is not None and not isinstance(group, dict):
-                raise InvalidInput(
-                    f"{self.path}: a JSON object as rope_parameters needed, got "
-                    f"{str(group)[:40]!r}; restore the file that came with the weights."
-                )
-            kind = (group or {}).get("rope_type", (group or {}).get("type", "default"))
-            if kind != "default":
-                raise InvalidInput(
-                    f"{self.path}: rope_type 'default' needed, got {kind!r}; "
-                    "scaled rotary embeddings are not read."
-                )
-        partial = (nested or {}).get("partial_rotary_factor", 1)
-        if self.values.get("partial_rotary_factor", partial) != 1:
-            raise InvalidInput(
-                f"{self.path}: partial_rotary_factor 1 needed, got another; "
-                "partly rotated heads are not read."
-            )
-        theta = (nested or {}).get("rope_theta", self.values.get("rope_theta", DEFAULT_THETA))
-        return RotaryEmbedding(self._positive("rope_theta", theta), "half")
+    partial = (nested or {}).get("partial_rotary_factor", 1)
+    if config.values.get("partial_rotary_factor", partial) != 1:
+        raise InvalidInput(
+            f"{config.where}: partial_rotary_factor 1 needed, got another; "
+            "partly rotated heads are not read."
+        )
+    theta = (nested or {}).get("rope_theta", config.values.get("rope_theta", DEFAULT_THETA))
+    return RotaryEmbedding(config.positive("rope_theta", theta), "half")
 
 
-def _count_layers(file: TensorFile, config: _Config) -> int:
+def _window(config: Config, index: int, n_layers: int) -> int | None:
+    """Return how many keys a query of a layer sees, its own included; None for all of them."""
+    window = config.count("sliding_window")
+    if window is None or config.family not in ("mistral", "qwen2"):
+        config.refuse({"sliding_window": ()}, "windows are read for Mistral and Qwen2 only")
+        return None
+    if config.family == "mistral":
+        return window
+    if not config.flag("use_sliding_window"):
+        return None
+    kinds = config.values.get("layer_types")
+    if kinds is None:
+        return window if index >= (config.values.get("max_window_layers") or 0) else None
+    known = ("full_attention", "sliding_attention")
+    if not isinstance(kinds, list) or len(kinds) != n_layers or kinds[index] not in known:
+        raise InvalidInput(
+            f"{config.where}: one of {', '.join(known)} a layer as layer_types needed, got "
+            f"{str(kinds)[:60]}; other kinds of layers are not read."
+        )
+    return window if kinds[index] == "sliding_attention" else None
+
+
+def _count_layers(tensors: Tensors, config: Config, prefix: str) -> int:
     found = set()
     unknown = []
-    for name in file.shapes:
-        match = _NAME.fullmatch(name)
+    for name in tensors.shapes:
+        match = _LAYER.fullmatch(name.removeprefix(prefix))
         if match is None:
             continue
         found.add(int(match[1]))
-        known = _ATTENTION | _IGNORED if match[2] == "self_attn" else {"weight"}
-        if match[3] not in known:
+        if match[2] not in _KNOWN:
             unknown.append(name)
     if unknown:
         raise InvalidInput(
-            f"{file.path}: attention with q_proj, k_proj, v_proj and o_proj only needed, got "
-            f"{named(unknown)} as well; this is another family, which is not read."
+            f"{tensors.path}: attention with q_proj, k_proj, v_proj and o_proj, and an MLP with "
+            f"gate_proj, up_proj and down_proj only needed, got {named(unknown)} as well; this is "
+            "another family, which is not read."
         )
-    n_layers = config.count("num_hidden_layers", None) or len(found)
+    n_layers = config.count("num_hidden_layers") or len(found)
     if found != set(range(n_layers)):
         raise InvalidInput(
-            f"{file.path}: layers 0..{n_layers - 1} needed, got {sorted(found)[:8]}; "
+            f"{tensors.path}: layers 0..{n_layers - 1} needed, got {sorted(found)[:8]}; "
             "the file is incomplete."
         )
     return n_layers
 
 
-def _layer(file: TensorFile, prefix: str, width: int, config: _Config) -> AttentionLayer:
-    n_heads = config.heads(file)
-    query = file.read(prefix + "q_proj.weight", (None, width))
-    if n_heads < 1 or len(query) % n_heads:
+def _layer(
+    tensors: Tensors, config: Config, at: str, width: int, n_heads: int, window: int | None
+) -> AttentionLayer:
+    rows = _rows(tensors, at + NAMES["q"], width)
+    if n_heads < 1 or rows % n_heads:
         raise InvalidInput(
-            f"{file.path}, {prefix}q_proj.weight: rows in {n_heads} equal heads needed, got "
-            f"{len(query)}; check num_attention_heads or n_heads."
+            f"{tensors.path}, {at}{NAMES['q']}.weight: rows in {n_heads} equal heads needed, got "
+            f"{rows}; check num_attention_heads or n_heads."
         )
-    d_head = config.count("head_dim", None) or len(query) // n_heads
-    file.read(prefix + "q_proj.weight", (n_heads * d_head, width))
-    key = file.read(prefix + "k_proj.weight", (None, width))
-    n_shared = config.count("num_key_value_heads", None) or len(key) // d_head
-    if n_shared < 1 or len(key) != n_shared * d_head or n_heads % n_shared:
+    d_head = config.count("head_dim") or rows // n_heads
+    tensors.weight(at + NAMES["q"] + ".weight", (n_heads * d_head, width), narrow=True)
+    rows = _rows(tensors, at + NAMES["k"], width)
+    n_shared = config.count("num_key_value_heads") or rows // d_head
+    if n_shared < 1 or rows != n_shared * d_head or n_heads % n_shared:
         raise InvalidInput(
-            f"{file.path}, {prefix}k_proj.weight: rows for a number of key heads that divides "
-            f"{n_heads}, with {d_head} each, needed, got {len(key)}; "
+            f"{tensors.path}, {at}{NAMES['k']}.weight: rows for a number of key heads that divides "
+            f"{n_heads}, with {d_head} each, needed, got {rows}; "
             "check num_key_value_heads and head_dim."
         )
-
-    def weight(part: str, heads: int) -> Array:
-        stored = file.read(f"{prefix}{part}_proj.weight", (heads * d_head, width))
-        return np.swapaxes(stored.reshape(heads, d_head, width), 1, 2)
-
-    def bias(part: str, heads: int) -> Array | None:
-        name = f"{prefix}{part}_proj.bias"
-        if name not in file.shapes:
-            return None
-        return file.read(name, (heads * d_head,)).reshape(heads, d_head)
-
-    out = file.read(prefix + "o_proj.weight", (width, n_heads * d_head))
-    b_out = prefix + "o_proj.bias"
+    arrays: dict[str, Any] = {}
+    for part, heads in (("q", n_heads), ("k", n_shared), ("v", n_shared)):
+        stored = tensors.weight(at + NAMES[part] + ".weight", (heads * d_head, width))
+        arrays[f"W_{part.upper()}"] = columns_by_head(stored, heads)
+        offset = tensors.optional(at + NAMES[part] + ".bias", (heads * d_head,))
+        arrays[f"b_{part.upper()}"] = None if offset is None else offset.reshape(heads, d_head)
+    out = tensors.weight(at + NAMES["o"] + ".weight", (width, n_heads * d_head))
     return AttentionLayer.from_arrays(
-        weight("q", n_heads),
-        weight("k", n_shared),
-        weight("v", n_shared),
-        out.T.reshape(n_heads, d_head, width),
-        b_Q=bias("q", n_heads),
-        b_K=bias("k", n_shared),
-        b_V=bias("v", n_shared),
-        b_O=file.read(b_out, (width,)) if b_out in file.shapes else None,
-        rope=config.rope(),
+        **arrays,
+        W_O=rows_by_head(out, n_heads),
+        b_O=tensors.optional(at + NAMES["o"] + ".bias", (width,)),
+        rope=_rope(config),
         residual=False,
         variable="post-normalisation state",
+        window=window,
     )
 
 
-def _vocabulary(path: Path, n_tokens: int) -> list[str] | None:
-    table = _read_json(path)
-    if table is None:
-        return None
-    by_id = {i: token for token, i in table.items() if type(i) is int and 0 <= i < n_tokens}
-    if len(by_id) != len(table) or not table:
-        raise InvalidInput(
-            f"{path}: one distinct id in 0..{n_tokens - 1} a token needed, got others; "
-            "check that the vocabulary belongs to the weights."
-        )
-    return [by_id.get(i, f"<unused {i}>") for i in range(max(by_id) + 1)]
+def _rows(tensors: Tensors, stem: str, width: int) -> int:
+    return len(tensors.weight(stem + ".weight", (None, width), narrow=True))
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > _LARGEST_CONFIG:
-            raise InvalidInput(
-                f"{path}: a file below {_LARGEST_CONFIG} bytes needed, got a larger one; "
-                "restore the file that came with the weights."
-            )
-        return parse_json(str(path), path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(
-            f"{path}: a readable file needed, got {error.strerror}; check its permissions."
-        ) from None
+def _mlp(tensors: Tensors, config: Config, at: str, width: int) -> MLP:
+    inner = config.count("intermediate_size")
+    up = tensors.weight(at + NAMES["up"] + ".weight", (inner, width), narrow=True)
+    inner = len(up)
+    gate = tensors.weight(at + NAMES["gate"] + ".weight", (inner, width), narrow=True)
+    down = tensors.weight(at + NAMES["down"] + ".weight", (width, inner), narrow=True)
+    return MLP(
+        up.T,
+        tensors.optional(at + NAMES["up"] + ".bias", (inner,)),
+        down.T,
+        tensors.optional(at + NAMES["down"] + ".bias", (width,)),
+        config.activation("hidden_act", "silu"),
+        gate.T,
+        tensors.optional(at + NAMES["gate"] + ".bias", (inner,)),
+    )

@@ -10,7 +10,7 @@ import json
 import re
 
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.loading.safetensor import TensorFile, named
+from tropattn.attention.loading.tensors import Tensors, named
 from tropattn.attention.model import Model
 from tropattn.errors import InvalidInput
 
@@ -21,12 +21,12 @@ _LAYER = ("W_Q", "b_Q", "W_K", "W_V", "W_O", "b_O")
 _NAME = re.compile(r"layers\.(\d{1,4})\.(" + "|".join(_LAYER) + ")")
 
 
-def is_own(file: TensorFile) -> bool:
+def is_own(file: Tensors) -> bool:
     """Whether the metadata name this format."""
     return file.metadata.get("format") == "tropattn"
 
 
-def load_own(file: TensorFile) -> Model:
+def load_own(file: Tensors) -> Model:
     """Read a model of this format. Raises ``InvalidInput`` for anything that does not fit."""
     version = file.metadata.get("version")
     if version != "1":
@@ -67,7 +67,7 @@ def load_own(file: TensorFile) -> Model:
     )
 
 
-def _count_layers(file: TensorFile) -> int:
+def _count_layers(file: Tensors) -> int:
     found = set()
     unknown = []
     for name in file.shapes:
@@ -89,7 +89,7 @@ def _count_layers(file: TensorFile) -> int:
     return len(found)
 
 
-def _scale(file: TensorFile) -> float:
+def _scale(file: Tensors) -> float:
     text = file.metadata.get("scale")
     try:
         scale = float(text) if text is not None else 0.0
@@ -103,7 +103,7 @@ def _scale(file: TensorFile) -> float:
     return scale
 
 
-def _causal(file: TensorFile) -> bool:
+def _causal(file: Tensors) -> bool:
     text = file.metadata.get("causal")
     if text not in ("true", "false"):
         raise InvalidInput(
@@ -113,7 +113,7 @@ def _causal(file: TensorFile) -> bool:
     return text == "true"
 
 
-def _vocabulary(file: TensorFile, n_tokens: int) -> list[str]:
+def _vocabulary(file: Tensors, n_tokens: int) -> list[str]:
     text = file.metadata.get("vocabulary")
     try:
         tokens = json.loads(text) if text is not None else None

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.loading.safetensor import named
+from tropattn.attention.loading.memory import Memory
+from tropattn.attention.loading.safetensor import TensorFile
+from tropattn.attention.loading.shards import INDEX, Shards
+from tropattn.attention.loading.tensors import Tensors, named
 from tropattn.errors import InvalidInput
 
-__all__ = ["existing_path", "weights_file"]
+__all__ = ["existing_path", "open_tensors", "weights_file"]
+
+_TORCH = "pytorch_model.bin"
 
 
 def existing_path(path: Any) -> Path:
@@ -29,39 +34,58 @@ def existing_path(path: Any) -> Path:
     return place
 
 
+def open_tensors(place: Path) -> Tensors:
+    """Open the weights that a path stands for: one file, the parts of a split model, or a ``.bin``.
+
+    Raises ``InvalidInput`` for anything else, and for a ``.bin`` where torch is not installed.
+    """
+    path = weights_file(place)
+    if path.suffix == ".json":
+        return Shards.open(path)
+    return Memory.open(path) if path.suffix == ".bin" else TensorFile.open(path)
+
+
 def weights_file(place: Path) -> Path:
-    """Return the one safetensors file that a path stands for, or raise ``InvalidInput``."""
+    """Return the one file that a path stands for, or raise ``InvalidInput``.
+
+    In a folder ``model.safetensors`` comes first, then the index of a split model, a single other
+    safetensors file, and ``pytorch_model.bin``.
+    """
     if place.is_dir():
-        try:
-            names = sorted(entry.name for entry in place.iterdir())
-        except OSError as error:
-            raise InvalidInput(
-                f"{place}: a readable folder needed, got {error.strerror}; check its permissions."
-            ) from None
-        files = [name for name in names if name.endswith(".safetensors")]
-        if "model.safetensors" in files:
-            return place / "model.safetensors"
-        if len(files) == 1 and "model.safetensors.index.json" not in names:
-            return place / files[0]
-        if len(files) > 1:
-            raise InvalidInput(
-                f"{place}: one safetensors file needed, got {named(files)}; "
-                "name one of them, or join the parts of a split model."
-            )
-        found = "no files" if not names else named(names)
-        raise InvalidInput(
-            f"{place}: a folder with model.safetensors needed, got {found}; "
-            "export the weights as safetensors."
-        )
+        return _in_folder(place)
     if place.suffix == ".npz":
         raise InvalidInput(
             f"{place}: a .safetensors file needed for a model, got .npz; "
             "load_polynomials reads slopes and intercepts."
         )
-    if place.suffix != ".safetensors":
+    if place.suffix not in (".safetensors", ".bin") and place.name != INDEX:
         raise InvalidInput(
-            f"{place}: a .safetensors file or a folder with one needed, got "
-            f"{place.suffix or 'no suffix'}; export the weights as safetensors (pickles are never "
-            "read)."
+            f"{place}: a .safetensors or .bin file, {INDEX} or a folder with one needed, got "
+            f"{place.suffix or 'no suffix'}; export the weights as safetensors."
         )
     return place
+
+
+def _in_folder(place: Path) -> Path:
+    try:
+        names = sorted(entry.name for entry in place.iterdir())
+    except OSError as error:
+        raise InvalidInput(
+            f"{place}: a readable folder needed, got {error.strerror}; check its permissions."
+        ) from None
+    files = [name for name in names if name.endswith(".safetensors")]
+    for name in ("model.safetensors", INDEX):
+        if name in names:
+            return place / name
+    if len(files) > 1:
+        raise InvalidInput(
+            f"{place}: one safetensors file needed, got {named(files)}; name one of them, or add "
+            f"the {INDEX} of a split model."
+        )
+    if files or _TORCH in names:
+        return place / (files[0] if files else _TORCH)
+    found = "no files" if not names else named(names)
+    raise InvalidInput(
+        f"{place}: a folder with model.safetensors needed, got {found}; "
+        "export the weights as safetensors."
+    )

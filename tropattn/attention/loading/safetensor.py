@@ -5,7 +5,6 @@ The reference library checks the header; the numbers are read here, because NumP
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from math import prod
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from tropattn.arrays import freeze
+from tropattn.attention.loading.tensors import Tensors, named, parse_json
 from tropattn.errors import InvalidInput
 
 __all__ = ["TensorFile", "named", "parse_json"]
@@ -40,16 +39,13 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TensorFile:
+class TensorFile(Tensors):
     """One safetensors file: its metadata, the shape of each tensor, and exact reading of any.
 
     Open with ``TensorFile.open(path)``. Half, bfloat16 and single precision are subsets of the
     doubles, so reading them as float64 loses nothing.
     """
 
-    path: Path
-    metadata: dict[str, str]
-    shapes: dict[str, tuple[int, ...]]
     _entries: dict[str, tuple[str, int, int]]
 
     @classmethod
@@ -75,20 +71,7 @@ class TensorFile:
                 entries[name] = (entry["dtype"], 8 + size + first, last - first)
         return cls(path, metadata, shapes, entries)
 
-    def read(self, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
-        """Return one tensor, frozen: floats as float64, exactly; integers as they are.
-
-        ``shape`` is the one required, None standing for any positive length. Raises
-        ``InvalidInput`` for a missing tensor, another shape, a number type other than float or
-        integer, NaN or infinity.
-        """
-        if name not in self.shapes:
-            raise InvalidInput(
-                f"{self.path}: tensor {name} needed, got {named(self.shapes)}; "
-                "check that the file holds the whole model."
-            )
-        if shape is not None:
-            self._check_shape(name, shape)
+    def _stored(self, name: str) -> Array:
         dtype, start, length = self._entries[name]
         if dtype not in _DTYPES:
             raise InvalidInput(
@@ -108,54 +91,4 @@ class TensorFile:
         if dtype == "BF16":
             # A bfloat16 is the upper half of a float32.
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        if array.dtype.kind == "f":
-            array = array.astype(np.float64)
-            if not np.isfinite(array).all():
-                place = np.unravel_index(np.argmin(np.isfinite(array)), self.shapes[name])
-                raise InvalidInput(
-                    f"{self.path}, {name}: finite numbers needed, got NaN or infinity at index "
-                    f"{tuple(int(i) for i in place)}; training diverged or the file is damaged."
-                )
-        return freeze(array.reshape(self.shapes[name]))
-
-    def _check_shape(self, name: str, shape: tuple[int | None, ...]) -> None:
-        found = self.shapes[name]
-        if len(found) != len(shape) or any(
-            size < 1 if wanted is None else size != wanted
-            for size, wanted in zip(found, shape, strict=True)
-        ):
-            words = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
-            raise InvalidInput(
-                f"{self.path}, {name}: shape ({words}) needed, got {found}; "
-                "the tensors of the file do not belong together."
-            )
-
-
-def named(names: Any) -> str:
-    """List a few of the names, for a message.
-
-    >>> named(["a", "b"]), named([])
-    ('a, b', 'no tensors')
-    """
-    few = sorted(str(name)[:60] for name in names)
-    more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-    return ", ".join(few[:5]) + more if few else "no tensors"
-
-
-def parse_json(what: str, text: str | bytes) -> dict[str, Any]:
-    """Read a JSON object, or raise ``InvalidInput``.
-
-    >>> parse_json("config", '{"a": 1}')
-    {'a': 1}
-    """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            f"{what}: a JSON object needed, got {error}; the file is damaged."
-        ) from None
-    if not isinstance(value, dict):
-        raise InvalidInput(
-            f"{what}: a JSON object needed, got {type(value).__name__}; this is another file."
-        )
-    return value
+        return array.reshape(self.shapes[name])

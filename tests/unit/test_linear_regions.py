@@ -1,0 +1,113 @@
+"""Linear regions: joined cells, the sawtooth, named examples (T13, T15)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tropattn import Box, FixedLayer, Slice, TropicalPolynomial
+from tropattn.attention.constructions import digit_transformer, sawtooth_transformer
+from tropattn.attention.feedforward import Affine, FeedForward
+from tropattn.attention.network import Network
+from tropattn.regions.depth import count_depth, enumerate_depth
+from tropattn.regions.depth_bounds import depth as depth_bound
+
+
+def regions(net, domain=None):
+    return count_depth(net.stages(), domain, of="linear_regions").value
+
+
+def test_cells_that_differ_in_two_winners_share_a_wall():
+    """T13: four cells, three regions, though no two cells of one map differ in one winner."""
+    first = FixedLayer([TropicalPolynomial([[0, 0], [1, 0]])], [[[0, 0], [0, 1]]])
+    second = FixedLayer([TropicalPolynomial([[0, 0], [0, 1]])], [[[0, 1], [0, 0]]])
+    net = Network([first, second])
+    found = enumerate_depth(net.stages())
+    assert found.patterns.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert found.linear_regions() == [[0, 3], [1], [2]]
+    assert regions(net) == 3
+    assert found.adjacency().has_edge(0, 3)
+    assert not found.adjacency().has_edge(1, 2)
+
+
+def test_equal_maps_that_touch_in_a_point_stay_apart():
+    """A checkerboard of two values: opposite quadrants meet in the origin only."""
+    x, y = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
+    net = Network(
+        [
+            FixedLayer([x, y], [[[0, 0], [1, 0]], [[0, 0], [1, 0]]], residual=False),
+            # 0, 1, 1, 2 -> 0, 1, 1, 0
+            FeedForward([[1, 1], [0, 0]], [0, -1], [[1], [-2]], residual=False),
+        ]
+    )
+    assert count_depth(net.stages()).value == 4
+    assert regions(net) == 4
+
+
+def test_a_layer_without_effect_is_one_region():
+    idle = FixedLayer([TropicalPolynomial([[0, 0], [1, 2], [3, -1]])], [np.zeros((3, 2))])
+    assert count_depth(Network([idle]).stages()).value == 3
+    assert regions(Network([idle])) == 1
+    # On a slice the maps are those of its parameters: the second coordinate is projected away.
+    shift = FixedLayer([TropicalPolynomial([[0, 0], [1, 0]])], [[[0, 0], [0, 5]]])
+    drop = Network([shift, Affine([[1], [0]])])
+    assert regions(drop) == 1
+    assert regions(drop, Slice([0, 0], [[1, 1]])) == 1
+
+
+def test_two_relus_that_cancel():
+    """relu(x) - relu(-x) = x: two cells, one region."""
+    net = Network([FeedForward([[1, -1]], [0, 0], [[1], [-1]], residual=False)])
+    assert count_depth(net.stages()).value == 2
+    assert regions(net) == 1
+
+
+def test_digits_all_have_different_maps():
+    net = digit_transformer(3, 2, 2)
+    assert regions(net) == 81 == depth_bound(net).value
+
+
+SAWTEETH = [
+    ((4, 1, 1, 1), 8),
+    ((4, 1, 1, 2), 64),
+    ((3, 2, 1, 2), 144),
+    ((2, 1, 1, 4), 256),
+    ((2, 1, 2, 1), 16),
+    ((3, 1, 2, 1), 36),
+    ((2, 1, 2, 2), 256),
+    ((2, 1, 3, 1), 64),
+    ((3, 1, 3, 1), 216),
+]
+
+
+@pytest.mark.parametrize("sizes, expected", SAWTEETH)
+def test_sawtooth(sizes, expected):
+    """T15: (2wN)^{dL} linear regions on the unit cube, for (N, w, d, L)."""
+    n_keys, teeth, dim, depth = sizes
+    net = sawtooth_transformer(n_keys, teeth, dim, depth)
+    box = Box.cube(0, 1, dim)
+    assert expected == (2 * teeth * n_keys) ** (dim * depth)
+    assert regions(net, box) == expected
+    cells = count_depth(net.stages(), box).value
+    assert expected <= cells <= depth_bound(net, box).value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sizes", [(2, 1, 3, 2), (3, 1, 2, 2), (4, 2, 2, 1), (2, 2, 1, 4), (5, 2, 1, 3)]
+)
+def test_larger_sawtooth(sizes):
+    """``pytest -m slow -k test_larger_sawtooth``."""
+    n_keys, teeth, dim, depth = sizes
+    net = sawtooth_transformer(n_keys, teeth, dim, depth)
+    assert regions(net, Box.cube(0, 1, dim)) == (2 * teeth * n_keys) ** (dim * depth)
+
+
+def test_known_relu_network():
+    """max(0, x, y) by two ReLU layers: relu(x - y) and relu(y) give max(x, y), then relu."""
+    first = FeedForward([[1, 0, 0], [-1, 1, -1]], None, [[1], [1], [-1]], residual=False)
+    net = Network([first, FeedForward([[1]], [0], [[1]], residual=False)])
+    assert net([[3.0, 5.0], [-1.0, -2.0], [4.0, -9.0]]).ravel().tolist() == [5.0, 0.0, 4.0]
+    assert regions(net) == 3
+    # Cells also see the wall y = 0 of the hidden layer.
+    assert count_depth(net.stages()).value > 3

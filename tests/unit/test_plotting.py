@@ -1,0 +1,260 @@
+"""What figures show: polygons tile the window, titles are exact counts, colours differ."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgb
+
+import tropattn as ta
+from tropattn import plotting
+from tropattn.errors import InvalidInput
+from tropattn.plotting.style import DASHES, FILLS, INKS
+from tropattn.polyhedra.polygon import Polygon, bounding_window, window_polygon
+
+TRIANGLE = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
+UNIT = ([-1.0, -1.0], [1.0, 1.0])
+
+
+def area(points):
+    x, y = points.T
+    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+
+
+def filled(axes):
+    (found,) = [c for c in axes.collections if isinstance(c, PolyCollection)]
+    return [path.vertices[:-1] for path in found.get_paths()], found.get_facecolors()
+
+
+# ---- polygons -----------------------------------------------------------------------------------
+
+
+def test_cut_corners_and_labels():
+    square = Polygon.box([0, 0], [1, 1])
+    cut = square.cut([[1, 1]], [0.5], [7])
+    assert cut.area == pytest.approx(1 / 8)
+    assert sorted(cut.labels.tolist()) == [-1, -1, 7]
+    assert cut.centroid == pytest.approx([1 / 6, 1 / 6])
+
+
+def test_cut_does_not_depend_on_the_order_of_rows():
+    rng = np.random.Generator(np.random.Philox(5))
+    normals = rng.standard_normal((20, 2))
+    offsets = 0.3 + rng.random(20)
+    square = Polygon.box([-1, -1], [1, 1])
+    first = square.cut(normals, offsets, np.arange(20))
+    order = rng.permutation(20)
+    second = square.cut(normals[order], offsets[order], order)
+    assert second.area == pytest.approx(first.area)
+    assert set(first.labels.tolist()) == set(second.labels.tolist())
+    inside = rng.uniform(-1, 1, (100_000, 2))
+    share = ((inside @ normals.T) <= offsets).all(axis=1).mean()
+    assert first.area == pytest.approx(4 * share, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("normal", "offset", "expected"),
+    [([1, 0], -0.5, 0.0), ([1, 0], 2, 1.0), ([0, 0], 0, 1.0), ([0, 0], -1, 0.0), ([1, 0], 1, 1.0)],
+)
+def test_rows_that_miss_or_hold_nothing(normal, offset, expected):
+    cut = Polygon.box([0, 0], [1, 1]).cut([normal], [offset], [3])
+    assert cut.area == expected
+    assert bool(cut) == (expected > 0)
+
+
+def test_windows():
+    triangle = ta.Polytope([[1, 1], [-1, 0], [0, -1]], [1, 0, 0])
+    assert window_polygon(triangle).area == pytest.approx(0.5)
+    for bad in (None, 3, ta.Box([0], [1]), ta.Box([0, 0], [np.inf, 1]), ([0, 0], [1, 0])):
+        with pytest.raises(InvalidInput):
+            window_polygon(bad)
+    with pytest.raises(InvalidInput, match="interior"):
+        window_polygon(ta.Polytope([[1, 0], [-1, 0], [0, 1], [0, -1]], [-1, 0, 1, 1]))
+    low, high = bounding_window([[3, 3]], 0.5)
+    assert (low < 3).all()
+    assert (high > 3).all()
+
+
+# ---- pictures of the plane ----------------------------------------------------------------------
+
+
+def test_diagram_tiles_the_window():
+    """Cells of max(0, x, y): the square's left lower quarter, and two equal pieces of the rest."""
+    figure = plotting.diagram(TRIANGLE, UNIT)
+    polygons, _ = filled(figure.axes[0])
+    assert sorted(area(p) for p in polygons) == pytest.approx([1, 1.5, 1.5])
+    assert figure.axes[0].get_title() == "3 cells on R^2, 3 in the window (3 keys)"
+    assert figure.axes[0].get_xlabel() == "$x_1$"
+    assert figure.get_suptitle() == "x in R^2"
+
+
+def test_diagram_of_a_power_diagram_and_labels():
+    figure = plotting.diagram(TRIANGLE.power_diagram(), UNIT, labels=["a$", "b", "c"])
+    written = {text.get_text() for text in figure.axes[0].texts}
+    assert {"a$", "b", "c"} <= written
+
+
+def test_dead_sites_are_crosses():
+    f = ta.TropicalPolynomial([[-0.5, 0], [0, 0], [0.5, 0]], [0, -1, 0])
+    figure = plotting.diagram(f, UNIT)
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["site", "site without a cell here"]
+
+
+def test_windows_choose_themselves():
+    """The corner of three cells, two parallel walls, and nothing at all come into view."""
+    far = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, -100, -100])
+    strips = ta.TropicalPolynomial([[0, 0], [1, 0], [2, 0]], [0, -5, -12])
+    single = ta.TropicalPolynomial([[1, 2]])
+    for f, cells in ((far, 3), (strips, 3), (single, 1)):
+        title = plotting.diagram(f).axes[0].get_title()
+        assert f"{cells} in the window" in title
+
+
+def test_partition_tiles_the_window_and_separates_colours():
+    heads = ta.initialisers.gaussian_heads(6, 3, 2, seed=1)
+    figure = plotting.partition(heads, ta.Box([-3, -3], [3, 3]))
+    axes = figure.axes[0]
+    polygons, colours = filled(axes)
+    assert sum(area(p) for p in polygons) == pytest.approx(36)
+    exact = int(ta.count_regions(heads, ta.Box([-3, -3], [3, 3])))
+    assert len(polygons) == exact
+    assert axes.get_title() == f"{exact} cells in the window (3 heads)"
+    lines = [c for c in axes.collections if isinstance(c, LineCollection)]
+    assert len(lines) == 3
+    # Two cells that share an edge have different fills.
+    keys = [{tuple(np.round(v, 6)) for v in p} for p in polygons]
+    touching = 0
+    for i in range(len(keys)):
+        for j in range(i):
+            if len(keys[i] & keys[j]) >= 2:
+                touching += 1
+                assert tuple(colours[i]) != tuple(colours[j])
+    assert touching > exact / 2
+
+
+def test_partition_on_a_slice_counts_there():
+    heads = ta.initialisers.gaussian_heads(5, 2, 4, seed=2)
+    plane = ta.Slice.through(np.eye(4)[:3], 1.0)
+    figure = plotting.partition(heads, plane)
+    exact = int(ta.count_regions(heads, plane))
+    assert figure.axes[0].get_title() == f"{exact} cells in the window (2 heads)"
+    assert figure.axes[0].get_xlabel() == "slice parameter $p_1$"
+    assert figure.get_suptitle() == "x in a plane slice of R^4"
+    whole = ta.Slice(plane.embedding[1], plane.embedding[0])
+    assert "cells in the window" in plotting.partition(heads, whole).axes[0].get_title()
+    assert (
+        "1 cell in"
+        in plotting.partition(heads, whole, ([5.0, 5.0], [5.0 + 1e-9, 5.0 + 1e-9]))
+        .axes[0]
+        .get_title()
+    )
+
+
+def test_panels_show_every_head_once():
+    heads = ta.initialisers.gaussian_heads(4, 3, 2, seed=3)
+    figure = plotting.panels(heads, points=[[0, 0]], point_names=["origin"])
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert [t.split(":")[0] for t in titles] == ["head 0", "head 1", "head 2", "common refinement"]
+    total = int(ta.count_regions(heads))
+    assert f"{total} cells on R^2" in titles[-1]
+
+
+def test_equal_keys_and_equal_heads():
+    twice = ta.TropicalPolynomial([[0, 0], [1, 0], [1, 0], [0, 1]])
+    polygons, _ = filled(plotting.diagram(twice, UNIT).axes[0])
+    assert len(polygons) == 3
+    polygons, _ = filled(plotting.partition([twice, twice], None, UNIT).axes[0])
+    assert len(polygons) == 3
+
+
+def test_what_is_no_picture():
+    three = ta.TropicalPolynomial(np.eye(3))
+    heads = [TRIANGLE, TRIANGLE]
+    with pytest.raises(InvalidInput, match="R\\^2"):
+        plotting.diagram(three)
+    with pytest.raises(InvalidInput, match="one head"):
+        plotting.diagram(heads)
+    with pytest.raises(InvalidInput, match="both"):
+        plotting.partition(heads, ta.Box([0, 0], [1, 1]), UNIT)
+    with pytest.raises(InvalidInput, match="bounded"):
+        plotting.partition(heads, ta.Polytope([[1, 0]], [0]))
+    with pytest.raises(InvalidInput, match="plane"):
+        plotting.partition(heads, ta.Line([0, 0], [1, 0]))
+    with pytest.raises(InvalidInput, match="dimension 2"):
+        plotting.partition([three], ta.Slice([0, 0, 0], [[1, 0, 0]]))
+
+
+# ---- polytopes, growth, files -------------------------------------------------------------------
+
+
+def test_polytope_in_the_plane():
+    f = ta.TropicalPolynomial([[0, 0], [2, 0], [0, 2], [2, 2], [1, 1]])
+    figure = plotting.polytope(f.newton_polytope())
+    assert figure.axes[0].get_title() == "4 vertices among 5 terms"
+    (patch,) = figure.axes[0].patches
+    assert area(patch.get_xy()[:-1]) == pytest.approx(4)
+
+
+def test_polytope_in_space():
+    cube = ta.TropicalPolynomial([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+    figure = plotting.polytope(cube.newton_polytope())
+    (faces,) = figure.axes[0].collections[:1]
+    assert len(faces._faces) == 6
+    lifted = plotting.polytope(TRIANGLE.newton_polytope(lifted=True), lifted=True)
+    assert lifted.axes[0].get_zlabel() == "intercept $c$"
+    with pytest.raises(InvalidInput, match="R\\^2 or R\\^3"):
+        plotting.polytope(ta.TropicalPolynomial(np.eye(4)).newton_polytope())
+
+
+def test_growth_needs_rows():
+    with pytest.raises(InvalidInput, match="rows"):
+        plotting.growth([], 2)
+
+
+def test_save(tmp_path):
+    figure = plotting.diagram(TRIANGLE, UNIT)
+    for name, head in (("a.png", b"\x89PNG"), ("b.pdf", b"%PDF"), ("c.SVG", b"<?xml")):
+        plotting.save(figure, tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(head)
+    ElementTree.parse(tmp_path / "c.SVG")
+    with pytest.raises(InvalidInput, match=r"\.png"):
+        plotting.save(figure, tmp_path / "a.jpeg")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.pdf", "c.SVG"]
+
+
+def test_pyplot_is_left_alone():
+    import sys
+
+    before = "matplotlib.pyplot" in sys.modules
+    plotting.partition([TRIANGLE], None, UNIT)
+    assert before or "matplotlib.pyplot" not in sys.modules
+
+
+def test_colours_differ_for_colour_blind_readers():
+    """Fills stay apart under a standard simulation of missing red, green or blue cones."""
+    # Machado, Oliveira, Fernandes (2009), severity 1, on linear RGB.
+    simulations = [
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
+    ]
+    rgb = np.array([to_rgb(fill) for fill in FILLS])
+    for matrix in simulations:
+        seen = np.clip((rgb**2.2) @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
+        apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)
+        assert apart[~np.eye(len(FILLS), dtype=bool)].min() > 0.04
+    assert len(set(DASHES[: len(INKS)])) == len(INKS)

@@ -1,0 +1,77 @@
+"""Residual layers of self-attention on Gram matrices, many runs at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_MERGED = 1e-12
+
+
+@njit(nogil=True, cache=True)
+def watch_pair(grams, beta, step, normalised, start, stop, out):
+    """Run layers on Gram matrices [start, stop) and record entry (0, 1) after each.
+
+    One layer is x + step * attention(x), divided by its length: with W = exp(beta (G - 1)), row
+    sums Z and B = W G / Z the new Gram matrix is G + step (B + B^T) + step^2 B (W / Z)^T, scaled to
+    a unit diagonal. Without ``normalised`` the weights are exp(beta G) / n. ``out`` is
+    (runs, layers + 1); the Gram matrices are overwritten.
+    """
+    n = grams.shape[1]
+    layers = out.shape[1] - 1
+    weights = np.empty((n, n))
+    product = np.empty((n, n))
+    moved = np.empty((n, n))
+    inverse = np.empty(n)
+    for run in range(start, stop):
+        gram = grams[run]
+        out[run, 0] = gram[0, 1] if n > 1 else 1.0
+        for layer in range(layers):
+            lowest = 1.0
+            for i in range(n):
+                weights[i, i] = 1.0
+                for j in range(i):
+                    value = gram[i, j]
+                    lowest = min(lowest, value)
+                    value = np.exp(beta * (value - 1.0))
+                    weights[i, j] = value
+                    weights[j, i] = value
+            if lowest > 1.0 - _MERGED:
+                # All tokens stand within rounding of one another; nothing moves any more.
+                for rest in range(layer, layers):
+                    out[run, rest + 1] = gram[0, 1] if n > 1 else 1.0
+                break
+            for i in range(n):
+                if normalised:
+                    total = 0.0
+                    for j in range(n):
+                        total += weights[i, j]
+                    inverse[i] = step / total
+                else:
+                    inverse[i] = step * np.exp(beta) / n
+            for i in range(n):
+                for j in range(n):
+                    product[i, j] = 0.0
+                for k in range(n):
+                    value = weights[i, k] * inverse[i]
+                    for j in range(n):
+                        product[i, j] += value * gram[k, j]
+            for i in range(n):
+                for j in range(i, n):
+                    moved[i, j] = 0.0
+                for k in range(n):
+                    value = product[i, k]
+                    for j in range(i, n):
+                        moved[i, j] += value * weights[k, j]
+            for i in range(n):
+                for j in range(i, n):
+                    gram[i, j] += product[i, j] + product[j, i] + moved[i, j] * inverse[j]
+            for i in range(n):
+                product[0, i] = 1.0 / np.sqrt(gram[i, i])
+            for i in range(n):
+                gram[i, i] = 1.0
+                for j in range(i + 1, n):
+                    value = gram[i, j] * product[0, i] * product[0, j]
+                    gram[i, j] = value
+                    gram[j, i] = value
+            out[run, layer + 1] = gram[0, 1]

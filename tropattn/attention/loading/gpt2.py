@@ -1,0 +1,117 @@
+"""GPT-2: norms first, causal, matrices stored input by output, queries, keys and values fused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tropattn.attention.blocks import MLP, Block
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.loading import stacking
+from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words, read_words
+from tropattn.attention.model import Model
+
+__all__ = ["NAMES", "load_gpt2"]
+
+NAMES = {
+    "word": "wte.weight",
+    "position": "wpe.weight",
+    "layer": "h.{}.",
+    "norm before attention": "ln_1",
+    "qkv": "attn.c_attn",
+    "o": "attn.c_proj",
+    "norm before mlp": "ln_2",
+    "up": "mlp.c_fc",
+    "down": "mlp.c_proj",
+}
+
+
+def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
+    """Build a GPT-2 model. Raises ``InvalidInput`` for anything that does not fit."""
+    config.refuse({"add_cross_attention": (False,)}, "cross attention is not read")
+    d_model, n_heads = stacking.widths(config, "n_embd", "n_head")
+    prefix = first_prefix(tensors, NAMES["layer"].format(0) + "ln_1.weight", ("", "transformer."))
+    eps = config.number("layer_norm_epsilon", 1e-5)
+    layers, norms, blocks = [], [], []
+    for index in range(config.needed("n_layer")):
+        at = prefix + NAMES["layer"].format(index)
+        norms.append(
+            stacking.layer_norm(tensors, at + NAMES["norm before attention"], d_model, eps)
+        )
+        layers.append(_layer(tensors, config, at, index, d_model, n_heads))
+        before = stacking.layer_norm(tensors, at + NAMES["norm before mlp"], d_model, eps)
+        blocks.append(Block(_mlp(tensors, config, at, d_model), before, norm_first=True))
+    embedding = tensors.weight(
+        _word(tensors, config, prefix), (config.count("vocab_size"), d_model)
+    )
+    words = Words(None, None)
+    if folder is not None:
+        words = read_words(folder, len(embedding), wordpiece=False)
+    return Model(
+        layers,
+        embedding,
+        words.vocabulary,
+        positions=tensors.weight(
+            prefix + NAMES["position"], (config.count("n_positions"), d_model)
+        ),
+        norms=norms,
+        causal=True,
+        blocks=blocks,
+        tokenizer=words.tokenizer,
+    )
+
+
+def _word(tensors: Tensors, config: Config, prefix: str) -> str:
+    """The embedding's name; tied files may hold it as the unembedding only."""
+    name = prefix + NAMES["word"]
+    tied = config.flag("tie_word_embeddings", True)
+    if name not in tensors.shapes and tied and "lm_head.weight" in tensors.shapes:
+        return "lm_head.weight"
+    return name
+
+
+def _layer(
+    tensors: Tensors, config: Config, at: str, index: int, d_model: int, n_heads: int
+) -> AttentionLayer:
+    fused = tensors.weight(at + NAMES["qkv"] + ".weight", (d_model, 3 * d_model))
+    query, key, value = (
+        stacking.columns_by_head(part.T, n_heads) for part in np.split(fused, 3, axis=1)
+    )
+    offsets = tensors.weight(at + NAMES["qkv"] + ".bias", (3 * d_model,))
+    b_query, b_key, b_value = (part.reshape(n_heads, -1) for part in np.split(offsets, 3))
+    scale = 1.0
+    if config.flag("scale_attn_weights", True):
+        scale = float(1 / np.sqrt(d_model // n_heads))
+    if config.flag("scale_attn_by_inverse_layer_idx"):
+        scale /= index + 1
+    out = tensors.weight(at + NAMES["o"] + ".weight", (d_model, d_model))
+    return AttentionLayer.from_arrays(
+        query,
+        key,
+        value,
+        stacking.rows_by_head(out.T, n_heads),
+        b_query,
+        b_key,
+        b_value,
+        tensors.weight(at + NAMES["o"] + ".bias", (d_model,)),
+        scale=scale,
+        residual=False,
+        variable="post-normalisation state",
+    )
+
+
+def _mlp(tensors: Tensors, config: Config, at: str, d_model: int) -> MLP:
+    first = tensors.weight(
+        at + NAMES["up"] + ".weight", (d_model, config.count("n_inner")), narrow=True
+    )
+    inner = first.shape[1]
+    return MLP(
+        first,
+        tensors.weight(at + NAMES["up"] + ".bias", (inner,)),
+        tensors.weight(at + NAMES["down"] + ".weight", (inner, d_model), narrow=True),
+        tensors.weight(at + NAMES["down"] + ".bias", (d_model,)),
+        config.activation("activation_function", "gelu_new"),
+    )

@@ -1,0 +1,151 @@
+"""Named tensors from any source, and the checks that every source shares.
+
+A source is one safetensors file, the shards of a split model, a ``.bin`` file read through torch,
+or a module in memory; the families of models see names, shapes and numbers only.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import freeze
+from tropattn.errors import InvalidInput
+
+__all__ = ["Tensors", "first_prefix", "named", "parse_json"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Tensors(ABC):
+    """Tensors by name, read on demand.
+
+    Attributes
+    ----------
+    path : the file they come from, or what stands for it in messages.
+    metadata : strings that the file carries.
+    shapes : the shape of each tensor.
+    """
+
+    path: Path
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+
+    @abstractmethod
+    def _stored(self, name: str) -> Array:
+        """The numbers of one tensor as they are stored (bfloat16 as float32)."""
+
+    def read(self, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
+        """Return one tensor, frozen: floats as float64, exactly; integers as they are.
+
+        ``shape`` is the one required, None standing for any positive length. Raises
+        ``InvalidInput`` for a missing tensor, another shape, a number type other than float or
+        integer, NaN or infinity.
+        """
+        array = self._checked(name, shape)
+        return freeze(array.astype(np.float64) if array.dtype.kind == "f" else array)
+
+    def weight(
+        self, name: str, shape: tuple[int | None, ...] | None = None, *, narrow: bool = False
+    ) -> Array:
+        """Return one tensor of floats as ``read`` does; ``narrow`` keeps its own precision.
+
+        Raises ``InvalidInput`` for integers too: a quantised weight stands for other numbers.
+        """
+        array = self._checked(name, shape)
+        if array.dtype.kind != "f":
+            raise InvalidInput(
+                f"{self.path}, {name}: floating point weights needed, got {array.dtype}; "
+                "quantised models are not read, use the weights in half or single precision."
+            )
+        return freeze(array if narrow else array.astype(np.float64))
+
+    def vector(self, name: str, length: int) -> Array:
+        """Return one norm weight or bias (length,), under its name of today or of TensorFlow.
+
+        ``LayerNorm.gamma`` and ``LayerNorm.beta`` stand for ``weight`` and ``bias`` in old files.
+        """
+        stem, _, last = name.rpartition(".")
+        older = f"{stem}.{'gamma' if last == 'weight' else 'beta'}"
+        if name not in self.shapes and older in self.shapes:
+            name = older
+        return self.weight(name, (length,))
+
+    def optional(self, name: str, shape: tuple[int | None, ...]) -> Array | None:
+        """Return one tensor of floats, or None where there is none of this name."""
+        return self.weight(name, shape) if name in self.shapes else None
+
+    def _checked(self, name: str, shape: tuple[int | None, ...] | None) -> Array:
+        if name not in self.shapes:
+            raise InvalidInput(
+                f"{self.path}: tensor {name} needed, got {named(self.shapes)}; "
+                "check that the file holds the whole model."
+            )
+        if shape is not None:
+            self._check_shape(name, shape)
+        array = self._stored(name)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            place = np.unravel_index(np.argmin(np.isfinite(array)), array.shape)
+            raise InvalidInput(
+                f"{self.path}, {name}: finite numbers needed, got NaN or infinity at index "
+                f"{tuple(int(i) for i in place)}; training diverged or the file is damaged."
+            )
+        return array
+
+    def _check_shape(self, name: str, shape: tuple[int | None, ...]) -> None:
+        found = self.shapes[name]
+        if len(found) != len(shape) or any(
+            size < 1 if wanted is None else size != wanted
+            for size, wanted in zip(found, shape, strict=True)
+        ):
+            words = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
+            raise InvalidInput(
+                f"{self.path}, {name}: shape ({words}) needed, got {found}; "
+                "the tensors of the file do not belong together."
+            )
+
+
+def first_prefix(tensors: Tensors, anchor: str, prefixes: tuple[str, ...]) -> str:
+    """Return the first prefix under which a name exists, the first of all where it never does.
+
+    A model saved with a head of its own (``BertForMaskedLM``) puts the family's name before each
+    tensor's.
+    """
+    return next((p for p in prefixes if p + anchor in tensors.shapes), prefixes[0])
+
+
+def named(names: Any) -> str:
+    """List a few of the names, for a message.
+
+    >>> named(["a", "b"]), named([])
+    ('a, b', 'no tensors')
+    """
+    few = sorted(str(name)[:60] for name in names)
+    more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+    return ", ".join(few[:5]) + more if few else "no tensors"
+
+
+def parse_json(what: str, text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object, or raise ``InvalidInput``.
+
+    >>> parse_json("config", '{"a": 1}')
+    {'a': 1}
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"{what}: a JSON object needed, got {error}; the file is damaged."
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidInput(
+            f"{what}: a JSON object needed, got {type(value).__name__}; this is another file."
+        )
+    return value

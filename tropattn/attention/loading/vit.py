@@ -1,0 +1,113 @@
+"""ViT: images as tokens, norms first, every token sees every other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tropattn.attention.blocks import Block
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.loading import stacking
+from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.model import Model, Patches
+from tropattn.errors import InvalidInput
+
+__all__ = ["NAMES", "load_vit"]
+
+NAMES = {
+    "first": "embeddings.cls_token",
+    "position": "embeddings.position_embeddings",
+    "patch": "embeddings.patch_embeddings.projection",
+    "layer": "encoder.layer.{}.",
+    "q": "attention.attention.query",
+    "k": "attention.attention.key",
+    "v": "attention.attention.value",
+    "o": "attention.output.dense",
+    "norm before attention": "layernorm_before",
+    "norm before mlp": "layernorm_after",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+}
+
+IN_MEMORY = NAMES | {
+    "layer": "layers.{}.",
+    "q": "attention.q_proj",
+    "k": "attention.k_proj",
+    "v": "attention.v_proj",
+    "o": "attention.o_proj",
+    "up": "mlp.fc1",
+    "down": "mlp.fc2",
+}
+"""Names inside a module of transformers 5, which files do not have."""
+
+
+def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
+    """Build a ViT model. Raises ``InvalidInput`` for anything that does not fit."""
+    d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
+    prefix = first_prefix(tensors, NAMES["first"], ("", "vit."))
+    inside = prefix + IN_MEMORY["layer"].format(0) + IN_MEMORY["q"] + ".weight"
+    names = IN_MEMORY if inside in tensors.shapes else NAMES
+    eps = config.number("layer_norm_eps", 1e-12)
+    inner, activation = config.count("intermediate_size"), config.activation("hidden_act", "gelu")
+    layers, norms, blocks = [], [], []
+    for index in range(config.needed("num_hidden_layers")):
+        at = prefix + names["layer"].format(index)
+        parts = stacking.attention(
+            tensors,
+            {part: at + names[part] for part in "qkvo"},
+            d_model,
+            n_heads,
+            config.flag("qkv_bias", True),
+        )
+        layers.append(
+            AttentionLayer.from_arrays(**parts, residual=False, variable="post-normalisation state")
+        )
+        norms.append(
+            stacking.layer_norm(tensors, at + names["norm before attention"], d_model, eps)
+        )
+        before = stacking.layer_norm(tensors, at + names["norm before mlp"], d_model, eps)
+        mlp = stacking.mlp(
+            tensors, at + names["up"], at + names["down"], d_model, inner, activation
+        )
+        blocks.append(Block(mlp, before, norm_first=True))
+    patches = _patches(tensors, config, prefix, d_model)
+    size = patches.weight.shape[2]
+    n_tokens = 1 + (patches.size[0] // size) * (patches.size[1] // size)
+    positions = tensors.weight(prefix + names["position"], (1, n_tokens, d_model))
+    return Model(
+        layers,
+        None,
+        positions=positions[0],
+        norms=norms,
+        causal=False,
+        blocks=blocks,
+        patches=patches,
+    )
+
+
+def _patches(tensors: Tensors, config: Config, prefix: str, d_model: int) -> Patches:
+    height, width = _pair(config, "image_size")
+    patch = _pair(config, "patch_size")
+    if patch[0] != patch[1] or height % patch[0] or width % patch[1]:
+        raise InvalidInput(
+            f"{config.where}: square patches that fill the image needed, got {patch} in "
+            f"{(height, width)}; other grids are not read."
+        )
+    shape = (d_model, config.count("num_channels", 3), *patch)
+    stem = prefix + NAMES["patch"]
+    return Patches(
+        tensors.weight(stem + ".weight", shape),
+        tensors.weight(stem + ".bias", (d_model,)),
+        tensors.weight(prefix + NAMES["first"], (1, 1, d_model))[0, 0],
+        (height, width),
+    )
+
+
+def _pair(config: Config, name: str) -> tuple[int, int]:
+    """Read one side length for both sides, or two."""
+    value: Any = config.values.get(name)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        sides = Config(config.where, {f"{name}[{i}]": side for i, side in enumerate(value)})
+        return sides.needed(f"{name}[0]"), sides.needed(f"{name}[1]")
+    side = config.needed(name)
+    return side, side

@@ -1,0 +1,131 @@
+"""Names of tokens and ways from text to ids, as far as the files beside the weights give them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tropattn.attention.loading.config import read_json
+from tropattn.attention.wordpiece import WordPiece
+from tropattn.errors import InvalidInput
+
+__all__ = ["Words", "read_words"]
+
+_LARGEST_FILE = 10**8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """The token of each id, or None, and the function from text to ids, or None."""
+
+    vocabulary: list[str] | None
+    tokenizer: Callable[[str], Sequence[int]] | None
+
+
+def read_words(folder: Path, n_tokens: int, *, wordpiece: bool) -> Words:
+    """Read what lies beside the weights.
+
+    ``vocab.txt`` is read as WordPiece if ``wordpiece``, else as a list of tokens that a text names
+    with blanks between them; ``vocab.json`` of single characters is read character by character;
+    all else goes through ``tokenizer.json`` and the package tokenizers, when a text is given.
+    Raises ``InvalidInput`` for a vocabulary that does not belong to ``n_tokens`` embeddings.
+    """
+    lines = _read_lines(folder / "vocab.txt", n_tokens)
+    if lines is not None and wordpiece:
+        settings = read_json(folder / "tokenizer_config.json") or {}
+        return Words(lines, WordPiece(lines, bool(settings.get("do_lower_case", True))))
+    table = _read_table(folder / "vocab.json", n_tokens)
+    names = lines if table is None else table
+    if names is not None and all(len(token) == 1 or _is_special(token) for token in names):
+        return Words(names, None)
+    if (folder / "tokenizer.json").is_file():
+        return Words(names, _Tokenizer(folder / "tokenizer.json"))
+    return Words(names, None if lines is None else _Named(lines))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Named:
+    """Reads a text as tokens with blanks between them."""
+
+    vocabulary: list[str]
+
+    def __call__(self, text: str) -> list[int]:
+        table = {token: i for i, token in enumerate(self.vocabulary)}
+        words = text.split()
+        for place, word in enumerate(words):
+            if word not in table:
+                raise InvalidInput(
+                    f"text: tokens of the vocabulary with blanks between them needed, got "
+                    f"{word[:40]!r} at place {place}; split the text with the model's own "
+                    "tokenizer, or pass ids."
+                )
+        return [table[word] for word in words]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tokenizer:
+    """Reads a text with the package tokenizers and the model's ``tokenizer.json``."""
+
+    path: Path
+
+    def __call__(self, text: str) -> list[int]:
+        try:
+            library = importlib.import_module("tokenizers")
+        except ImportError:
+            raise InvalidInput(
+                f"text: the package tokenizers needed for {self.path}, got none installed; "
+                "pip install 'tropattn[hf]', or pass ids."
+            ) from None
+        try:
+            tokenizer = library.Tokenizer.from_file(str(self.path))
+        except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
+            raise InvalidInput(
+                f"{self.path}: a tokenizer of the package tokenizers needed, got "
+                f"{str(error)[:120]}; restore the file that came with the weights."
+            ) from None
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return list(tokenizer.encode(text).ids)
+
+
+def _is_special(token: str) -> bool:
+    return len(token) > 2 and token[0] + token[-1] in ("<>", "[]")
+
+
+def _read_lines(path: Path, n_tokens: int) -> list[str] | None:
+    try:
+        if not path.is_file():
+            return None
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ValueError(f"more than {_LARGEST_FILE} bytes")
+        # Only line feeds end a line: a token may be another of Unicode's line separators.
+        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            f"{path}: a text file with one token a line needed, got {str(error)[:120]}; "
+            "restore the file that came with the weights."
+        ) from None
+    tokens = [line.removesuffix("\r") for line in lines]
+    if len(tokens) > n_tokens or len(set(tokens)) != len(tokens):
+        raise InvalidInput(
+            f"{path}: at most {n_tokens} distinct tokens needed, one a row of the embedding, got "
+            f"{len(set(tokens))} distinct ones in {len(tokens)} lines; check that the vocabulary "
+            "belongs to the weights."
+        )
+    return tokens
+
+
+def _read_table(path: Path, n_tokens: int) -> list[str] | None:
+    table: dict[str, Any] | None = read_json(path)
+    if table is None:
+        return None
+    by_id = {i: token for token, i in table.items() if type(i) is int and 0 <= i < n_tokens}
+    if len(by_id) != len(table) or not table:
+        raise InvalidInput(
+            f"{path}: one distinct id in 0..{n_tokens - 1} a token needed, got others; "
+            "check that the vocabulary belongs to the weights."
+        )
+    return [by_id.get(i, f"<unused {i}>") for i in range(max(by_id) + 1)]

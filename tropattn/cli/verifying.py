@@ -1,0 +1,63 @@
+"""``tropattn verify``: check a certificate, and that it speaks of the weights at hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from tropattn.cli import options
+
+__all__ = ["verify"]
+
+
+@click.command(short_help="Check a certificate that count wrote.")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option(
+    "--weights",
+    metavar="INPUT",
+    help="Heads that the certificate must be about, named as for count.",
+)
+@options.context
+@options.domain
+@options.json_flag
+def verify(
+    file: str, weights: str | None, domain: str | None, as_json: bool, **context: Any
+) -> None:
+    """Check a certificate of a count in rationals, by code that shares nothing with the engines.
+
+    Every cell's witness, every discarded branch and the completeness of the search are checked. With
+    --weights (and the same --text, --layer, --domain as for count) the polynomials in the file must
+    be those of the weights, number for number. Exit code 1 if any claim is false.
+
+    \b
+    Examples:
+      tropattn count demo --text 314159265= --certificate demo.cert.gz
+      tropattn verify demo.cert.gz --weights demo --text 314159265=
+    """  # noqa: D301 (click reads the backspace)
+    from tropattn.study.inputs import open_heads, read_domain
+    from tropattn.tropical.stage import on_parameters
+    from tropattn.verify import verify as check
+
+    exact = None
+    if weights is not None:
+        opened = open_heads(options.source_of(weights, context))
+        where = read_domain(domain, opened.dim)
+        exact = [unit.exact_terms() for unit in on_parameters(opened.heads, where)]
+    proved = check(file, exact)
+    about = "the weights given" if exact is not None else "the polynomials in the file"
+    if as_json:
+        answer = {
+            "value": str(proved.count),
+            "cells": proved.cells,
+            "discards": proved.discards,
+            "ranges": proved.ranges,
+            "about": about,
+        }
+        click.echo(json.dumps(answer, indent=2))
+        return
+    click.echo(
+        f"accepted: {proved.count} cells of {about}; {proved.cells} witnesses and "
+        f"{proved.discards} discarded branches checked in {proved.ranges} ranges"
+    )

@@ -1,0 +1,245 @@
+"""``tropattn dynamics``: the commands of the second wing, built around a runner.
+
+This module knows options and how to print a record; what the commands do lies in a layer above
+(``study.dynamics.run``), so the runner comes as an argument.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import click
+
+__all__ = ["dynamics_group"]
+
+_PATIENCE = 2.0
+
+
+class _Record(Protocol):
+    def to_json(self) -> str: ...
+
+
+Runner = Callable[[str, Mapping[str, Any], Callable[[int, int], None]], _Record]
+
+
+def dynamics_group(run: Runner) -> click.Group:
+    """The click group ``dynamics``; ``run(command, settings, report)`` gives a record.
+
+    Attach it with ``main.add_command(dynamics_group(run))``, where ``run`` calls
+    ``tropattn.study.dynamics.run`` and imports it only then, so that ``--help`` stays fast.
+    """
+
+    @click.group(short_help="Follow tokens as they move through layers.")
+    def dynamics() -> None:
+        r"""Follow tokens as they move through layers of attention.
+
+        \b
+        Examples:
+          tropattn dynamics hardmax --n 40 --output leaders.png
+          tropattn dynamics simulate --beta 9 --dim 2 --time 200 --output run.png
+          tropattn dynamics gaussian --dim 3 --kind l2 --json
+        """
+
+    for build in (_simulate, _phase, _hardmax, _gaussian, _sentiment):
+        dynamics.add_command(build(run))
+    return dynamics
+
+
+def _simulate(run: Runner) -> click.Command:
+    @click.command(short_help="Run particles with Q = K = V = 1.")
+    @_number("--n", 32, "Number of tokens.", 1)
+    @_number("--dim", 3, "Dimension of the tokens.", 1)
+    @_kind("softmax", ["softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear"])
+    @click.option(
+        "--space",
+        type=click.Choice(["sphere", "flat", "rescaled", "prenorm"]),
+        default="sphere",
+        show_default=True,
+        help="Where the tokens move.",
+    )
+    @_real("--beta", 4.0, "Inverse temperature.")
+    @click.option("--causal", is_flag=True, help="Tokens read earlier tokens only.")
+    @_real("--time", 20.0, "Last time.")
+    @_number("--frames", 100, "Number of stored times.", 1)
+    @click.option(
+        "--engine",
+        type=click.Choice(["tokens", "gram"]),
+        default="tokens",
+        show_default=True,
+        help="gram: SA and USA at a cost that does not depend on --dim.",
+    )
+    @_scheme
+    @_real("--step", 0.1, "Size of a layer for --scheme layers.")
+    @_real("--radius", 0.1, "Tokens closer than this are one cluster (single linkage).")
+    @_common
+    def simulate(**given: Any) -> None:
+        """Run random particles: clusters, energy, metastable windows, the soft-hard horizon."""
+        _answer(run, "simulate", given)
+
+    return simulate
+
+
+def _phase(run: Runner) -> click.Command:
+    @click.command(short_help="Share of runs in which two tokens have met, over beta and time.")
+    @_number("--n", 32, "Number of tokens.", 2)
+    @_number("--dim", 128, "Dimension of the tokens.", 1)
+    @_number("--betas", 10, "Number of inverse temperatures from 0 to --beta-max.", 1)
+    @_real("--beta-max", 9.0, "Largest inverse temperature.")
+    @_number("--layers", 300, "Number of layers, or of stored times.", 1)
+    @_real("--step", 0.1, "Size of a layer.")
+    @_number("--runs", 32, "Runs for each beta.", 1)
+    @_kind("softmax", ["softmax", "unnormalised"])
+    @_scheme
+    @click.option("--threads", type=click.IntRange(min=1), help="Worker threads. Default: all.")
+    @_common
+    def phase(**given: Any) -> None:
+        """Draw the phase diagram of SA or USA from uniform tokens on the sphere."""
+        _answer(run, "phase", given)
+
+    return phase
+
+
+def _hardmax(run: Runner) -> click.Command:
+    @click.command(short_help="Leaders, exact limits and cells of a hardmax transformer.")
+    @click.argument("path", required=False, type=click.Path(dir_okay=False))
+    @_number("--n", 20, "Number of random tokens where no file is given.", 1)
+    @_number("--dim", 2, "Their dimension.", 1)
+    @_real("--alpha", 1.0, "Step parameter: a token moves alpha / (1 + alpha) of the way.")
+    @click.option(
+        "--ties",
+        type=click.Choice(["average", "first"]),
+        default="average",
+        show_default=True,
+        help="What several winners do.",
+    )
+    @_number("--layers", 20, "Number of layers.", 1)
+    @click.option(
+        "--engine",
+        type=click.Choice(["tokens", "exact"]),
+        default="exact",
+        show_default=True,
+        help="Doubles with rounding bounds, or rationals.",
+    )
+    @click.option("--limit/--no-limit", default=True, help="Find exact limits and count cells.")
+    @_common
+    def hardmax(**given: Any) -> None:
+        """Run hardmax layers on PATH, an .npz with `tokens` (n, d), or on random tokens."""
+        _answer(run, "hardmax", given)
+
+    return hardmax
+
+
+def _gaussian(run: Runner) -> click.Command:
+    @click.command(short_help="What becomes of a Gaussian under attention.")
+    @click.argument("path", required=False, type=click.Path(dir_okay=False))
+    @_number("--dim", 2, "Dimension of random matrices where no file is given.", 1)
+    @_kind("softmax", ["softmax", "l2", "sinkhorn", "linear"])
+    @_real("--beta", 1.0, "Inverse temperature.")
+    @_number("--n", 1000, "Number of tokens whose freezing level is reported.", 1)
+    @click.option("--time", type=float, help="Last time. Default: just past the verdict's time.")
+    @_number("--frames", 100, "Number of stored times.", 1)
+    @_common
+    def gaussian(**given: Any) -> None:
+        """Classify and run a Gaussian under PATH, an .npz with `S` and any of Q, K, V, mean."""
+        _answer(run, "gaussian", given)
+
+    return gaussian
+
+
+def _sentiment(run: Runner) -> click.Command:
+    @click.command(short_help="Evaluate a hardmax sentiment classifier, and name its leaders.")
+    @click.argument("path", type=click.Path(dir_okay=False))
+    @click.option("--text", help="Judge this text instead of the held-out reviews in the file.")
+    @_number("--top", 20, "Number of leaders to list.", 1)
+    @_common
+    def sentiment(**given: Any) -> None:
+        """Evaluate PATH, written by experiments/dynamics/sentiment/train.py."""
+        _answer(run, "sentiment", given)
+
+    return sentiment
+
+
+def _number(name: str, default: int, help_: str, least: int) -> Any:
+    return click.option(
+        name, type=click.IntRange(min=least), default=default, show_default=True, help=help_
+    )
+
+
+def _real(name: str, default: float, help_: str) -> Any:
+    return click.option(name, type=float, default=default, show_default=True, help=help_)
+
+
+def _kind(default: str, kinds: list[str]) -> Any:
+    return click.option(
+        "--kind",
+        type=click.Choice(kinds),
+        default=default,
+        show_default=True,
+        help="How tokens weigh each other.",
+    )
+
+
+def _scheme(function: Any) -> Any:
+    return click.option(
+        "--scheme",
+        type=click.Choice(["adaptive", "layers"]),
+        default="adaptive",
+        show_default=True,
+        help="The flow itself, or residual layers x + step * attention(x).",
+    )(function)
+
+
+def _common(function: Any) -> Any:
+    for option in (
+        click.option("--output", type=click.Path(dir_okay=False), help="Figure: .png, .svg, .pdf."),
+        click.option("--json", "as_json", is_flag=True, help="Print the full record as JSON."),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**63 - 1),
+            default=0,
+            show_default=True,
+            help="Seed of random starts.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _answer(run: Runner, command: str, given: dict[str, Any]) -> None:
+    as_json = given.pop("as_json")
+    started = shown = time.monotonic()
+
+    def report(done: int, left: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= _PATIENCE:
+            shown = now
+            click.echo(f"{command}: {done} done, {left} left, {now - started:.0f} s", err=True)
+
+    record = run(command, given, report if sys.stderr.isatty() else lambda done, left: None)
+    text = record.to_json()
+    click.echo(text if as_json else _told(json.loads(text)))
+
+
+def _told(document: dict[str, Any]) -> str:
+    """The tables of a record as plain lines."""
+    lines = []
+    for name, rows in document["tables"].items():
+        lines.append(name)
+        for row in rows:
+            lines.append("  " + "  ".join(f"{key} {_word(value)}" for key, value in row.items()))
+    return "\n".join(lines)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return str(value.get("value", value))
+    if isinstance(value, list):
+        return "(" + ", ".join(_word(v) for v in value) + ")"
+    return "none" if value is None else str(value)

@@ -1,0 +1,509 @@
+"""Counting across depth: refine, compose, refine again (theory T12, T13).
+
+On a cell of the first stages the state that enters the next one is an affine function of the
+input. So the units of the next stage, composed with it, are tropical polynomials of the input
+again, and the search of one layer (``regions/enumeration``) refines the cell by them. Only the
+cells of the last stage are counted.
+
+Everything that is composed stays exact: states and walls are integer matrices over one common
+denominator, whose digits grow with the depth and with nothing else. Terms that become equal on a
+cell (a dead ReLU in front, say) are equal integer rows and merge there.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import rational, rational_matrix
+from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
+from tropattn.polyhedra.domain import Domain
+from tropattn.regions.complex import RegionComplex
+from tropattn.regions.depth_bounds import depth as depth_bound
+from tropattn.regions.depth_cells import CellSystem, DepthCell, Frame, Row, primitive, trimmed
+from tropattn.regions.enumeration import Outcome, explore
+from tropattn.regions.result import RegionCount
+from tropattn.threads import thread_count
+from tropattn.tropical.refinement import domain_walls
+from tropattn.tropical.stage import RoutingStage
+
+__all__ = ["Tower", "all_cells", "count_depth", "domain_name", "enumerate_depth"]
+
+Array = NDArray[Any]
+Report = Callable[[int, int], None]
+
+
+class _Table:
+    """A stage in integers: the terms of all units, and what its patterns do to the state."""
+
+    def __init__(self, stage: RoutingStage) -> None:
+        self.stage = stage
+        exact = [unit.exact_terms() for unit in stage.units]
+        self.starts = np.cumsum([0, *(m.nrows() for m in exact)]).tolist()
+        flat = [v for m in exact for v in m.entries()]
+        n = self.starts[-1]
+        rows, self.denominator = _whole(flat)
+        self.terms = flint.fmpz_mat(n, stage.dim + 1, rows).transpose()
+        self._matrices: dict[int, tuple[Any, flint.fmpz_mat | None, int]] = {}
+        if stage.readout is not None:
+            stacked = np.vstack([stage.readout.weights, stage.readout.offset[None, :]])
+            entries, self.weight_denominator = _whole(rational_matrix(stacked).entries())
+            h, d_out = stage.readout.weights.shape
+            self.weights = flint.fmpz_mat(h, d_out, entries[: h * d_out])
+            self.offset = entries[h * d_out :]
+
+    def pulled(self, cell: DepthCell) -> list[Row]:
+        """All terms as integer rows in the cell's parameters, over a common denominator."""
+        product = cell.state * self.terms
+        flat = [int(v) for v in product.entries()]
+        n = self.starts[-1]
+        return list(zip(*(flat[i : i + n] for i in range(0, len(flat), n)), strict=True))
+
+    def advance(
+        self, cell: DepthCell, rows: list[Row], choice: list[int], pattern: Sequence[Any]
+    ) -> tuple[flint.fmpz_mat, int]:
+        """The state behind the stage; ``choice`` are the winners' places in ``rows``."""
+        if self.stage.readout is not None:
+            return self._scores(cell, rows, choice)
+        if self.stage.maps is None:
+            raise InvalidInput(
+                "target: layers that map the state needed, got bare polynomials, which route but "
+                "map nothing; pass a FixedLayer or a Network."
+            )
+        step = self.stage.maps(pattern)
+        matrix, below = self._matrix(step.matrix)
+        shift, right = _whole([rational(v) for v in step.offset.tolist()])
+        total = math.lcm(cell.denominator * below, right)
+        size = cell.state.nrows()
+        entries = _drop_last(cell.state)
+        width = len(step.offset)
+        if step.matrix.shape[0] != cell.state.ncols() - 1:
+            raise InvalidInput(
+                f"stages: a map of R^{cell.state.ncols() - 1} needed, got one of "
+                f"R^{step.matrix.shape[0]}; widths of consecutive stages must agree."
+            )
+        if matrix is not None:
+            entries = (flint.fmpz_mat(size, cell.state.ncols() - 1, entries) * matrix).entries()
+        factor = total // (cell.denominator * below)
+        values = [int(v) * factor for v in entries]
+        lift = total // right
+        for c in range(width):
+            values[(size - 1) * width + c] += shift[c] * lift
+        return _lowest(values, size, width, total)
+
+    def _scores(
+        self, cell: DepthCell, rows: list[Row], choice: list[int]
+    ) -> tuple[flint.fmpz_mat, int]:
+        assert self.stage.readout is not None
+        size, width = cell.state.nrows(), self.weights.ncols()
+        chosen = flint.fmpz_mat(
+            size, len(choice), [rows[j][i] for i in range(size) for j in choice]
+        )
+        values = [int(v) for v in (chosen * self.weights).entries()]
+        above = self.denominator * self.weight_denominator
+        total = cell.denominator * above
+        if self.stage.readout.residual:
+            values = [
+                v + int(s) * above for v, s in zip(values, _drop_last(cell.state), strict=True)
+            ]
+        lift = cell.denominator * self.denominator
+        for c in range(width):
+            values[(size - 1) * width + c] += self.offset[c] * lift
+        return _lowest(values, size, width, total)
+
+    def _matrix(self, matrix: Array) -> tuple[flint.fmpz_mat | None, int]:
+        """Integers of a map's matrix and their denominator; None is the identity."""
+        # Layers hand out the same matrix for every pattern, so one conversion serves all cells.
+        if id(matrix) not in self._matrices:
+            entries, below = _whole(rational_matrix(matrix).entries())
+            square = matrix.shape[0] == matrix.shape[1]
+            whole = flint.fmpz_mat(len(matrix), matrix.shape[1], entries)
+            same = square and below == 1 and whole.is_one()
+            if len(self._matrices) > 64:
+                self._matrices.clear()
+            self._matrices[id(matrix)] = (matrix, None if same else whole, below)
+        return self._matrices[id(matrix)][1:]
+
+
+def _whole(values: Sequence[flint.fmpq]) -> tuple[list[int], int]:
+    """Numerators over the least common denominator, and the denominator."""
+    below = math.lcm(*(int(v.q) for v in values))
+    return [int(v.p) * (below // int(v.q)) for v in values], below
+
+
+def _drop_last(state: flint.fmpz_mat) -> list[Any]:
+    entries, width = state.entries(), state.ncols()
+    return [v for i, v in enumerate(entries) if i % width != width - 1]
+
+
+def _lowest(values: list[int], size: int, width: int, total: int) -> tuple[flint.fmpz_mat, int]:
+    """A state in lowest terms, its column of ones added."""
+    common = math.gcd(total, *values) if total > 1 else 1
+    total //= common
+    flat = []
+    for i in range(size):
+        flat += [v // common for v in values[i * width : (i + 1) * width]]
+        flat.append(total if i == size - 1 else 0)
+    return flint.fmpz_mat(size, width + 1, flat), total
+
+
+class Tower:
+    """The stages over one domain: root, children of a cell, and the tally of the work."""
+
+    def __init__(self, stages: Sequence[RoutingStage], domain: Domain | None) -> None:
+        if not stages:
+            raise InvalidInput("target: at least one stage needed, got none; pass a Network.")
+        self.domain = domain
+        self.tables = [_Table(stage) for stage in stages]
+        self.inner = Outcome()
+
+    @property
+    def root(self) -> DepthCell:
+        """The whole domain, with the input as its state."""
+        stage = self.tables[0].stage
+        if self.domain is not None and self.domain.ambient_dim != stage.dim:
+            raise InvalidInput(
+                f"domain: a set in R^{stage.dim} needed, got {self.domain.describe()}; "
+                "domain and target must share their variable."
+            )
+        if self.domain is None or self.domain.embedding is None:
+            rows, below = [[int(i == c) for c in range(stage.dim)] for i in range(stage.dim)], 1
+            rows.append([0] * stage.dim)
+            flat = [v for row in rows for v in row]
+        else:
+            matrix, offset = (rational_matrix(np.atleast_2d(a)) for a in self.domain.embedding)
+            flat, below = _whole([*matrix.entries(), *offset.entries()])
+        k = len(flat) // stage.dim - 1
+        state, below = _lowest(flat, k + 1, stage.dim, below)
+        exact = rational_matrix(domain_walls(self.domain, k + 1))
+        walls = []
+        for i in range(exact.nrows()):
+            row = _whole([exact[i, c] for c in range(k + 1)])[0]
+            if any(row[:-1]):
+                walls.append(primitive(row))
+        return DepthCell(0, (), tuple(walls), Frame((0,) * k), state, below, ())
+
+    def system(self, cell: DepthCell) -> tuple[CellSystem, list[Row], list[list[list[int]]]]:
+        """The cell's refinement, all pulled-back terms, and the classes of equal ones a unit."""
+        table = self.tables[cell.depth]
+        if table.stage.dim != cell.state.ncols() - 1:
+            raise InvalidInput(
+                f"stages: a stage on R^{cell.state.ncols() - 1} needed at {cell.depth}, got one "
+                f"on R^{table.stage.dim}; widths of consecutive stages must agree."
+            )
+        rows = table.pulled(cell)
+        classes, units = [], []
+        for start, stop in zip(table.starts, table.starts[1:], strict=False):
+            members: dict[Row, list[int]] = {}
+            for j in range(start, stop):
+                members.setdefault(rows[j], []).append(j)
+            classes.append(list(members.values()))
+            first = rows[start]
+            units.append([tuple(map(int.__sub__, row, first)) for row in members])
+        width = len(rows[0])
+        local = [cell.frame.local(terms) if len(terms) > 1 else [(0,) * width] for terms in units]
+        domain = self.domain if cell.depth == 0 else None
+        walls = cell.frame.local(cell.walls)
+        return CellSystem.build(table.stage, domain, walls, local), rows, classes
+
+    def leaves(self, cell: DepthCell, **limits: Any) -> Outcome:
+        """The search of a cell by the last stage, counting only."""
+        return explore(self.system(cell)[0], **limits)
+
+    def children(self, cell: DepthCell, mapped: bool = True, **limits: Any) -> list[DepthCell]:
+        """The cells into which the next stage cuts a cell, each with its state behind it."""
+        table = self.tables[cell.depth]
+        system, rows, classes = self.system(cell)
+        outcome = explore(system, emit=True, **limits)
+        found = np.vstack(outcome.patterns)
+        local = system.to_parameters(np.vstack(outcome.points))
+        self._tally(outcome)
+        cuts = _Cuts(found, system.starts, rows, classes)
+        out = []
+        for numbers, q in zip(found.tolist(), local, strict=True):
+            chosen = [
+                classes[h][number - int(system.starts[h])] for h, number in enumerate(numbers)
+            ]
+            winners = [members[0] - table.starts[h] for h, members in enumerate(chosen)]
+            tied = [
+                winners[h] if len(members) == 1 else tuple(j - table.starts[h] for j in members)
+                for h, members in enumerate(chosen)
+            ]
+            state, below = cell.state, cell.denominator
+            if mapped:
+                state, below = table.advance(cell, rows, [m[0] for m in chosen], tied)
+            walls, frame = trimmed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
+            point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
+            pattern = (*cell.pattern, *winners)
+            out.append(DepthCell(cell.depth + 1, pattern, walls, frame, state, below, point))
+        return out
+
+    def _tally(self, outcome: Outcome) -> None:
+        for name, value in outcome.stats().items():
+            setattr(self.inner, name, getattr(self.inner, name) + value)
+
+    def cells_above(self, depth: int, limits: dict[str, Any]) -> Iterator[DepthCell]:
+        """The cells of the first ``depth`` stages, depth first."""
+        stack = [self.root]
+        while stack:
+            cell = stack.pop()
+            if cell.depth == depth:
+                yield cell
+            else:
+                stack += reversed(self.children(cell, **limits))
+
+
+class _Cuts:
+    """The walls that a stage adds to each of its cells: the winner against the other live keys."""
+
+    def __init__(
+        self, found: Array, starts: Array, rows: list[Row], classes: list[list[list[int]]]
+    ) -> None:
+        self.starts = starts.tolist()
+        self.rows, self.classes = rows, classes
+        self.live = [np.unique(column).tolist() for column in found.T]
+        self._known: dict[tuple[int, int], list[Row]] = {}
+
+    def of(self, numbers: list[int]) -> list[Row]:
+        """Rows of one cell; units with one live key on the parent cut nothing."""
+        out: list[Row] = []
+        for h, number in enumerate(numbers):
+            if len(self.live[h]) > 1:
+                if (h, number) not in self._known:
+                    best = self._row(h, number)
+                    self._known[h, number] = [
+                        primitive([a - b for a, b in zip(self._row(h, other), best, strict=True)])
+                        for other in self.live[h]
+                        if other != number
+                    ]
+                out += self._known[h, number]
+        return out
+
+    def _row(self, h: int, number: int) -> Row:
+        return self.rows[self.classes[h][number - self.starts[h]][0]]
+
+
+class _Stopped(Exception):
+    """Raised inside a worker when the count is being stopped."""
+
+
+def _leaf_outcomes(
+    tower: Tower, threads: int, max_cells: int | None, tell: Callable[[int], None]
+) -> Generator[Outcome, None, None]:
+    """The searches of the cells above the last stage, in their order, several at a time."""
+    # Every inner cell holds at least one cell, so the limit is valid for them as well.
+    inner = {"threads": threads, "max_cells": max_cells}
+    cells = tower.cells_above(len(tower.tables) - 1, inner)
+    if threads == 1 or len(tower.tables) == 1:
+        for cell in cells:
+            yield tower.leaves(
+                cell, threads=threads, max_cells=max_cells, report=lambda found, _: tell(found)
+            )
+        return
+    stopping = False
+
+    def watch(found: int, left: int) -> None:
+        if stopping:
+            raise _Stopped
+
+    pending: deque[Future[Outcome]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for cell in cells:
+                pending.append(
+                    pool.submit(tower.leaves, cell, threads=1, max_cells=max_cells, report=watch)
+                )
+                if len(pending) >= 4 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            stopping = True
+            for future in pending:
+                future.cancel()
+
+
+def count_depth(
+    stages: Sequence[RoutingStage],
+    domain: Domain | None = None,
+    *,
+    of: str = "cells",
+    max_cells: int | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> RegionCount:
+    """Count the routing cells or the linear regions of a sequence of stages (theory T12, T13).
+
+    Parameters
+    ----------
+    stages : the stages of a ``Network``, first to last.
+    domain : ``Box``, ``Polytope``, ``Line`` or ``Slice``; None is the whole space.
+    of : "cells", sets with one pattern of winners; "linear_regions", cells joined where their maps
+        (of the domain's parameters) are equal and their closures meet in dimension ``d - 1``.
+    max_cells : stop with ``BudgetExceeded`` beyond this many cells.
+    threads : worker threads, default all; the result does not depend on it.
+    report : called with (cells so far, 0) a few times a second.
+
+    Raises
+    ------
+    InvalidInput : widths that do not fit, an empty domain, or another ``of``.
+    BudgetExceeded, Interrupted : with ``.lower``, a valid lower bound.
+
+    Notes
+    -----
+    Cost: a search a cell of all but the last stage, about a millisecond each, and a few small
+    linear programs a cell. Counting cells holds the cells of one parent a stage; linear regions
+    hold all cells.
+
+    >>> from tropattn.tropical.polynomial import TropicalPolynomial
+    >>> from tropattn.tropical.terms import AffineMap
+    >>> step = AffineMap(np.eye(1), np.zeros(1))
+    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), lambda pattern: step)
+    >>> last = RoutingStage((TropicalPolynomial([[0], [1]], [0, -1]),))
+    >>> count_depth([first, last]).value            # x < 0, 0 < x < 1, 1 < x
+    3
+    """
+    if of == "linear_regions":
+        from tropattn.regions.linear_regions import count_linear_regions
+
+        return count_linear_regions(
+            stages, domain, max_cells=max_cells, threads=threads, report=report
+        )
+    if of != "cells":
+        raise InvalidInput(f"of: 'cells' or 'linear_regions' needed, got {of!r}; choose one.")
+    started = time.perf_counter()
+    tower = Tower(stages, domain)
+    total, parents = Outcome(), 0
+    clock = [time.monotonic()]
+
+    def tell(more: int) -> None:
+        if report is not None and time.monotonic() - clock[0] > 0.25:
+            clock[0] = time.monotonic()
+            report(total.cells + more, 0)
+
+    outcomes = _leaf_outcomes(tower, thread_count(threads), max_cells, tell)
+    try:
+        for outcome in outcomes:
+            parents += 1
+            for name, value in [("cells", outcome.cells), *outcome.stats().items()]:
+                setattr(total, name, getattr(total, name) + value)
+            if max_cells is not None and total.cells > max_cells:
+                raise _over(max_cells, 0)
+            tell(0)
+    except (BudgetExceeded, Interrupted) as error:
+        # What an unfinished search had found lies apart from all that was counted before.
+        error.lower += total.cells
+        raise
+    except KeyboardInterrupt:
+        raise _interrupted(total.cells) from None
+    finally:
+        outcomes.close()
+    bound = depth_bound(stages, domain).value
+    if not 1 <= total.cells <= bound:
+        raise EngineError(
+            f"count: between 1 and {bound} cells (T14) expected, got {total.cells}; two witnesses "
+            "contradict each other, please report the input."
+        )
+    stats = {name: value + getattr(tower.inner, name) for name, value in total.stats().items()}
+    stats |= {"stages": len(tower.tables), "cells_above": parents}
+    stats["seconds"] = time.perf_counter() - started
+    where = domain_name(stages, domain)
+    return RegionCount(total.cells, "exact", "cells", where, "depth", True, 0, stats)
+
+
+def _over(max_cells: int, cells: int) -> BudgetExceeded:
+    return BudgetExceeded(
+        f"max_cells: at most {max_cells} cells allowed, more than that found; raise "
+        "max_cells, or use the bound or the sampler.",
+        cells,
+    )
+
+
+def _interrupted(cells: int) -> Interrupted:
+    return Interrupted(f"interrupted: at least {cells} cells were found before the stop.", cells)
+
+
+def domain_name(stages: Sequence[RoutingStage], domain: Domain | None) -> str:
+    """The domain in words."""
+    return f"R^{stages[0].dim}" if domain is None else domain.describe()
+
+
+def all_cells(
+    tower: Tower,
+    *,
+    mapped: bool,
+    max_cells: int | None,
+    threads: int | None,
+    report: Report | None,
+    distinct: bool = False,
+) -> list[DepthCell]:
+    """Every cell of the last stage, in lexicographic order of the patterns.
+
+    Raises ``BudgetExceeded`` or ``Interrupted`` with ``.lower``, the cells found so far, or with
+    ``distinct`` the distinct maps among them.
+    """
+    limits = {"threads": thread_count(threads), "max_cells": max_cells}
+    last = len(tower.tables) - 1
+    out: list[DepthCell] = []
+    clock = time.monotonic()
+    try:
+        for cell in tower.cells_above(last, limits):
+            out += tower.children(cell, mapped, **limits)
+            if max_cells is not None and len(out) > max_cells:
+                raise _over(max_cells, 0)
+            if report is not None and time.monotonic() - clock > 0.25:
+                clock = time.monotonic()
+                report(len(out), 0)
+    except (BudgetExceeded, Interrupted) as error:
+        error.lower = _so_far(out, distinct) if distinct else error.lower + len(out)
+        raise
+    except KeyboardInterrupt:
+        raise _interrupted(_so_far(out, distinct)) from None
+    return sorted(out, key=lambda cell: cell.pattern)
+
+
+def _so_far(cells: list[DepthCell], distinct: bool) -> int:
+    return len({cell.key() for cell in cells}) if distinct else len(cells)
+
+
+def enumerate_depth(
+    stages: Sequence[RoutingStage],
+    domain: Domain | None = None,
+    *,
+    max_cells: int | None = 1_000_000,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> RegionComplex:
+    """List the routing cells of a sequence of stages (theory T12, T13).
+
+    Parameters and errors as in ``count_depth``. Patterns are those of all stages side by side; the
+    complex also knows each cell's map (where the stages have maps) and its walls, so that it can
+    tell neighbours. Memory ``O(cells)``, about a kilobyte each.
+
+    >>> from tropattn.tropical.polynomial import TropicalPolynomial
+    >>> from tropattn.tropical.terms import AffineMap
+    >>> step = AffineMap(np.eye(1), np.zeros(1))
+    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), lambda pattern: step)
+    >>> enumerate_depth([first, first]).patterns.tolist()
+    [[0, 0], [1, 1]]
+    """
+    tower = Tower(stages, domain)
+    mapped = stages[-1].maps is not None or stages[-1].readout is not None
+    cells = all_cells(tower, mapped=mapped, max_cells=max_cells, threads=threads, report=report)
+    patterns = np.array([cell.pattern for cell in cells], dtype=np.int32)
+    witnesses = np.array([cell.witness for cell in cells])
+    if domain is not None:
+        witnesses = np.array(domain.to_ambient(witnesses))
+    for array in (patterns, witnesses):
+        array.setflags(write=False)
+    stats = {"stages": len(stages), **tower.inner.stats()}
+    name = domain_name(stages, domain)
+    return RegionComplex(patterns, witnesses, name, stages[-1], stats, tuple(cells))

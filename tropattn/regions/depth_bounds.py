@@ -1,0 +1,104 @@
+"""The upper bound on the cells of a network: one closed form a layer, multiplied (theory T14)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flint
+import numpy as np
+
+from tropattn.arrays import rational_matrix
+from tropattn.errors import InvalidInput
+from tropattn.polyhedra.domain import Domain
+from tropattn.regions.bounds import layer
+from tropattn.regions.result import RegionCount
+from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.stage import RoutingStage, stages_of
+
+__all__ = ["depth"]
+
+
+def depth(target: Any, domain: Domain | None = None) -> RegionCount:
+    """Bound the routing cells of a network by ``prod_l B_l`` (theory T14).
+
+    Parameters
+    ----------
+    target : a ``Network``, or a sequence of its stages.
+    domain : as in ``count_regions``; a slice starts with its own dimension.
+
+    Returns
+    -------
+    RegionCount of kind ``"upper"``; ``stats["layers"]`` lists (rank of the units seen through the
+    pieces that enter, bound) a layer. Linear regions are at most the cells, so it bounds both.
+
+    Raises
+    ------
+    InvalidInput : no stage, or a domain of another dimension.
+
+    Notes
+    -----
+    ``B_l`` is T6 in dimension ``min(d_l, r_l)``: ``d_l`` bounds the rank of every affine piece that
+    enters the layer, ``r_l`` is the effective rank of its units. A piece of an image meets at most
+    the cells that it would meet after a small shift, so for units with a common centre T7 in
+    dimension ``r_l`` holds as well, and T7 in dimension ``d_l + 1`` by homogenising; the least of
+    them is taken. Cost: an exact rank a layer.
+
+    >>> from tropattn.tropical.polynomial import TropicalPolynomial
+    >>> from tropattn.tropical.terms import AffineMap
+    >>> step = AffineMap(np.eye(1), np.zeros(1))
+    >>> stage = RoutingStage((TropicalPolynomial([[0], [1], [2]], [0, -1, -4]),), lambda _: step)
+    >>> int(depth([stage, stage]))
+    9
+    """
+    given = list(target) if isinstance(target, list | tuple) else list(stages_of(target))
+    if not given or not all(isinstance(stage, RoutingStage) for stage in given):
+        raise InvalidInput("target: a Network or its stages needed, got none; pass a Network.")
+    entering = given[0].dim if domain is None else domain.dim
+    if domain is not None and domain.ambient_dim != given[0].dim:
+        raise InvalidInput(
+            f"domain: a set in R^{given[0].dim} needed, got {domain.describe()}; domain and "
+            "target must share their variable."
+        )
+    total, layers = 1, []
+    for stage in given:
+        entering = min(entering, stage.dim)
+        rank, bound = _stage_bound(stage, entering)
+        layers.append((rank, bound))
+        total *= bound
+        entering = _leaving(stage, entering)
+    where = f"R^{given[0].dim}" if domain is None else domain.describe()
+    name = "T14, a product over layers"
+    return RegionCount(total, "upper", "cells", where, name, True, 0, {"layers": layers})
+
+
+def _stage_bound(stage: RoutingStage, entering: int) -> tuple[int, int]:
+    refinement = Refinement.of(stage.units)
+    counts = np.diff(refinement.starts).tolist()
+    rank = min(entering, refinement.dim)
+    options = [layer(counts, rank).value]
+    if refinement.central:
+        options.append(layer(counts, refinement.dim, central=True).value)
+        options.append(layer(counts, min(rank + 1, refinement.dim), central=True).value)
+    return rank, min(options)
+
+
+def _leaving(stage: RoutingStage, entering: int) -> int:
+    """A bound on the rank of the pieces that leave a stage."""
+    readout = stage.readout
+    if readout is not None:
+        if readout.residual:
+            return entering
+        return min(entering, _rank(readout.weights))
+    if stage.maps is None:
+        return entering
+    # A stage with maps hands out one matrix for all patterns: values move the offset only.
+    return min(entering, _rank(stage.maps([0] * len(stage.units)).matrix))
+
+
+def _rank(matrix: Any) -> int:
+    if np.count_nonzero(matrix) == 0:
+        return 0
+    if matrix.shape[0] == matrix.shape[1] and (matrix == np.eye(len(matrix))).all():
+        return len(matrix)
+    exact: flint.fmpq_mat = rational_matrix(matrix)
+    return exact.rank()

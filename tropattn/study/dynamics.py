@@ -1,0 +1,280 @@
+"""The second wing as commands: each takes settings and gives a record, and a figure if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tropattn.dynamics import figures
+from tropattn.dynamics.diagnosis import metastable_windows, soft_hard_horizon
+from tropattn.dynamics.flow import Flow, Head
+from tropattn.dynamics.gaussian import Gaussian, freezing_level, simulate_gaussian
+from tropattn.dynamics.gram import random_gram, sync_diagram
+from tropattn.dynamics.hardmax import Hardmax, coalescence_horizon
+from tropattn.dynamics.limits import basins, cells_per_layer, hardmax_limit
+from tropattn.dynamics.phase import classify
+from tropattn.dynamics.sentiment import load_sentiment
+from tropattn.dynamics.trajectory import simulate
+from tropattn.errors import Inconclusive, InvalidInput
+from tropattn.record import Record
+
+__all__ = ["COMMANDS", "run"]
+
+Report = Callable[[int, int], None] | None
+Settings = Mapping[str, Any]
+
+_MARGIN, _GRID = 0.15, 201
+
+
+def run(command: str, settings: Settings, report: Report = None) -> Record:
+    """Run one command of ``COMMANDS``.
+
+    Parameters
+    ----------
+    command : ``"simulate"``, ``"phase"``, ``"hardmax"``, ``"gaussian"`` or ``"sentiment"``.
+    settings : its options by name; ``output`` names a figure to write, or is None.
+    report : called with (done, left) where the work takes long.
+
+    Raises
+    ------
+    InvalidInput : an unknown command, or settings that do not fit.
+    """
+    if command not in COMMANDS:
+        raise InvalidInput(f"command: one of {', '.join(COMMANDS)} needed, got {command!r}.")
+    return COMMANDS[command](settings, report)
+
+
+def _simulate(given: Settings, report: Report) -> Record:
+    """Particles on the sphere or in R^d with Q = K = V = 1."""
+    space = given["space"]
+    flow = Flow((Head(given["kind"], beta=given["beta"]),), space, given["causal"])
+    stream = np.random.Generator(np.random.Philox(key=[given["seed"], 0]))
+    if given["engine"] == "gram":
+        start = random_gram(given["n"], given["dim"], given["seed"])
+    else:
+        start = stream.standard_normal((given["n"], given["dim"]))
+        if space == "sphere":
+            start /= np.linalg.norm(start, axis=1, keepdims=True)
+    if given["frames"] < 1 or not given["time"] > 0:
+        raise InvalidInput(
+            "frames, time: frames >= 1 and time > 0 needed, got "
+            f"{given['frames']}, {given['time']}."
+        )
+    if given["scheme"] == "layers":
+        frames = max(1, round(given["time"] / given["step"]))
+        times = given["step"] * np.arange(frames + 1)
+    else:
+        times = np.linspace(0, given["time"], given["frames"] + 1)
+    path = simulate(
+        flow,
+        start,
+        times,
+        engine=given["engine"],
+        scheme=given["scheme"],
+        step_size=given["step"],
+        report=report,
+    )
+    counts = path.clusters(given["radius"])
+    every = max(1, len(times) // 20)
+    rows = [
+        {
+            "time": times[k],
+            "clusters": int(counts[k]),
+            "energy": None if path.energy is None else path.energy[k],
+        }
+        for k in range(0, len(times), every)
+    ]
+    horizon = None
+    if (
+        given["engine"] == "tokens"
+        and flow.heads[0].kind in ("softmax", "l2")
+        and given["beta"] > 0
+    ):
+        horizon = soft_hard_horizon(flow.heads[0], path.time, path.states)
+    summary = {
+        "flow": flow.name(),
+        "clusters_at_end": int(counts[-1]),
+        "soft_hard_horizon": horizon,
+        "dissipation_residual": None if path.dissipated is None else path.dissipation_residual(),
+    }
+    windows = [w for w in metastable_windows(path.time, counts) if w.clusters < given["n"]]
+    if given["output"]:
+        figures.save(figures.draw_flow(path, given["radius"]), given["output"])
+    return _record("simulate", given, {"summary": [summary], "windows": windows, "run": rows})
+
+
+def _phase(given: Settings, report: Report) -> Record:
+    """Sync diagram of SA or USA over time and beta."""
+    betas = np.linspace(0, given["beta_max"], given["betas"])
+    diagram = sync_diagram(
+        given["n"],
+        given["dim"],
+        betas.tolist(),
+        layers=given["layers"],
+        step=given["step"],
+        runs=given["runs"],
+        seed=given["seed"],
+        scheme=given["scheme"],
+        normalised=given["kind"] == "softmax",
+        threads=given["threads"],
+        report=report,
+    )
+    rows = []
+    for beta, line in zip(diagram.betas, diagram.probability, strict=True):
+        met = np.flatnonzero(line >= 0.5)
+        rows.append(
+            {
+                "beta": beta,
+                "half_met_at": diagram.times[met[0]] if len(met) else None,
+                "met_at_end": line[-1],
+            }
+        )
+    if given["output"]:
+        figures.save(figures.draw_sync(diagram), given["output"])
+    return _record("phase", given, {"rows": rows})
+
+
+def _hardmax(given: Settings, report: Report) -> Record:
+    """Hardmax layers: leaders, exact limits, cells of each layer."""
+    tokens = _tokens(given)
+    model = Hardmax(given["alpha"], ties=given["ties"])
+    path = simulate(model, tokens, given["layers"], engine=given["engine"], report=report)
+    summary: dict[str, Any] = {
+        "tokens": len(tokens),
+        "leaders": list(path.leaders[-1]),
+        "coalescence_horizon": coalescence_horizon(model),
+        "first_doubtful_layer": next((k for k, c in enumerate(path.doubtful) if c), None),
+        "settled_at_layer": None,
+    }
+    tables: dict[str, Any] = {"summary": [summary]}
+    found = None
+    if given["limit"]:
+        try:
+            found = hardmax_limit(model, tokens)
+            summary["settled_at_layer"] = found.layer
+            tables["limits"] = [
+                {"token": i, "limit": list(p), "winners": list(w)}
+                for i, (p, w) in enumerate(zip(found.points.tolist(), found.winners, strict=True))
+            ]
+            tables["cells"] = [
+                {"layer": layer, "cells": count}
+                for layer, count in enumerate(cells_per_layer(model, tokens))
+            ]
+        except Inconclusive as error:
+            summary["limit"] = str(error)
+    if given["output"]:
+        shown = _basin_grid(model, tokens) if found is not None and tokens.shape[1] == 2 else None
+        figures.save(figures.draw_hardmax(path, shown), given["output"])
+    return _record("hardmax", given, tables)
+
+
+def _gaussian(given: Settings, report: Report) -> Record:
+    """Covariance under attention: its fate, its run, and where n tokens leave it."""
+    data = _matrices(given)
+    dim = data["S"].shape[0]
+    head = Head(given["kind"], data.get("Q"), data.get("K"), data.get("V"), given["beta"])
+    flow = Flow((head,), "flat")
+    start = Gaussian(data.get("mean", np.zeros(dim)), data["S"])
+    fate = classify(flow, start)
+    end = given["time"]
+    if end is None:
+        end = 1.2 * fate.time if fate.time else 10.0
+    path = simulate_gaussian(flow, start, np.linspace(0, end, given["frames"] + 1))
+    level = freezing_level(given["n"])
+    summary = {
+        "flow": flow.name(),
+        "phase": fate.kind,
+        "time": fate.time,
+        "rank": fate.rank,
+        "method": fate.method,
+        "freezing_level": level,
+        "frozen_from": path.frozen_from(given["n"]),
+        "escape": path.escape,
+    }
+    values = np.linalg.eigvalsh(path.covariance)
+    every = max(1, len(path.time) // 20)
+    rows = [
+        {"time": path.time[k], "eigenvalues": values[k], "deviation": path.deviation[k]}
+        for k in range(0, len(path.time), every)
+    ]
+    if given["output"]:
+        figures.save(figures.draw_gaussian(path, level), given["output"])
+    return _record("gaussian", given, {"summary": [summary], "run": rows})
+
+
+def _sentiment(given: Settings, report: Report) -> Record:
+    """A trained hardmax classifier: accuracy on held-out reviews, verdict on a text, leaders."""
+    model, held = load_sentiment(given["path"])
+    tables: dict[str, Any] = {}
+    if given["text"]:
+        ids = model.ids([given["text"]])
+        logit = float(model.logits(ids)[0])
+        tables["verdict"] = [{"positive": logit > 0, "logit": logit}]
+    elif "test_ids" in held:
+        ids = held["test_ids"]
+        score = model.accuracy(ids, held["test_labels"])
+        tables["accuracy"] = [{"accuracy": score, "reviews": len(ids), "dim": len(model.weight)}]
+    else:
+        raise InvalidInput("text: a text needed, since the file holds no test reviews; use --text.")
+    leaders = model.leaders(ids, top=given["top"])
+    tables["leaders"] = leaders
+    if given["output"]:
+        columns = [[getattr(x, name) for x in leaders] for name in ("word", "share", "logit")]
+        figures.save(figures.draw_leaders(*columns), given["output"])
+    return _record("sentiment", given, tables)
+
+
+COMMANDS: dict[str, Callable[[Settings, Report], Record]] = {
+    "simulate": _simulate,
+    "phase": _phase,
+    "hardmax": _hardmax,
+    "gaussian": _gaussian,
+    "sentiment": _sentiment,
+}
+"""The commands by name; the settings of each are those of ``tropattn dynamics NAME``."""
+
+
+def _record(name: str, given: Settings, tables: dict[str, Any]) -> Record:
+    spec = {key: value for key, value in given.items() if key not in ("seed", "output")}
+    return Record(f"dynamics {name}", spec, {}, tables, given.get("seed"))
+
+
+def _tokens(given: Settings) -> Any:
+    if given["path"] is None:
+        stream = np.random.Generator(np.random.Philox(key=[given["seed"], 0]))
+        return stream.standard_normal((given["n"], given["dim"]))
+    data = _load(given["path"])
+    if "tokens" not in data:
+        raise InvalidInput(f"path: an array 'tokens' (n, d) needed in {given['path']}.")
+    return data["tokens"]
+
+
+def _matrices(given: Settings) -> dict[str, Any]:
+    if given["path"] is not None:
+        data = _load(given["path"])
+        if "S" not in data or data["S"].ndim != 2:
+            raise InvalidInput(f"path: an array 'S' (d, d) needed in {given['path']}.")
+        return data
+    stream = np.random.Generator(np.random.Philox(key=[given["seed"], 0]))
+    dim = given["dim"]
+    drawn = stream.standard_normal((3, dim, dim)) / np.sqrt(dim)
+    return {"Q": drawn[0], "K": drawn[1], "V": drawn[2], "S": np.eye(dim)}
+
+
+def _load(path: str) -> dict[str, Any]:
+    try:
+        with np.load(Path(path), allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"path: a readable .npz file needed, got {path} ({error}).") from None
+
+
+def _basin_grid(model: Hardmax, tokens: Any) -> tuple[Any, Any] | None:
+    low, high = tokens.min(axis=0), tokens.max(axis=0)
+    wide = _MARGIN * (high - low).max()
+    sides = [np.linspace(low[k] - wide, high[k] + wide, _GRID) for k in range(2)]
+    points = np.stack(np.meshgrid(*sides), axis=2).reshape(-1, 2)
+    return points, basins(model, tokens).label(points)

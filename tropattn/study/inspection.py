@@ -1,0 +1,354 @@
+"""A trained model looked into, head by head: which keys can win, which do, and how hard.
+
+weights -> states that enter each layer -> heads as tropical polynomials -> live keys, exactly ->
+keys within reach of the norm's ellipsoid -> winners of the sequence's own queries, their gaps and
+weights -> exact cells of the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.attention.context import FixedLayer, softmax
+from tropattn.attention.forward import attention_scores, attention_weights
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.linear import row_products
+from tropattn.attention.loading import load
+from tropattn.attention.model import Model
+from tropattn.errors import InvalidInput
+from tropattn.record import Record
+from tropattn.study.inputs import Source
+from tropattn.study.layer_cells import in_query_space, layer_row
+from tropattn.study.reachable import distances, query_ellipsoid
+from tropattn.tropical.live import live_terms
+
+__all__ = ["InspectionSpec", "Step", "inspect", "run"]
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+Step = Callable[[str], AbstractContextManager[Any]]
+"""Opens the named step of a study; a caller shows it and times it."""
+
+_NAMED = 40
+"""Dead and unreachable keys are named up to this number."""
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectionSpec:
+    """Settings of ``run``.
+
+    Attributes
+    ----------
+    source : model file and context; ``layer`` None stands for all layers. ``position`` (default
+        the last) is the query's whose keys are looked at: of a causal model it sees no later ones.
+        With ``keys="vocabulary"`` it is the place where all words stand (default 0).
+    heads : which heads, all when None.
+    keys : "context", the tokens of the context; "vocabulary", every word of the embedding as a key
+        at one place of layer 0, each of them also a query.
+    cells : whether the cells of each layer are counted.
+    threads : worker threads, default all; the result does not depend on it.
+    """
+
+    source: Source
+    heads: tuple[int, ...] | None = None
+    keys: Literal["context", "vocabulary"] = "context"
+    cells: bool = True
+    threads: int | None = None
+
+
+def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
+    """Look into every head of a model file for one context (theory T1, T2, T8, T12, T16).
+
+    Parameters
+    ----------
+    spec : the question.
+    step : opens each step by name, for progress.
+
+    Returns
+    -------
+    Record
+        As ``inspect``.
+
+    Raises
+    ------
+    InvalidInput : a file, context, layer or head that does not fit.
+    """
+    source = spec.source
+    with step("reading weights"):
+        model = load(source.path)
+        if spec.keys == "vocabulary":
+            if source.text is not None or source.ids is not None:
+                raise InvalidInput(
+                    "text, ids: none beside keys='vocabulary' needed, got one; the words of the "
+                    "embedding are the context."
+                )
+            context: Any = None
+        elif (source.text is None) == (source.ids is None):
+            raise InvalidInput(
+                f"text, ids: one of the two needed for the model in {source.path}, got "
+                f"{'neither' if source.text is None else 'both'}; they name the context."
+            )
+        else:
+            context = model.ids(source.ids) if source.text is None else model.tokens(source.text)
+    return inspect(model, context, spec, step)
+
+
+def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullcontext) -> Record:
+    """Look into every head of a model in memory.
+
+    Parameters
+    ----------
+    model : as ``load`` and ``from_torch`` give it.
+    context : text, ids or an image; None with ``keys="vocabulary"``.
+    spec : the question; of ``source`` only ``layer`` and ``position`` are read.
+
+    Returns
+    -------
+    Record
+        Table ``heads``, one row a head: ``keys``, ``live`` keys (exact), ``dead`` ones by name (no
+        query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
+        win) with the ``farthest`` cell's distance in radii of the ellipsoid, ``won`` keys (some
+        token's own query chooses them), ``top`` winners, the ``sink`` (the key that wins most) with
+        the share of queries that choose it and its mean weight, ``gap`` (median and least distance
+        to the next different key, scaled logits, so in units of tau = 1), ``weight`` (mean softmax
+        weight of the winner) and ``hardness`` (1 - entropy / log of the keys in sight, mean).
+        Table ``layers``, one row a layer: see ``layer_cells.layer_row``. Both name the variable.
+
+    Raises
+    ------
+    InvalidInput : a context, layer, position or head that does not fit.
+
+    Notes
+    -----
+    Source: theory T1, T2, T8. Cost: one program a key and head for ``live``, another in doubles for
+    ``reachable``. The hard winners of a soft context: states are those of the model as trained.
+    """
+    if spec.keys not in ("context", "vocabulary"):
+        raise InvalidInput(f"keys: 'context' or 'vocabulary' needed, got {spec.keys!r}; see help.")
+    whole = spec.keys == "vocabulary"
+    with step("states that enter the heads"):
+        scenes = _vocabulary(model, spec) if whole else _scenes(model, context, spec)
+    heads: list[Row] = []
+    layers: list[Row] = []
+    for scene in scenes:
+        with step(f"layer {scene.index}: keys that can win, keys that do"):
+            rows = [_head_row(model, scene, h, spec) for h in scene.heads]
+        heads += rows
+        if spec.cells and not whole and len(rows) == len(scene.layer.heads):
+            with step(f"layer {scene.index}: cells of all heads together"):
+                norm = model.norms[scene.index] if model.norms else None
+                projection = model.projection if scene.index == 0 else None
+                live = [row["live"] for row in rows]
+                found = layer_row(scene.fixed, norm, projection, live, spec.threads)
+                layers.append({"layer": scene.index, **found})
+    variables = {scene.fixed.variable for scene in scenes}
+    settings = {
+        "source": spec.source,
+        "keys": spec.keys,
+        "variable": variables.pop() if len(variables) == 1 else sorted(variables),
+        "tokens": scenes[0].names[:1000],
+        "heads": spec.heads,
+    }
+    return Record("inspect", settings, {}, {"heads": heads, "layers": layers})
+
+
+# ---- what is looked at --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """One layer with its context fixed: names a token, states of all, and which are in sight."""
+
+    index: int
+    layer: AttentionLayer
+    fixed: FixedLayer
+    states: Floats
+    names: list[str]
+    heads: Sequence[int]
+    whole: bool
+
+
+def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
+    entering = model.states(context)
+    n_tokens = len(entering[0])
+    names = [str(i) for i in range(n_tokens)]
+    if np.ndim(context) == 1 or isinstance(context, str):
+        ids = model.tokens(context) if isinstance(context, str) else model.ids(context)
+        names = [f"{_word(model, int(token))}@{i}" for i, token in enumerate(ids)]
+    place = spec.source.position
+    place = _within("position", -1 if place is None else place, n_tokens)
+    chosen = spec.source.layer
+    chosen = range(len(model.layers)) if chosen is None else [chosen]
+    out = []
+    for given in chosen:
+        index = _within("layer", given, len(model.layers))
+        if index >= len(entering):
+            if spec.source.layer is None:
+                continue
+            raise InvalidInput(
+                f"layer: 0 needed for a model whose blocks are not given, got {given}; "
+                "only layer 0's states follow from its ids."
+            )
+        layer, rows = model.layers[index], entering[index]
+        fixed = layer.fix(rows[: place + 1] if model.causal else rows, query_position=place)
+        out.append(_Scene(index, layer, fixed, rows, names, _heads(layer, spec), False))
+    return out
+
+
+def _vocabulary(model: Model, spec: InspectionSpec) -> list[_Scene]:
+    """All words at one place of layer 0."""
+    if spec.source.layer not in (None, 0):
+        raise InvalidInput(
+            f"layer: 0 needed with keys='vocabulary', got {spec.source.layer}; only there a state "
+            "follows from the word and its place."
+        )
+    if model.embedding is None:
+        raise InvalidInput("keys: 'context' needed for a model of images, got 'vocabulary'.")
+    place = 0 if spec.source.position is None else spec.source.position
+    rows = model.embedding
+    if model.positions is not None:
+        rows = rows + model.positions[_within("position", place, len(model.positions))]
+    if model.norms:
+        rows = model.norms[0](rows)
+    if model.projection is not None:
+        rows = row_products("states", rows, model.projection.matrix) + model.projection.offset
+    layer = model.layers[0].without_rope()
+    names = [_word(model, i) for i in range(len(rows))]
+    return [_Scene(0, layer, layer.fix(rows), rows, names, _heads(layer, spec), True)]
+
+
+def _heads(layer: AttentionLayer, spec: InspectionSpec) -> Sequence[int]:
+    count = len(layer.heads)
+    return range(count) if spec.heads is None else [_within("heads", h, count) for h in spec.heads]
+
+
+def _word(model: Model, index: int) -> str:
+    known = model.vocabulary is not None and index < len(model.vocabulary)
+    name = model.vocabulary[index] if known and model.vocabulary is not None else str(index)
+    return repr(name)[1:-1]
+
+
+def _within(name: str, value: int, count: int) -> int:
+    if not -count <= value < count:
+        raise InvalidInput(
+            f"{name}: an integer in {-count}..{count - 1} needed, got {value}; negative ones count "
+            "from the end."
+        )
+    return value % count
+
+
+# ---- one head -----------------------------------------------------------------------------------
+
+
+def _head_row(model: Model, scene: _Scene, h: int, spec: InspectionSpec) -> Row:
+    head, poly = scene.layer.heads[h], scene.fixed.heads[h]
+    names = ["sink" if t < 0 else scene.names[t] for t in scene.fixed.tokens[h].tolist()]
+    query = in_query_space(poly)
+    found = live_terms(query, threads=spec.threads)
+    row: Row = {
+        "layer": scene.index,
+        "head": h,
+        "variable": scene.fixed.variable,
+        "keys": poly.n_terms,
+        "distinct": len(poly.distinct[0]) if query is poly else len(query.distinct[0]),
+        "live": len(found.live),
+        "dead": [names[j] for j in found.dead.tolist()[:_NAMED]],
+        "exact_decisions": found.exact_decisions,
+        "reachable": None,
+        "unreachable": [],
+        "farthest": None,
+    }
+    norm = model.norms[scene.index] if model.norms else None
+    if norm is not None and query is not poly:
+        projection = model.projection if scene.index == 0 else None
+        solid = query_ellipsoid(head, norm, projection)
+        if solid is not None:
+            far = distances(query, solid, found.live, spec.threads)
+            row["reachable"] = int((far < 1).sum())
+            row["unreachable"] = [names[j] for j in found.live[far >= 1].tolist()[:_NAMED]]
+            row["farthest"] = float(far.max())
+            row["reach_margin"] = float(np.abs(1 - far).min())
+    own = _own_vocabulary(scene, h) if scene.whole else _own_context(model, scene, h)
+    return row | own
+
+
+def _own_context(model: Model, scene: _Scene, h: int) -> Row:
+    """What the queries of the context's own tokens choose, each among the keys that it sees."""
+    head = scene.layer.heads[h]
+    how = {"causal": model.causal, "window": scene.layer.window}
+    scores = attention_scores(head, scene.states, **how)
+    hard = attention_weights(head, scene.states, temperature=0, **how)
+    soft = softmax(scores, 1.0)
+    # Tokens with one and the same key tie for ever; a gap is to another key.
+    keys = head.keys(scene.states, query_position=0)
+    _, classes = np.unique(keys, axis=0, return_inverse=True)
+    classes = classes.ravel()
+    if scores.shape[1] > len(classes):
+        classes = np.append(classes, -1)
+    winner = hard.argmax(axis=1)
+    others = np.where(classes[None, :] == classes[winner][:, None], -np.inf, scores)
+    gaps = scores.max(axis=1) - others.max(axis=1)
+    wins = hard.sum(axis=0)
+    names = [*scene.names, "sink"]
+    seen = np.isfinite(scores).sum(axis=1)
+    return _summary(names, wins, soft.mean(axis=0), soft.max(axis=1), gaps, _hardness(soft, seen))
+
+
+def _hardness(soft: Floats, seen: NDArray[Any]) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(soft > 0, soft * np.log(soft), 0.0).sum(axis=1)
+        return np.where(seen > 1, 1 - entropy / np.log(seen), np.nan)
+
+
+def _own_vocabulary(scene: _Scene, h: int) -> Row:
+    """The same with every word as a query; winners in doubles, in chunks of queries."""
+    head, poly = scene.layer.heads[h], scene.fixed.heads[h]
+    keys, biases = poly.keys.astype(np.float64).T, poly.biases.astype(np.float64)
+    queries = scene.states @ head.W_Q.astype(np.float64) + head.b_Q.astype(np.float64)
+    n = len(biases)
+    wins, mass = np.zeros(n), np.zeros(n)
+    parts: list[list[Floats]] = [[], [], []]
+    for start in range(0, len(queries), _CHUNK):
+        scores = float(head.scale) * (queries[start : start + _CHUNK] @ keys) + biases
+        soft = softmax(scores, 1.0)
+        np.add.at(wins, scores.argmax(axis=1), 1.0)
+        mass += soft.sum(axis=0)
+        top = np.partition(scores, -2, axis=1) if n > 1 else np.pad(scores, ((0, 0), (1, 0)))
+        parts[0].append(soft.max(axis=1))
+        parts[1].append(top[:, -1] - top[:, -2])
+        parts[2].append(_hardness(soft, np.full(len(soft), n)))
+    weight, gaps, hardness = (np.concatenate(part) for part in parts)
+    names = [*scene.names, "sink"]
+    return _summary(names, wins, mass / len(queries), weight, gaps, hardness)
+
+
+def _summary(
+    names: list[str], wins: Floats, mass: Floats, weight: Floats, gaps: Floats, hardness: Floats
+) -> Row:
+    order = np.argsort(-wins, kind="stable")
+    sink = int(order[0])
+    total = float(wins.sum())
+    finite = gaps[np.isfinite(gaps)]
+    hard = hardness[np.isfinite(hardness)]
+    return {
+        "won": int((wins > 0).sum()),
+        "top": [
+            {"key": names[j], "wins": float(wins[j])} for j in order[:5].tolist() if wins[j] > 0
+        ],
+        "sink": names[sink],
+        "sink_wins": float(wins[sink]) / total,
+        "sink_weight": float(mass[sink]),
+        "gap": float(np.median(finite)) if len(finite) else None,
+        "gap_least": float(finite.min()) if len(finite) else None,
+        "weight": float(weight.mean()),
+        "hardness": float(hard.mean()) if len(hard) else None,
+    }

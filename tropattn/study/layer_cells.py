@@ -1,0 +1,264 @@
+"""The cells of all heads of a layer together: exact counts through independence (theory T8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import freeze, is_exact, residues, to_float
+from tropattn.attention.context import FixedLayer
+from tropattn.attention.norms import Norm
+from tropattn.errors import BudgetExceeded, EngineError
+from tropattn.regions import bounds
+from tropattn.regions.count import count_regions
+from tropattn.regions.direct_sum import independent_groups
+from tropattn.regions.result import RegionCount
+from tropattn.study.layer import with_terms
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.refinement import rank_of_rows
+from tropattn.tropical.terms import PRIME, AffineMap
+
+__all__ = ["common_centre", "in_query_space", "layer_row", "on_hyperplane"]
+
+Floats = NDArray[np.float64]
+
+_MAX_CELLS = 20_000
+"""Cells of dependent heads that are enumerated before a lower bound is given instead."""
+
+
+def layer_row(
+    fixed: FixedLayer,
+    norm: Norm | None,
+    projection: AffineMap | None,
+    live: Sequence[int],
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Count one layer on the whole space, and behind its norm where that follows.
+
+    Parameters
+    ----------
+    fixed : the layer with its context.
+    norm, projection : what the variable comes from, or None.
+    live : the number of live keys of each head, found by another engine.
+
+    Returns
+    -------
+    dict
+        ``variable``; ``cells`` on all of R^d (exact by direct sum or enumeration, else a lower
+        bound); ``bound`` (T6 or T7 with live keys); ``patterns``, the product of the key counts;
+        ``ranks``, the heads' spans, and ``rank``, their sum's; ``independent``; ``norm_cells``, the
+        cells that normalised states meet, and ``centre``, the distance of the heads' common centre
+        from the ellipsoid's, in its radii (doubles).
+
+    Raises
+    ------
+    EngineError : the two engines' counts of a head differ.
+
+    Notes
+    -----
+    Source: theory T8, T12. Cells of heads with a common centre are cones with that apex, so if the
+    centre lies inside the ellipsoid, every cell meets the ellipsoid's surface: ``norm_cells`` is
+    the exact count on the hyperplane of the norm where the heads' spans stay independent there,
+    and else the product over heads that are and whose centre is inside, a lower bound.
+    """
+    thin = [_spanning(head) for head in fixed.heads]
+    groups, ranks = independent_groups(thin)
+    single = all(len(group) == 1 for group in groups)
+    cells = _product(fixed, groups, ranks, live, threads) if single else _cells(fixed, threads)
+    spans = {group[0]: rank for group, rank in zip(groups, ranks, strict=True) if single}
+    upper = bounds.layer(live, max(sum(ranks), 1))
+    return {
+        "variable": fixed.variable,
+        "heads": len(fixed.heads),
+        "keys": [head.n_terms for head in fixed.heads],
+        "cells": cells,
+        "bound": upper,
+        "patterns": prod(head.n_terms for head in fixed.heads),
+        "independent": single,
+        "rank": sum(ranks),
+        **({} if norm is None else _behind_norm(thin, norm, projection, live, spans)),
+    }
+
+
+def _product(
+    fixed: FixedLayer,
+    groups: list[list[int]],
+    ranks: list[int],
+    live: Sequence[int],
+    threads: int | None,
+) -> RegionCount:
+    """The product over heads with proved independent spans, each counted in its query space."""
+    factors = []
+    for (h,) in groups:
+        alone = count_regions(in_query_space(fixed.heads[h]), threads=threads).value
+        if alone != live[h]:
+            raise EngineError(
+                f"count: as many cells as live keys needed for head {h}, got {alone} and "
+                f"{live[h]}; two witnesses contradict each other, please report the input."
+            )
+        factors.append(alone)
+    stats = {"groups": groups, "ranks": ranks, "factors": factors}
+    domain = f"R^{fixed.dim}"
+    return RegionCount(prod(factors), "exact", "cells", domain, "direct_sum", False, 0, stats)
+
+
+def in_query_space(f: TropicalPolynomial) -> TropicalPolynomial:
+    """Return a head's polynomial of its query, which has the same cells where ``W_Q`` is onto.
+
+    Onto is proved modulo a prime; where it is not, ``f`` itself is returned. Source: theory T8.
+
+    >>> from tropattn.tropical.terms import AffineMap
+    >>> q = AffineMap(np.array([[1.0], [1.0]]), np.array([5.0]))
+    >>> in_query_space(TropicalPolynomial.factored([[1.0], [2.0]], maps=(q,))).dim
+    1
+    """
+    if len(f.maps) != 1 or is_exact(f.maps[0].matrix):
+        return f
+    matrix = f.maps[0].matrix
+    rows, columns = matrix.shape
+    reduced = flint.nmod_mat(rows, columns, residues(matrix, PRIME).ravel().tolist(), PRIME)
+    if reduced.rank() < columns:
+        return f
+    return TropicalPolynomial.factored(f.keys, f.biases, scale=f.scale)
+
+
+def _spanning(f: TropicalPolynomial) -> TropicalPolynomial:
+    """The head with as few terms as have the same span of slopes, if that can be proved."""
+    if is_exact(f.keys) or f.biases.any() or f.n_terms < 3:
+        return f
+    keys = residues(f.keys, PRIME)
+    rows = (keys[1:] - keys[:1]) % PRIME
+    chosen = rank_of_rows(np.ascontiguousarray(rows.T), range(len(rows)))
+    # A rank modulo a prime is a lower bound; the number of columns is an upper one.
+    if len(chosen) < min(f.n_terms - 1, f.keys.shape[1]):
+        return f
+    kept = np.array([0, *(i + 1 for i in chosen)])
+    return with_terms(f, kept)
+
+
+def _cells(fixed: FixedLayer, threads: int | None) -> RegionCount:
+    try:
+        return count_regions(fixed, max_cells=_MAX_CELLS, threads=threads)
+    except BudgetExceeded as error:
+        return RegionCount(
+            error.lower, "lower", "cells", f"R^{fixed.dim}", "enumeration, stopped", False
+        )
+
+
+def _behind_norm(
+    heads: Sequence[TropicalPolynomial],
+    norm: Norm,
+    projection: AffineMap | None,
+    live: Sequence[int],
+    spans: dict[int, int],
+) -> dict[str, Any]:
+    """Cells that normalised states meet; ``heads`` have as few terms as span their slopes."""
+    units = [on_hyperplane(head, norm, projection) for head in heads]
+    limit = units[0].dim
+    chosen = list(range(len(units)))
+    # Spans that are wider together than the space cannot be independent; drop the last heads.
+    while sum(spans.get(h, 0) for h in chosen) > limit:
+        chosen.pop()
+    groups, ranks = independent_groups([units[h] for h in chosen])
+    while any(len(group) > 1 for group in groups):
+        chosen.pop()
+        groups, ranks = independent_groups([units[h] for h in chosen])
+    centre = common_centre([units[h] for h in chosen], norm, limit)
+    found: dict[str, Any] = {"centre": centre, "norm_rank": sum(ranks), "norm_cells": None}
+    # A head keeps all its cells on the hyperplane where its span keeps its dimension.
+    whole = {chosen[group[0]]: rank for group, rank in zip(groups, ranks, strict=True)}
+    if centre is None or whole != {h: rank for h, rank in spans.items() if h in chosen}:
+        return found
+    while centre >= 1 and len(chosen) > 1:
+        # Fewer heads have a nearer centre: leave out the one that holds it farthest away.
+        nearer = []
+        for h in chosen:
+            others = [unit for g, unit in enumerate(units) if g in chosen and g != h]
+            nearer.append((common_centre(others, norm, limit) or 0.0, h))
+        centre, gone = min(nearer)
+        chosen.remove(gone)
+    if centre >= 1:
+        return found
+    value = prod(live[h] for h in chosen)
+    kind = "exact" if len(chosen) == len(units) else "lower"
+    words = f"outputs of {type(norm).__name__} in R^{norm.width}"
+    stats = {"heads": chosen, "centre": centre, "centre_decided_in": "doubles"}
+    found["norm_cells"] = RegionCount(
+        value, kind, "cells", words, "direct_sum, common centre inside", False, 0, stats
+    )
+    return found
+
+
+def on_hyperplane(
+    f: TropicalPolynomial, norm: Norm, projection: AffineMap | None = None
+) -> TropicalPolynomial:
+    """Return a head as a polynomial of what the norm scales: coordinates of its hyperplane.
+
+    The state is ``gamma * u + beta``; for LayerNorm ``u = (p_1, ..., p_{d-1}, -sum p)``, for
+    RMSNorm ``u = p``. Factors are kept, so spans are those of the given weights.
+
+    >>> from tropattn.attention.norms import LayerNorm
+    >>> f = on_hyperplane(TropicalPolynomial([[1, 0], [0, 0]]), LayerNorm([3, 5], [1, 1]))
+    >>> f.slopes.tolist(), f.intercepts.tolist()
+    ([[3.0], [0.0]], [1.0, 0.0])
+    """
+    gamma = norm.weight.astype(np.float64)
+    matrix = np.diag(gamma)
+    if norm.centred:
+        matrix = np.hstack([np.diag(gamma[:-1]), np.full((norm.width - 1, 1), -gamma[-1])])
+    if projection is not None:
+        f = f.pullback(projection.matrix, projection.offset)
+    return f.pullback(freeze(matrix), norm.shift)
+
+
+def common_centre(units: Sequence[TropicalPolynomial], norm: Norm, dim: int) -> float | None:
+    """Return how far the nearest common centre of heads lies, in radii of the norm's sphere.
+
+    None where no point makes all scores of each head equal (the heads are not central). ``units``
+    are polynomials of ``on_hyperplane``. In doubles: one least-squares problem.
+
+    >>> from tropattn.attention.norms import RMSNorm
+    >>> f = TropicalPolynomial([[1, 0], [0, 0]], [-1, 0])       # equal where the first is 1
+    >>> round(common_centre([f], RMSNorm([1, 1]), 2), 6)        # 1 / sqrt(2)
+    0.707107
+    """
+    if any(is_exact(unit.keys) for unit in units):
+        return None
+    blocks, rights = [], []
+    for unit in units:
+        rows, right = _equalities(unit)
+        blocks.append(rows)
+        rights.append(right)
+    matrix, right = np.vstack(blocks), np.concatenate(rights)
+    if not len(right):
+        return 0.0
+    lengths = np.linalg.norm(matrix, axis=1)
+    if not (lengths > 0).all():
+        return None
+    matrix, right = matrix / lengths[:, None], right / lengths
+    # The sphere is round in u, not in its coordinates: u = (p, -sum p).
+    shape = np.eye(dim)
+    if norm.centred:
+        shape = np.linalg.cholesky(np.eye(dim) + np.ones((dim, dim)))
+    solution = np.linalg.lstsq(np.linalg.solve(shape, matrix.T).T, right, rcond=1e-12)[0]
+    coordinates = np.linalg.solve(shape.T, solution)
+    if np.abs(matrix @ coordinates - right).max() > 1e-7 * (1 + np.abs(right).max()):
+        return None
+    return float(np.linalg.norm(solution) / np.sqrt(norm.width))
+
+
+def _equalities(f: TropicalPolynomial) -> tuple[Floats, Floats]:
+    """Rows and right sides of ``all scores are equal``, as few as span them."""
+    linear, constant = np.eye(f.dim), np.zeros(f.dim)
+    for step in f.maps:
+        constant = constant @ to_float(step.matrix)[0] + to_float(step.offset)[0]
+        linear = linear @ to_float(step.matrix)[0]
+    terms = np.column_stack([float(f.scale) * f.keys, f.biases])
+    _, sizes, directions = np.linalg.svd(terms[1:] - terms[0], full_matrices=False)
+    kept = directions[sizes > 1e-10 * sizes.max(initial=0.0)]
+    return kept[:, :-1] @ linear.T, -(kept[:, :-1] @ constant + kept[:, -1])

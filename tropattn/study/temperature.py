@@ -1,0 +1,333 @@
+"""How soft attention follows hard as the temperature falls: a curve over tau for one layer.
+
+weights -> heads -> points of a domain or states of real tokens -> gap of every head at every point
+-> what theory T16 promises there, and what softmax does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.attention.loading import load
+from tropattn.attention.model import Model
+from tropattn.errors import EngineError, InvalidInput
+from tropattn.polyhedra.domain import Box, Domain
+from tropattn.record import Record
+from tropattn.study.inputs import Heads, Source, open_heads
+from tropattn.study.layer import Step
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.stage import on_parameters
+from tropattn.tropical.temperature import Agreement, agreement, guaranteed, measured, weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "TAUS",
+    "TemperatureSpec",
+    "curve_figure",
+    "partition_figure",
+    "run",
+    "softened",
+    "token_agreement",
+]
+
+Array = NDArray[Any]
+
+TAUS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemperatureSpec:
+    """Settings of ``run``.
+
+    Attributes
+    ----------
+    source : file and context.
+    domain : where points are drawn uniformly; None draws normal states round the context's own, as
+        wide as they are times ``spread`` (a standard normal for bare polynomials).
+    temperatures : of the curve; 1 is the model as trained.
+    tolerance : the weight that the losing keys of a head may hold for soft to follow hard.
+    samples, seed, spread : of the points.
+    tokens : whether the real tokens of a model's context are judged too, each in its own place.
+    """
+
+    source: Source
+    domain: Domain | None = None
+    temperatures: Sequence[float] = TAUS
+    tolerance: float = 0.01
+    samples: int = 20_000
+    seed: int = 0
+    spread: float = 1.0
+    tokens: bool = True
+
+    def __post_init__(self) -> None:
+        taus = list(self.temperatures)
+        if not taus or not all(np.isfinite(t) and t > 0 for t in taus):
+            raise InvalidInput(
+                f"temperatures: finite numbers > 0 needed, got {taus}; 1 is the model as trained."
+            )
+        if not 0 < self.tolerance < 1:
+            raise InvalidInput(
+                f"tolerance: a number between 0 and 1 needed, got {self.tolerance}; 0.01 is one "
+                "percent."
+            )
+        if self.samples < 1:
+            raise InvalidInput(f"samples: a number >= 1 needed, got {self.samples}; try 20000.")
+
+
+def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
+    """Compare soft and hard attention of one layer over temperatures.
+
+    Returns
+    -------
+    Record
+        Table ``curve``, one row a temperature: ``guaranteed`` and ``measured``, the shares of the
+        points where every head follows hard within the tolerance (promised by T16, and truly), and
+        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row a head: keys,
+        quartiles of the gap, and at ``tau = 1`` the guaranteed and measured shares. Table
+        ``tokens`` (models): one row a temperature, the shares over pairs of a real token and a
+        head, and over tokens with all their heads.
+
+    Raises
+    ------
+    InvalidInput : a file, context or domain that does not fit.
+    EngineError : a measured share below the guaranteed one.
+
+    Notes
+    -----
+    Source: theory T16. Cost ``O(samples * terms * (d + temperatures))``.
+    """
+    with step("reading weights, fixing the context"):
+        opened = open_heads(spec.source)
+    with step("points, gaps and softmax"):
+        units = on_parameters(opened.heads, spec.domain)
+        points = _points(opened, units[0].dim, spec)
+        curve = agreement(units, points, spec.temperatures, spec.tolerance)
+        heads = [_head_row(h, unit, points, spec.tolerance) for h, unit in enumerate(units)]
+    tables = {"curve": _rows(curve), "heads": heads}
+    if spec.tokens and opened.states is not None:
+        with step("the context's own tokens"):
+            tables["tokens"] = _of_tokens(spec)
+    return Record(
+        "temperature",
+        {
+            "source": spec.source,
+            "variable": opened.variable,
+            "domain": "normal states" if spec.domain is None else spec.domain,
+            "temperatures": list(spec.temperatures),
+            "tolerance": spec.tolerance,
+            "samples": len(points),
+            "spread": spec.spread,
+        },
+        tables=tables,
+        seed=spec.seed,
+    )
+
+
+def _points(opened: Heads, dim: int, spec: TemperatureSpec) -> Array:
+    stream = np.random.Generator(np.random.Philox(spec.seed))
+    if spec.domain is None:
+        draws = stream.standard_normal((spec.samples, dim))
+        if opened.states is None:
+            return spec.spread * draws
+        centre = opened.states.mean(axis=0)
+        width = float(np.sqrt(((opened.states - centre) ** 2).mean()))
+        return centre + spec.spread * width * draws
+    from tropattn.polyhedra._highs import bounding_box
+
+    a, b = (side.astype(np.float64) for side in spec.domain.walls)
+    low, high = bounding_box(*spec.domain.walls)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise InvalidInput(
+            f"domain: a bounded one needed, got {spec.domain.describe()}; bound it or leave it out."
+        )
+    draws = low + (high - low) * stream.random((spec.samples, dim))
+    inside = draws[(draws @ a.T < b).all(axis=1)]
+    if not len(inside):
+        raise InvalidInput(
+            f"domain: a fair share of its bounding box needed, got none of {spec.samples} draws "
+            "inside; give a box or more samples."
+        )
+    return inside
+
+
+def _rows(curve: Agreement) -> list[dict[str, Any]]:
+    if (curve.guaranteed > curve.measured).any():
+        raise EngineError(
+            "temperature: a measured share at least the guaranteed one needed, got less; please "
+            "report the input."
+        )
+    return [
+        {
+            "temperature": float(tau),
+            "guaranteed": float(promised),
+            "measured": float(true),
+            "effective_cells": float(cells),
+        }
+        for tau, promised, true, cells in zip(
+            curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True
+        )
+    ]
+
+
+def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float) -> dict[str, Any]:
+    promise, truth = guaranteed(unit, points), measured(unit, points)
+    low, middle, high = np.quantile(promise.gap, [0.25, 0.5, 0.75])
+    return {
+        "head": h,
+        "keys": unit.n_terms,
+        "gap_quartiles": [float(low), float(middle), float(high)],
+        "guaranteed": float((promise.losers <= tolerance).mean()),
+        "measured": float((truth.losers <= tolerance).mean()),
+        "mean_losers": float(truth.losers.mean()),
+    }
+
+
+# ---- real tokens ------------------------------------------------------------------------------
+
+
+def _of_tokens(spec: TemperatureSpec) -> list[dict[str, Any]]:
+    model = load(spec.source.path)
+    ids = spec.source.ids if spec.source.text is None else spec.source.text
+    context = model.tokens(ids) if spec.source.ids is None else model.ids(ids)
+    return token_agreement(
+        model, [context], spec.source.layer or 0, spec.temperatures, spec.tolerance
+    )
+
+
+def token_agreement(
+    model: Model,
+    contexts: Sequence[Any],
+    layer: int = 0,
+    temperatures: Sequence[float] = TAUS,
+    tolerance: float = 0.01,
+) -> list[dict[str, Any]]:
+    """Shares of real tokens at which soft attention follows hard, one row a temperature.
+
+    Parameters
+    ----------
+    contexts : texts or arrays of token ids; every position of each is judged in its own place, its
+        own key where the context has it.
+    layer, temperatures, tolerance : as in ``TemperatureSpec``.
+
+    Returns
+    -------
+    list of dict
+        ``guaranteed``, ``measured``: shares of pairs (token, head); ``tokens_guaranteed``,
+        ``tokens_measured``: shares of tokens with all their heads; ``pairs``, ``tokens``: how many.
+
+    Notes
+    -----
+    A token that sees one key has nothing to choose and follows at every temperature; it counts.
+    Source: theory T16, one head at one input. Cost: one forward pass and ``fix`` a token.
+    """
+    promised: list[Array] = []
+    true: list[Array] = []
+    for context in contexts:
+        rows = np.asarray(model.states(context)[layer], dtype=np.float64)
+        for place in range(len(rows)):
+            fixed = model.fix(rows, layer=layer, position=place)
+            x = rows[place : place + 1]
+            parts = [agreement([head], x, temperatures, tolerance) for head in fixed.heads]
+            promised.append(np.array([part.guaranteed for part in parts]))
+            true.append(np.array([part.measured for part in parts]))
+    if not promised:
+        raise InvalidInput("contexts: at least one token needed, got none; pass texts or ids.")
+    said, done = np.array(promised), np.array(true)
+    return [
+        {
+            "temperature": float(tau),
+            "guaranteed": float(said[:, :, i].mean()),
+            "measured": float(done[:, :, i].mean()),
+            "tokens_guaranteed": float(said[:, :, i].min(axis=1).mean()),
+            "tokens_measured": float(done[:, :, i].min(axis=1).mean()),
+            "tokens": len(said),
+            "pairs": said.shape[0] * said.shape[1],
+        }
+        for i, tau in enumerate(temperatures)
+    ]
+
+
+# ---- figures ----------------------------------------------------------------------------------
+
+
+def curve_figure(record: Record) -> Figure:
+    """The shares of a ``run`` over the temperature, and the effective cells beneath."""
+    from matplotlib.figure import Figure
+
+    rows = sorted(record.tables["curve"], key=lambda row: row["temperature"])
+    taus = [row["temperature"] for row in rows]
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for name, style in (("guaranteed", "o-"), ("measured", "s--")):
+        upper.plot(taus, [row[name] for row in rows], style, label=name)
+    upper.set_ylabel(f"share within {record.spec['tolerance']:g}")
+    upper.legend()
+    lower.plot(taus, [row["effective_cells"] for row in rows], "o-")
+    lower.set_ylabel("effective cells")
+    lower.set_xlabel("temperature (1: as trained)")
+    lower.set_xscale("log")
+    return figure
+
+
+def softened(
+    f: TropicalPolynomial, window: Box, temperatures: Sequence[float], pixels: int = 200
+) -> tuple[Array, list[Array]]:
+    """Grid points (pixels^2, 2) of a window in the plane and the weights (pixels^2, N) at each tau.
+
+    Rows of the grid run from low to high in the second coordinate, points within a row in the
+    first, each in the middle of its pixel.
+
+    >>> grid, p = softened(TropicalPolynomial([[1, 0], [0, 1]]), Box([0, 0], [2, 2]), [1.0], 2)
+    >>> grid.tolist(), p[0].shape
+    ([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5], [1.5, 1.5]], (4, 2))
+    """
+    if f.dim != 2 or window.dim != 2 or not window.bounded:
+        raise InvalidInput(
+            f"f, window: a polynomial and a bounded box in the plane needed, got R^{f.dim} and "
+            f"{window.describe()}; restrict it to a plane first."
+        )
+    low, high = (np.asarray(side, dtype=np.float64) for side in (window.low, window.high))
+    at = (np.arange(pixels) + 0.5) / pixels
+    axes = [low[k] + (high[k] - low[k]) * at for k in (0, 1)]
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    return grid, [weights(f, grid, tau) for tau in temperatures]
+
+
+def partition_figure(
+    f: TropicalPolynomial,
+    window: Box,
+    temperatures: Sequence[float] = (1.0, 0.5, 0.1, 0.001),
+    pixels: int = 200,
+) -> Figure:
+    """Each key a colour, each point the softmax mix of them: Figure 5 of arXiv 2604.14727.
+
+    As the temperature falls the mix hardens into the power diagram (theory T2); the paper shows
+    ``d = 2``, five Gaussian keys, the square [-4, 4]^2 and these four temperatures.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    _, mixes = softened(f, window, temperatures, pixels)
+    colours = colormaps["tab10"](np.arange(f.n_terms) % 10)[:, :3]
+    figure = Figure(figsize=(3 * len(mixes), 3.2), layout="constrained")
+    low, high = (np.asarray(side, dtype=np.float64) for side in (window.low, window.high))
+    for axes, mix, tau in zip(
+        np.ravel(figure.subplots(1, len(mixes))), mixes, temperatures, strict=True
+    ):
+        image = (mix @ colours).reshape(pixels, pixels, 3)
+        axes.imshow(
+            np.clip(image, 0, 1),
+            origin="lower",
+            extent=(low[0], high[0], low[1], high[1]),
+            interpolation="nearest",
+        )
+        axes.set_title(f"temperature {tau:g}")
+    return figure
