@@ -13,6 +13,7 @@ The package reads in the order of its data flow, each row using only the rows be
 (3, 3)
 """
 
+from importlib import import_module
 from importlib.metadata import version
 
 from tropattn.attention import constructions, initialisers
@@ -36,8 +37,9 @@ from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
 from tropattn.regions import bounds
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
+from tropattn.regions.estimates import Sample, merge_samples
 from tropattn.regions.result import RegionCount
-from tropattn.regions.sampling import sample_regions
+from tropattn.regions.sampling import draw_sample, sample_regions
 from tropattn.tropical import temperature
 from tropattn.tropical.live import LiveTerms, live_terms
 from tropattn.tropical.newton import NewtonPolytope
@@ -47,6 +49,14 @@ from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
 
 __version__ = version("tropattn")
+
+
+def __getattr__(name: str) -> object:
+    # Drawing loads matplotlib, which counting does not need.
+    if name == "plotting":
+        return import_module("tropattn.plotting")
+    raise AttributeError(f"module 'tropattn' has no attribute {name!r}")
+
 
 __all__ = [
     "AttentionHead",
@@ -70,17 +80,20 @@ __all__ = [
     "RegionCount",
     "RotaryEmbedding",
     "RoutingStage",
+    "Sample",
     "Slice",
     "TropAttnError",
     "TropicalPolynomial",
     "bounds",
     "constructions",
     "count_regions",
+    "draw_sample",
     "enumerate_regions",
     "initialisers",
     "live_terms",
     "load",
     "load_polynomials",
+    "merge_samples",
     "minkowski_sum",
     "mixed_subdivision",
     "mixed_volume",

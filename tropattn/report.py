@@ -243,3 +243,19 @@ def _fit(fit: Any) -> str:
         return "needs two values of N"
     error = "" if fit.error is None else f" +- {fit.error:.2f}"
     return f"{fit.exponent:.2f}{error}"
+
+
+def temperature(record: Record, console: Console) -> None:
+    """Print the shares of states where soft attention follows hard, a row a temperature."""
+    percent = f"{100 * float(record.spec['tolerance']):g} %"
+    for name, title in (
+        ("curve", f"States where soft follows hard within {percent}, all heads"),
+        ("tokens", f"The context's own tokens, soft within {percent} of hard"),
+    ):
+        rows = record.tables.get(name)
+        if not rows:
+            continue
+        table = _table(title, [(key.replace("_", " "), "right") for key in rows[0]])
+        for row in rows:
+            table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        console.print(table)

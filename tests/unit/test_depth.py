@@ -32,13 +32,13 @@ MODEL = str(Path(ta.__file__).parent / "data" / "maximum.safetensors")
 
 
 def digit_sizes(low, high):
-    """All (N, d, L) with d L >= 2 and low < N^{dL} <= high; not deeper than 10 layers."""
+    """All (N, d, L) with d L >= 2 and low < N^{dL} <= high."""
     return [
-        (n, d, depth)
+        (n, d, places // d)
         for n in range(2, 101)
-        for d in range(1, 5)
-        for depth in range(1, 11)
-        if d * depth >= 2 and low < n ** (d * depth) <= high
+        for places in range(2, 14)
+        for d in range(1, places + 1)
+        if places % d == 0 and low < n**places <= high
     ]
 
 

@@ -262,6 +262,13 @@ def _bound_of(
     help="Standard normal or unit-sphere states. Default: uniform on a bounded --domain, gaussian "
     "on the whole space.",
 )
+@click.option(
+    "--method",
+    type=click.Choice(["points", "lines"]),
+    default="points",
+    show_default=True,
+    help="Random states, or random chords with every cell that they cross.",
+)
 @options.threads
 @options.json_flag
 def sample(
@@ -270,6 +277,7 @@ def sample(
     samples: int,
     seed: int,
     distribution: str | None,
+    method: str,
     threads: int | None,
     as_json: bool,
     **context: Any,
@@ -290,7 +298,7 @@ def sample(
 
     opened, where, spec = _asked(path, context, domain)
     law = distribution or ("gaussian" if where is None else None)
-    spec |= {"samples": samples, "distribution": law or "uniform"}
+    spec |= {"samples": samples, "distribution": law or "uniform", "method": method}
 
     def give_up(lower: int, why: str) -> None:
         part = _partial(lower, "cells", opened, where, why)
@@ -305,6 +313,7 @@ def sample(
             seed=seed,
             domain=where,
             distribution=law,
+            method=method,
             threads=threads,
             progress=options.watching(),
         )

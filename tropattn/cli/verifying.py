@@ -27,7 +27,7 @@ def verify(
 ) -> None:
     """Check a certificate of a count in rationals, by code that shares nothing with the engines.
 
-    Every cell's witness, every discarded branch and the completeness of the search are checked. With
+    Every witness, every discarded branch and the completeness of the search are checked. With
     --weights (and the same --text, --layer, --domain as for count) the polynomials in the file must
     be those of the weights, number for number. Exit code 1 if any claim is false.
 

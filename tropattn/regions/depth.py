@@ -28,7 +28,15 @@ from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInp
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.depth_bounds import depth as depth_bound
-from tropattn.regions.depth_cells import CellSystem, DepthCell, Frame, Row, primitive, trimmed
+from tropattn.regions.depth_cells import (
+    CellSystem,
+    DepthCell,
+    Frame,
+    Row,
+    framed,
+    primitive,
+    tightened,
+)
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
 from tropattn.threads import thread_count
@@ -240,7 +248,10 @@ class Tower:
             state, below = cell.state, cell.denominator
             if mapped:
                 state, below = table.advance(cell, rows, [m[0] for m in chosen], tied)
-            walls, frame = trimmed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
+            walls, frame = framed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
+            if cell.depth + 1 < len(self.tables):
+                # In higher dimension a spare wall costs the search less than a program to drop it.
+                walls = tightened(walls, frame, spare=3 * len(q) if len(q) > 2 else 0)
             point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
             pattern = (*cell.pattern, *winners)
             out.append(DepthCell(cell.depth + 1, pattern, walls, frame, state, below, point))

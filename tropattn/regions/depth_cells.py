@@ -31,10 +31,11 @@ __all__ = [
     "DepthCell",
     "Frame",
     "Row",
+    "framed",
     "on_wall",
     "primitive",
     "strictly_feasible",
-    "trimmed",
+    "tightened",
     "unit_rows",
 ]
 
@@ -94,7 +95,8 @@ class DepthCell:
     Attributes
     ----------
     pattern : the winners so far, the smallest index of terms that are equal on the cell.
-    walls : primitive integer rows ``r``, the inside being ``<r, (p, 1)> < 0`` for all of them.
+    walls : primitive integer rows ``r``, the inside being ``<r, (p, 1)> < 0`` for all of them;
+        some may be redundant.
     state : (k + 1, d + 1) integers; ``(p, 1) @ state / denominator`` is the state with a 1 added.
     """
 
@@ -267,33 +269,33 @@ def _columns(walls: list[Row], units: list[list[Row]], width: int) -> list[int]:
     return pivots
 
 
-def trimmed(walls: list[Row], frame: Frame, q: Array) -> tuple[tuple[Row, ...], Frame]:
-    """Walls without repeated and redundant ones, and a new frame.
-
-    In more than two dimensions short lists are left as they are, so some rows may be redundant.
-    """
-    walls = list(dict.fromkeys(walls))
-    k = len(q)
+def framed(walls: Sequence[Row], frame: Frame, q: Array) -> tuple[tuple[Row, ...], Frame]:
+    """The walls without repetitions, and a frame around the local point ``q`` inside them."""
+    walls = tuple(dict.fromkeys(walls))
     if not walls:
-        return (), frame
+        return walls, frame
     near, _ = unit_rows(frame.local(walls))
     slope = np.sqrt((near[:, :-1] ** 2).sum(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         slack = float((-(near[:, :-1] @ q + near[:, -1]) / slope).min())
-    if 0 < slack < 1e30:
-        frame = frame.around(q, slack)
-    if len(walls) <= max(k, 1):
-        return tuple(walls), frame
-    if k > 2 and len(walls) <= 3 * k:
-        # A few spare walls cost the search less than a linear program for each.
-        return tuple(walls), frame
+    return walls, frame.around(q, slack) if 0 < slack < 1e30 else frame
+
+
+def tightened(walls: tuple[Row, ...], frame: Frame, spare: int = 0) -> tuple[Row, ...]:
+    """The walls without redundant ones; up to ``spare`` walls are left as they are."""
+    k = len(walls[0]) - 1 if walls else 0
+    if len(walls) <= max(k, spare, 1):
+        return walls
+    if k == 1:
+        low, high = _ends(walls)
+        return tuple(wall for wall in (low, high) if wall is not None)
     local = frame.local(walls)
     keep = list(range(len(walls)))
     for i in range(len(walls)):
         others = [j for j in keep if j != i]
         if not strictly_feasible(on_wall(local[i], [local[j] for j in others])):
             keep = others
-    return tuple(walls[i] for i in keep), frame
+    return tuple(walls[i] for i in keep)
 
 
 def on_wall(wall: Row, rows: Sequence[Row]) -> list[Row]:
@@ -335,13 +337,21 @@ def strictly_feasible(rows: Sequence[Row]) -> bool:
 
 
 def _open_interval(rows: Sequence[Row]) -> bool:
-    """Whether the rows ``a p + c < 0`` leave an interval; bounds are fractions over positives."""
-    low: tuple[int, int] | None = None
-    high: tuple[int, int] | None = None
-    for a, c in rows:
+    """Whether the rows ``a p + c < 0``, ``a != 0``, leave an interval."""
+    low, high = _ends(rows)
+    # -c / a is the end; both denominators are taken positive.
+    return low is None or high is None or low[1] * high[0] < high[1] * low[0]
+
+
+def _ends(rows: Sequence[Row]) -> tuple[Row | None, Row | None]:
+    """The tightest lower and the tightest upper bound among rows ``a p + c < 0``, ``a != 0``."""
+    low: Row | None = None
+    high: Row | None = None
+    for row in rows:
+        a, c = row
         if a > 0:
-            if high is None or -c * high[1] < high[0] * a:
-                high = (-c, a)
-        elif low is None or c * low[1] > low[0] * -a:
-            low = (c, -a)
-    return low is None or high is None or low[0] * high[1] < high[0] * low[1]
+            if high is None or c * high[0] > high[1] * a:
+                high = row
+        elif low is None or c * -low[0] > low[1] * -a:
+            low = row
+    return low, high

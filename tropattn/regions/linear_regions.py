@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.depth_cells import DepthCell, Row, on_wall, strictly_feasible
+from tropattn.regions.depth_cells import DepthCell, Row, on_wall, strictly_feasible, tightened
 from tropattn.regions.result import RegionCount
 from tropattn.tropical.stage import RoutingStage
 
@@ -104,7 +104,7 @@ def _opposite(cells: Sequence[DepthCell], members: Sequence[int]) -> Iterator[tu
         return
     sides: dict[Row, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for i in members:
-        for row in cells[i].walls:
+        for row in tightened(cells[i].walls, cells[i].frame):
             lead = next(v for v in row if v != 0)
             up = row if lead > 0 else tuple(-v for v in row)
             sides[up][lead < 0].append(i)

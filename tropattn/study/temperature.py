@@ -195,8 +195,8 @@ def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float)
 
 def _of_tokens(spec: TemperatureSpec) -> list[dict[str, Any]]:
     model = load(spec.source.path)
-    ids = spec.source.ids if spec.source.text is None else spec.source.text
-    context = model.tokens(ids) if spec.source.ids is None else model.ids(ids)
+    text = spec.source.text
+    context = model.ids(spec.source.ids) if text is None else model.tokens(text)
     return token_agreement(
         model, [context], spec.source.layer or 0, spec.temperatures, spec.tolerance
     )

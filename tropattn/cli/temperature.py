@@ -1,0 +1,83 @@
+"""``tropattn temperature``: how soft attention follows hard as the temperature falls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tropattn.cli import options
+
+__all__ = ["temperature"]
+
+
+@click.command(short_help="Compare soft and hard attention over temperatures.")
+@options.heads_input
+@options.context
+@options.domain
+@click.option(
+    "--tau",
+    "taus",
+    help="Temperatures with commas between them, in scaled logits; 1 is the model as trained.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="Weight that the losing keys of a head may hold for soft to follow hard.",
+)
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=20_000, show_default=True, help="States drawn."
+)
+@options.seed("Seed of the states.")
+@options.figure(required=False)
+@options.json_flag
+def temperature(
+    path: str,
+    domain: str | None,
+    taus: str | None,
+    tolerance: float,
+    samples: int,
+    seed: int,
+    output: str | None,
+    as_json: bool,
+    **context: Any,
+) -> None:
+    """Give the share of states where soft attention follows hard, over temperatures.
+
+    INPUT as in count. Each row says for how many states it is guaranteed (by the gap, theory T16)
+    and for how many it is true; for a model the context's own tokens are judged as well.
+
+    \b
+    Examples:
+      tropattn temperature demo --text 314159265=
+      tropattn temperature heads.npz --tau 1,0.5,0.1,0.001 --domain box:-4,4 --output curve.png
+    """  # noqa: D301 (click reads the backspace)
+    from tropattn import report
+    from tropattn.errors import InvalidInput
+    from tropattn.plotting import save
+    from tropattn.study.inputs import open_heads, read_domain
+    from tropattn.study.temperature import TAUS, TemperatureSpec, curve_figure, run
+
+    try:
+        chosen = TAUS if taus is None else tuple(float(t) for t in taus.split(","))
+    except ValueError:
+        raise InvalidInput(
+            f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
+        ) from None
+    source = options.source_of(path, context)
+    where = read_domain(domain, open_heads(source).dim)
+    record = run(
+        TemperatureSpec(
+            source=source,
+            domain=where,
+            temperatures=chosen,
+            tolerance=tolerance,
+            samples=samples,
+            seed=seed,
+        )
+    )
+    if output is not None:
+        save(curve_figure(record), output)
+    options.show(record, as_json, report.temperature)
