@@ -20,7 +20,7 @@ from tropattn.attention import constructions, initialisers
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.loading import load, load_polynomials
+from tropattn.attention.loading import from_torch, load, load_polynomials
 from tropattn.attention.model import Model
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import (
@@ -89,6 +89,7 @@ __all__ = [
     "count_regions",
     "draw_sample",
     "enumerate_regions",
+    "from_torch",
     "initialisers",
     "live_terms",
     "load",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -259,3 +259,33 @@ def temperature(record: Record, console: Console) -> None:
         for row in rows:
             table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
         console.print(table)
+
+
+def inspection(record: Record, console: Console) -> None:
+    """Print a row a head, then a row a layer."""
+    wanted = {
+        "heads": ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness"),
+        "layers": ("layer", "variable", "independent", "cells", "bound", "norm_cells"),
+    }
+    for name, columns in wanted.items():
+        rows = record.tables[name]
+        present = [c for c in columns if rows and c in rows[0]]
+        if not present:
+            continue
+        table = _table(name.capitalize(), [(c.replace("_", " "), "right") for c in present])
+        for row in rows:
+            table.add_row(*(_short(row[c]) for c in present))
+        console.print(table)
+
+
+def _short(value: Any) -> str:
+    """One cell of a table: counts in full, floats to four digits, lists by their length."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, RegionCount):
+        return number(value.value)
+    if isinstance(value, Mapping):
+        return str(value.get("value", value))
+    if isinstance(value, list | tuple):
+        return str(len(value))
+    return "" if value is None else str(value)

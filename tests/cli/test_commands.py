@@ -249,7 +249,7 @@ def test_every_command_and_option_has_help():
         assert command.help, name
         assert command.short_help, name
         examples = re.findall(rf"^ *tropattn {name}", command.help, re.MULTILINE)
-        assert len(examples) == 2, name
+        assert len(examples) >= 2, name
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, f"{name} {parameter.name}"
@@ -257,6 +257,7 @@ def test_every_command_and_option_has_help():
 
 def test_examples_in_the_help_run(invoke, strips, monkeypatch):
     monkeypatch.chdir(strips.parent)
+    invoke("count", "demo", "--text", "314159265=", "--certificate", "demo.cert.gz")
     for name, command in main.commands.items():
         if name == "demo":
             continue

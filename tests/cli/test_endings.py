@@ -334,6 +334,9 @@ def test_ctrl_c_leaves_a_lower_bound(start, invoke, strips, tmp_path):
         time.sleep(patience)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
+        if process.returncode == -signal.SIGINT:
+            # Python itself was still starting: nothing of ours had run.
+            continue
         assert process.returncode == 130, err
         found = json.loads(out)
         assert found["kind"] == "lower"

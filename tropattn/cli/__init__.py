@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tropattn.cli.commands import main
+from tropattn.cli.inspecting import inspect
 from tropattn.cli.temperature import temperature
 from tropattn.cli.verifying import verify
 from tropattn.dynamics.command import dynamics_group
@@ -20,6 +21,7 @@ def _dynamics(command: str, settings: Mapping[str, Any], report: Callable[[int, 
     return run(command, settings, report)
 
 
+main.add_command(inspect)
 main.add_command(temperature)
 main.add_command(verify)
 main.add_command(dynamics_group(_dynamics))

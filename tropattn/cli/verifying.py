@@ -33,7 +33,7 @@ def verify(
 
     \b
     Examples:
-      tropattn count demo --text 314159265= --certificate demo.cert.gz
+      tropattn verify demo.cert.gz
       tropattn verify demo.cert.gz --weights demo --text 314159265=
     """  # noqa: D301 (click reads the backspace)
     from tropattn.study.inputs import open_heads, read_domain

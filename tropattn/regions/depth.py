@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -222,12 +222,11 @@ class Tower:
         walls = cell.frame.local(cell.walls)
         return CellSystem.build(table.stage, domain, walls, local), rows, classes
 
-    def leaves(self, cell: DepthCell, **limits: Any) -> Outcome:
-        """The search of a cell by the last stage, counting only."""
-        return explore(self.system(cell)[0], **limits)
+    def children(self, cell: DepthCell, mapped: bool = True, **limits: Any) -> Iterator[DepthCell]:
+        """The cells into which the next stage cuts a cell, each with its state behind it.
 
-    def children(self, cell: DepthCell, mapped: bool = True, **limits: Any) -> list[DepthCell]:
-        """The cells into which the next stage cuts a cell, each with its state behind it."""
+        All patterns are found first (and held); the cells are then made one by one.
+        """
         table = self.tables[cell.depth]
         system, rows, classes = self.system(cell)
         outcome = explore(system, emit=True, **limits)
@@ -235,7 +234,6 @@ class Tower:
         local = system.to_parameters(np.vstack(outcome.points))
         self._tally(outcome)
         cuts = _Cuts(found, system.starts, rows, classes)
-        out = []
         for numbers, q in zip(found.tolist(), local, strict=True):
             chosen = [
                 classes[h][number - int(system.starts[h])] for h, number in enumerate(numbers)
@@ -254,8 +252,7 @@ class Tower:
                 walls = tightened(walls, frame, spare=3 * len(q) if len(q) > 2 else 0)
             point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
             pattern = (*cell.pattern, *winners)
-            out.append(DepthCell(cell.depth + 1, pattern, walls, frame, state, below, point))
-        return out
+            yield DepthCell(cell.depth + 1, pattern, walls, frame, state, below, point)
 
     def _tally(self, outcome: Outcome) -> None:
         for name, value in outcome.stats().items():
@@ -263,13 +260,15 @@ class Tower:
 
     def cells_above(self, depth: int, limits: dict[str, Any]) -> Iterator[DepthCell]:
         """The cells of the first ``depth`` stages, depth first."""
-        stack = [self.root]
+        stack = [iter([self.root])]
         while stack:
-            cell = stack.pop()
-            if cell.depth == depth:
+            cell = next(stack[-1], None)
+            if cell is None:
+                stack.pop()
+            elif cell.depth == depth:
                 yield cell
             else:
-                stack += reversed(self.children(cell, **limits))
+                stack.append(self.children(cell, **limits))
 
 
 class _Cuts:
@@ -306,40 +305,88 @@ class _Stopped(Exception):
     """Raised inside a worker when the count is being stopped."""
 
 
-def _leaf_outcomes(
-    tower: Tower, threads: int, max_cells: int | None, tell: Callable[[int], None]
-) -> Generator[Outcome, None, None]:
-    """The searches of the cells above the last stage, in their order, several at a time."""
-    # Every inner cell holds at least one cell, so the limit is valid for them as well.
-    inner = {"threads": threads, "max_cells": max_cells}
-    cells = tower.cells_above(len(tower.tables) - 1, inner)
-    if threads == 1 or len(tower.tables) == 1:
-        for cell in cells:
-            yield tower.leaves(
-                cell, threads=threads, max_cells=max_cells, report=lambda found, _: tell(found)
-            )
-        return
-    stopping = False
+class _LeafCount:
+    """The searches of all cells above the last stage, and the sum of what they find."""
 
-    def watch(found: int, left: int) -> None:
-        if stopping:
-            raise _Stopped
+    def __init__(
+        self, tower: Tower, threads: int, max_cells: int | None, report: Report | None
+    ) -> None:
+        self.tower, self.threads, self.max_cells, self.report = tower, threads, max_cells, report
+        self.total, self.parents = Outcome(), 0
+        self.running: dict[int, int] = {}
+        self.stopping = False
+        self._clock = time.monotonic()
 
-    pending: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    @property
+    def so_far(self) -> int:
+        """Cells counted, those of unfinished searches included."""
+        return self.total.cells + sum(self.running.values())
+
+    def run(self) -> None:
+        """Search all; on a limit or Ctrl-C raise with the cells found so far."""
+        # Every inner cell holds at least one cell, so the limit is valid for them as well.
+        limits = {"threads": self.threads, "max_cells": self.max_cells}
+        cells = self.tower.cells_above(len(self.tower.tables) - 1, limits)
         try:
-            for cell in cells:
-                pending.append(
-                    pool.submit(tower.leaves, cell, threads=1, max_cells=max_cells, report=watch)
-                )
-                if len(pending) >= 4 * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            stopping = True
-            for future in pending:
-                future.cancel()
+            if self.threads == 1 or len(self.tower.tables) == 1:
+                for number, cell in enumerate(cells):
+                    self._add(number, self._search(number, cell, self.threads))
+            else:
+                self._parallel(cells)
+        except BudgetExceeded as error:
+            # What an unfinished search had found lies apart from all that was counted before.
+            raise _over(error.lower + self.total.cells) from None
+        except Interrupted as error:
+            raise _interrupted(max(self.so_far, error.lower + self.total.cells)) from None
+        except KeyboardInterrupt:
+            raise _interrupted(self.so_far) from None
+
+    def _parallel(self, cells: Iterator[DepthCell]) -> None:
+        pending: deque[tuple[int, Future[Outcome]]] = deque()
+        with ThreadPoolExecutor(self.threads) as pool:
+            try:
+                for number, cell in enumerate(cells):
+                    pending.append((number, pool.submit(self._search, number, cell, 1)))
+                    if len(pending) >= 4 * self.threads:
+                        self._await(*pending.popleft())
+                while pending:
+                    self._await(*pending.popleft())
+            finally:
+                self.stopping = True
+                for _, future in pending:
+                    future.cancel()
+
+    def _search(self, number: int, cell: DepthCell, threads: int) -> Outcome:
+        def watch(found: int, left: int) -> None:
+            if self.stopping:
+                raise _Stopped
+            self.running[number] = found
+            if threads == self.threads:
+                self._tell()
+
+        system = self.tower.system(cell)[0]
+        return explore(system, threads=threads, max_cells=self.max_cells, report=watch)
+
+    def _await(self, number: int, future: Future[Outcome]) -> None:
+        while True:
+            try:
+                return self._add(number, future.result(timeout=0.25))
+            except TimeoutError:
+                self._tell()
+
+    def _add(self, number: int, outcome: Outcome) -> None:
+        self.running.pop(number, None)
+        self.parents += 1
+        for name, value in [("cells", outcome.cells), *outcome.stats().items()]:
+            setattr(self.total, name, getattr(self.total, name) + value)
+        if self.max_cells is not None and self.total.cells > self.max_cells:
+            raise BudgetExceeded("", 0)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.report is not None and time.monotonic() - self._clock > 0.25:
+            self._clock = time.monotonic()
+            self.report(self.so_far, 0)
 
 
 def count_depth(
@@ -392,31 +439,9 @@ def count_depth(
         raise InvalidInput(f"of: 'cells' or 'linear_regions' needed, got {of!r}; choose one.")
     started = time.perf_counter()
     tower = Tower(stages, domain)
-    total, parents = Outcome(), 0
-    clock = [time.monotonic()]
-
-    def tell(more: int) -> None:
-        if report is not None and time.monotonic() - clock[0] > 0.25:
-            clock[0] = time.monotonic()
-            report(total.cells + more, 0)
-
-    outcomes = _leaf_outcomes(tower, thread_count(threads), max_cells, tell)
-    try:
-        for outcome in outcomes:
-            parents += 1
-            for name, value in [("cells", outcome.cells), *outcome.stats().items()]:
-                setattr(total, name, getattr(total, name) + value)
-            if max_cells is not None and total.cells > max_cells:
-                raise _over(max_cells, 0)
-            tell(0)
-    except (BudgetExceeded, Interrupted) as error:
-        # What an unfinished search had found lies apart from all that was counted before.
-        error.lower += total.cells
-        raise
-    except KeyboardInterrupt:
-        raise _interrupted(total.cells) from None
-    finally:
-        outcomes.close()
+    search = _LeafCount(tower, thread_count(threads), max_cells, report)
+    search.run()
+    total = search.total
     bound = depth_bound(stages, domain).value
     if not 1 <= total.cells <= bound:
         raise EngineError(
@@ -424,16 +449,16 @@ def count_depth(
             "contradict each other, please report the input."
         )
     stats = {name: value + getattr(tower.inner, name) for name, value in total.stats().items()}
-    stats |= {"stages": len(tower.tables), "cells_above": parents}
+    stats |= {"stages": len(tower.tables), "cells_above": search.parents}
     stats["seconds"] = time.perf_counter() - started
     where = domain_name(stages, domain)
     return RegionCount(total.cells, "exact", "cells", where, "depth", True, 0, stats)
 
 
-def _over(max_cells: int, cells: int) -> BudgetExceeded:
+def _over(cells: int) -> BudgetExceeded:
     return BudgetExceeded(
-        f"max_cells: at most {max_cells} cells allowed, more than that found; raise "
-        "max_cells, or use the bound or the sampler.",
+        f"max_cells: more cells than allowed, at least {cells} were found; raise max_cells, or use "
+        "the bound or the sampler.",
         cells,
     )
 
@@ -469,20 +494,22 @@ def all_cells(
         for cell in tower.cells_above(last, limits):
             out += tower.children(cell, mapped, **limits)
             if max_cells is not None and len(out) > max_cells:
-                raise _over(max_cells, 0)
+                raise BudgetExceeded("", 0)
             if report is not None and time.monotonic() - clock > 0.25:
                 clock = time.monotonic()
                 report(len(out), 0)
-    except (BudgetExceeded, Interrupted) as error:
-        error.lower = _so_far(out, distinct) if distinct else error.lower + len(out)
-        raise
+    except BudgetExceeded as error:
+        raise _over(_so_far(out, distinct, error.lower)) from None
+    except Interrupted as error:
+        raise _interrupted(_so_far(out, distinct, error.lower)) from None
     except KeyboardInterrupt:
         raise _interrupted(_so_far(out, distinct)) from None
     return sorted(out, key=lambda cell: cell.pattern)
 
 
-def _so_far(cells: list[DepthCell], distinct: bool) -> int:
-    return len({cell.key() for cell in cells}) if distinct else len(cells)
+def _so_far(cells: list[DepthCell], distinct: bool, more: int = 0) -> int:
+    """Cells, those of an unfinished search included; or distinct maps, of finished ones only."""
+    return len({cell.key() for cell in cells}) if distinct else len(cells) + more
 
 
 def enumerate_depth(

@@ -13,8 +13,8 @@ import numpy as np
 
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.loading import load, load_polynomials
-from tropattn.attention.loading.paths import existing_path, weights_file
-from tropattn.attention.loading.safetensor import TensorFile, named, parse_json
+from tropattn.attention.loading.paths import existing_path, open_tensors
+from tropattn.attention.loading.safetensor import named, parse_json
 from tropattn.attention.model import Model
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
@@ -150,7 +150,7 @@ def _holds_polynomials(path: str) -> bool:
     place = existing_path(path)
     if place.suffix == ".npz" and place.is_file():
         return True
-    names = TensorFile.open(weights_file(place)).shapes
+    names = open_tensors(place).shapes
     return any(name.split("_")[0] == "slopes" for name in names)
 
 

@@ -1,0 +1,60 @@
+"""``tropattn inspect``: the geometry of a trained model's heads, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tropattn.cli import options
+
+__all__ = ["inspect"]
+
+
+@click.command(short_help="Tabulate the heads of a trained model.")
+@options.heads_input
+@options.context
+@click.option("--head", "heads", type=int, multiple=True, help="Head, from 0; may be repeated.")
+@click.option(
+    "--vocabulary", is_flag=True, help="Take every word of the embedding as a key (layer 0)."
+)
+@click.option("--no-cells", is_flag=True, help="Leave out the cells of each layer.")
+@options.figure(required=False)
+@options.threads
+@options.json_flag
+def inspect(
+    path: str,
+    heads: tuple[int, ...],
+    vocabulary: bool,
+    no_cells: bool,
+    output: str | None,
+    threads: int | None,
+    as_json: bool,
+    **context: Any,
+) -> None:
+    """Tabulate, for each layer and head, which keys can win, do win, and by how much.
+
+    INPUT is a model file or folder, or the word demo. Live keys are exact (no state makes a dead
+    key win); gaps are in scaled logits at temperature 1; every layer names its variable.
+
+    \b
+    Examples:
+      tropattn inspect demo --text 314159265=
+      tropattn inspect demo --text 314159265= --layer 1 --output heads.png
+    """  # noqa: D301 (click reads the backspace)
+    from tropattn import report
+    from tropattn.plotting import save
+    from tropattn.plotting.inspection import inspection
+    from tropattn.study.inspection import InspectionSpec, run
+
+    spec = InspectionSpec(
+        source=options.source_of(path, context),
+        heads=heads or None,
+        keys="vocabulary" if vocabulary else "context",
+        cells=not no_cells,
+        threads=threads,
+    )
+    record = run(spec)
+    if output is not None:
+        save(inspection(record.tables["heads"]), output)
+    options.show(record, as_json, report.inspection)
