@@ -15,7 +15,18 @@ from rich.text import Text
 from tropattn.record import Record
 from tropattn.regions.result import RegionCount, decimal
 
-__all__ = ["Steps", "bounds", "count", "heads", "number", "sample", "scaling", "witnesses"]
+__all__ = [
+    "Steps",
+    "bounds",
+    "count",
+    "heads",
+    "inspection",
+    "number",
+    "sample",
+    "scaling",
+    "temperature",
+    "witnesses",
+]
 
 _LONGEST = 60
 _NOUNS = {"cells": "routing cells", "linear_regions": "linear regions"}

@@ -99,7 +99,7 @@ def test_larger_known_answers(family, n, to_polynomial):
 
 
 def test_polytope_line_and_slice_against_their_walls(to_polynomial):
-    """A triangle, a segment and a plane slice, each against brute force on the pulled-back units."""
+    """A triangle, a segment and a plane slice against brute force on the pulled-back units."""
     rng = random.Random(3)
     for _ in range(40):
         units = families.random_units(rng, 3, [3, 3, 2], "integer")

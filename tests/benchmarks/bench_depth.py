@@ -42,7 +42,7 @@ def run(name: str, net: Network, domain=None) -> None:
     started = time.perf_counter()
     found = count_depth(net.stages(), domain)
     seconds = time.perf_counter() - started
-    print(  # noqa: T201
+    print(
         f"{name:28s} {found.value:9,d} cells <= {depth(net, domain).value:12,d}  {seconds:7.2f} s "
         f"{found.value / seconds:9,.0f}/s  above {found.stats['cells_above'] / seconds:7,.0f}/s  "
         f"rational {found.stats['exact_decisions']}",

@@ -12,8 +12,6 @@ version of Fukuda's algorithm. Of the memory about 200 MiB (ours) and 160 MiB (Q
 A program that is not installed is skipped with a line.
 """
 
-# ruff: noqa: T201 - a command prints
-
 from __future__ import annotations
 
 import argparse

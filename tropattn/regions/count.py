@@ -74,7 +74,6 @@ def count_regions(
     _check_options(of, engine)
     started = time.perf_counter()
     groups, ranks = _groups(stage, domain, engine)
-    limits = {"max_cells": max_cells, "threads": threads}
     certificate_file = None
     if certificate is not None:
         units = on_parameters(stage.units, domain)
@@ -87,7 +86,13 @@ def count_regions(
             for group in groups:
                 refinement = Refinement.of([stage.units[h] for h in group], domain)
                 writer = certificate_file and GroupWriter(certificate_file, refinement, group)
-                part = explore(refinement, **limits, report=report, certificate=writer)
+                part = explore(
+                    refinement,
+                    max_cells=max_cells,
+                    threads=threads,
+                    report=report,
+                    certificate=writer,
+                )
                 _check_bound(part.cells, refinement)
                 factors.append(part.cells)
                 for name, value in part.stats().items():

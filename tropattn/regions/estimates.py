@@ -148,8 +148,7 @@ class Tally:
         tied = hashes[order, 0]
         if (tied[1:] == tied[:-1]).any():
             order = np.lexsort((hashes[:, 1], hashes[:, 0]))
-        columns = (freeze(column[order]) for column in (hashes, counts, firsts))
-        return Sample(*columns, **facts)
+        return Sample(freeze(hashes[order]), freeze(counts[order]), freeze(firsts[order]), **facts)
 
 
 def merge_samples(samples: Sequence[Sample]) -> Sample:

@@ -26,7 +26,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, rational, rational_matrix, residues, to_float
+from tropattn.arrays import as_fractions, is_exact, rational, rational_matrix, residues, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
@@ -141,7 +141,7 @@ class Refinement:
         given = domain_walls(domain, local[0].dim + 1)
         blocks = _stack(local)
         central, columns = _independent_columns(local, blocks, given)
-        walls = given if central else np.vstack([given, _beyond(local[0].dim)])
+        walls = given if central else np.vstack([given, _beyond(given)])
         size = np.abs(blocks.terms[:, columns]).max(axis=0, initial=0.0)
         scaling = np.where(size > 0, np.exp2(-np.round(np.log2(np.where(size > 0, size, 1)))), 1.0)
         terms = blocks.terms[:, columns] * scaling
@@ -280,11 +280,11 @@ def domain_walls(domain: Domain | None, width: int) -> Array:
     return rows
 
 
-def _beyond(dim: int) -> Array:
-    """The homogenising row: the last coordinate is positive."""
-    row = np.zeros((1, dim + 1))
+def _beyond(walls: Array) -> Array:
+    """The homogenising row, in the numbers of the walls: the last coordinate is positive."""
+    row = np.zeros((1, walls.shape[1]))
     row[0, -1] = -1.0
-    return row
+    return as_fractions(row) if is_exact(walls) else row
 
 
 def _stack(units: tuple[TropicalPolynomial, ...]) -> _Blocks:
