@@ -135,3 +135,42 @@ def test_mathformer_by_two_engines():
         assert product.value == joint.value
         assert len(product.stats["factors"]) == 2
         assert joint.value < 27 * 27
+
+
+def test_mathformer_is_certified_by_two_engines(tmp_path):
+    """All four models: both certificates are accepted; live characters are fewer than all."""
+    mathformer = pytest.importorskip("mathformer")
+    from pathlib import Path
+
+    from tropattn import live_terms, load
+    from tropattn.verify import verify
+
+    folder = Path(mathformer.__file__).parent
+    for name in ("add", "sub", "mul", "div"):
+        model = load(folder / f"{name}former")
+        fixed = model.layers[0].without_rope().fix(model.states(list(range(27)))[0])
+        exact = [head.exact_terms() for head in fixed.heads]
+        proved = set()
+        for engine in ("direct_sum", "enumeration"):
+            counted = count_regions(fixed, engine=engine, certificate=tmp_path / "c.gz")
+            proved.add(verify(tmp_path / "c.gz", exact).count)
+            assert counted.certified
+        live = [len(live_terms(head).live) for head in fixed.heads]
+        assert proved == {live[0] * live[1]}
+        assert max(live) < 27
+
+
+def test_the_shipped_first_layer_is_certified(tmp_path):
+    from pathlib import Path
+
+    import tropattn
+    from tropattn import load
+    from tropattn.verify import verify
+
+    model = load(Path(tropattn.__file__).parent / "data" / "maximum.safetensors")
+    fixed = model.fix("314159265=", layer=0)
+    counted = count_regions(fixed, certificate=tmp_path / "c.gz")
+    assert counted.domain == "R^8"
+    proved = verify(tmp_path / "c.gz", [head.exact_terms() for head in fixed.heads])
+    assert proved.count == counted.value < 10**4
+    assert counted.stats["exact_decisions"] == 0

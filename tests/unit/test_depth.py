@@ -240,3 +240,30 @@ def test_shipped_model_through_both_layers(keys_from):
     assert clear.mean() > 0.99
     assert seen <= patterns
     assert len(seen) > len(patterns) / 4
+
+
+def test_wide_relu_network_on_a_square_against_samples():
+    """Gaussian weights: every pattern of 40,000 points is a cell, every cell is real."""
+    rng = np.random.default_rng([16, 2])
+    blocks = [
+        FeedForward(rng.normal(size=(a, b)), rng.normal(size=b) / 3, np.eye(b), residual=False)
+        for a, b in ((2, 12), (12, 8))
+    ]
+    net = Network(blocks)
+    box = Box.cube(-1, 1, 2)
+    found = enumerate_depth(net.stages(), box)
+    assert count_depth(net.stages(), box).value == len(found) <= depth_bound(net, box).value
+    first = count_regions(blocks[0].stages()[0], box).value
+    assert first <= len(found)
+    points = rng.uniform(-1, 1, (40_000, 2))
+    hidden = points @ blocks[0].W_1 + blocks[0].b_1
+    after = np.maximum(hidden, 0) @ blocks[1].W_1 + blocks[1].b_1
+    scores = np.hstack([hidden, after])
+    clear = (np.abs(scores) > 1e-9).all(axis=1)
+    seen = {tuple(p) for p in (scores[clear] > 0).astype(int).tolist()}
+    patterns = {tuple(p) for p in found.patterns.tolist()}
+    # A dead unit ties its two terms at 0 only where it is 0 itself, so the names agree.
+    assert seen <= patterns
+    # The cells that no sample met are real: their witnesses route so in rationals.
+    rows = np.array([[Fraction(v) for v in row] for row in found.witnesses.tolist()], dtype=object)
+    assert (net.routing(rows) == found.patterns).all()

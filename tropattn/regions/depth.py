@@ -172,6 +172,7 @@ class Tower:
         self.domain = domain
         self.tables = [_Table(stage) for stage in stages]
         self.inner = Outcome()
+        self.widest = 0
 
     @property
     def root(self) -> DepthCell:
@@ -231,6 +232,7 @@ class Tower:
         system, rows, classes = self.system(cell)
         outcome = explore(system, emit=True, **limits)
         found = np.vstack(outcome.patterns)
+        self.widest = max(self.widest, len(found))
         local = system.to_parameters(np.vstack(outcome.points))
         self._tally(outcome)
         cuts = _Cuts(found, system.starts, rows, classes)
@@ -319,8 +321,11 @@ class _LeafCount:
 
     @property
     def so_far(self) -> int:
-        """Cells counted, those of unfinished searches included."""
-        return self.total.cells + sum(self.running.values())
+        """Cells counted, those of unfinished searches included.
+
+        At least as many as the most that one cell was cut into: each holds a cell of its own.
+        """
+        return max(self.total.cells + sum([*self.running.values()]), self.tower.widest)
 
     def run(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
