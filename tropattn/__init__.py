@@ -18,10 +18,12 @@ from importlib.metadata import version
 
 from tropattn.attention import constructions, initialisers
 from tropattn.attention.context import FixedLayer
+from tropattn.attention.feedforward import Affine, FeedForward, Maxout
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import from_torch, load, load_polynomials
 from tropattn.attention.model import Model
+from tropattn.attention.network import Network
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import (
     BudgetExceeded,
@@ -59,20 +61,24 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Affine",
     "AttentionHead",
     "AttentionLayer",
     "Box",
     "BudgetExceeded",
     "Degenerate",
     "EngineError",
+    "FeedForward",
     "FixedLayer",
     "Inconclusive",
     "Interrupted",
     "InvalidInput",
     "Line",
     "LiveTerms",
+    "Maxout",
     "MinkowskiSum",
     "Model",
+    "Network",
     "NewtonPolytope",
     "Polytope",
     "PowerDiagram",

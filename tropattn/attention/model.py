@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from tropattn.attention.linear import n_axes, read_vector, row_products, shared
 from tropattn.attention.norms import LayerNorm, Norm, RMSNorm
 from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
+
+if TYPE_CHECKING:
+    from tropattn.attention.network import Network
 
 __all__ = ["Model", "Patches", "RMSNorm"]
 
@@ -400,6 +403,23 @@ class Model:
         if self.causal:
             rows = rows[: place + 1]
         return self.layers[depth].fix(rows, query_position=place, own_key=own_key)
+
+    def network(
+        self,
+        ids_or_states: Any,
+        position: int = -1,
+        keys_from: Literal["hard", "soft"] = "hard",
+        own_key: Literal["frozen", "excluded"] = "frozen",
+    ) -> Network:
+        """Fix the context of one token in all layers; see ``network.fixed_network`` (theory T12).
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> Model([layer, layer], [[1], [2]]).network([0, 1])
+        Network(2 layers, R^1 -> R^1)
+        """
+        from tropattn.attention.network import fixed_network
+
+        return fixed_network(self, ids_or_states, position, keys_from, own_key)
 
     def __call__(self, ids: Any, temperature: float = 1) -> NDArray[np.float64]:
         """Return the logits of an attention-only model, (n, V), or (m, n, V) for ``m`` sequences.

@@ -15,6 +15,7 @@ from tropattn.progress import counting
 from tropattn.regions import bounds
 from tropattn.regions.certificates import CertificateFile, GroupWriter
 from tropattn.regions.complex import RegionComplex
+from tropattn.regions.depth import count_depth, enumerate_depth
 from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
@@ -38,13 +39,15 @@ def count_regions(
     threads: int | None = None,
     progress: bool = False,
 ) -> RegionCount:
-    """Count the routing cells of one layer exactly (theory T5, T8, T13).
+    """Count the routing cells of a layer or network exactly (theory T5, T8, T12, T13).
 
     Parameters
     ----------
-    target : a ``TropicalPolynomial``, a sequence of them (one a head), or a ``FixedLayer``.
+    target : a ``TropicalPolynomial``, a sequence of them (one a head), a ``FixedLayer`` or a
+        ``Network``.
     domain : an open convex ``Box``, ``Polytope``, ``Line`` or ``Slice``; None is the whole space.
-    of : ``"cells"``.
+    of : ``"cells"``, or ``"linear_regions"`` of a ``FixedLayer`` or ``Network``: cells joined where
+        their maps are equal and their closures meet in dimension d - 1 (T13).
     engine : ``"enumeration"`` (any domain), ``"direct_sum"`` (whole space, heads with independent
         spans), or ``"auto"``: direct_sum where it is proved to split the heads, else enumeration.
     certify : insist on engines that prove every decision, by forward error bounds in doubles or in
@@ -70,28 +73,36 @@ def count_regions(
     >>> int(count_regions(plane)), int(count_regions([plane, plane.pullback([[-1, 0], [0, -1]])]))
     (3, 6)
     """
-    stage = _single_stage(target)
-    _check_options(of, engine)
+    stages = _checked(target, of, engine)
+    if len(stages) > 1 or of != "cells":
+        if certificate is not None:
+            raise InvalidInput(
+                "certificate: cells of one layer needed, got a count across depth or of regions; "
+                "leave it out."
+            )
+        with counting(of.replace("_", " "), progress) as report:
+            return count_depth(
+                stages, domain, of=of, max_cells=max_cells, threads=threads, report=report
+            )
+    stage = stages[0]
     started = time.perf_counter()
     groups, ranks = _groups(stage, domain, engine)
-    certificate_file = None
+    file = None
     if certificate is not None:
         units = on_parameters(stage.units, domain)
-        walls = domain_walls(domain, units[0].dim + 1)
-        certificate_file = CertificateFile(certificate, units, walls)
+        file = CertificateFile(certificate, units, domain_walls(domain, units[0].dim + 1))
     factors: list[int] = []
     stats: dict[str, Any] = {}
     try:
         with counting("cells", progress) as report:
             for group in groups:
                 refinement = Refinement.of([stage.units[h] for h in group], domain)
-                writer = certificate_file and GroupWriter(certificate_file, refinement, group)
                 part = explore(
                     refinement,
                     max_cells=max_cells,
                     threads=threads,
                     report=report,
-                    certificate=writer,
+                    certificate=file and GroupWriter(file, refinement, group),
                 )
                 _check_bound(part.cells, refinement)
                 factors.append(part.cells)
@@ -101,11 +112,11 @@ def count_regions(
         error.lower = max(1, error.lower) * prod(factors)
         raise
     finally:
-        if certificate_file is not None and len(factors) < len(groups):
-            certificate_file.abandon()
+        if file is not None and len(factors) < len(groups):
+            file.abandon()
     value = prod(factors)
-    if certificate_file is not None:
-        certificate_file.close(value)
+    if file is not None:
+        file.close(value)
     if ranks is None:
         refinement = Refinement.of(stage.units, domain)
         stats = {"rank": refinement.dim, "central": refinement.central, **stats}
@@ -149,7 +160,7 @@ def enumerate_regions(
     threads: int | None = None,
     progress: bool = False,
 ) -> RegionComplex:
-    """List the routing cells of one layer: pattern and witness point of each (theory T5).
+    """List the routing cells of a layer or network: pattern and witness of each (theory T5, T12).
 
     Parameters as in ``count_regions``. Memory O(cells * (H + d)).
 
@@ -158,7 +169,13 @@ def enumerate_regions(
     ...                    TropicalPolynomial([[0], [1]], [0, -1])]).patterns.tolist()
     [[0, 0], [1, 0], [1, 1]]
     """
-    stage = _single_stage(target)
+    stages = _checked(target, "cells", "enumeration")
+    if len(stages) > 1:
+        with counting("cells", progress) as report:
+            return enumerate_depth(
+                stages, domain, max_cells=max_cells, threads=threads, report=report
+            )
+    stage = stages[0]
     refinement = Refinement.of(stage.units, domain)
     with counting("cells", progress) as report:
         outcome = explore(
@@ -177,13 +194,16 @@ def enumerate_regions(
 
 
 def upper_bound(target: Any, domain: Domain | None = None) -> RegionCount:
-    """The sharp closed-form bound that applies to a target: T6 or T7 at its effective rank.
+    """The closed-form bound that applies to a target: T6 or T7 at its rank, T14 across depth.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
     >>> int(upper_bound([TropicalPolynomial([[0], [1], [2]])] * 2))
     2
     """
-    return _bound(Refinement.of(_single_stage(target).units, domain))
+    stages = list(stages_of(target))
+    if len(stages) > 1:
+        return bounds.depth(stages, domain)
+    return _bound(Refinement.of(stages[0].units, domain))
 
 
 def _bound(refinement: Refinement) -> RegionCount:
@@ -205,26 +225,22 @@ def _collected(outcome: Outcome) -> tuple[Any, Any]:
     return np.vstack(outcome.patterns), np.vstack(outcome.points)
 
 
-def _single_stage(target: Any) -> RoutingStage:
-    stages = stages_of(target)
-    if len(stages) != 1:
-        raise InvalidInput(
-            f"target: one layer needed, got {len(stages)} stages; counting across depth is not "
-            "available in this version."
-        )
-    return stages[0]
-
-
-def _check_options(of: str, engine: str) -> None:
-    if of != "cells":
-        raise InvalidInput(
-            f"of: 'cells' needed, got {of!r}; other counts are not available in this version."
-        )
+def _checked(target: Any, of: str, engine: str) -> list[RoutingStage]:
+    """The stages of a target, with ``of`` and ``engine`` checked against them."""
+    stages = list(stages_of(target))
+    if of not in ("cells", "linear_regions"):
+        raise InvalidInput(f"of: 'cells' or 'linear_regions' needed, got {of!r}; choose one.")
     if engine not in ("auto", "enumeration", "direct_sum"):
         raise InvalidInput(
             f"engine: 'auto', 'enumeration' or 'direct_sum' needed, got {engine!r}; "
             "see docs/choosing.md."
         )
+    if engine == "direct_sum" and (len(stages) > 1 or of != "cells"):
+        raise InvalidInput(
+            "engine: direct_sum counts cells of one layer, got a count across depth or of "
+            "regions; use engine='auto'."
+        )
+    return stages
 
 
 def _domain_name(stage: RoutingStage, domain: Domain | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from tropattn.arrays import rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.bounds import layer
+from tropattn.regions.layer_bounds import layer
 from tropattn.regions.result import RegionCount
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of

@@ -9,7 +9,7 @@ number, does not depend on the number of threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -182,39 +182,48 @@ class _Driver:
     def run(self, root: WorkRange, threads: int) -> None:
         """Work until the queue is empty, the limit is passed or the user interrupts."""
         self.queue.append(root)
-        running: set[Future[Any]] = set()
+        last = time.monotonic()
+        try:
+            for found in self._finished(threads):
+                self._collect(found)
+                if self.max_cells is not None and self.outcome.cells > self.max_cells:
+                    raise BudgetExceeded(
+                        f"max_cells: at most {self.max_cells} cells allowed, more than that "
+                        "found; raise max_cells, or use the bound or the sampler.",
+                        self.outcome.cells,
+                    )
+                if self.report is not None and time.monotonic() - last > 0.25:
+                    last = time.monotonic()
+                    self.report(self.outcome.cells, len(self.queue))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: at least {self.outcome.cells} cells were found before the stop.",
+                self.outcome.cells,
+            ) from None
+
+    def _finished(self, threads: int) -> Iterator[_Found]:
+        """Results of ranges as they come; the consumer refills the queue.
+
+        The newest range goes first: the queue stays as short as the search is deep.
+        """
+        if threads == 1:
+            while self.queue:
+                yield self._work(self.queue.pop())
+            return
+        running: set[Future[_Found]] = set()
         with ThreadPoolExecutor(threads) as pool:
             try:
-                last = time.monotonic()
                 while self.queue or running:
-                    # The newest range first: the queue stays as short as the search is deep.
                     while self.queue and len(running) < 2 * threads:
                         running.add(pool.submit(self._work, self.queue.pop()))
-                    done, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        self._collect(future.result())
-                    if self.max_cells is not None and self.outcome.cells > self.max_cells:
-                        self._halt(running)
-                        raise BudgetExceeded(
-                            f"max_cells: at most {self.max_cells} cells allowed, more than that "
-                            "found; raise max_cells, or use the bound or the sampler.",
-                            self.outcome.cells,
-                        )
-                    if self.report is not None and time.monotonic() - last > 0.25:
-                        last = time.monotonic()
-                        self.report(self.outcome.cells, len(self.queue) + len(running))
-            except KeyboardInterrupt:
-                self._halt(running)
-                raise Interrupted(
-                    f"interrupted: at least {self.outcome.cells} cells were found before the stop.",
-                    self.outcome.cells,
-                ) from None
-
-    def _halt(self, running: set[Future[Any]]) -> None:
-        self.stop[0] = 1
-        for future in running:
-            if not future.cancel():
-                self._collect(future.result(), settle=False)
+                        yield future.result()
+            finally:
+                # Reached early on a limit or Ctrl-C: the kernels poll this flag.
+                self.stop[0] = 1
+                for future in running:
+                    future.cancel()
 
     def _work(self, item: WorkRange) -> _Found:
         heads, (n, dim) = len(self.refinement.units), self.system.terms.shape
@@ -247,7 +256,7 @@ class _Driver:
         )
         return found
 
-    def _collect(self, found: _Found, settle: bool = True) -> None:
+    def _collect(self, found: _Found) -> None:
         counters = [int(c) for c in found.counters]
         cells = counters[refine.CELLS]
         outcome = self.outcome
@@ -255,13 +264,11 @@ class _Driver:
         outcome.pivots += counters[refine.PIVOTS]
         outcome.programs += counters[refine.PROGRAMS]
         outcome.nodes += counters[refine.NODES]
-        if self.certificate is not None and settle:
+        if self.certificate is not None:
             self.certificate.add_range(found, counters)
         elif self.emit and cells:
             outcome.patterns.append(found.patterns[:cells].copy())
             outcome.points.append(found.points[:cells].copy())
-        if not settle:
-            return
         generation = found.item.generation + 1
         for i in range(counters[refine.REST]):
             path, z = found.rest[i].copy(), found.rest_points[i].copy()
