@@ -181,7 +181,7 @@ def test_bad_options(invoke, args, words):
 
 
 def test_bad_of_engine_and_output(invoke, strips, tmp_path):
-    one_line(invoke("count", strips, "--of", "angels"), 2, "'cells' needed")
+    one_line(invoke("count", strips, "--of", "angels"), 2, "'cells' or 'linear_regions' needed")
     one_line(invoke("count", strips, "--engine", "steam"), 2, "steam")
     one_line(invoke("count", strips, "--engine", "direct_sum"), 2, "independent spans")
     one_line(invoke("count", strips, "--output", tmp_path / "no" / "a.json"), 2, "writable folder")

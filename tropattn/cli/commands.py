@@ -99,7 +99,12 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @options.heads_input
 @options.context
 @options.domain
-@click.option("--of", default="cells", show_default=True, help="What to count: cells.")
+@click.option(
+    "--of",
+    default="cells",
+    show_default=True,
+    help="What to count: cells, or linear_regions (cells joined where their maps agree).",
+)
 @click.option(
     "--engine",
     default="auto",
