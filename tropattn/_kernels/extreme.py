@@ -140,7 +140,7 @@ def classify(
         j = todo[at]
         joined[:] = False
         count = g
-        started = False
+        started = np.bool_(False)
         _, fresh = rivals(terms, errors, sizes, j, points[j], value, joined, chosen, failing)
         while True:
             for p in range(fresh):

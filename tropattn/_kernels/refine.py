@@ -298,7 +298,7 @@ def settle(system, space, unit, level, key, log, counters):
         space.scratch,
         space.prices,
         counters,
-        False,
+        np.bool_(False),
     )
     if verdict == LIVE:
         space.state[key] = ALIVE
@@ -532,10 +532,12 @@ def search(
         space.z[0, k] = z[k]
     # A node logs at most one discard a key, its branch and its leaf.
     room = len(system.terms) * (2 * dim + 6) + 3 * units + 9
-    level = 0
+    # Typed, not literal: a literal would compile every callee a second time.
+    level = np.int64(0)
+    yes = np.bool_(True)
     while 2 * level < len(path) and path[2 * level] >= 0:
         expand(system, space, level, log, counters)
-        unit = path[2 * level]
+        unit = np.int64(path[2 * level])
         space.unit[level] = unit
         for j in range(len(system.terms)):
             space.home[level, j] = -1
@@ -554,7 +556,7 @@ def search(
     place(system, space, level, unit)
     defer_open(system, space, level, deferred, counters)
     while level >= bottom:
-        unit = space.unit[level]
+        unit = np.int64(space.unit[level])
         space.fixed[unit] = -1
         if space.at[level] >= space.n_live[level, unit]:
             record(log, counters, UP, 0, 0)
@@ -570,7 +572,7 @@ def search(
             return counters
         key = space.keys[level, system.starts[unit] + space.at[level]]
         space.at[level] += 1
-        descend(system, space, level, unit, key, space.points[level, key], True)
+        descend(system, space, level, unit, key, space.points[level, key], yes)
         level += 1
         record(log, counters, CHILD, space.unit[level - 1], key)
         unit, left = expand(system, space, level, log, counters)
