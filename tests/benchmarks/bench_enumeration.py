@@ -16,7 +16,7 @@ import time
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from tropattn import TropicalPolynomial, count_regions
+from tropattn import TropicalPolynomial, count_regions, initialisers
 
 INSTANCES = [
     (3, 8, 50),
@@ -31,6 +31,7 @@ INSTANCES = [
     (6, 5, 10),
 ]
 BEYOND = [(8, 4, 6), (8, 4, 8), (8, 6, 6)]
+AFFINE = [(4, 4, 12), (5, 5, 10), (6, 6, 8), (8, 4, 16), (8, 8, 6)]
 
 
 def instance(dim: int, heads: int, keys: int) -> list[np.ndarray]:
@@ -61,6 +62,16 @@ def timed(call, repeat: int = 1):
     return result, best
 
 
+def affine() -> None:
+    """Affine Gaussian layers with H <= d on one thread: cells a second of processor time."""
+    for dim, heads, keys in AFFINE:
+        layer = initialisers.gaussian_heads(keys, heads, dim, seed=dim)
+        started = time.process_time()
+        counted = count_regions(layer, engine="enumeration", threads=1).value
+        rate = counted / (time.process_time() - started)
+        print(f"affine {dim}, {heads}, {keys}: {counted} cells, {rate:.0f} a second, one thread")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -86,6 +97,7 @@ def main() -> None:
         logs.append(math.log(theirs / ours))
         agree = "" if vertices == counted.value else f"  Qhull says {vertices}"
         print(f"{line} {theirs:>9.3f} {theirs / ours:>8.1f}{agree}", flush=True)
+    affine()
     if logs:
         print(f"geometric mean of the ratios: {math.exp(sum(logs) / len(logs)):.1f}")
 
