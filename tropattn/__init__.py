@@ -21,6 +21,7 @@ from tropattn.attention.context import FixedLayer
 from tropattn.attention.feedforward import Affine, FeedForward, Maxout
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.live import LiveNetwork
 from tropattn.attention.loading import from_torch, load, load_polynomials
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
@@ -40,6 +41,8 @@ from tropattn.regions import bounds
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
 from tropattn.regions.estimates import Sample, merge_samples
+from tropattn.regions.line import LineCells, line_cells
+from tropattn.regions.plane_cells import PlaneCells, plane_cells
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling import draw_sample, sample_regions
 from tropattn.tropical import temperature
@@ -74,12 +77,15 @@ __all__ = [
     "Interrupted",
     "InvalidInput",
     "Line",
+    "LineCells",
+    "LiveNetwork",
     "LiveTerms",
     "Maxout",
     "MinkowskiSum",
     "Model",
     "Network",
     "NewtonPolytope",
+    "PlaneCells",
     "Polytope",
     "PowerDiagram",
     "RegionComplex",
@@ -97,6 +103,7 @@ __all__ = [
     "enumerate_regions",
     "from_torch",
     "initialisers",
+    "line_cells",
     "live_terms",
     "load",
     "load_polynomials",
@@ -104,6 +111,7 @@ __all__ = [
     "minkowski_sum",
     "mixed_subdivision",
     "mixed_volume",
+    "plane_cells",
     "sample_regions",
     "subdivision",
     "temperature",

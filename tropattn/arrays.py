@@ -7,6 +7,7 @@ Numbers from numpy are floats and stand for the dyadic rationals that they are; 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import flint
@@ -156,11 +157,19 @@ def residues(array: Array, prime: int) -> NDArray[np.int64]:
     if is_exact(array):
         flat = [v.numerator * pow(v.denominator, -1, prime) % prime for v in array.ravel()]
         return np.array(flat, dtype=np.int64).reshape(array.shape)
+    if array.dtype.kind in "iu" or (
+        (np.abs(array) < 2.0**62).all() and (array == np.rint(array)).all()
+    ):
+        return array.astype(np.int64) % prime
     fraction, exponent = np.frexp(array)
     mantissa = np.ldexp(fraction, 53).astype(np.int64) % prime
     shift = exponent.astype(np.int64) - 53
     low = int(shift.min(initial=0))
-    table = np.array(
-        [pow(2, e, prime) for e in range(low, int(shift.max(initial=0)) + 1)], dtype=np.int64
-    )
+    table = _powers_of_two(low, int(shift.max(initial=0)), prime)
     return mantissa * table[shift - low] % prime
+
+
+@lru_cache(maxsize=256)
+def _powers_of_two(low: int, high: int, prime: int) -> NDArray[np.int64]:
+    """Powers 2^low .. 2^high modulo a prime."""
+    return np.array([pow(2, e, prime) for e in range(low, high + 1)], dtype=np.int64)

@@ -12,8 +12,13 @@ _PATIENCE = 2.0
 
 
 @contextmanager
-def counting(noun: str, show: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield ``report(found, left)``, which draws a line after two seconds; None if not shown."""
+def counting(
+    noun: str, show: bool, left_over: str = "branches open (Ctrl-C stops with this lower bound)"
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield ``report(found, left)``, which draws a line after two seconds; None if not shown.
+
+    ``left_over`` says what ``left`` counts.
+    """
     if not show:
         yield None
         return
@@ -33,10 +38,7 @@ def counting(noun: str, show: bool) -> Iterator[Callable[[int, int], None] | Non
             status.start()
             shown = True
         rate = found / elapsed
-        status.update(
-            f"{found:,} {noun} so far, {rate:,.0f} a second, {left:,} branches open "
-            f"(Ctrl-C stops with this lower bound)"
-        )
+        status.update(f"{found:,} {noun} so far, {rate:,.0f} a second, {left:,} {left_over}")
 
     try:
         yield report

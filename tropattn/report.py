@@ -9,6 +9,14 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +24,7 @@ from tropattn.record import Record
 from tropattn.regions.result import RegionCount, decimal
 
 __all__ = [
+    "Bar",
     "Steps",
     "bounds",
     "count",
@@ -29,17 +38,19 @@ __all__ = [
 ]
 
 _LONGEST = 60
+_COLUMN = 15
+_NAMED = 10
 _NOUNS = {"cells": "routing cells", "linear_regions": "linear regions"}
 
 
-def number(value: int) -> str:
+def number(value: int, longest: int = _LONGEST) -> str:
     """An integer with separators; beyond 60 digits its leading digits and its size.
 
     >>> number(6342), number(3**200)
     ('6,342', '2.656e+95 (96 digits)')
     """
     digits = decimal(value)
-    if len(digits) <= _LONGEST:
+    if len(digits) <= longest:
         return f"{value:,}"
     return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1} ({len(digits)} digits)"
 
@@ -66,6 +77,43 @@ class Steps:
             yield
         taken = perf_counter() - started
         self.console.print(Text(f"  done  {name:<52} {taken:6.1f} s"), soft_wrap=True)
+
+
+class Bar:
+    """A bar over steps of known weights, with the step under way; calling it opens the next one.
+
+    >>> import io
+    >>> with Bar(Console(file=io.StringIO()), [1, 10**40]) as bar, bar("weigh"):
+    ...     pass
+    """
+
+    def __init__(self, console: Console, weights: Sequence[int]) -> None:
+        self._shares = [weight / max(1, sum(weights)) for weight in weights]
+        self._at = 0
+        columns = [
+            SpinnerColumn(),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        ]
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._task = self._progress.add_task("", total=1.0)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Name the step while the block runs, then move the bar by its weight."""
+        self._progress.update(self._task, description=name)
+        yield
+        self._progress.advance(self._task, self._shares[self._at])
+        self._at += 1
 
 
 def _lines(console: Console, rows: Iterable[tuple[str, str]]) -> None:
@@ -208,40 +256,72 @@ def witnesses(record: Record, console: Console) -> None:
 
 def scaling(record: Record, console: Console) -> None:
     """Print all counts and the fitted exponents of the scaling study."""
+    spec = record.spec
+    layers = "one layer" if spec["depth"] == 1 else f"{spec['depth']} layers"
+    heads = ", common centre" if spec["central"] else ""
     table = _table(
-        f"Routing cells of one layer on R^{record.spec['dim']}, "
-        f"{'common centre' if record.spec['central'] else 'affine heads'}",
+        f"Routing cells of {layers} in {spec['dim']} dimensions{heads}",
         [
             ("family", ""),
             *((name, "right") for name in ("H", "N", "live", "sampled", "exact", "bound live")),
             ("bound N", "right"),
         ],
     )
+    groups: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
     for row in record.tables["rows"]:
-        table.add_row(
-            row["family"],
-            str(row["heads"]),
-            str(row["keys"]),
-            _range(row["live"]),
-            "" if row["sampled"] is None else number(row["sampled"].value),
-            number(row["exact"].value),
-            number(row["bound_live"].value),
-            number(row["bound"].value),
-        )
+        groups.setdefault((row["family"], row["heads"], row["keys"]), []).append(row)
+    for (family, n_heads, n_keys), group in groups.items():
+        live = [number for row in group for number in row["live"] or ()]
+        stopped = any(row["exact"].kind == "lower" for row in group)
+        columns = ("sampled", "exact", "bound_live", "bound")
+        cells = {name: _over_seeds([row[name] for row in group]) for name in columns}
+        if stopped:
+            cells["exact"] = f"at least {cells['exact']}"
+        ends = (str(n_heads), str(n_keys), _range(live) if live else "")
+        table.add_row(family, *ends, *cells.values())
     console.print(table)
+    exponents = record.tables["exponents"]
+    repeated = any(row["spread"] is not None for row in exponents)
     fits = _table(
-        "Exponents of N, least squares in logarithms",
-        [("family", ""), ("H", "right"), ("exact", ""), ("bound N", ""), ("as N grows", "right")],
+        "Exponents of N by least squares in logarithms; exact degree and its difference",
+        [
+            ("family", ""),
+            ("H", "right"),
+            ("N", ""),
+            ("exact", ""),
+            *([("over seeds", "")] if repeated else []),
+            ("bound N", ""),
+            ("degree", "right"),
+            ("limit", "right"),
+        ],
     )
-    for row in record.tables["exponents"]:
+    for row in exponents:
+        fit, over, exact = row["exact"], row["spread"], row["polynomial"]
+        words = "" if over is None else f"{over.mean:.2f} ({over.low:.2f}..{over.high:.2f})"
         fits.add_row(
             row["family"],
             str(row["heads"]),
-            _fit(row["exact"]),
+            "" if fit is None else f"{fit.low}..{fit.high}",
+            _fit(fit),
+            *([words] if repeated else []),
             _fit(row["bound"]),
+            "" if exact is None else f"{exact.degree}: {exact.difference:,}",
             str(row["theory"]),
         )
     console.print(fits)
+    for family, words in spec["words"].items():
+        console.print(Text(f"  {family:<10}{words}"), soft_wrap=True)
+
+
+def _over_seeds(counts: Sequence[RegionCount | None]) -> str:
+    """One count, or the mean and the range of several."""
+    values = [count.value for count in counts if count is not None]
+    if not values:
+        return ""
+    if min(values) == max(values):
+        return number(values[0])
+    mean = sum(values) / len(values)
+    return f"{mean:,.1f} ({number(min(values))}..{number(max(values))})"
 
 
 def _range(values: Sequence[int]) -> str:
@@ -251,8 +331,8 @@ def _range(values: Sequence[int]) -> str:
 
 def _fit(fit: Any) -> str:
     if fit is None:
-        return "needs two values of N"
-    error = "" if fit.error is None else f" +- {fit.error:.2f}"
+        return "two N needed"
+    error = "" if fit.error is None else f"+-{fit.error:.2f}"
     return f"{fit.exponent:.2f}{error}"
 
 
@@ -273,20 +353,33 @@ def temperature(record: Record, console: Console) -> None:
 
 
 def inspection(record: Record, console: Console) -> None:
-    """Print a row a head, then a row a layer."""
-    wanted = {
-        "heads": ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness"),
-        "layers": ("layer", "variable", "independent", "cells", "bound", "norm_cells"),
-    }
+    """Print a row a head, the keys that no state can choose, then a row a layer."""
+    heads = ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness")
+    layers = ("layer", "variable", "rank", "independent", "cells", "bound", "plane", "norm_cells")
+    wanted = {"heads": (*heads, "sink", "sink_wins"), "layers": layers}
     for name, columns in wanted.items():
         rows = record.tables[name]
         present = [c for c in columns if rows and c in rows[0]]
         if not present:
             continue
-        table = _table(name.capitalize(), [(c.replace("_", " "), "right") for c in present])
+        variable = record.spec["variable"]
+        words = variable if isinstance(variable, str) else ", ".join(variable)
+        title = name.capitalize() if name == "layers" else f"Heads; variable: {words}"
+        table = _table(title, [(c.replace("_", " "), "right") for c in present])
         for row in rows:
             table.add_row(*(_short(row[c]) for c in present))
         console.print(table)
+        for row in rows:
+            if row.get("dead"):
+                console.print(Text(_unchosen(row)), soft_wrap=True)
+
+
+def _unchosen(row: Mapping[str, Any]) -> str:
+    """The keys of a head that no state makes win, the first few by name."""
+    named = row["dead"][:_NAMED]
+    more = row["distinct"] - row["live"] - len(named)
+    words = ", ".join(named) + (f" and {more:,} more" if more else "")
+    return f"  layer {row['layer']}, head {row['head']}: no state chooses {words}"
 
 
 def _short(value: Any) -> str:
@@ -294,7 +387,8 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, RegionCount):
-        return number(value.value)
+        words = number(value.value, _COLUMN)
+        return f"at least {words}" if value.kind == "lower" else words
     if isinstance(value, Mapping):
         return str(value.get("value", value))
     if isinstance(value, list | tuple):

@@ -34,6 +34,9 @@ def in_order(
     exception in the consumer, Ctrl-C included) drops what has not started.
     """
     workers = thread_count(threads)
+    if workers == 1 or len(items) == 1:
+        yield from map(work, items)
+        return
     pending: list[Future[Any]] = []
     with ThreadPoolExecutor(workers) as pool:
         try:

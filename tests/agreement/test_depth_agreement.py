@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import deep
 
-from tropattn import Box, FixedLayer, Line, Slice, TropicalPolynomial
+from tropattn import Box, FixedLayer, Line, Slice, TropicalPolynomial, sample_regions
 from tropattn.attention.feedforward import Affine, FeedForward, Maxout
 from tropattn.attention.network import Network
 from tropattn.regions.depth import count_depth, enumerate_depth
@@ -79,6 +79,9 @@ def check(seed, regions=True):
     counted = count_depth(stages, domain, threads=1 + seed % 2)
     assert counted.value == len(expected) <= depth_bound(net, domain).value
     assert (counted.kind, counted.ambiguous) == ("exact", 0)
+    law = "gaussian" if domain is None else None
+    sampled = sample_regions(net, 200, seed=seed, domain=domain, distribution=law, threads=1)
+    assert sampled.value <= counted.value
     if regions:
         joined = count_depth(stages, domain, of="linear_regions", threads=1)
         if len(expected) <= 40:  # the reference tries all pairs
@@ -88,9 +91,9 @@ def check(seed, regions=True):
     return net, found
 
 
-@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("block", range(13))
 def test_random_networks(block):
-    """320 cases: attention, ReLU, maxout, affine; ties, duplicates, dead units, slices."""
+    """520 cases: attention, ReLU, maxout, affine; ties, duplicates, dead units, slices."""
     for seed in range(40 * block, 40 * (block + 1)):
         check(seed)
 
@@ -100,6 +103,24 @@ def test_many_random_networks():
     """5,000 further cases; ``pytest -m slow -k test_many_random_networks``."""
     for seed in range(1000, 6000):
         check(seed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_generic_weights_have_as_many_regions_as_cells(seed):
+    """T13: Gaussian values and residual blocks jump or bend at every wall."""
+    rng = np.random.default_rng([13, seed])
+    d = int(rng.integers(1, 4))
+    layers = []
+    for _ in range(int(rng.integers(2, 4))):
+        heads = [TropicalPolynomial(rng.normal(size=(3, d)), rng.normal(size=3)) for _ in range(2)]
+        layers.append(FixedLayer(heads, [rng.normal(size=(3, d)) for _ in heads]))
+        if rng.random() < 0.5:
+            first, second = rng.normal(size=(d, 3)), rng.normal(size=(3, d))
+            layers.append(FeedForward(first, rng.normal(size=3), second))
+    stages, box = Network(layers).stages(), Box.cube(-1, 1, d)
+    cells = count_depth(stages, box)
+    assert cells.value > 2
+    assert count_depth(stages, box, of="linear_regions").value == cells.value
 
 
 def test_witnesses_route_as_their_patterns_say():

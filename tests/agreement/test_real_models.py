@@ -6,6 +6,7 @@ not installed.
 """
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 import tropattn as ta
 from tropattn.attention.forward import attend, attention_scores, attention_weights
 from tropattn.attention.loading import from_torch, load
+from tropattn.study.inputs import Source
+from tropattn.study.inspection import InspectionSpec, run
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -187,6 +190,55 @@ def test_family(name, tmp_path, monkeypatch, record_property):
         assert (a == b).all()
     fixed, same = model.fix(context, layer=2), direct.fix(context, layer=2)
     assert all((a.keys == b.keys).all() for a, b in zip(fixed.heads, same.heads, strict=True))
+
+
+FEWER = {"gpt2": "n_layer"}
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "albert", "gpt2", "llama", "vit"])
+def test_a_configuration_of_another_file(name, tmp_path):
+    """A file with more layers than the configuration lists is another model's."""
+    network(name, tmp_path)
+    place = tmp_path / "config.json"
+    config = json.loads(place.read_text())
+    count = FEWER.get(name, "num_hidden_layers")
+    assert config[count] == 3
+    place.write_text(json.dumps(config | {count: 2}))
+    if name == "albert":
+        # All layers share one block, so any number of them is this file's.
+        assert len(load(tmp_path).layers) == 2
+        return
+    with pytest.raises(ta.InvalidInput, match=r"layers 0..1 needed, got \[0, 1, 2\]"):
+        load(tmp_path)
+
+
+def test_a_bias_that_the_configuration_does_not_list(tmp_path):
+    network("vit", tmp_path)
+    place = tmp_path / "config.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"qkv_bias": False}))
+    with pytest.raises(ta.InvalidInput, match=r"no .*query.bias needed as the configuration says"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["llama grouped", "mistral window"])
+def test_inspection_of_grouped_keys(name, tmp_path):
+    """Groups share keys, so their heads differ by queries only; a window hides keys."""
+    network(name, tmp_path)
+    source = Source(path=str(tmp_path), ids="3,1,4,1,5,9,2")
+    tables = run(InspectionSpec(source=source)).tables
+    model = load(tmp_path)
+    assert len(tables["heads"]) == 3 * 4
+    seen = 7 if model.layers[0].window is None else model.layers[0].window
+    for row in tables["heads"]:
+        fixed = model.fix([3, 1, 4, 1, 5, 9, 2], layer=row["layer"])
+        head = fixed.heads[row["head"]]
+        assert row["keys"] == head.n_terms == seen
+        # The winners of random queries are live, and with few keys they are all of them.
+        queries = 1e3 * np.random.default_rng(0).normal(size=(4000, model.d_model))
+        assert len(set(head.argmax(queries).tolist())) == row["live"]
+    for row in tables["layers"]:
+        assert row["cells"].value <= row["bound"].value <= row["patterns"]
+        assert row["plane"].value <= row["bound"].value
 
 
 @pytest.mark.parametrize("extra", [{}, {"bias": False}, {"add_zero_attn": True}, {"kdim": 5}])

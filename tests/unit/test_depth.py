@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import comb
+from math import comb, isqrt
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +35,11 @@ def digit_sizes(low, high):
     """All (N, d, L) with d L >= 2 and low < N^{dL} <= high."""
     return [
         (n, d, places // d)
-        for n in range(2, 101)
-        for places in range(2, 14)
+        for places in range(2, high.bit_length())
+        for n in range(2, isqrt(high) + 1)
+        if low < n**places <= high
         for d in range(1, places + 1)
-        if places % d == 0 and low < n**places <= high
+        if places % d == 0
     ]
 
 
@@ -48,6 +49,14 @@ def check_digits(n, d, depth):
     assert found.value == n ** (d * depth) == depth_bound(net).value
     assert found.kind == "exact"
     assert found.stats["exact_decisions"] == 0
+    box = Box.cube(-1, n**depth + 1, d)
+    assert 1 <= ta.sample_regions(net, 300, seed=0, domain=box).value <= found.value
+
+
+def test_digit_sizes_are_all():
+    sizes = digit_sizes(0, 10_000)
+    assert len(sizes) == len(set(sizes)) == 316
+    assert {(100, 1, 2), (100, 2, 1), (2, 13, 1), (2, 1, 13), (10, 2, 2), (2, 1, 2)} <= set(sizes)
 
 
 @pytest.mark.parametrize("n, d, depth", digit_sizes(0, 700))
@@ -57,26 +66,21 @@ def test_digit_transformer_attains_the_bound(n, d, depth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n, d, depth", digit_sizes(700, 10_000))
-def test_digit_transformer_to_ten_thousand(n, d, depth):
-    """``pytest -m slow -k test_digit_transformer_to_ten_thousand``."""
-    check_digits(n, d, depth)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "n, d, depth",
-    [(2, 4, 4), (3, 5, 2), (9, 5, 1), (46, 3, 1), (17, 2, 2), (10, 1, 5), (6, 3, 2), (2, 1, 16)],
-)
+@pytest.mark.parametrize("n, d, depth", digit_sizes(700, 100_000))
 def test_digit_transformer_to_a_hundred_thousand(n, d, depth):
-    """``pytest -m slow -k test_digit_transformer_to_a_hundred_thousand``."""
+    """All 770 sizes; ``pytest -m slow -k test_digit_transformer_to_a_hundred_thousand``."""
     check_digits(n, d, depth)
 
 
+MILLION = [(10, 3, 2), (31, 2, 2), (10, 6, 1), (100, 3, 1), (1000, 2, 1), (10, 2, 3), (5, 4, 2)]
+MILLION += [(2, 1, 18), (3, 2, 6), (4, 3, 3), (7, 1, 7), (2, 9, 2), (2, 3, 6), (15, 5, 1)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("n, d, depth", [(10, 3, 2), (31, 2, 2), (10, 6, 1), (100, 3, 1)])
+@pytest.mark.parametrize("n, d, depth", MILLION)
 def test_digit_transformer_to_a_million(n, d, depth):
     """``pytest -m slow -k test_digit_transformer_to_a_million``."""
+    assert 200_000 < n ** (d * depth) <= 1_000_000
     check_digits(n, d, depth)
 
 
@@ -222,6 +226,7 @@ def test_shipped_model_through_both_layers(keys_from):
     net = fixed_network(model, text, keys_from=keys_from)
     plane = Slice.through([model.embedded(model.tokens(text[:-1] + c))[-1] for c in "159"])
     found = enumerate_depth(net.stages(), plane)
+    assert 1 < ta.sample_regions(net, 2000, seed=0, domain=plane).value <= len(found)
     one = count_regions(net.layers[0], plane).value
     assert one <= len(found) <= depth_bound(net, plane).value
     assert count_depth(net.stages(), plane).value == len(found)
@@ -253,6 +258,7 @@ def test_wide_relu_network_on_a_square_against_samples():
     box = Box.cube(-1, 1, 2)
     found = enumerate_depth(net.stages(), box)
     assert count_depth(net.stages(), box).value == len(found) <= depth_bound(net, box).value
+    assert 1 < ta.sample_regions(net, 2000, seed=0, domain=box).value <= len(found)
     first = count_regions(blocks[0].stages()[0], box).value
     assert first <= len(found)
     points = rng.uniform(-1, 1, (40_000, 2))

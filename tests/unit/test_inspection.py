@@ -13,7 +13,6 @@ from tropattn.attention.loading import load
 from tropattn.attention.model import Model
 from tropattn.attention.norms import LayerNorm, RMSNorm
 from tropattn.plotting.inspection import inspection
-from tropattn.polyhedra._nnls import shortest
 from tropattn.study.inputs import Source
 from tropattn.study.inspection import InspectionSpec, inspect, run
 from tropattn.study.layer_cells import common_centre, layer_row, on_hyperplane
@@ -137,24 +136,6 @@ def test_centre_and_hyperplane():
     assert common_centre([g, on_hyperplane(parallel, norm)], norm, 2) is None
 
 
-def test_shortest_vector_against_projections():
-    rng = np.random.default_rng(2)
-    for _ in range(20):
-        a = rng.normal(size=(300, 5))
-        a /= np.linalg.norm(a, axis=1, keepdims=True)
-        inside = rng.normal(size=5)
-        b = a @ inside + rng.random(300)
-        w = shortest(a, b)
-        assert (a @ w <= b + 1e-9).all()
-        # Optimal: -w is a non-negative combination of tight rows (Karush, Kuhn, Tucker).
-        tight = a[a @ w > b - 1e-8]
-        if len(tight):
-            weights = np.linalg.lstsq(tight.T, -w, rcond=None)[0]
-            np.testing.assert_allclose(weights @ tight, -w, atol=1e-7)
-        else:
-            np.testing.assert_allclose(w, 0, atol=1e-12)
-
-
 def test_whole_vocabulary():
     model = random_model(5)
     spec = InspectionSpec(source=Source(path=""), keys="vocabulary", heads=(1,))
@@ -165,6 +146,14 @@ def test_whole_vocabulary():
     assert (row["keys"], row["head"]) == (V, 1)
     assert row["live"] == len(ta.live_terms(poly).live)
     assert row["won"] == len(set(poly.argmax(rows).tolist()))
+    soft = ta.temperature.weights(poly, rows)
+    entropy = -(soft * np.log(soft)).sum(axis=1)
+    gaps = poly.gap(rows)
+    assert row["weight"] == pytest.approx(soft.max(axis=1).mean())
+    assert row["hardness"] == pytest.approx((1 - entropy / np.log(V)).mean())
+    assert (row["gap"], row["gap_least"]) == pytest.approx((np.median(gaps), gaps.min()))
+    sink = np.bincount(poly.argmax(rows), minlength=V).argmax()
+    assert (row["sink"], row["sink_weight"]) == (str(sink), pytest.approx(soft[:, sink].mean()))
     assert not record.tables["layers"]
 
 

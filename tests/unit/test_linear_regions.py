@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tropattn import Box, FixedLayer, Slice, TropicalPolynomial
+from tropattn import Box, FixedLayer, Slice, TropicalPolynomial, sample_regions
 from tropattn.attention.constructions import digit_transformer, sawtooth_transformer
 from tropattn.attention.feedforward import Affine, FeedForward
 from tropattn.attention.network import Network
@@ -89,7 +89,8 @@ def test_sawtooth(sizes, expected):
     assert expected == (2 * teeth * n_keys) ** (dim * depth)
     assert regions(net, box) == expected
     cells = count_depth(net.stages(), box).value
-    assert expected <= cells <= depth_bound(net, box).value
+    assert expected == cells <= depth_bound(net, box).value
+    assert 1 <= sample_regions(net, 2000, seed=0, domain=box).value <= cells
 
 
 @pytest.mark.slow
@@ -99,8 +100,10 @@ def test_sawtooth(sizes, expected):
 def test_larger_sawtooth(sizes):
     """``pytest -m slow -k test_larger_sawtooth``."""
     n_keys, teeth, dim, depth = sizes
-    net = sawtooth_transformer(n_keys, teeth, dim, depth)
-    assert regions(net, Box.cube(0, 1, dim)) == (2 * teeth * n_keys) ** (dim * depth)
+    net, box = sawtooth_transformer(n_keys, teeth, dim, depth), Box.cube(0, 1, dim)
+    expected = (2 * teeth * n_keys) ** (dim * depth)
+    assert regions(net, box) == expected <= depth_bound(net, box).value
+    assert 1 <= sample_regions(net, 10_000, seed=0, domain=box).value <= expected
 
 
 def test_known_relu_network():

@@ -113,6 +113,8 @@ def test_prefix_old_names_and_vocabulary(tmp_path):
 
 
 WEIGHT = "encoder__layer__0__attention__self__query__weight"
+SECOND = "encoder__layer__1__attention__self__query__weight"
+DISTANCE = "encoder__layer__0__attention__self__distance_embedding__weight"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,13 @@ WEIGHT = "encoder__layer__0__attention__self__query__weight"
         ({"hidden_size": None}, {}, "an entry hidden_size needed, got none"),
         ({"hidden_size": 8}, {}, r"LayerNorm.weight: shape \(8\) needed, got \(4,\)"),
         ({"num_attention_heads": 3}, {}, "hidden_size in num_attention_heads equal heads needed"),
-        ({"num_hidden_layers": 2}, {}, "tensor encoder.layer.1.attention.self.query.weight needed"),
+        (
+            {"num_hidden_layers": 2},
+            {},
+            r"layers 0..1 needed, got \[0\]; the file is incomplete",
+        ),
+        ({}, {SECOND: np.ones((D, D), "f4")}, r"layers 0..0 needed, got \[0, 1\]; the file is"),
+        ({}, {DISTANCE: np.ones((5, 2), "f4")}, "only needed, got .*distance_embedding.* another"),
         ({"intermediate_size": 5}, {}, r"dense.weight: shape \(5, 4\) needed, got \(6, 4\)"),
         ({"vocab_size": 9}, {}, r"word_embeddings.weight: shape \(9, 4\) needed, got \(7, 4\)"),
         ({}, {WEIGHT: None}, "tensor encoder.layer.0.attention.self.query.weight needed"),

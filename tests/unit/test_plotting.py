@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
+from matplotlib.text import Annotation
 
 import tropattn as ta
 from tropattn import plotting
@@ -206,6 +207,104 @@ def test_polytope_in_space():
     assert lifted.axes[0].get_zlabel() == "intercept $c$"
     with pytest.raises(InvalidInput, match="R\\^2 or R\\^3"):
         plotting.polytope(ta.TropicalPolynomial(np.eye(4)).newton_polytope())
+
+
+def test_dual_pictures_are_dual():
+    """Cells and keys in one colour, a line an edge, each corner where its cell's keys tie."""
+    rng = np.random.default_rng(3)
+    f = ta.TropicalPolynomial(rng.integers(-5, 6, (12, 2)), rng.integers(-8, 6, 12))
+    figure = plotting.dual(f)
+    left, right = figure.axes
+    split = ta.subdivision(f)
+    assert [int(w.split()[0]) for w in left.get_title().split(", ")] == list(split.f_vector())
+    live = ta.live_terms(f).live
+    colours = dict(zip(live.tolist(), right.collections[0].get_facecolors().tolist(), strict=True))
+    sites = np.asarray(right.collections[0].get_offsets())
+    assert np.array_equal(sites, f.slopes[live])
+    edges = [line for line in right.lines if line.get_linestyle() == "-"]
+    assert len(edges) == split.f_vector()[1]
+    rings = {t.get_text(): t.xy for t in left.texts if isinstance(t, Annotation)}
+    for number, cell in enumerate(split.cells):
+        scores = f.scores(rings[str(number)])
+        assert scores[list(cell)] == pytest.approx(scores.max())
+    window = Polygon.box(*zip(left.get_xlim(), left.get_ylim(), strict=True))
+    assert sum(area(p.get_xy()[:-1]) for p in left.patches) == pytest.approx(window.area)
+    # Cells are drawn in the order of their keys; each has its key's colour.
+    for patch in left.patches:
+        inner = patch.get_xy()[:-1].mean(axis=0)
+        assert patch.get_facecolor() == pytest.approx(tuple(colours[f.argmax(inner)]))
+    for i, j in split.hypersurface().walls:
+        assert colours[i] != colours[j]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "words"),
+    [
+        ([[0, 0], [1, 0], [2, 0]], "2 cells, 1 wall"),
+        ([[1, 2]], "1 cell"),
+        ([[0, 0], [1, 0], [0, 1], [1, 1], [1, 1]], "4 cells, 4 walls, 1 corner"),
+    ],
+)
+def test_dual_of_flat_and_repeated_slopes(slopes, words):
+    figure = plotting.dual(ta.TropicalPolynomial(slopes), UNIT)
+    assert figure.axes[0].get_title() == words
+
+
+def test_dual_on_a_slice_and_with_many_keys():
+    heads = ta.initialisers.gaussian_heads(40, 1, 4, seed=2)
+    plane = ta.Slice.through(np.eye(4)[:3], 1.0)
+    figure = plotting.dual(heads[0], domain=plane)
+    basis, origin = plane.embedding
+    split = ta.subdivision(heads[0].pullback(basis, origin))
+    assert figure.axes[1].get_title().startswith(f"{split.f_vector()[0]} live keys")
+    fills = figure.axes[1].collections[0].get_facecolors()
+    at = {cell[0]: i for i, cell in enumerate(split.faces(0))}
+    assert all(tuple(fills[at[i]]) != tuple(fills[at[j]]) for i, j in split.hypersurface().walls)
+    with pytest.raises(InvalidInput, match="one head"):
+        plotting.dual([TRIANGLE, TRIANGLE])
+
+
+def test_sums_beside_their_summands():
+    """Cube and octahedron: 6 sides of the one, 8 of the other, 12 grey parallelograms."""
+    cube = [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    octahedron = np.vstack([np.eye(3), -np.eye(3)])
+    figure = plotting.polytope(ta.minkowski_sum([cube, octahedron]))
+    assert len(figure.axes) == 3
+    assert figure.axes[-1].get_title() == "sum: 24 vertices, 48 edges, 26 facets"
+    (faces,) = figure.axes[-1].collections[:1]
+    fills = [to_rgb(colour) for colour in faces.get_facecolors()[:, :3]]
+    assert sorted(fills.count(to_rgb(c)) for c in (FILLS[0], FILLS[1], "#DDDDDD")) == [6, 8, 12]
+
+
+def test_sums_in_the_space_they_span():
+    """The associahedron lies in a hyperplane of R^4: edges keep their lengths in the drawing."""
+    windows = [range(i, j) for j in range(2, 5) for i in range(j - 1)]
+    found = ta.minkowski_sum([np.eye(4)[list(w)] for w in windows])
+    figure = plotting.polytope(found)
+    assert len(figure.axes) == 7
+    assert figure.axes[-1].get_title() == "sum: 14 vertices, 21 edges, 9 facets"
+    (line,) = figure.axes[-1].lines
+    drawn = np.array(line.get_data_3d()).T
+    ends = found.vertices[found.edges]
+    for (a, b), (i, j) in zip(ends, found.edges.tolist(), strict=True):
+        assert np.linalg.norm(a - b) == pytest.approx(np.linalg.norm(drawn[i] - drawn[j]))
+
+
+def test_flat_and_unbounded_sums():
+    for points, words in (
+        ([[[0, 0], [1, 1]], [[0, 0], [1, 0]]], "sum: 4 vertices, 4 edges"),
+        ([[[0, 0], [1, 1]]], "sum: 2 vertices"),
+        ([[[3, 1]]], "sum: 1 vertex"),
+        ([np.eye(5)[:2]] * 11, "sum: 2 vertices"),
+        ([[[0, 0, 0], [1, 1, 0], [2, 0, 0]]], "sum: 3 vertices, 3 edges"),
+    ):
+        figure = plotting.polytope(ta.minkowski_sum(points))
+        assert figure.axes[-1].get_title() == words
+        assert len(figure.axes) == min(9, len(points)) + 1
+    with pytest.raises(InvalidInput, match="an upper hull"):
+        plotting.polytope(ta.minkowski_sum([[[0, 0], [1, 1]]], upper=True))
+    with pytest.raises(InvalidInput, match="dimension 4"):
+        plotting.polytope(ta.minkowski_sum([np.eye(5)]))
 
 
 def test_growth_needs_rows():

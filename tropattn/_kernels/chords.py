@@ -1,9 +1,13 @@
 """Cells met by random chords: on a line each head is an upper envelope of affine functions.
 
-A chain of chords walks: the first passes through a draw, each further one through a cell of the
-chord before, picked with equal chances for all cells, so that small cells are visited as often as
-large ones. On a chord ``o + t u`` the winners change at the breakpoints of the heads' envelopes,
-and the intervals between neighbouring breakpoints of all heads are the cells.
+On a chord ``o + t u`` the winners change at the breakpoints of the heads' envelopes, and the
+intervals between neighbouring breakpoints of all heads are the cells.
+
+A chain of chords walks. The first passes through a draw in a random direction. From there it goes
+to a wall of its cell, to a random small distance, and on along that wall; then along two walls, and
+so on to an edge of the cell, in a random direction each time. A chord along a wall meets the cells
+on it whatever their size, while a free one misses a cell of width ``w`` but for ``w^(d-1)``. Behind
+the edge the chain begins again in a cell of the last chord, picked with equal chances for all.
 
 An interval is reported only if its midpoint is proved to lie in the cell. Along the line the lead
 of a winner over all others is a concave function, so a lead beyond rounding at the first and at the
@@ -26,7 +30,7 @@ STEPS = 16
 TILE = STEPS * DOUBLE
 """Chords that are walked side by side."""
 
-_STEP_KEY = np.uint64(0xA0761D6478BD642F)
+STEP_KEY = np.uint64(0xA0761D6478BD642F)
 
 
 class Rows(NamedTuple):
@@ -54,6 +58,8 @@ class Chord(NamedTuple):
     middle: np.ndarray  # (B + 1,) a point of each cell
     proved: np.ndarray  # (B + 1,) bool
     reach: np.ndarray  # (n,) where each term overtakes the winner
+    ends: np.ndarray  # (2,) where the chord enters and leaves the domain
+    sides: np.ndarray  # (2,) int64 the walls there, -1 where there is none
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -73,11 +79,13 @@ def make_chord(rows):
         np.empty(n + 2),
         np.empty(n + 2, np.bool_),
         np.empty(n + 1),
+        np.empty(2),
+        np.empty(2, np.int64),
     )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _walk(alpha, beta, first, stop, low, high, breaks, winner, reach, count):
+def breakpoints(alpha, beta, first, stop, low, high, breaks, winner, reach, count):
     """Breakpoints of ``max_j alpha_j + beta_j t`` on (low, high) by gift wrapping.
 
     Writes them and the winner after each from place ``count`` on; returns the first winner and the
@@ -121,7 +129,7 @@ def _walk(alpha, beta, first, stop, low, high, breaks, winner, reach, count):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _sort(chord, heads):
+def sort_breaks(chord, heads):
     """Order of all breakpoints, by merging the heads' sorted runs; the row of ``order`` used."""
     breaks = chord.at
     order = chord.order
@@ -195,18 +203,24 @@ def _inside(rows, alpha, beta, t, size, speed):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _clip(rows, alpha, beta):
-    """Open interval of ``t`` on which all walls are negative."""
-    low = -np.inf
-    high = np.inf
+def _clip(rows, alpha, beta, ends, sides):
+    """Find where all walls are negative: an open interval of ``t``, and the walls at its ends."""
+    ends[0] = -np.inf
+    ends[1] = np.inf
+    sides[:] = -1
     for i in range(rows.walls[0], rows.walls[1]):
         if beta[i] > 0.0:
-            high = min(high, -alpha[i] / beta[i])
+            t = -alpha[i] / beta[i]
+            if t < ends[1]:
+                ends[1] = t
+                sides[1] = i
         elif beta[i] < 0.0:
-            low = max(low, -alpha[i] / beta[i])
+            t = -alpha[i] / beta[i]
+            if t > ends[0]:
+                ends[0] = t
+                sides[0] = i
         elif not alpha[i] < 0.0:
-            return 0.0, 0.0
-    return low, high
+            ends[1] = ends[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -261,18 +275,20 @@ def cells(rows, alpha, beta, size, speed, chord):
     runs = chord.runs
     began = chord.first
     heads = len(starts) - 1
-    low, high = _clip(rows, alpha, beta)
+    _clip(rows, alpha, beta, chord.ends, chord.sides)
+    low = chord.ends[0]
+    high = chord.ends[1]
     if not low < high:
         return -1, 0
     n = 0
     runs[0] = 0
     for h in range(heads):
-        began[h], n = _walk(
+        began[h], n = breakpoints(
             alpha, beta, starts[h], starts[h + 1], low, high, chord.at, chord.winner, chord.reach, n
         )
         chord.head[runs[h] : n] = h
         runs[h + 1] = n
-    row = _sort(chord, heads)
+    row = sort_breaks(chord, heads)
     order = chord.order[row]
     _middles(chord, order, n, low, high)
     rank = chord.rank[:n]
@@ -370,6 +386,90 @@ def _next(chord, n, own, ends, word):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def add_normal(normal, normals, level):
+    """Put the part of a normal beside the first ``level`` (orthonormal) ones after them, length 1.
+
+    False if nothing is left of it.
+    """
+    dim = len(normal)
+    before = 0.0
+    for k in range(dim):
+        before += normal[k] * normal[k]
+    for _ in range(2):
+        for p in range(level):
+            part = 0.0
+            for k in range(dim):
+                part += normal[k] * normals[p, k]
+            for k in range(dim):
+                normal[k] -= part * normals[p, k]
+    after = 0.0
+    for k in range(dim):
+        after += normal[k] * normal[k]
+    if not after > 1e-16 * before:
+        return False
+    for k in range(dim):
+        normals[level, k] = normal[k] / np.sqrt(after)
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def share_left(word):
+    """A share of the way to a wall that is left, between 2^-21 and 1/2, even in its logarithm."""
+    return 2.0 ** (-1.0 - 20.0 * (np.float64(word >> np.uint64(11)) * 2.0**-53))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _approach(rows, chord, n, own, row, word, normals, level, normal):
+    """Where beside a wall of the origin's cell to go on along it; 0 if there is no wall.
+
+    The farther of the two walls on the chord: the nearer one may be kept to already. Its normal
+    joins the ``level`` ones of ``normals`` (dim, dim); ``normal`` (dim,) is scratch.
+    """
+    order = chord.order[row]
+    low = chord.ends[0]
+    high = chord.ends[1]
+    if not (low < 0.0 and high > 0.0):
+        return 0.0
+    behind = chord.at[order[own - 1]] if own > 0 else low
+    ahead = chord.at[order[own]] if own < n else high
+    side = 1 if behind == -np.inf or (ahead < np.inf and ahead > -behind) else 0
+    at = ahead if side else behind
+    if not np.isfinite(at):
+        return 0.0
+    place = own - 1 + side
+    for k in range(len(normal)):
+        if place < 0 or place == n:
+            normal[k] = rows.rows[chord.sides[side], k]
+        else:
+            b = order[place]
+            h = chord.head[b]
+            old = chord.first[h] if b == chord.runs[h] else chord.winner[b - 1]
+            normal[k] = rows.rows[chord.winner[b], k] - rows.rows[old, k]
+    if not add_normal(normal, normals, level):
+        return 0.0
+    return at * (1.0 - share_left(word))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def keep_to(normals, level, along):
+    """Turn a direction (dim,) into the intersection of walls, length 1; 0 if none is left."""
+    dim = len(along)
+    for _ in range(2):
+        for p in range(level):
+            part = 0.0
+            for k in range(dim):
+                part += along[k] * normals[p, k]
+            for k in range(dim):
+                along[k] -= part * normals[p, k]
+    square = 0.0
+    for k in range(dim):
+        square += along[k] * along[k]
+    factor = 1.0 / np.sqrt(square) if square > 0.0 else 0.0
+    for k in range(dim):
+        along[k] *= factor
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _products(rows, block, out, scratch):
     """``out[r, j] = <rows[j], block[:, r]>``."""
     for j in range(0, len(rows), AT_ONCE):
@@ -380,7 +480,7 @@ def _products(rows, block, out, scratch):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _directions(law, keys, out):
+def directions(law, keys, out):
     """Random directions, isotropic (on a box: after its sides are made equal), of length 1."""
     kind, low, high, _ = law
     dim, lanes = out.shape
@@ -397,7 +497,7 @@ def _directions(law, keys, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _origins(law, seed, chain, keys, origin):
+def origins_of(law, seed, chain, keys, origin):
     """Where the chains from ``chain`` on begin, as points ``(x, 1)`` in columns."""
     dim = len(origin) - 1
     if law[0] == GIVEN:
@@ -429,19 +529,26 @@ def visits(rows, law, seed, steps, start, stop):
     scratch = np.empty((AT_ONCE, lanes))
     keys = np.empty(lanes, np.uint64)
     chord = make_chord(rows)
+    normals = np.empty((lanes, dim, dim))
+    normal = np.empty(dim)
+    level = np.empty(lanes, np.int64)
     most = rows.walls[0] + 1
-    hashes = np.empty((32 * (stop - start) + most, 2), np.uint64)
+    hashes = np.empty((64 * (stop - start) + most, 2), np.uint64)
     chords = np.empty(len(hashes), np.int64)
     times = np.empty(len(hashes))
     lines = np.empty((stop - start, 2, dim))
     count = 0
     missed = 0
     for chain in range(start // steps, -(-stop // steps), lanes):
-        _origins(law, seed, chain, keys, origin)
+        origins_of(law, seed, chain, keys, origin)
+        level[:] = 0
         for step in range(steps):
             for r in range(lanes):
-                keys[r] = stream(np.uint64(seed) ^ _STEP_KEY, (chain + r) * steps + step)
-            _directions(law, keys, along[:dim])
+                keys[r] = stream(np.uint64(seed) ^ STEP_KEY, (chain + r) * steps + step)
+            directions(law, keys, along[:dim])
+            for r in range(lanes):
+                if level[r]:
+                    keep_to(normals[r], level[r], along[:dim, r])
             _products(rows.rows, origin, alpha, scratch)
             _products(rows.rows, along, beta, scratch)
             for r in range(lanes):
@@ -466,7 +573,14 @@ def visits(rows, law, seed, steps, start, stop):
                 count, own = _report(rows, chord, found, row, step > 0, hashes, times, count)
                 for i in range(before, count):
                     chords[i] = index
-                t = _next(chord, found, own, law[0] == UNIFORM, mix(keys[r]))
+                t = 0.0
+                if level[r] < dim - 1:
+                    word = mix(keys[r])
+                    t = _approach(rows, chord, found, own, row, word, normals[r], level[r], normal)
+                    level[r] += 1
+                if t == 0.0:
+                    t = _next(chord, found, own, law[0] == UNIFORM, mix(keys[r]))
+                    level[r] = 0
                 for k in range(dim):
                     origin[k, r] += t * along[k, r]
     return hashes[:count], chords[:count], times[:count], lines, missed

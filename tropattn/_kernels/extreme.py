@@ -1,15 +1,18 @@
 """Which rows of one set win somewhere: a program a row, over the few rows that matter to it.
 
-The program of row ``j`` (``cone``) starts with the walls and a handful of rivals. A point that it
-finds is tried against all rows; the worst violators join and the program runs again. A refutation
-by some rows refutes the whole, so dead rows never see all rivals either.
+A direction at which the row leads all others by more than the rounding bound is a proof that it
+wins; so is, for the contrary, a set of rows whose hull is proved to hold the row (``programs``
+finds both). Proofs are in doubles with a bound on every rounding, or in exact integers.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
+from tropattn._kernels import nnls
 from tropattn._kernels.cone import (
     AMBIGUOUS,
     DEAD,
@@ -17,174 +20,378 @@ from tropattn._kernels.cone import (
     decide,
     positive_relation,
     proves_dead,
+    proves_dead_within,
     row_bound,
-    row_into,
+)
+from tropattn._kernels.programs import (
+    MOST_ROUNDS,
+    PARTS,
+    among_worst,
+    begin,
+    better_rows,
+    held_by,
+    join,
+    lead_of_own,
+    make_programs,
+    make_tried,
+    try_directions,
 )
 
 _UNIT = 2.0**-53
-_JOIN = 24
+_EARLY = 0.5
+"""A direction is tried once it separates half as well as the best one over the joined rows."""
+
+_NEGLIGIBLE = 1e-9
+"""Weights, of rows of unit length, that a smaller proof may do without."""
+
+
+class Rows(NamedTuple):
+    """The set, in the readings that proofs need."""
+
+    near: np.ndarray  # (4 m, D) float32, centred; NaN beyond the n rows
+    lead: float  # lead in ``near`` that is a proof, for directions of length 1
+    terms: np.ndarray  # (n, D)
+    errors: np.ndarray  # (n,) entrywise bounds
+    walls: np.ndarray  # (g, D) unit rows
+    wall_rho: np.ndarray  # (g,) entrywise bounds
+    integers: np.ndarray  # (n, D) int64 multiples of the true rows, or (0, D)
+    wall_integers: np.ndarray  # (g, D)
+
+
+class Answers(NamedTuple):
+    """What is known of each row."""
+
+    verdicts: np.ndarray  # (n,)
+    points: np.ndarray  # (n, D) first directions on entry, witnesses of live rows
+    rows: np.ndarray  # (n, D + 1) rows of the refutation (walls as -2 - index, unused -1)
+    weights: np.ndarray  # (n, D + 1)
+
+
+class Room(NamedTuple):
+    """Scratch of one worker."""
+
+    residual: np.ndarray  # (D + 1,)
+    value: np.ndarray  # (rows of a program,)
+    scratch: np.ndarray  # (2, D + 1)
+    matrix: np.ndarray  # (D + 1, D + 1)
+    inverse: np.ndarray  # (D + 1, D + 1)
+    columns: np.ndarray  # (D + 1, D + 1) int64
+    work: np.ndarray  # (D + 1,) int64
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def rivals(terms, errors, sizes, j, z, value, joined, chosen, failing):
-    """Rows not proved below row ``j`` at ``z``: their number, and how many of the worst joined.
+def _make_room(width, rows):
+    return Room(
+        np.zeros(width),
+        np.zeros(rows),
+        np.zeros((2, width)),
+        np.zeros((width, width)),
+        np.zeros((width, width)),
+        np.zeros((width, width), np.int64),
+        np.zeros(width, np.int64),
+    )
 
-    ``chosen`` takes the worst rows not yet ``joined``; ``failing`` (n,) and ``value`` (n,) scratch.
-    """
-    n, dim = terms.shape
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _open(programs, lane, rows, j, point):
+    """Begin the program of row ``j`` with the walls, named -2 - index."""
+    dim = len(point)
+    begin(programs, lane, j, point)
+    for i in range(len(rows.walls)):
+        for k in range(dim):
+            programs.system[lane, k, i] = rows.walls[i, k]
+        programs.system[lane, dim, i] = 1.0
+        programs.scale[lane, i] = 1.0
+        programs.label[lane, i] = -2 - i
+    programs.count[lane] = len(rows.walls)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _bound(programs, lane, rows, at):
+    """Entrywise distance of a joined row to a positive multiple of the true one."""
+    name = programs.label[lane, at]
+    if name <= -2:
+        return rows.wall_rho[-2 - name]
+    return row_bound(programs.scale[lane, at], rows.errors[name], rows.errors[programs.key[lane]])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _within(rows, z):
+    """Whether a direction of length about 1 is proved inside the walls."""
+    dim = len(z)
     size = 0.0
-    own = 0.0
     for k in range(dim):
         size += abs(z[k])
-        own += terms[j, k] * z[k]
-    slack = (errors[j] + (dim + 3) * _UNIT * sizes[j]) * size
-    total = 0
-    fresh = 0
-    for i in range(n):
-        v = -own
-        for k in range(dim):
-            v += terms[i, k] * z[k]
-        if i != j and not v < -slack - (errors[i] + (dim + 3) * _UNIT * sizes[i]) * size:
-            total += 1
-            if not joined[i]:
-                failing[fresh] = i
-                value[fresh] = v
-                fresh += 1
-    count = 0
-    while count < len(chosen) and fresh > 0:
-        worst = 0
-        for p in range(1, fresh):
-            if value[p] > value[worst]:
-                worst = p
-        chosen[count] = failing[worst]
-        joined[failing[worst]] = True
-        count += 1
-        fresh -= 1
-        failing[worst] = failing[fresh]
-        value[worst] = value[fresh]
-    return total, count
+    for i in range(len(rows.walls)):
+        v = nnls.inner(rows.walls[i], z, dim)
+        if not v < -(rows.wall_rho[i] + (dim + 2) * _UNIT) * size:
+            return False
+    return True
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def refuted(rows, rho, basis, inverse, weights, label, j, integers, wall_integers, columns, work):
-    """Whether the final basis is proved dead, in doubles or in exact integers."""
-    dim = len(rows)
-    if proves_dead(rows, rho, np.arange(dim), dim, basis, inverse):
+def _rivals(rows, j, z, worst, excess):
+    """Rows not proved below row ``j`` at ``z`` in doubles; ``worst`` takes the worst of them.
+
+    Returns how many ``worst`` holds. The differences of rows are taken first, so near rows are
+    told apart by their own size.
+    """
+    n, dim = rows.terms.shape
+    size = 0.0
+    for k in range(dim):
+        size += abs(z[k])
+    found = 0
+    for i in range(n):
+        if i == j:
+            continue
+        v = 0.0
+        reach = 0.0
+        for k in range(dim):
+            apart = rows.terms[i, k] - rows.terms[j, k]
+            v += apart * z[k]
+            reach = max(reach, abs(apart))
+        loss = 1.01 * (rows.errors[i] + rows.errors[j]) + (dim + 3) * _UNIT * reach
+        if v < -loss * size and reach > 1e-150:
+            continue
+        found = among_worst(i, v, worst, excess, found)
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _axes(programs, lane, held, size, rows, axes):
+    """Coordinates that determine the held rows: where all of them are exactly 0 drops out."""
+    dim = len(axes)
+    exact = rows.errors[programs.key[lane]] == 0.0
+    for i in range(size):
+        name = programs.label[lane, held.names[i]]
+        exact = exact and name >= 0 and rows.errors[name] == 0.0
+    count = 0
+    for k in range(dim):
+        occupied = not exact
+        for i in range(size):
+            occupied = occupied or held.rows[i, k] != 0.0
+        if occupied:
+            axes[count] = k
+            count += 1
+    return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _simplex_around(programs, lane, held, size, known, rows, axes, room):
+    """Whether ``size`` held rows, in one coordinate less, are proved to hold 0 inside.
+
+    Then their weights are those of 0, to full precision. ``known``: whether the inverse of their
+    Gram matrix is.
+    """
+    last = size - 1
+    matrix, inverse = room.matrix, room.inverse
+    for i in range(size):
+        for k in range(last):
+            matrix[k, i] = held.rows[i, axes[k]]
+        matrix[last, i] = 1.0
+    if known:
+        # (M' M)^-1 M' inverts M, the held rows as columns.
+        for i in range(size):
+            for k in range(size):
+                inverse[i, k] = 0.0
+            for p in range(size):
+                factor = held.inverse[i, p]
+                for k in range(size):
+                    inverse[i, k] += factor * matrix[k, p]
+    names = np.arange(size)
+    rho = np.zeros(size)
+    for i in range(size):
+        rho[i] = _bound(programs, lane, rows, held.names[i])
+    if not (known and proves_dead(matrix, rho, names, last, names, inverse)):
+        kept = matrix[:size].copy()
+        if not proves_dead_within(kept, rho, names, last, names, matrix, inverse):
+            return False
+        matrix[:size] = kept
+    lost = np.zeros(size)
+    lost[last] = 1.0
+    for i in range(size):
+        for k in range(size):
+            lost[k] -= inverse[i, last] * matrix[k, i]
+    for i in range(size):
+        held.weights[i] = inverse[i, last] + nnls.inner(inverse[i], lost, size)
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _refuted(programs, lane, held, size, known, rows, room):
+    """Whether the held rows are proved to hold 0 in their hull, in doubles or exact integers."""
+    dim = rows.terms.shape[1]
+    columns = room.columns
+    axes = np.zeros(dim, np.int64)
+    count = _axes(programs, lane, held, size, rows, axes)
+    if size == count + 1 and _simplex_around(programs, lane, held, size, known, rows, axes, room):
         return True
-    if len(integers) == 0:
+    if len(rows.integers) == 0:
         return False
+    j = programs.key[lane]
     used = 0
-    for i in range(dim + 1):
-        if basis[i] >= 0 and weights[i] > 1e-9:
-            other = label[basis[i]]
+    for i in range(size):
+        if held.weights[i] > _NEGLIGIBLE:
+            other = programs.label[lane, held.names[i]]
             for k in range(dim):
                 if other <= -2:
-                    columns[k, used] = wall_integers[-2 - other, k]
+                    columns[k, used] = rows.wall_integers[-2 - other, k]
                 else:
-                    columns[k, used] = integers[other, k] - integers[j, k]
+                    columns[k, used] = rows.integers[other, k] - rows.integers[j, k]
             used += 1
-    return used > 0 and positive_relation(columns, dim, used, work)
+    return used > 0 and positive_relation(columns, dim, used, room.work)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def classify(
-    terms,
-    errors,
-    sizes,
-    walls,
-    wall_rho,
-    integers,
-    wall_integers,
-    todo,
-    start,
-    stop,
-    verdicts,
-    points,
-    rows,
-    y,
-    flag,
-):
-    """Decide rows ``todo[start:stop]`` of ``terms`` against all others inside ``walls``.
+def _proved(programs, lane, held, size, known, rows, room):
+    """Number of held rows that are proved to refute the row, with or without negligible ones; 0."""
+    if _refuted(programs, lane, held, size, known, rows, room):
+        return size
+    kept = 0
+    for i in range(size):
+        if held.weights[i] > _NEGLIGIBLE:
+            held.names[kept] = held.names[i]
+            held.weights[kept] = held.weights[i]
+            for k in range(held.rows.shape[1]):
+                held.rows[kept, k] = held.rows[i, k]
+            kept += 1
+    if kept < size and _refuted(programs, lane, held, kept, False, rows, room):
+        return kept
+    return 0
 
-    ``points`` (n, D) holds a guess of each row's direction and receives the witness; ``verdicts``
-    (n,); for dead rows the Farkas basis: ``rows`` (n, D + 1) other rows (walls as -2 - index,
-    unused -1) with weights ``y`` (n, D + 1). ``flag[0]`` is polled.
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _by_simplex(programs, lane, held, rows, room):
+    """Decide a program by the simplex method: verdict, and the number of rows that it holds.
+
+    It tells small weights from none better than least squares do. A direction goes to the program.
     """
-    n, dim = terms.shape
-    g = len(walls)
-    room = g + n
-    system = np.zeros((dim, room))
-    rho = np.zeros(room)
-    label = np.zeros(room, np.int64)
-    lengths = np.ones(room)
-    for i in range(g):
-        for k in range(dim):
-            system[k, i] = walls[i, k]
-        rho[i] = wall_rho[i]
-        label[i] = -2 - i
+    dim = programs.direction.shape[1]
     basis = np.zeros(dim + 1, np.int64)
-    inverse = np.zeros((dim + 1, dim + 1))
     weights = np.zeros(dim + 1)
-    scratch = np.zeros((2, dim + 1))
-    prices = np.zeros(room)
-    columns = np.zeros((dim + 1, dim + 1), np.int64)
-    work = np.zeros(dim + 1, np.int64)
-    counters = np.zeros(1, np.int64)
-    joined = np.zeros(n, np.bool_)
-    value = np.zeros(n)
-    failing = np.zeros(n, np.int64)
-    chosen = np.zeros(_JOIN, np.int64)
-    for at in range(start, stop):
-        if flag[0] != 0:
+    count = programs.count[lane]
+    rho = np.zeros(count)
+    for i in range(count):
+        rho[i] = _bound(programs, lane, rows, i)
+    verdict = decide(
+        programs.system[lane],
+        rho,
+        count,
+        dim,
+        programs.direction[lane],
+        basis,
+        np.zeros((dim + 1, dim + 1)),
+        weights,
+        room.scratch,
+        room.value,
+        np.zeros(1, np.int64),
+        False,
+    )
+    size = 0
+    if verdict == DEAD:
+        for i in range(dim + 1):
+            if basis[i] >= 0:
+                held.names[size] = basis[i]
+                held.weights[size] = weights[i]
+                for k in range(dim + 1):
+                    held.rows[size, k] = programs.system[lane, k, basis[i]]
+                size += 1
+    return verdict, size
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _close(programs, lane, verdict, answers):
+    """Write down the answer and free the lane."""
+    j = programs.key[lane]
+    answers.verdicts[j] = verdict
+    programs.key[lane] = -1
+    if verdict == LIVE:
+        answers.points[j] = programs.direction[lane]
+        return
+    for i in range(programs.size[lane]):
+        at = programs.names[lane, i]
+        if programs.weights[lane, i] > 0.0:
+            answers.rows[j, i] = programs.label[lane, at]
+            # Undo the row's normalisation: weights of the true rows.
+            answers.weights[j, i] = programs.weights[lane, i] * programs.scale[lane, at]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _candidates(programs, lane, rows, tried, chosen, excess):
+    """Number of rows that may join; 0 where the row is proved to win at the direction."""
+    lead = lead_of_own(programs, lane, tried)
+    if lead > rows.lead:
+        return 0
+    found = 0 if lead >= 0.0 else better_rows(programs, lane, rows.near, tried, chosen)
+    if found == 0:
+        # Single precision has nothing more to say.
+        found = _rivals(rows, programs.key[lane], programs.direction[lane], chosen, excess)
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _run(programs, lane, rows, room):
+    """Run a program on its rows: LIVE with a new direction, DEAD with a proof, or AMBIGUOUS."""
+    dim = rows.terms.shape[1]
+    held = held_by(programs, lane)
+    system, count = programs.system[lane], programs.count[lane]
+    size, ending = nnls.improve(
+        system, count, held, programs.size[lane], _EARLY, room.residual, room.value, room.scratch
+    )
+    programs.size[lane] = size
+    if ending == nnls.SEPARATED:
+        programs.direction[lane] = room.residual[:dim]
+        return LIVE
+    if ending == nnls.CONTAINED:
+        programs.size[lane] = _proved(programs, lane, held, size, True, rows, room)
+        if programs.size[lane] > 0:
+            return DEAD
+    verdict, size = _by_simplex(programs, lane, held, rows, room)
+    programs.size[lane] = 0
+    if verdict == DEAD:
+        programs.size[lane] = _proved(programs, lane, held, size, False, rows, room)
+        if programs.size[lane] == 0:
+            programs.size[lane] = size
+            return AMBIGUOUS
+    return verdict
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def classify(rows, todo, start, stop, answers, flag):
+    """Decide rows ``todo[start:stop]`` against all others inside the walls.
+
+    ``flag[0]`` is polled. Open rows are left AMBIGUOUS, with the rows that their program held.
+    """
+    n, dim = rows.terms.shape
+    programs = make_programs(n, dim, dim + 1, len(rows.walls), stop - start)
+    tried = make_tried(rows.near)
+    room = _make_room(dim + 1, programs.label.shape[1])
+    chosen = np.zeros(PARTS, np.int64)
+    excess = np.zeros(PARTS)
+    following = start
+    while flag[0] == 0:
+        active = False
+        for lane in range(len(programs.key)):
+            if programs.key[lane] < 0 and following < stop:
+                j = todo[following]
+                _open(programs, lane, rows, j, answers.points[j])
+                following += 1
+            active = active or programs.key[lane] >= 0
+        if not active:
             return
-        j = todo[at]
-        joined[:] = False
-        count = g
-        started = np.bool_(False)
-        _, fresh = rivals(terms, errors, sizes, j, points[j], value, joined, chosen, failing)
-        while True:
-            for p in range(fresh):
-                i = chosen[p]
-                lengths[count] = row_into(system, count, terms, j, i, dim)
-                rho[count] = row_bound(lengths[count], errors[i], errors[j])
-                label[count] = i
-                count += 1
-            verdict = decide(
-                system,
-                rho,
-                count,
-                dim,
-                points[j],
-                basis,
-                inverse,
-                weights,
-                scratch,
-                prices,
-                counters,
-                started,
-            )
-            # Without rows there was nothing to start, and nothing to carry on.
-            started = started or count > 0
-            if verdict != LIVE:
-                break
-            total, fresh = rivals(
-                terms, errors, sizes, j, points[j], value, joined, chosen, failing
-            )
-            if total == 0:
-                break
-            if fresh == 0:
-                # The program holds all rows and proves each; rounding differs, the proof stands.
-                break
-        if verdict == DEAD and not refuted(
-            system, rho, basis, inverse, weights, label, j, integers, wall_integers, columns, work
-        ):
+        try_directions(programs, rows.near, tried)
+        for lane in range(len(programs.key)):
+            if programs.key[lane] < 0:
+                continue
+            found = _candidates(programs, lane, rows, tried, chosen, excess)
             verdict = AMBIGUOUS
-        verdicts[j] = verdict
-        if verdict != LIVE:
-            for i in range(dim + 1):
-                rows[j, i] = -1
-                y[j, i] = 0.0
-                if basis[i] >= 0 and weights[i] > 1e-9:
-                    rows[j, i] = label[basis[i]]
-                    # Undo the row's normalisation: weights of the true rows.
-                    y[j, i] = weights[i] * lengths[basis[i]]
+            if found == 0 and _within(rows, programs.direction[lane]):
+                _close(programs, lane, LIVE, answers)
+                continue
+            fresh = join(programs, lane, rows.terms, len(rows.walls), chosen, found)
+            programs.rounds[lane] += 1
+            # Without new rows after the first round the cell is too thin for doubles.
+            if programs.rounds[lane] <= (MOST_ROUNDS if fresh > 0 else 1):
+                verdict = _run(programs, lane, rows, room)
+            if verdict != LIVE:
+                _close(programs, lane, verdict, answers)

@@ -4,6 +4,8 @@ Scores are first found in single precision. A winner counts if its lead over the
 twice the bound on a score's error, so it is the true winner; what is left is done again in double
 precision under its own bound, and a draw that is still open is thrown away. No pattern is ever
 invented, and no table of scores is larger than one block.
+
+Points lie in blocks (B, d, 32): draw ``i`` is the column ``i % 32`` of block ``i // 32``.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ _LARGEST = 2.0**60
 
 
 class Scores(NamedTuple):
-    """Heads with two distinct terms or more, each scaled by a power of two to norms below 1."""
+    """Heads, each scaled by a power of two to norms below 1."""
 
     single: np.ndarray  # (n, K) float32 rows (slope, intercept), each head padded to 4 rows
     double: np.ndarray  # (n, K) float64
     starts: np.ndarray  # (H + 1,) first row of each head
     margins: np.ndarray  # (H, 2) lead needed per unit of |(x, 1)|, in single and in double
+    pulls: np.ndarray  # (H,) lead needed per unit of what x may be off
     words: np.ndarray  # (n, 2) uint64, what a winner adds to the hash of the pattern
 
 
@@ -42,18 +45,26 @@ class Inside(NamedTuple):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _enter(inside, block, size, kept):
-    """Norms ``|(x, 1)|`` of a block's points, and which of them are proved inside the walls."""
+def lengths(block, size):
+    """Upper bounds of ``|(x, 1)|`` for a block's points."""
     dim, lanes = block.shape
     for r in range(lanes):
         size[r] = 1.0
-        kept[r] = True
     for k in range(dim):
         for r in range(lanes):
             size[r] += block[k, r] * block[k, r]
     for r in range(lanes):
         # The factor covers the rounding of the sum for every d below 10^8.
         size[r] = 1.00000001 * np.sqrt(size[r])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def enter(inside, block, size, kept):
+    """Sizes of a block's points, and which of them are proved inside the walls."""
+    dim, lanes = block.shape
+    lengths(block, size)
+    for r in range(lanes):
+        kept[r] = True
     for i in range(len(inside.rows)):
         axis = inside.axes[i]
         for r in range(lanes):
@@ -68,8 +79,25 @@ def _enter(inside, block, size, kept):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _settle(scores, head, points, size, kept, winner, open_draws, n_open):
-    """Decide the open draws of a head in double precision; drop those that stay open."""
+def enter_blocks(inside, points, size, kept):
+    """Sizes of the points of all blocks, and which are proved inside."""
+    for b in range(len(points)):
+        lanes = slice(b * SINGLE, (b + 1) * SINGLE)
+        enter(inside, points[b], size[lanes], kept[lanes])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def draw_blocks(inside, law, seed, first, stop, points, size, kept):
+    """Fill blocks with the draws from ``first`` on; sizes, and which are proved inside."""
+    keys = np.empty(SINGLE, np.uint64)
+    for b in range(len(points)):
+        draw(law, seed, first + b * SINGLE, stop, keys, points[b])
+    enter_blocks(inside, points, size, kept)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_open):
+    """Decide the open draws of a head in double precision; mark those that stay open."""
     dim = points.shape[1]
     block = np.zeros((dim + 1, DOUBLE))
     best = np.empty(DOUBLE)
@@ -96,8 +124,63 @@ def _settle(scores, head, points, size, kept, winner, open_draws, n_open):
         for r in range(min(DOUBLE, n_open - first)):
             i = open_draws[first + r]
             winner[i] = found[r]
-            if not best[r] - second[r] > scores.margins[head, 1] * size[i]:
-                kept[i] = False
+            needed = scores.margins[head, 1] * size[i] + scores.pulls[head] * error[i]
+            if not best[r] - second[r] > needed:
+                undecided[i] = True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def route(scores, points, size, error, kept, n_draws, winners, undecided):
+    """Winners (H, >= n_draws) int32 of all heads at ``n_draws`` points, the kept ones proved.
+
+    ``size`` and ``error``: bounds of ``|(x, 1)|`` and of the distance from the true point. Marks a
+    kept draw as ``undecided`` where a head's lead does not exceed what rounding may do.
+    """
+    n_blocks, dim, _ = points.shape
+    near = np.empty((n_blocks, dim + 1, SINGLE), np.float32)
+    open_draws = np.empty(n_draws, np.int64)
+    best = np.empty(SINGLE, np.float32)
+    second = np.empty(SINGLE, np.float32)
+    scratch = np.empty((4, SINGLE), np.float32)
+    for b in range(n_blocks):
+        near[b, :dim] = points[b]
+        near[b, dim] = np.float32(1.0)
+    for h in range(len(scores.starts) - 1):
+        winner = winners[h]
+        n_open = 0
+        for b in range(n_blocks):
+            low = b * SINGLE
+            if low >= n_draws:
+                continue
+            top_two(
+                scores.single,
+                scores.starts[h],
+                scores.starts[h + 1],
+                near[b],
+                best,
+                second,
+                winner[low : low + SINGLE],
+                scratch,
+            )
+            for r in range(min(SINGLE, n_draws - low)):
+                i = low + r
+                lead = np.float64(best[r]) - np.float64(second[r])
+                proved = lead > scores.margins[h, 0] * size[i] + scores.pulls[h] * error[i]
+                if kept[i] and not (proved and size[i] < _LARGEST):
+                    open_draws[n_open] = i
+                    n_open += 1
+        if n_open:
+            _settle(scores, h, points, size, error, winner, undecided, open_draws, n_open)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_words(scores, winners, n_draws, sums):
+    """Add the words of all winners to the hashes (n, 2) of the patterns."""
+    for h in range(len(scores.starts) - 1):
+        base = scores.starts[h]
+        for r in range(n_draws):
+            sums[r, 0] += scores.words[base + winners[h, r], 0]
+            sums[r, 1] += scores.words[base + winners[h, r], 1]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -109,54 +192,24 @@ def patterns(scores, inside, law, seed, start, stop, hashes, draws):
     """
     width = scores.double.shape[1]
     n_heads = len(scores.starts) - 1
-    n_blocks = TILE // SINGLE
-    points = np.empty((n_blocks, width - 1, SINGLE))
-    near = np.empty((n_blocks, width, SINGLE), np.float32)
+    points = np.empty((TILE // SINGLE, width - 1, SINGLE))
     size = np.empty(TILE)
+    error = np.zeros(TILE)
     kept = np.empty(TILE, np.bool_)
-    winner = np.empty(TILE, np.int32)
-    open_draws = np.empty(TILE, np.int64)
+    undecided = np.empty(TILE, np.bool_)
+    winners = np.empty((n_heads, TILE), np.int32)
     sums = np.empty((TILE, 2), np.uint64)
-    keys = np.empty(SINGLE, np.uint64)
-    best = np.empty(SINGLE, np.float32)
-    second = np.empty(SINGLE, np.float32)
-    scratch = np.empty((4, SINGLE), np.float32)
     n_kept = 0
     for first in range(start, stop, TILE):
         n_draws = min(TILE, stop - first)
-        for b in range(n_blocks):
-            if b * SINGLE >= n_draws:
-                continue
-            lanes = slice(b * SINGLE, (b + 1) * SINGLE)
-            draw(law, seed, first + b * SINGLE, stop, keys, points[b])
-            _enter(inside, points[b], size[lanes], kept[lanes])
-            near[b, : width - 1] = points[b]
-            near[b, width - 1] = np.float32(1.0)
+        blocks = points[: -(-n_draws // SINGLE)]
+        draw_blocks(inside, law, seed, first, stop, blocks, size, kept)
         sums[:] = np.uint64(0)
-        for h in range(n_heads):
-            base = scores.starts[h]
-            n_open = 0
-            for b in range(n_blocks):
-                low = b * SINGLE
-                if low >= n_draws:
-                    continue
-                found = winner[low : low + SINGLE]
-                top_two(
-                    scores.single, base, scores.starts[h + 1], near[b], best, second, found, scratch
-                )
-                for r in range(min(SINGLE, n_draws - low)):
-                    lead = np.float64(best[r]) - np.float64(second[r])
-                    proved = lead > scores.margins[h, 0] * size[low + r]
-                    if kept[low + r] and not (proved and size[low + r] < _LARGEST):
-                        open_draws[n_open] = low + r
-                        n_open += 1
-            if n_open:
-                _settle(scores, h, points, size, kept, winner, open_draws, n_open)
-            for r in range(n_draws):
-                sums[r, 0] += scores.words[base + winner[r], 0]
-                sums[r, 1] += scores.words[base + winner[r], 1]
+        undecided[:] = False
+        route(scores, blocks, size, error, kept, n_draws, winners, undecided)
+        add_words(scores, winners, n_draws, sums)
         for r in range(n_draws):
-            if kept[r]:
+            if kept[r] and not undecided[r]:
                 hashes[n_kept] = sums[r]
                 draws[n_kept] = first + r
                 n_kept += 1

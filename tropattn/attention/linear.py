@@ -20,6 +20,9 @@ __all__ = ["exact_sum", "fractions", "n_axes", "read_vector", "row_products", "s
 
 Array = NDArray[Any]
 
+_CACHED = 2**15
+"""Entries of a block of sums."""
+
 
 def shared(name: str, value: Any, ndim: int, *, shape: str) -> Array:
     """Read an array as ``as_array`` does, but keep one that is frozen already, without a copy.
@@ -130,11 +133,16 @@ def row_products(name: str, rows: Array, matrix: Array, offset: Array | None = N
         total = fractions(rows) @ fractions(matrix)
         return total if offset is None else total + fractions(offset)
     total = np.zeros((*rows.shape[:-1], matrix.shape[1]))
-    step = np.empty_like(total)
+    # A few rows at a time, so that their sums stay in the processor's cache.
+    block = max(1, _CACHED // max(1, matrix.shape[1]))
     with np.errstate(over="ignore", invalid="ignore"):
-        for i in range(matrix.shape[0]):
-            np.multiply(rows[..., i : i + 1], matrix[i], out=step)
-            total += step
+        for start in range(0, rows.shape[-2], block):
+            part = rows[..., start : start + block, :]
+            sums = total[..., start : start + block, :]
+            step = np.empty_like(sums)
+            for i in range(matrix.shape[0]):
+                np.multiply(part[..., i : i + 1], matrix[i], out=step)
+                sums += step
         if offset is not None:
             total += offset
     if not np.isfinite(total).all():

@@ -22,6 +22,7 @@ from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
 
 if TYPE_CHECKING:
+    from tropattn.attention.live import LiveNetwork
     from tropattn.attention.network import Network
 
 __all__ = ["Model", "Patches", "RMSNorm"]
@@ -407,19 +408,48 @@ class Model:
     def network(
         self,
         ids_or_states: Any,
-        position: int = -1,
+        position: int | None = -1,
         keys_from: Literal["hard", "soft"] = "hard",
-        own_key: Literal["frozen", "excluded"] = "frozen",
-    ) -> Network:
+        own_key: Literal["frozen", "excluded", "live"] = "frozen",
+    ) -> Network | LiveNetwork:
         """Fix the context of one token in all layers; see ``network.fixed_network`` (theory T12).
 
+        With ``own_key="live"`` the token's own key and value move with it, and with
+        ``position=None`` all tokens do: a ``LiveNetwork``, counted on lines (theory T11); see
+        ``live.live_network``.
+
         >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
-        >>> Model([layer, layer], [[1], [2]]).network([0, 1])
-        Network(2 layers, R^1 -> R^1)
+        >>> model = Model([layer, layer], [[1], [2]])
+        >>> model.network([0, 1]), model.network([0, 1], position=None, own_key="live")
+        (Network(2 layers, R^1 -> R^1), LiveNetwork(2 layers, 2 of 2 tokens move, d_model=1))
         """
+        from tropattn.attention.live import live_network
         from tropattn.attention.network import fixed_network
 
+        if own_key == "live":
+            return live_network(self, ids_or_states, position, keys_from)
         return fixed_network(self, ids_or_states, position, keys_from, own_key)
+
+    def context(self, ids_or_states: Any, position: int | None) -> tuple[Array, int | None]:
+        """Return what enters layer 0, norms included, and the place of a token in it.
+
+        Of a causal model the tokens after the place are dropped; None stands for all tokens.
+        Raises ``InvalidInput`` as ``fix`` does, and for states given to a model with norms.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> rows, place = Model([layer], [[1], [2]]).context([0, 1, 1], -2)
+        >>> rows.tolist(), place
+        ([[1.0], [2.0]], 1)
+        """
+        kind, value = self._read(ids_or_states)
+        if kind == "states" and self.norms:
+            raise InvalidInput(
+                "states: text or ids needed for a model with norms, got states, which enter the "
+                "heads behind a norm; pass the context itself."
+            )
+        rows = value if kind == "states" else self.embedded(value)
+        place = None if position is None else _index("position", position, len(rows))
+        return rows[: place + 1] if self.causal and place is not None else rows, place
 
     def __call__(self, ids: Any, temperature: float = 1) -> NDArray[np.float64]:
         """Return the logits of an attention-only model, (n, V), or (m, n, V) for ``m`` sequences.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 from tropattn.attention.context import FixedLayer, read_temperature
 from tropattn.attention.feedforward import Affine, FeedForward, Maxout, read_points
 from tropattn.attention.forward import attend
-from tropattn.attention.head import read_states
-from tropattn.attention.linear import n_axes
 from tropattn.errors import InvalidInput
 from tropattn.tropical.stage import RoutingStage
 
@@ -119,7 +116,7 @@ class Network:
 def fixed_network(
     model: Model,
     ids_or_states: Any,
-    position: int = -1,
+    position: int | None = -1,
     keys_from: Literal["hard", "soft"] = "hard",
     own_key: Literal["frozen", "excluded"] = "frozen",
 ) -> Network:
@@ -161,23 +158,12 @@ def fixed_network(
             "model: attention layers only needed, got one with norms or other blocks, whose "
             "states are not piecewise affine; analyse one layer with model.fix."
         )
-    if n_axes(ids_or_states) == 2:
-        rows = read_states(ids_or_states, model.d_model)
-    else:
-        text = isinstance(ids_or_states, str)
-        rows = model.embedded(model.tokens(ids_or_states) if text else ids_or_states)
-    try:
-        place = operator.index(position)
-    except TypeError:
-        place = len(rows)
-    if not -len(rows) <= place < len(rows):
+    rows, place = model.context(ids_or_states, position)
+    if place is None:
         raise InvalidInput(
-            f"position: an integer in {-len(rows)}..{len(rows) - 1} needed, got {position!r}; "
-            "negative ones count from the end."
+            "position: an integer needed, got None; all tokens move together only where keys are "
+            "live, with own_key='live'."
         )
-    place %= len(rows)
-    if model.causal:
-        rows = rows[: place + 1]
     layers = []
     for depth, layer in enumerate(model.layers):
         layers.append(layer.fix(rows, query_position=place, own_key=own_key))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tropattn.cli.commands import main
 from tropattn.cli.inspecting import inspect
+from tropattn.cli.scaling import scaling
 from tropattn.cli.temperature import temperature
 from tropattn.cli.verifying import verify
 from tropattn.dynamics.command import dynamics_group
@@ -22,6 +23,7 @@ def _dynamics(command: str, settings: Mapping[str, Any], report: Callable[[int, 
 
 
 main.add_command(inspect)
+main.add_command(scaling)
 main.add_command(temperature)
 main.add_command(verify)
 main.add_command(dynamics_group(_dynamics))

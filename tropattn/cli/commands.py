@@ -29,11 +29,10 @@ def _asked(
     path: str, context: dict[str, Any], domain: str | None
 ) -> tuple[Heads, Domain | None, dict[str, Any]]:
     """The heads and domain of a request, and the part of the record's spec that names them."""
-    from tropattn.study.inputs import open_heads, read_domain
+    from tropattn.study.inputs import open_target
 
     source = options.source_of(path, context)
-    opened = open_heads(source)
-    where = read_domain(domain, opened.dim)
+    opened, where = open_target(source, domain)
     words = domain or f"R^{opened.dim}"
     return opened, where, {"source": source, "variable": opened.variable, "domain": words}
 
@@ -95,7 +94,7 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     )
 
 
-@main.command(short_help="Count the routing cells of one layer exactly.")
+@main.command(short_help="Count the routing cells of a layer or network exactly.")
 @options.heads_input
 @options.context
 @options.domain
@@ -140,17 +139,19 @@ def count(
     output: str | None,
     **context: Any,
 ) -> None:
-    """Count the routing cells of one layer exactly (a number of cells).
+    """Count the routing cells of a layer or network exactly (a number of cells).
 
     INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
     slopes_0, intercepts_0, ... for unequal heads; or a model's .safetensors file or folder, with
-    its context in --text or --ids; or the word demo, the model in the package. Every decision is
-    proved, by error bounds or in rationals.
+    its context in --text or --ids; or the word demo, the model in the package. With --layer all one
+    token's state moves through the whole network, the other tokens where the hard network has them.
+    Every decision is proved, by error bounds or in rationals.
 
     \b
     Examples:
       tropattn count heads.npz --domain box:-1,1
       tropattn count demo --text 314159265= --layer 0 --json
+      tropattn count demo --text 314= --layer all
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.record import Record
@@ -237,16 +238,22 @@ def bounds(
 def _bound_of(
     path: str, context: dict[str, Any], domain: str | None, live: bool
 ) -> tuple[RegionCount, dict[str, Any]]:
+    from tropattn.errors import InvalidInput
     from tropattn.regions.count import upper_bound
     from tropattn.study.layer import with_terms
     from tropattn.tropical.live import live_terms
 
     opened, where, spec = _asked(path, context, domain)
-    heads = list(opened.heads)
+    target: Any = opened.target
     if live:
-        heads = [with_terms(head, live_terms(head, where).live) for head in heads]
+        if not opened.heads:
+            raise InvalidInput(
+                "live: the heads of one layer needed, got a whole network; leave --live out."
+            )
+        target = [with_terms(head, live_terms(head, where).live) for head in opened.heads]
+    heads = target if live else opened.heads
     spec |= {"live": live, "keys": [head.n_terms for head in heads]}
-    return upper_bound(heads, where), spec
+    return upper_bound(target, where), spec
 
 
 @main.command(short_help="Count the routing patterns among random states (a lower bound).")
@@ -326,7 +333,7 @@ def sample(
     options.show(record, as_json, report.sample)
 
 
-@main.command(short_help="Draw the cells of heads on a plane.")
+@main.command(short_help="Draw the cells of heads or of a network.")
 @options.heads_input
 @options.context
 @options.domain
@@ -348,16 +355,18 @@ def plot(
     threads: int | None,
     **context: Any,
 ) -> None:
-    """Draw the cells of heads on a plane; numbers in titles are exact counts of cells.
+    """Draw the cells of heads on a plane or line; numbers in titles are exact counts.
 
     INPUT as in count, with a variable in R^2 or a plane in --domain. For a model without --domain
     the plane goes through the moving state and two other tokens. Axes are coordinates of the
-    variable, or parameters of the plane.
+    variable, or parameters of the plane. With --layer all there is a panel behind each layer, and
+    walls have the colour of their layer. On a line a row a head shows which key wins where.
 
     \b
     Examples:
       tropattn plot heads.npz --output heads.png
       tropattn plot demo --text 314159265= --layer 1 --output layer1.png
+      tropattn plot demo --text 314159265= --layer all --output layers.png
     """  # noqa: D301 (click reads the backspace)
     from tropattn import plotting
     from tropattn.cli.drawing import drawing
@@ -365,69 +374,3 @@ def plot(
     figure = drawing(options.source_of(path, context), domain, view, head, threads)
     plotting.save(figure, output)
     click.echo(f"written: {output}", err=True)
-
-
-@main.command(short_help="Tabulate how cells grow with keys and heads.")
-@click.option(
-    "--family",
-    type=click.Choice(["strips", "gaussian", "both"]),
-    default="both",
-    show_default=True,
-    help="Parabola strips attain the bounds; Gaussian heads lose keys and cells.",
-)
-@click.option(
-    "--keys", type=options.Numbers(), default="2,3,4,5", show_default=True, help="Keys a head, N."
-)
-@click.option(
-    "--heads", type=options.Numbers(), default="1,2,3", show_default=True, help="Heads, H."
-)
-@click.option(
-    "--dim",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Dimension of the variable.",
-)
-@click.option("--central", is_flag=True, help="Heads with a common centre (T7), not affine (T6).")
-@options.seed("Seed of Gaussian heads and of the sampler.")
-@click.option(
-    "--samples",
-    type=click.IntRange(min=0),
-    default=20_000,
-    show_default=True,
-    help="Random states a row; 0 for none.",
-)
-@options.max_cells
-@options.threads
-@options.figure(required=False)
-@options.json_flag
-def scaling(
-    family: str,
-    output: str | None,
-    as_json: bool,
-    **settings: Any,
-) -> None:
-    """Tabulate how cells grow with the keys: exact, bound and sampler for every H and N.
-
-    Numbers of cells on the whole space, and the exponent of N by least squares in logarithms with
-    its standard error. Asserts sampled <= exact <= bound in every row.
-
-    \b
-    Examples:
-      tropattn scaling --family strips --keys 2,3,4,5 --heads 1,2,3 --dim 2
-      tropattn scaling --keys 4,8,16 --dim 3 --central --output growth.png
-    """  # noqa: D301 (click reads the backspace)
-    from tropattn import report
-    from tropattn.study.scaling import FAMILIES, ScalingSpec, run
-
-    families = FAMILIES if family == "both" else (family,)
-    spec = ScalingSpec(families=families, **settings)
-    record = run(spec, report.Steps(options.console(err=True))) if options.watching() else run(spec)
-    if output is not None:
-        from tropattn import plotting
-
-        rows = record.tables["rows"]
-        figure = plotting.growth(rows, record.spec["dim"], record.spec["central"])
-        plotting.save(figure, output)
-        click.echo(f"written: {output}", err=True)
-    options.show(record, as_json, report.scaling)

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from tropattn import plotting
 from tropattn.errors import InvalidInput
-from tropattn.study.inputs import Heads, Source, open_heads, read_domain
+from tropattn.polyhedra.domain import Domain, Line
+from tropattn.study.inputs import Heads, Source, open_target
 from tropattn.study.token_plane import TokenPlane, token_plane
 
 __all__ = ["drawing", "on_token_plane"]
@@ -23,9 +24,18 @@ def drawing(
 ) -> Figure:
     """Draw the heads of an input: ``panels``, ``partition``, ``diagram`` or ``polytope``.
 
-    Raises ``InvalidInput`` for a view that does not fit the heads.
+    A whole network is drawn behind each of its layers, and a line as rows of winners. Raises
+    ``InvalidInput`` for a view that does not fit the heads.
     """
-    opened = open_heads(source)
+    opened, where = open_target(source, domain)
+    if isinstance(where, Line) or not opened.heads:
+        if view is not None or head is not None:
+            asked = f"head {head}" if view is None else view
+            raise InvalidInput(
+                f"view: none needed for a line or a whole network, got {asked}; they are drawn in "
+                "one way."
+            )
+        return _deep(opened, where, domain, threads)
     if head is not None and head >= len(opened.heads):
         raise InvalidInput(
             f"head: 0..{len(opened.heads) - 1} needed, got {head}; heads are numbered from 0."
@@ -47,7 +57,6 @@ def drawing(
             labels=opened.keys[chosen],
             title=f"Newton polytope of head {chosen}",
         )
-    where = read_domain(domain, opened.dim)
     title = f"{opened.variable} in {domain or f'R^{opened.dim}'}"
     plane = None
     if where is None and opened.dim != 2 and opened.states is not None:
@@ -65,6 +74,24 @@ def drawing(
         domain=where,
         labels=opened.keys[chosen],
         title=f"head {chosen}, {title}",
+    )
+
+
+def _deep(opened: Heads, where: Domain | None, domain: str | None, threads: int | None) -> Figure:
+    """A line, or the layers of a network on a plane."""
+    title = f"{opened.variable} in {domain or f'R^{opened.dim}'}"
+    if isinstance(where, Line):
+        names = opened.keys[0] if len(set(opened.keys)) == 1 else None
+        return plotting.line(opened.target, where, labels=names, title=title)
+    if where is not None or opened.dim == 2:
+        return plotting.partition(opened.target, where, title=title)
+    plane = token_plane(opened, threads=threads)
+    return plotting.partition(
+        opened.target,
+        plane.domain,
+        points=plane.points,
+        point_names=plane.names,
+        title=_plane_title(opened, plane),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -53,8 +54,10 @@ def inspect(
         keys="vocabulary" if vocabulary else "context",
         cells=not no_cells,
         threads=threads,
+        progress=options.watching(),
     )
-    record = run(spec)
+    watched = options.watching()
+    record = run(spec, report.Steps(options.console(err=True)) if watched else nullcontext)
     if output is not None:
         save(inspection(record.tables["heads"]), output)
     options.show(record, as_json, report.inspection)

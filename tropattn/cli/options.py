@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tropattn.study.inputs import Source
 
 __all__ = [
+    "Layer",
     "Numbers",
     "console",
     "context",
@@ -57,6 +58,23 @@ class Numbers(click.ParamType):
         return numbers
 
 
+class Layer(click.ParamType):
+    """The number of a layer, or the word ``all``."""
+
+    name = "L|all"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Read ``"1"`` or ``"all"``."""
+        if value == "all" or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"an integer or the word all needed, got {value!r}.", param, ctx)
+
+
 def _all_of(*decorators: Decorator) -> Decorator:
     def apply(function: Any) -> Any:
         for decorator in reversed(decorators):
@@ -69,7 +87,11 @@ def _all_of(*decorators: Decorator) -> Decorator:
 heads_input = click.argument("path", metavar="INPUT")
 
 context = _all_of(
-    click.option("--layer", type=int, help="Layer of a model, from 0 (the default)."),
+    click.option(
+        "--layer",
+        type=Layer(),
+        help="Layer of a model, from 0 (the default), or all: the whole network.",
+    ),
     click.option(
         "--position",
         type=int,
@@ -82,7 +104,8 @@ context = _all_of(
 domain = click.option(
     "--domain",
     help="Where to count: box:LOW,HIGH (the same bounds in all coordinates), plane:FILE or "
-    "line:FILE (.npz or JSON). Default: the whole space of the variable.",
+    "line:FILE (.npz or JSON). Default: the whole space of the variable. With --layer all, a line "
+    "with one row a token moves all tokens, keys included.",
 )
 
 threads = click.option(

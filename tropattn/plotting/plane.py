@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
@@ -17,13 +16,16 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
+from tropattn.plotting.colouring import colouring
+from tropattn.plotting.layers import layer_panels
 from tropattn.plotting.style import DASHES, FILLS, INKS, lighter, new_figure
-from tropattn.plotting.window import Plane
+from tropattn.plotting.window import Plane, mark
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon
 from tropattn.regions.count import count_regions, enumerate_regions
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.stage import stages_of
 
 __all__ = ["diagram", "panels", "partition"]
 
@@ -31,7 +33,6 @@ Array = NDArray[Any]
 
 _MAX_CELLS = 20_000
 _MAX_PANELS = 16
-_COLOURS = 8
 _LABELLED = 60
 """Cells of a refinement are labelled by their pattern up to this number."""
 
@@ -94,20 +95,25 @@ def partition(
     window: Any = None,
     *,
     labels: Sequence[Sequence[str]] | None = None,
+    points: Any = None,
+    point_names: Sequence[str] = (),
     title: str | None = None,
 ) -> Figure:
-    """Draw the common refinement of heads on a plane (theory T5).
+    """Draw the common refinement of heads, or of the layers of a network, on a plane (T5, T12).
 
     Parameters
     ----------
-    target : as for ``count_regions``, one layer: a variable in R^2, or a plane ``domain``.
+    target : as for ``count_regions``: a variable in R^2, or a plane ``domain``.
     domain, window : as for ``diagram``.
-    labels : names of the keys, one sequence a head, for the patterns written into large cells.
+    labels : names of the keys, one sequence a head, for the patterns written into large cells of
+        one layer.
+    points : (m, 2) parameters to mark, such as states of tokens; ``point_names`` one each.
 
     Returns
     -------
     Figure
-        Cells in colours that differ across every wall, walls by head in ink and dashes.
+        Cells in colours that differ across every wall, walls by head in ink and dashes. Of several
+        layers: a panel behind each one that routes, walls by the layer that made them.
 
     Raises
     ------
@@ -122,10 +128,16 @@ def partition(
     >>> partition(square).axes[0].get_title()
     '4 cells on R^2, 4 in the window (2 heads)'
     """
+    if not isinstance(target, PowerDiagram) and len(stages_of(target)) > 1:
+        figure = layer_panels(target, domain, window, title=title)
+        for axes in figure.axes:
+            mark(axes, points, point_names if axes is figure.axes[-1] else (), small=True)
+        return figure
     plane = Plane.of(target, domain, window)
     figure = new_figure(7.2, 6.4 * plane.tall + 1.3 + _legend_height(plane))
     axes = figure.add_subplot()
     _draw_refinement(axes, plane, labels)
+    mark(axes, points, point_names)
     heads = _plural(len(plane.units), "head")
     axes.set_title(f"{_counted(plane)} ({heads})", fontsize=11)
     figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
@@ -169,13 +181,13 @@ def panels(
             axes.set_visible(False)
             continue
         _draw_head(axes, plane, h, None if labels is None else labels[h], small=columns > 1)
-        _mark(axes, points, (), small=columns > 1)
+        mark(axes, points, (), small=columns > 1)
         cells = count_regions(plane.units[h], plane.parameters)
         axes.set_title(f"head {h}: {cells.value} of {_keys(plane.units[h])}", fontsize=10)
         axes.label_outer()
     axes = right.subplots()
     _draw_refinement(axes, plane, labels)
-    _mark(axes, points, point_names)
+    mark(axes, points, point_names)
     axes.set_title(f"common refinement: {_counted(plane)}", fontsize=11)
     figure.suptitle(title or plane.words, parse_math=False)
     return figure
@@ -201,7 +213,7 @@ def _draw_head(
         colours = {j: FILLS[j] for j in cells}
     else:
         edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
-        colours = _colouring(list(cells), edges)
+        colours = colouring(list(cells), edges)
     axes.add_collection(
         PolyCollection(
             [cell.vertices for cell in cells.values()],
@@ -260,7 +272,7 @@ def _draw_refinement(
     starts = np.cumsum([0] + [unit.n_terms for unit in plane.units])
     patterns = [tuple(row) for row in complex_.patterns.tolist()]
     cells = {p: cell for p in patterns if (cell := _overlay(plane, alone, starts, p))}
-    colours = _colouring(list(cells), _neighbours(cells, starts))
+    colours = colouring(list(cells), _neighbours(cells, starts))
     axes.add_collection(
         PolyCollection(
             [cell.vertices for cell in cells.values()],
@@ -322,24 +334,6 @@ def _neighbours(
     return pairs
 
 
-def _colouring(nodes: list[Any], edges: list[tuple[Any, Any]]) -> dict[Any, str]:
-    """Fills that differ across every edge, all about equally often.
-
-    Taken in smallest-last order, a cell of a plane picture meets at most 5 coloured neighbours.
-    """
-    graph: nx.Graph[Any] = nx.Graph()
-    graph.add_nodes_from(nodes)
-    graph.add_edges_from((a, b) for a, b in edges if a in graph and b in graph)
-    used = dict.fromkeys(FILLS[:_COLOURS], 0)
-    chosen: dict[Any, str] = {}
-    for node in nx.coloring.strategy_smallest_last(graph, {}):
-        taken = {chosen[other] for other in graph[node] if other in chosen}
-        fill = min(used, key=lambda name: (name in taken, used[name]))
-        used[fill] += 1
-        chosen[node] = fill
-    return chosen
-
-
 def _walls(cells: dict[int, Polygon]) -> list[Array]:
     """Each wall of one head once, as a segment."""
     segments = []
@@ -378,24 +372,6 @@ def _folded(names: Sequence[str]) -> str:
     width = int(np.ceil(np.sqrt(len(names))))
     lines = [" ".join(names[i : i + width]) for i in range(0, len(names), width)]
     return "\n".join(lines)
-
-
-def _mark(axes: Axes, points: Any, names: Sequence[str], *, small: bool = False) -> None:
-    """Rings at given parameters, with their names beside them."""
-    if points is None:
-        return
-    rows = np.asarray(points, dtype=float)
-    axes.plot(*rows.T, "o", ms=5 if small else 8, mfc="white", mec="black", zorder=4)
-    for row, name in zip(rows, names, strict=False):
-        axes.annotate(
-            name,
-            row,
-            xytext=(6, 6),
-            textcoords="offset points",
-            fontsize=9,
-            parse_math=False,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.85, "lw": 0},
-        )
 
 
 # ---- words ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.power_diagram import PowerDiagram
 from tropattn.tropical.stage import on_parameters, stages_of
 
-__all__ = ["Plane"]
+__all__ = ["Plane", "mark"]
 
 Array = NDArray[Any]
 
@@ -132,6 +132,24 @@ class Plane:
             axes.set_aspect("equal")
         axes.set_xlabel(self.axes[0])
         axes.set_ylabel(self.axes[1])
+
+
+def mark(axes: Axes, points: Any, names: Sequence[str], *, small: bool = False) -> None:
+    """Rings at given parameters, with their names beside them."""
+    if points is None:
+        return
+    rows = np.asarray(points, dtype=float)
+    axes.plot(*rows.T, "o", ms=5 if small else 8, mfc="white", mec="black", zorder=4)
+    for row, name in zip(rows, names, strict=False):
+        axes.annotate(
+            name,
+            row,
+            xytext=(6, 6),
+            textcoords="offset points",
+            fontsize=9,
+            parse_math=False,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.85, "lw": 0},
+        )
 
 
 def _one_stage(target: Any) -> tuple[TropicalPolynomial, ...]:

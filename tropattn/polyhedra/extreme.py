@@ -6,8 +6,9 @@ rows are the vertices of the hull of the rows; with walls only directions inside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import flint
 import numpy as np
@@ -16,14 +17,19 @@ from numpy.typing import NDArray
 from tropattn._kernels import extreme as kernel
 from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE, decide, proves_dead
 from tropattn.polyhedra.cone import as_doubles
-from tropattn.polyhedra.strict import strictly_negative
+from tropattn.polyhedra.strict import primitive_rows, strictly_negative
 from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
 
-__all__ = ["Reasons", "shared_walls", "winning_rows"]
+__all__ = ["Reasons", "in_single", "shared_walls", "winning_rows"]
 
-_CHUNK = 64
-_BLOCK = 512
+_CHUNK = 256
+
+_SINGLE_UNIT = 2.0**-24
+"""Unit roundoff of single precision."""
+
+_SINGLE_TINY = 2.0**-126
+"""Its smallest normal number: what a product of small numbers may lose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,120 +52,135 @@ def winning_rows(
     errors: NDArray[np.float64],
     walls: tuple[NDArray[np.float64], NDArray[np.float64]],
     integers: tuple[NDArray[np.int64], NDArray[np.int64]],
-    exact: Callable[[int], tuple[flint.fmpq_mat, list[int]]],
+    exact: Callable[[int, NDArray[np.int64]], flint.fmpq_mat],
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Reasons:
     """Decide every row, each one proved.
 
-    Cheap points first (each row's own direction, plain and whitened), then a program a row over the
-    few rivals that matter. Cost O(n^2 D) for the points, and a few passes of O(n D) a program.
+    A row starts at its own direction, whitened; where others win there, those that do join a
+    program for it, until a direction or a combination is found. Cost: a few passes over the n rows
+    a row, O(n D) each, and O(D^3) for a combination.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
-    ``integers`` small integer multiples of rows and walls (or empty); ``exact(j)`` the true system
-    of row j in rationals, with the label of each of its rows.
+    ``integers`` small integer multiples of rows and walls (or empty); ``exact(j, others)`` the true
+    walls, then the true rows ``others`` minus row j, in rationals.
     """
     n, dim = terms.shape
-    verdicts = np.full(n, AMBIGUOUS, np.int8)
-    points = terms - terms.mean(axis=0)
-    rows = np.full((n, dim + 1), -1, np.int64)
-    weights = np.zeros((n, dim + 1))
-    sizes = np.abs(terms).max(axis=1)
-    settled = np.zeros(n, np.bool_)
-    if n > _CHUNK:
-        _try_own_directions(terms, errors, sizes, walls, points, settled)
-    verdicts[settled] = LIVE
-    todo = np.flatnonzero(~settled)
-    stop_flag = np.zeros(1, np.int64)
+    centred = terms - terms.mean(axis=0)
+    rows = kernel.Rows(
+        in_single(centred),
+        _lead(centred, errors),
+        terms,
+        errors,
+        *walls,
+        *integers,
+    )
+    answers = kernel.Answers(
+        np.full(n, AMBIGUOUS, np.int8),
+        _own_directions(centred, len(walls[0]) > 0),
+        np.full((n, dim + 1), -1, np.int64),
+        np.zeros((n, dim + 1)),
+    )
+    todo = np.arange(n)
+    flag = np.zeros(1, np.int64)
 
     def work(start: int) -> int:
-        stop = min(start + _CHUNK, len(todo))
-        kernel.classify(
-            terms,
-            errors,
-            sizes,
-            *walls,
-            *integers,
-            todo,
-            start,
-            stop,
-            verdicts,
-            points,
-            rows,
-            weights,
-            stop_flag,
-        )
+        stop = min(start + _CHUNK, n)
+        kernel.classify(rows, todo, start, stop, answers, flag)
         return stop - start
 
-    done = len(settled) - len(todo)
+    done = 0
     try:
-        for count in in_order(work, range(0, len(todo), _CHUNK), threads):
+        for count in in_order(work, range(0, n, _CHUNK), threads):
             done += count
             if report is not None:
                 report(done, n - done)
     finally:
-        stop_flag[0] = 1
-    wins = verdicts == LIVE
-    open_rows = np.flatnonzero(verdicts == AMBIGUOUS).tolist()
+        flag[0] = 1
+    open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
     for j in open_rows:
-        system, labels = exact(j)
-        verdict = strictly_negative(system)
-        rows[j], weights[j] = -1, 0.0
-        if verdict.point is not None:
-            wins[j] = True
-            points[j] = as_doubles(verdict.point)
-        for i, (at, weight) in enumerate(zip(verdict.support, verdict.weights, strict=True)):
-            rows[j, i] = labels[at]
-            weights[j, i] = int(weight.p) / int(weight.q)
-    return Reasons(wins, points, rows, weights, len(open_rows))
+        _settle(j, rows, answers, exact)
+    return Reasons(
+        answers.verdicts == LIVE, answers.points, answers.rows, answers.weights, len(open_rows)
+    )
 
 
-def _try_own_directions(
-    terms: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    sizes: NDArray[np.float64],
-    walls: tuple[NDArray[np.float64], NDArray[np.float64]],
-    points: NDArray[np.float64],
-    settled: NDArray[np.bool_],
-) -> None:
-    """Mark rows that win at their own direction, centred or whitened; leave the point there."""
-    n, dim = terms.shape
-    loss = errors + (dim + 3) * UNIT * sizes
-    for directions in _own_directions(terms, len(walls[0]) > 0):
-        for start in range(0, n, _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, n))
-            rows = rows[~settled[rows]]
-            z = directions[rows]
-            # A rival's lead is known up to its own and the row's rounding, per unit of |z|_1.
-            size = np.abs(z).sum(axis=1)
-            scores = z @ terms.T
-            own = scores[np.arange(len(rows)), rows] - loss[rows] * size
-            scores += loss[None, :] * size[:, None]
-            scores[np.arange(len(rows)), rows] = -np.inf
-            inside = z @ walls[0].T < -(walls[1] + (dim + 2) * UNIT)[None, :] * size[:, None]
-            won = rows[(scores.max(axis=1, initial=-np.inf) < own) & inside.all(axis=1)]
-            settled[won] = True
-            points[won] = directions[won]
-        points[~settled] = directions[~settled]
+def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows in single precision, filled up to a multiple of four with rows that never win.
 
-
-def _own_directions(terms: NDArray[np.float64], walled: bool) -> Iterator[NDArray[np.float64]]:
-    """Where row j is likely to win: its offset from the mean, plain and whitened.
-
-    Inside walls the last coordinate is the homogenising one and must be positive: far out along
-    the direction, then near.
+    >>> in_single(np.ones((3, 1))).ravel().tolist()
+    [1.0, 1.0, 1.0, nan]
     """
-    centred = terms - terms.mean(axis=0)
+    near = np.full((-(-len(rows) // 4) * 4, rows.shape[1]), np.nan, np.float32)
+    near[: len(rows)] = rows
+    return near
+
+
+def _lead(centred: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
+    """Twice the largest error of a score in single precision, for directions of length 1."""
+    dim = centred.shape[1]
+    lengths = np.sqrt((centred**2).sum(axis=1))
+    given = errors + 2 * UNIT * np.abs(centred).max(axis=1)
+    error = 1.01 * (dim + 4) * _SINGLE_UNIT * lengths + 1.01 * np.sqrt(dim) * given
+    return 2.0 * float(error.max()) + dim * _SINGLE_TINY
+
+
+def _own_directions(centred: NDArray[np.float64], walled: bool) -> NDArray[np.float64]:
+    """Where row j is likely to win: its offset from the mean, whitened.
+
+    Inside walls the last coordinate is the homogenising one and must be positive.
+    """
+    whitened: Any = np.linalg.lstsq(centred.T @ centred, centred.T, rcond=None)[0].T
     if walled:
-        centred = centred[:, :-1]
-    whitened = np.linalg.lstsq(centred.T @ centred, centred.T, rcond=None)[0].T
-    for directions in (centred, whitened):
-        if not walled:
-            yield directions
-            continue
-        reach = np.abs(directions).max(axis=1, keepdims=True)
-        yield np.hstack([directions, 0.01 * reach])
-        yield np.hstack([directions, reach])
+        reach = np.abs(whitened).max(axis=1)
+        whitened[:, -1] = np.maximum(whitened[:, -1], 0.01 * reach)
+    return np.ascontiguousarray(whitened)
+
+
+def _settle(
+    j: int,
+    rows: kernel.Rows,
+    answers: kernel.Answers,
+    exact: Callable[[int, NDArray[np.int64]], flint.fmpq_mat],
+) -> None:
+    """Decide one row in rationals, over the rows that turn out to matter."""
+    walls = len(rows.walls)
+    labels = answers.rows[j][answers.rows[j] >= 0]
+    while True:
+        system = exact(j, labels)
+        verdict = strictly_negative(system)
+        if verdict.point is None:
+            break
+        point = as_doubles(verdict.point)
+        doubtful = np.setdiff1d(_not_below(j, rows, point), labels)
+        above = exact(j, doubtful) * flint.fmpq_mat(system.ncols(), 1, list(verdict.point))
+        joining = [i for at, i in enumerate(doubtful.tolist()) if above[walls + at, 0] >= 0]
+        if not joining:
+            answers.verdicts[j] = LIVE
+            answers.points[j] = point
+            return
+        labels = np.append(labels, joining)
+    names = [*(-2 - i for i in range(walls)), *labels.tolist()]
+    answers.verdicts[j] = DEAD
+    answers.rows[j], answers.weights[j] = -1, 0.0
+    whole = primitive_rows(system)
+    for i, (at, weight) in enumerate(zip(verdict.support, verdict.weights, strict=True)):
+        # The weight is that of the row's coprime multiple.
+        k = next((k for k in range(system.ncols()) if system[at, k] != 0), None)
+        true = weight if k is None else weight * whole[at, k] / system[at, k]
+        answers.rows[j, i] = names[at]
+        answers.weights[j, i] = int(true.p) / int(true.q)
+
+
+def _not_below(j: int, rows: kernel.Rows, point: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows that doubles do not prove below row j at a point which is itself rounded."""
+    apart = rows.terms - rows.terms[j]
+    dim = apart.shape[1]
+    loss = 1.01 * (rows.errors + rows.errors[j]) + (dim + 8) * UNIT * np.abs(apart).max(axis=1)
+    below = apart @ point < -loss * np.abs(point).sum()
+    below[j] = True
+    return np.flatnonzero(~below)
 
 
 def shared_walls(

@@ -141,6 +141,8 @@ def window_polygon(window: Any) -> Polygon:
         raise InvalidInput(
             f"window: a window of the plane needed, got {window.describe()}; use two coordinates."
         )
+    if isinstance(window, Box) and window.bounded:
+        return Polygon.box(window.low, window.high)
     normals, offsets = (side.astype(np.float64) for side in window.walls)
     reach = _FAR * max(1.0, float(np.abs(offsets).max(initial=0.0)))
     far = Polygon.box([-reach, -reach], [reach, reach])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -15,6 +16,7 @@ from tropattn.tropical.terms import AffineMap
 
 if TYPE_CHECKING:
     from tropattn.regions.depth_cells import DepthCell
+    from tropattn.regions.live_lines import LineInterval
 
 __all__ = ["RegionComplex"]
 
@@ -26,19 +28,21 @@ class RegionComplex:
     Attributes
     ----------
     patterns : (R, H) int32, row i the winning key of each head in cell i (the smallest index of
-        equal keys), in lexicographic order; of a network, the units of all layers side by side.
+        equal keys), in lexicographic order; of a network, the units of all layers side by side. On
+        a line with live keys the order is that of the line, and patterns may come back.
     witnesses : (R, d) doubles in ambient coordinates, one point of each open cell (rounded: in a
         cell thinner than the spacing of doubles it is the nearest point that they can name).
-    domain : in words; stage : the last one; stats : the work done.
-    pieces : of a network, the cells with their exact walls and maps, else None.
+    domain : in words; stage : the last one, None where keys are live; stats : the work done.
+    pieces : of a network, the cells with their exact walls and maps; on a line with live keys the
+        intervals with theirs; else None.
     """
 
     patterns: NDArray[np.int32]
     witnesses: NDArray[np.float64]
     domain: str
-    stage: RoutingStage
+    stage: RoutingStage | None
     stats: dict[str, Any]
-    pieces: tuple[DepthCell, ...] | None = None
+    pieces: tuple[DepthCell, ...] | tuple[LineInterval, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -49,19 +53,22 @@ class RegionComplex:
         Of a network: the whole network's map, in rationals, as a function of the domain's
         parameters (of the input itself on boxes, polytopes and the whole space).
         """
-        if self.stage.maps is None:
+        if self.stage is not None and self.stage.maps is None:
             raise InvalidInput(
                 "maps: a FixedLayer or Network needed, got bare polynomials, which route but map "
                 "nothing; enumerate the layer instead of its heads."
             )
         if self.pieces is not None:
             return [piece.map() for piece in self.pieces]
-        return [self.stage.maps(pattern.tolist()) for pattern in self.patterns]
+        maps = None if self.stage is None else self.stage.maps
+        return [] if maps is None else [maps(pattern.tolist()) for pattern in self.patterns]
 
     def adjacency(self) -> nx.Graph[int]:
         """The graph on cells with an edge where two closures meet in dimension ``d - 1`` (T13)."""
         from tropattn.regions.linear_regions import adjacency
 
+        if self.stage is None:
+            return nx.path_graph(len(self))
         return adjacency(self._pieces())
 
     def linear_regions(self) -> list[list[int]]:
@@ -71,10 +78,13 @@ class RegionComplex:
         """
         from tropattn.regions.linear_regions import region_graph
 
+        if self.stage is None:
+            runs = groupby(range(len(self)), lambda i: self._pieces()[i].key())
+            return [list(run) for _, run in runs]
         graph = region_graph(self._pieces(), spanning=True)
         return sorted(sorted(part) for part in nx.connected_components(graph))
 
-    def _pieces(self) -> tuple[DepthCell, ...]:
+    def _pieces(self) -> tuple[Any, ...]:
         if self.pieces is None:
             raise InvalidInput(
                 "complex: cells with exact walls and maps needed, got bare patterns; enumerate a "

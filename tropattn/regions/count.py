@@ -5,26 +5,28 @@ from __future__ import annotations
 import time
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.progress import counting
-from tropattn.regions import bounds
+from tropattn.regions import bounds, relu_plane
 from tropattn.regions.certificates import CertificateFile, GroupWriter
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.depth import count_depth, enumerate_depth
 from tropattn.regions.direct_sum import independent_groups
+from tropattn.regions.engines import ENGINES, count_cells
 from tropattn.regions.enumeration import Outcome, explore
+from tropattn.regions.line import applies, line_cells
+from tropattn.regions.live_lines import count_live, enumerate_live
 from tropattn.regions.result import RegionCount
+from tropattn.tropical.live_stack import MovesTokens
 from tropattn.tropical.refinement import Refinement, domain_walls
 from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
 
 __all__ = ["count_regions", "enumerate_regions", "upper_bound"]
-
-Engine = Literal["auto", "enumeration", "direct_sum"]
 
 
 def count_regions(
@@ -43,13 +45,16 @@ def count_regions(
 
     Parameters
     ----------
-    target : a ``TropicalPolynomial``, a sequence of them (one a head), a ``FixedLayer`` or a
-        ``Network``.
+    target : a ``TropicalPolynomial``, a sequence of them (one a head), a ``FixedLayer``, a
+        ``Network``, or a ``LiveNetwork``, whose domain is a ``Line`` (T11).
     domain : an open convex ``Box``, ``Polytope``, ``Line`` or ``Slice``; None is the whole space.
     of : ``"cells"``, or ``"linear_regions"`` of a ``FixedLayer`` or ``Network``: cells joined where
         their maps are equal and their closures meet in dimension d - 1 (T13).
-    engine : ``"enumeration"`` (any domain), ``"direct_sum"`` (whole space, heads with independent
-        spans), or ``"auto"``: direct_sum where it is proved to split the heads, else enumeration.
+    engine : ``"line"`` (one parameter), ``"plane"`` (heads in a plane, or central in R^3; networks
+        of ReLU and affine layers on a bounded window), ``"subsets"`` (one dimension more),
+        ``"enumeration"`` (any domain), ``"direct_sum"`` (whole space, heads with independent
+        spans), or ``"auto"``: the first that applies and proves its hypotheses, with direct_sum
+        before the others (docs/engines.md).
     certify : insist on engines that prove every decision, by forward error bounds in doubles or in
         rationals; all present ones do, and the result says so in ``certified`` either way.
     certificate : write a file that ``tropattn verify`` can check (and certify).
@@ -64,7 +69,9 @@ def count_regions(
 
     Notes
     -----
-    Enumeration costs a few small linear programs a cell; memory does not grow with the cells.
+    Lines cost O(N log N) a head, planes the crossings of walls, enumeration a few small linear
+    programs a cell; memory does not grow with the cells. The engines without cells (line, plane,
+    subsets) compare ``max_cells`` with their result.
 
     Examples
     --------
@@ -73,7 +80,17 @@ def count_regions(
     >>> int(count_regions(plane)), int(count_regions([plane, plane.pullback([[-1, 0], [0, -1]])]))
     (3, 6)
     """
+    if isinstance(target, MovesTokens):
+        _check_of(of, engine, certificate)
+        with counting("intervals", progress) as report:
+            stack = target.live_stack()
+            return count_live(stack, domain, of=of, max_cells=max_cells, report=report)
     stages = _checked(target, of, engine)
+    if of == "cells" and certificate is None and relu_plane.chosen(stages, domain, engine):
+        with counting("cells", progress) as report:
+            return relu_plane.count_plane(
+                stages, domain, max_cells=max_cells, threads=threads, report=report
+            )
     if len(stages) > 1 or of != "cells":
         if certificate is not None:
             raise InvalidInput(
@@ -86,6 +103,10 @@ def count_regions(
             )
     stage = stages[0]
     started = time.perf_counter()
+    if engine == "line" or (
+        engine == "auto" and certificate is None and applies(stage.units, domain)
+    ):
+        return _on_line(stage, domain, max_cells, threads, progress)
     groups, ranks = _groups(stage, domain, engine)
     file = None
     if certificate is not None:
@@ -93,21 +114,26 @@ def count_regions(
         file = CertificateFile(certificate, units, domain_walls(domain, units[0].dim + 1))
     factors: list[int] = []
     stats: dict[str, Any] = {}
+    name = "direct_sum"
     try:
         with counting("cells", progress) as report:
             for group in groups:
                 refinement = Refinement.of([stage.units[h] for h in group], domain)
-                part = explore(
+                cells, used, work = count_cells(
                     refinement,
+                    engine,
                     max_cells=max_cells,
                     threads=threads,
                     report=report,
                     certificate=file and GroupWriter(file, refinement, group),
                 )
-                _check_bound(part.cells, refinement)
-                factors.append(part.cells)
-                for name, value in part.stats().items():
-                    stats[name] = stats.get(name, 0) + value
+                _check_bound(cells, refinement)
+                factors.append(cells)
+                for key, value in work.items():
+                    stats[key] = stats.get(key, 0) + value
+                if ranks is None:
+                    name = used
+                    stats = {"rank": refinement.dim, "central": refinement.central, **stats}
     except (BudgetExceeded, Interrupted) as error:
         error.lower = max(1, error.lower) * prod(factors)
         raise
@@ -117,15 +143,38 @@ def count_regions(
     value = prod(factors)
     if file is not None:
         file.close(value)
-    if ranks is None:
-        refinement = Refinement.of(stage.units, domain)
-        stats = {"rank": refinement.dim, "central": refinement.central, **stats}
-    else:
+    if ranks is not None:
         stats = {"groups": groups, "ranks": ranks, "factors": factors, **stats}
     stats["seconds"] = time.perf_counter() - started
-    name = "enumeration" if ranks is None else "direct_sum"
     where = _domain_name(stage, domain)
     return RegionCount(value, "exact", "cells", where, name, True, 0, stats)
+
+
+def _on_line(
+    stage: RoutingStage,
+    domain: Domain | None,
+    max_cells: int | None,
+    threads: int | None,
+    progress: bool,
+) -> RegionCount:
+    """Count the intervals of a layer on a line (T11)."""
+    started = time.perf_counter()
+    with counting("cells", progress) as report:
+        cells = line_cells(stage, domain, threads=threads, report=report)
+    bound = bounds.layer([unit.n_terms for unit in stage.units], 1)
+    _check_against(len(cells), bound)
+    if max_cells is not None and len(cells) > max_cells:
+        raise BudgetExceeded(
+            f"max_cells: at most {max_cells} cells allowed, {len(cells)} found; raise max_cells.",
+            len(cells),
+        )
+    stats = {
+        "breakpoints": len(cells) - 1,
+        "changes": sum(len(c) for c in cells.changes),
+        "seconds": time.perf_counter() - started,
+    }
+    where = _domain_name(stage, domain)
+    return RegionCount(len(cells), "exact", "cells", where, "line", True, 0, stats)
 
 
 def _groups(
@@ -133,7 +182,7 @@ def _groups(
 ) -> tuple[list[list[int]], list[int] | None]:
     """Groups of heads to count apart, with their ranks; one group and None for enumeration."""
     everything = [list(range(len(stage.units)))]
-    if engine == "enumeration" or (engine == "auto" and domain is not None):
+    if engine not in ("auto", "direct_sum") or (engine == "auto" and domain is not None):
         return everything, None
     if domain is not None:
         raise InvalidInput(
@@ -169,6 +218,9 @@ def enumerate_regions(
     ...                    TropicalPolynomial([[0], [1]], [0, -1])]).patterns.tolist()
     [[0, 0], [1, 0], [1, 1]]
     """
+    if isinstance(target, MovesTokens):
+        with counting("intervals", progress) as report:
+            return enumerate_live(target.live_stack(), domain, max_cells=max_cells, report=report)
     stages = _checked(target, "cells", "enumeration")
     if len(stages) > 1:
         with counting("cells", progress) as report:
@@ -200,6 +252,8 @@ def upper_bound(target: Any, domain: Domain | None = None) -> RegionCount:
     >>> int(upper_bound([TropicalPolynomial([[0], [1], [2]])] * 2))
     2
     """
+    if isinstance(target, MovesTokens):
+        return bounds.depth(target)
     stages = list(stages_of(target))
     if len(stages) > 1:
         return bounds.depth(stages, domain)
@@ -213,7 +267,10 @@ def _bound(refinement: Refinement) -> RegionCount:
 
 
 def _check_bound(cells: int, refinement: Refinement) -> None:
-    bound = _bound(refinement)
+    _check_against(cells, _bound(refinement))
+
+
+def _check_against(cells: int, bound: RegionCount) -> None:
     if cells > bound.value or cells < 1:
         raise EngineError(
             f"count: between 1 and {bound.value} cells ({bound.engine}) expected, got {cells}; "
@@ -230,17 +287,32 @@ def _checked(target: Any, of: str, engine: str) -> list[RoutingStage]:
     stages = list(stages_of(target))
     if of not in ("cells", "linear_regions"):
         raise InvalidInput(f"of: 'cells' or 'linear_regions' needed, got {of!r}; choose one.")
-    if engine not in ("auto", "enumeration", "direct_sum"):
+    if engine not in ENGINES:
         raise InvalidInput(
-            f"engine: 'auto', 'enumeration' or 'direct_sum' needed, got {engine!r}; "
-            "see docs/choosing.md."
+            f"engine: one of {', '.join(ENGINES)} needed, got {engine!r}; see docs/engines.md."
         )
-    if engine == "direct_sum" and (len(stages) > 1 or of != "cells"):
+    across = ("auto", "enumeration", "plane") if of == "cells" else ("auto", "enumeration")
+    if engine not in across and (len(stages) > 1 or of != "cells"):
         raise InvalidInput(
-            "engine: direct_sum counts cells of one layer, got a count across depth or of "
+            f"engine: {engine} counts cells of one layer, got a count across depth or of "
             "regions; use engine='auto'."
         )
     return stages
+
+
+def _check_of(of: str, engine: str, certificate: str | Path | None) -> None:
+    """What lines with live keys do not have."""
+    if of not in ("cells", "linear_regions"):
+        raise InvalidInput(f"of: 'cells' or 'linear_regions' needed, got {of!r}; choose one.")
+    if engine not in ("auto", "line"):
+        raise InvalidInput(
+            f"engine: 'auto' or 'line' needed where keys are live, got {engine!r}; other engines "
+            "take fixed keys."
+        )
+    if certificate is not None:
+        raise InvalidInput(
+            "certificate: cells of one layer needed, got a line with live keys; leave it out."
+        )
 
 
 def _domain_name(stage: RoutingStage, domain: Domain | None) -> str:

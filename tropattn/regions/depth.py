@@ -12,18 +12,16 @@ cell (a dead ReLU in front, say) are equal integer rows and merge there.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational, rational_matrix
+from tropattn.arrays import rational_matrix
 from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.complex import RegionComplex
@@ -39,6 +37,7 @@ from tropattn.regions.depth_cells import (
 )
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
+from tropattn.regions.stage_table import StageTable, lowest, whole
 from tropattn.threads import thread_count
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
@@ -49,120 +48,6 @@ Array = NDArray[Any]
 Report = Callable[[int, int], None]
 
 
-class _Table:
-    """A stage in integers: the terms of all units, and what its patterns do to the state."""
-
-    def __init__(self, stage: RoutingStage) -> None:
-        self.stage = stage
-        exact = [unit.exact_terms() for unit in stage.units]
-        self.starts = np.cumsum([0, *(m.nrows() for m in exact)]).tolist()
-        flat = [v for m in exact for v in m.entries()]
-        n = self.starts[-1]
-        rows, self.denominator = _whole(flat)
-        self.terms = flint.fmpz_mat(n, stage.dim + 1, rows).transpose()
-        self._matrices: dict[int, tuple[Any, flint.fmpz_mat | None, int]] = {}
-        if stage.readout is not None:
-            stacked = np.vstack([stage.readout.weights, stage.readout.offset[None, :]])
-            entries, self.weight_denominator = _whole(rational_matrix(stacked).entries())
-            h, d_out = stage.readout.weights.shape
-            self.weights = flint.fmpz_mat(h, d_out, entries[: h * d_out])
-            self.offset = entries[h * d_out :]
-
-    def pulled(self, cell: DepthCell) -> list[Row]:
-        """All terms as integer rows in the cell's parameters, over a common denominator."""
-        product = cell.state * self.terms
-        flat = [int(v) for v in product.entries()]
-        n = self.starts[-1]
-        return list(zip(*(flat[i : i + n] for i in range(0, len(flat), n)), strict=True))
-
-    def advance(
-        self, cell: DepthCell, rows: list[Row], choice: list[int], pattern: Sequence[Any]
-    ) -> tuple[flint.fmpz_mat, int]:
-        """The state behind the stage; ``choice`` are the winners' places in ``rows``."""
-        if self.stage.readout is not None:
-            return self._scores(cell, rows, choice)
-        if self.stage.maps is None:
-            raise InvalidInput(
-                "target: layers that map the state needed, got bare polynomials, which route but "
-                "map nothing; pass a FixedLayer or a Network."
-            )
-        step = self.stage.maps(pattern)
-        matrix, below = self._matrix(step.matrix)
-        shift, right = _whole([rational(v) for v in step.offset.tolist()])
-        total = math.lcm(cell.denominator * below, right)
-        size = cell.state.nrows()
-        entries = _drop_last(cell.state)
-        width = len(step.offset)
-        if step.matrix.shape[0] != cell.state.ncols() - 1:
-            raise InvalidInput(
-                f"stages: a map of R^{cell.state.ncols() - 1} needed, got one of "
-                f"R^{step.matrix.shape[0]}; widths of consecutive stages must agree."
-            )
-        if matrix is not None:
-            entries = (flint.fmpz_mat(size, cell.state.ncols() - 1, entries) * matrix).entries()
-        factor = total // (cell.denominator * below)
-        values = [int(v) * factor for v in entries]
-        lift = total // right
-        for c in range(width):
-            values[(size - 1) * width + c] += shift[c] * lift
-        return _lowest(values, size, width, total)
-
-    def _scores(
-        self, cell: DepthCell, rows: list[Row], choice: list[int]
-    ) -> tuple[flint.fmpz_mat, int]:
-        assert self.stage.readout is not None
-        size, width = cell.state.nrows(), self.weights.ncols()
-        chosen = flint.fmpz_mat(
-            size, len(choice), [rows[j][i] for i in range(size) for j in choice]
-        )
-        values = [int(v) for v in (chosen * self.weights).entries()]
-        above = self.denominator * self.weight_denominator
-        total = cell.denominator * above
-        if self.stage.readout.residual:
-            values = [
-                v + int(s) * above for v, s in zip(values, _drop_last(cell.state), strict=True)
-            ]
-        lift = cell.denominator * self.denominator
-        for c in range(width):
-            values[(size - 1) * width + c] += self.offset[c] * lift
-        return _lowest(values, size, width, total)
-
-    def _matrix(self, matrix: Array) -> tuple[flint.fmpz_mat | None, int]:
-        """Integers of a map's matrix and their denominator; None is the identity."""
-        # Layers hand out the same matrix for every pattern, so one conversion serves all cells.
-        if id(matrix) not in self._matrices:
-            entries, below = _whole(rational_matrix(matrix).entries())
-            square = matrix.shape[0] == matrix.shape[1]
-            whole = flint.fmpz_mat(len(matrix), matrix.shape[1], entries)
-            same = square and below == 1 and whole.is_one()
-            if len(self._matrices) > 64:
-                self._matrices.clear()
-            self._matrices[id(matrix)] = (matrix, None if same else whole, below)
-        return self._matrices[id(matrix)][1:]
-
-
-def _whole(values: Sequence[flint.fmpq]) -> tuple[list[int], int]:
-    """Numerators over the least common denominator, and the denominator."""
-    below = math.lcm(*(int(v.q) for v in values))
-    return [int(v.p) * (below // int(v.q)) for v in values], below
-
-
-def _drop_last(state: flint.fmpz_mat) -> list[Any]:
-    entries, width = state.entries(), state.ncols()
-    return [v for i, v in enumerate(entries) if i % width != width - 1]
-
-
-def _lowest(values: list[int], size: int, width: int, total: int) -> tuple[flint.fmpz_mat, int]:
-    """A state in lowest terms, its column of ones added."""
-    common = math.gcd(total, *values) if total > 1 else 1
-    total //= common
-    flat = []
-    for i in range(size):
-        flat += [v // common for v in values[i * width : (i + 1) * width]]
-        flat.append(total if i == size - 1 else 0)
-    return flint.fmpz_mat(size, width + 1, flat), total
-
-
 class Tower:
     """The stages over one domain: root, children of a cell, and the tally of the work."""
 
@@ -170,7 +55,7 @@ class Tower:
         if not stages:
             raise InvalidInput("target: at least one stage needed, got none; pass a Network.")
         self.domain = domain
-        self.tables = [_Table(stage) for stage in stages]
+        self.tables = [StageTable(stage) for stage in stages]
         self.inner = Outcome()
         self.widest = 0
 
@@ -189,13 +74,13 @@ class Tower:
             flat = [v for row in rows for v in row]
         else:
             matrix, offset = (rational_matrix(np.atleast_2d(a)) for a in self.domain.embedding)
-            flat, below = _whole([*matrix.entries(), *offset.entries()])
+            flat, below = whole([*matrix.entries(), *offset.entries()])
         k = len(flat) // stage.dim - 1
-        state, below = _lowest(flat, k + 1, stage.dim, below)
+        state, below = lowest(flat, k + 1, stage.dim, below)
         exact = rational_matrix(domain_walls(self.domain, k + 1))
         walls = []
         for i in range(exact.nrows()):
-            row = _whole([exact[i, c] for c in range(k + 1)])[0]
+            row = whole([exact[i, c] for c in range(k + 1)])[0]
             if any(row[:-1]):
                 walls.append(primitive(row))
         return DepthCell(0, (), tuple(walls), Frame((0,) * k), state, below, ())
@@ -230,6 +115,9 @@ class Tower:
         """
         table = self.tables[cell.depth]
         system, rows, classes = self.system(cell)
+        if cell.depth:
+            # One cell of many is a small search: a pool of its own would cost more than it saves.
+            limits["threads"] = 1
         outcome = explore(system, emit=True, **limits)
         found = np.vstack(outcome.patterns)
         self.widest = max(self.widest, len(found))

@@ -12,10 +12,11 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.layer_bounds import layer
 from tropattn.regions.result import RegionCount
+from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of
 
-__all__ = ["depth"]
+__all__ = ["depth", "live_lines"]
 
 
 def depth(target: Any, domain: Domain | None = None) -> RegionCount:
@@ -23,7 +24,8 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
 
     Parameters
     ----------
-    target : a ``Network``, or a sequence of its stages.
+    target : a ``Network``, a sequence of its stages, or a ``LiveNetwork``, whose lines are bounded
+        by another product (``live_lines``).
     domain : as in ``count_regions``; a slice starts with its own dimension.
 
     Returns
@@ -50,6 +52,8 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     >>> int(depth([stage, stage]))
     9
     """
+    if isinstance(target, MovesTokens):
+        return live_lines(target.live_stack())
     given = list(target) if isinstance(target, list | tuple) else list(stages_of(target))
     if not given or not all(isinstance(stage, RoutingStage) for stage in given):
         raise InvalidInput("target: a Network or its stages needed, got none; pass a Network.")
@@ -68,6 +72,38 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
         entering = _leaving(stage, entering)
     where = f"R^{given[0].dim}" if domain is None else domain.describe()
     name = "T14, a product over layers"
+    return RegionCount(total, "upper", "cells", where, name, True, 0, {"layers": layers})
+
+
+def live_lines(stack: LiveStack) -> RegionCount:
+    """Bound the intervals of a line through a stack with live keys (theory T11).
+
+    Two parabolas cross at most twice, so a head with ``n`` keys in sight changes its winner at most
+    ``2 n - 2`` times on an interval of the layers before it, a unit of ``n`` affine terms at most
+    ``n - 1`` times; the bound is the product over layers of one more than the sum over units.
+
+    >>> from tropattn.tropical.live_stack import LiveHead
+    >>> from tropattn.tropical.terms import AffineMap
+    >>> step = AffineMap(np.eye(1), np.zeros(1))
+    >>> head = LiveHead(step, step, (step,), 1)
+    >>> layer = LiveAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
+    >>> live_lines(LiveStack((layer, layer), 2, 1, (0, 1))).value
+    9
+    """
+    total, layers = 1, []
+    for part in stack.layers:
+        if isinstance(part, LiveAttention):
+            seen = [part.seen[token] for token in stack.moving]
+            sinks = sum(head.sink is not None for head in part.heads)
+            keys = sum(stop - first - 1 for first, stop in seen) * len(part.heads)
+            changes = 2 * (keys + sinks * len(stack.moving))
+        else:
+            units = () if part.stage is None else part.stage.units
+            changes = len(stack.moving) * sum(unit.n_terms - 1 for unit in units)
+        layers.append(1 + changes)
+        total *= 1 + changes
+    where = f"lines in R^{stack.dim}, keys live"
+    name = "T11, a product over layers"
     return RegionCount(total, "upper", "cells", where, name, True, 0, {"layers": layers})
 
 

@@ -34,21 +34,32 @@ def independent_groups(units: Sequence[TropicalPolynomial]) -> tuple[list[list[i
     >>> independent_groups([f, g]), independent_groups([f, f])
     (([[0], [1]], [1, 1]), ([[0, 1]], [1]))
     """
-    spans = [_basis(unit) for unit in units]
-    owner = [h for h, span in enumerate(spans) for _ in range(len(span))]
-    if not owner:
+    split = [h for h, unit in enumerate(units) if not _one_slope(unit)]
+    if not split:
         return [], []
-    groups = _components(np.vstack(spans), owner)
+    spans = {}
+    for h in split:
+        spans[h] = _basis(units[h])
+        if len(spans[h]) == units[h].dim:
+            # This head alone spans everything: all heads that split at all are one group.
+            return [split], [units[h].dim]
+    owner = [h for h in split for _ in range(len(spans[h]))]
+    groups = _components(np.vstack([spans[h] for h in split]), owner)
     ranks = []
-    proved = True
+    proved = sum(len(group) for group in groups) == len(split)
     for group in groups:
         rank = len(_independent(np.vstack([spans[h] for h in group])))
         ranks.append(rank)
         proved = proved and rank == _rank_above([units[h] for h in group], rank)
     if proved:
         return groups, ranks
-    everything = sorted({*owner})
-    return [everything], [_rank_above([units[h] for h in everything], 0)]
+    return [split], [_rank_above([units[h] for h in split], 0)]
+
+
+def _one_slope(unit: TropicalPolynomial) -> bool:
+    """Whether all slopes of a head are equal: proved, since unequal residues prove unequal."""
+    slopes = unit.modular_terms()[:, :-1]
+    return not (slopes != slopes[0]).any() and _rank_above([unit], 0) == 0
 
 
 def _basis(unit: TropicalPolynomial) -> NDArray[np.int64]:

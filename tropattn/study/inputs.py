@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tropattn.attention.context import FixedLayer
+from tropattn.attention.linear import n_axes
+from tropattn.attention.live import LiveNetwork
 from tropattn.attention.loading import load, load_polynomials
 from tropattn.attention.loading.paths import existing_path, open_tensors
 from tropattn.attention.loading.safetensor import named, parse_json
 from tropattn.attention.model import Model
+from tropattn.attention.network import Network
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["Heads", "Source", "open_heads", "read_domain"]
+__all__ = ["Heads", "Source", "open_heads", "open_target", "read_domain"]
 
 _BROKEN = (
     OSError,
@@ -48,14 +52,15 @@ class Source:
     ----------
     path : an ``.npz`` or ``.safetensors`` with slopes, a model file, or a model's folder.
     text, ids : the context of a model, one of the two: text, or token ids such as ``"1,2,3"``.
-    layer, position : of a model, 0 and -1 where omitted; negative ones count from the end.
+    layer, position : of a model, 0 and -1 where omitted; negative ones count from the end. The
+        layer "all" stands for the whole network.
     own_key : ``"frozen"`` or ``"excluded"`` (theory T12).
     """
 
     path: str
     text: str | None = None
     ids: str | None = None
-    layer: int | None = None
+    layer: int | Literal["all"] | None = None
     position: int | None = None
     own_key: Literal["frozen", "excluded"] = "frozen"
 
@@ -66,8 +71,8 @@ class Heads:
 
     Attributes
     ----------
-    heads : the polynomials, one a head.
-    target : what the engines count: the fixed layer, or the list of polynomials.
+    heads : the polynomials, one a head; none for a whole network.
+    target : what the engines count: the fixed layer, the network, or the list of polynomials.
     variable : the state that moves, in words.
     keys : names of the terms, one tuple a head: token and position as in ``"3@0"``, or an index.
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
@@ -76,7 +81,7 @@ class Heads:
     """
 
     heads: tuple[TropicalPolynomial, ...]
-    target: FixedLayer | tuple[TropicalPolynomial, ...]
+    target: FixedLayer | Network | LiveNetwork | tuple[TropicalPolynomial, ...]
     variable: str
     keys: tuple[tuple[str, ...], ...]
     states: Any = None
@@ -85,7 +90,7 @@ class Heads:
     @property
     def dim(self) -> int:
         """Dimension of the variable."""
-        return self.heads[0].dim
+        return self.heads[0].dim if isinstance(self.target, tuple) else self.target.dim
 
 
 def open_heads(source: Source) -> Heads:
@@ -109,18 +114,95 @@ def open_heads(source: Source) -> Heads:
         heads = tuple(load_polynomials(source.path))
         names = tuple(tuple(str(j) for j in range(head.n_terms)) for head in heads)
         return Heads(heads, heads, "x", names)
-    return _of_model(load(source.path), source)
+    if source.layer == "all":
+        raise InvalidInput(
+            "layer: the number of one layer needed, got all; this looks at the heads of one layer."
+        )
+    return _of_model(load(source.path), source, source.layer or 0)
 
 
-def _of_model(model: Model, source: Source) -> Heads:
+def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | None]:
+    """Read what to count and where: heads, or with layer "all" a whole network (theory T12).
+
+    A line whose file gives an origin and a direction for every token, shape (N, d), moves all
+    tokens of a network, its keys and values with them (theory T11).
+
+    Raises
+    ------
+    InvalidInput : as ``open_heads`` and ``read_domain``.
+    """
+    if source.layer != "all" or _holds_polynomials(source.path):
+        opened = open_heads(source)
+        return opened, read_domain(domain, opened.dim)
+    model = load(source.path)
+    kind, _, rest = (domain or "").partition(":")
+    sequence = _arrays(Path(rest)) if kind == "line" and rest else {}
+    if n_axes(sequence.get("origin")) == 2:
+        opened = _moving(model, source)
+        return opened, _sequence_line(rest, sequence, opened)
+    opened = _whole(model, source)
+    return opened, read_domain(domain, opened.dim)
+
+
+def _moving(model: Model, source: Source) -> Heads:
+    """All tokens of a network, keys live."""
+    ids = _context(model, source)
+    if source.position is not None:
+        raise InvalidInput(
+            f"position: none needed where all tokens move, got {source.position}; give the line "
+            "one origin and direction for a single token."
+        )
+    net = model.network(ids, None, own_key="live")
+    names = tuple(_token(model, int(ids[i]), i) for i in range(len(ids)))
+    states = np.asarray(model.context(ids, None)[0], dtype=np.float64)
+    variable = f"states of all {len(ids)} tokens entering layer 0, keys live"
+    return Heads((), net, variable, (names,), states, names)
+
+
+def _sequence_line(path: str, arrays: dict[str, Any], opened: Heads) -> Line:
+    """A line in the space of all states; rows are tokens."""
+    shape = opened.states.shape
+    for name in ("origin", "direction"):
+        given = np.shape(arrays[name]) if name in arrays and n_axes(arrays[name]) >= 0 else None
+        if given != shape:
+            raise InvalidInput(
+                f"{path}, {name}: shape {shape} needed, one row a token of the context, got "
+                f"{given}; rows are states that enter layer 0."
+            )
+    flat = {name: np.ravel(arrays[name]) for name in ("origin", "direction")}
+    return _line(path, arrays | flat)
+
+
+def _whole(model: Model, source: Source) -> Heads:
+    """One token through all layers, the others where the hard network has them."""
+    ids = _context(model, source)
+    position = -1 if source.position is None else source.position
+    net = model.network(ids, position, own_key=source.own_key)
+    rows, place = model.context(ids, position)
+    assert place is not None
+    names = [_token(model, int(ids[i]), i) for i in range(len(rows))]
+    moving = [i for i in range(len(rows)) if i != place] + [place]
+    variable = (
+        f"state entering layer 0 of {len(model.layers)}, position {place} "
+        f"(token {_token(model, int(ids[place]))}), other tokens by the hard network"
+    )
+    states = np.asarray(rows, dtype=np.float64)[moving]
+    return Heads((), net, variable, (tuple(names),), states, tuple(names[i] for i in moving))
+
+
+def _context(model: Model, source: Source) -> NDArray[np.int64]:
+    """The token ids of the context."""
     if (source.text is None) == (source.ids is None):
         raise InvalidInput(
             f"text, ids: one of the two needed for the model in {source.path}, got "
             f"{'neither' if source.text is None else 'both'}; they name the context, e.g. "
             "--text 314159265= or --ids 3,1,4."
         )
-    ids = model.tokens(source.text) if source.text is not None else model.ids(source.ids)
-    layer = 0 if source.layer is None else source.layer
+    return model.tokens(source.text) if source.text is not None else model.ids(source.ids)
+
+
+def _of_model(model: Model, source: Source, layer: int) -> Heads:
+    ids = _context(model, source)
     position = -1 if source.position is None else source.position
     fixed = model.fix(ids, layer=layer, position=position, own_key=source.own_key)
     place = position % len(ids)

@@ -22,10 +22,12 @@ from tropattn.attention.linear import row_products
 from tropattn.attention.loading import load
 from tropattn.attention.model import Model
 from tropattn.errors import InvalidInput
+from tropattn.progress import counting
 from tropattn.record import Record
 from tropattn.study.inputs import Source
-from tropattn.study.layer_cells import in_query_space, layer_row
+from tropattn.study.layer_cells import in_query_space, layer_row, on_token_plane
 from tropattn.study.reachable import distances, query_ellipsoid
+from tropattn.threads import in_order
 from tropattn.tropical.live import live_terms
 
 __all__ = ["InspectionSpec", "Step", "inspect", "run"]
@@ -48,14 +50,15 @@ class InspectionSpec:
 
     Attributes
     ----------
-    source : model file and context; ``layer`` None stands for all layers. ``position`` (default
-        the last) is the query's whose keys are looked at: of a causal model it sees no later ones.
-        With ``keys="vocabulary"`` it is the place where all words stand (default 0).
+    source : model file and context; ``layer`` None or "all" stands for all layers. ``position``
+        (default the last) is the query's whose keys are looked at: of a causal model it sees no
+        later ones. With ``keys="vocabulary"`` it is the place where all words stand (default 0).
     heads : which heads, all when None.
     keys : "context", the tokens of the context; "vocabulary", every word of the embedding as a key
         at one place of layer 0, each of them also a query.
     cells : whether the cells of each layer are counted.
     threads : worker threads, default all; the result does not depend on it.
+    progress : whether counters on stderr follow the words of a vocabulary.
     """
 
     source: Source
@@ -63,6 +66,7 @@ class InspectionSpec:
     keys: Literal["context", "vocabulary"] = "context"
     cells: bool = True
     threads: int | None = None
+    progress: bool = False
 
 
 def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
@@ -121,7 +125,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         the share of queries that choose it and its mean weight, ``gap`` (median and least distance
         to the next different key, scaled logits, so in units of tau = 1), ``weight`` (mean softmax
         weight of the winner) and ``hardness`` (1 - entropy / log of the keys in sight, mean).
-        Table ``layers``, one row a layer: see ``layer_cells.layer_row``. Both name the variable.
+        Table ``layers``, one row a layer: see ``layer_cells.layer_row``; ``plane``, the cells on
+        the plane through the states of ``plane_tokens``. Both tables name the variable.
 
     Raises
     ------
@@ -136,19 +141,25 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         raise InvalidInput(f"keys: 'context' or 'vocabulary' needed, got {spec.keys!r}; see help.")
     whole = spec.keys == "vocabulary"
     with step("states that enter the heads"):
-        scenes = _vocabulary(model, spec) if whole else _scenes(model, context, spec)
+        scenes = [vocabulary_scene(model, spec)] if whole else _scenes(model, context, spec)
     heads: list[Row] = []
     layers: list[Row] = []
     for scene in scenes:
-        with step(f"layer {scene.index}: keys that can win, keys that do"):
-            rows = [_head_row(model, scene, h, spec) for h in scene.heads]
+        # The counters of a vocabulary follow each head; two live lines at once would clash.
+        opened = nullcontext if whole else step
+        with opened(f"layer {scene.index}: keys that can win, keys that do"):
+            rows = [_head_row(model, scene, at, spec) for at in range(len(scene.heads))]
         heads += rows
-        if spec.cells and not whole and len(rows) == len(scene.layer.heads):
+        n_heads = len(model.layers[scene.index].heads)
+        if spec.cells and not whole and list(scene.heads) == list(range(n_heads)):
             with step(f"layer {scene.index}: cells of all heads together"):
                 norm = model.norms[scene.index] if model.norms else None
                 projection = model.projection if scene.index == 0 else None
                 live = [row["live"] for row in rows]
                 found = layer_row(scene.fixed, norm, projection, live, spec.threads)
+                plane = on_token_plane(scene.fixed, scene.states, scene.place, spec.threads)
+                words = [] if plane is None else [scene.names[i] for i in plane[1]]
+                found |= {"plane": plane and plane[0], "plane_tokens": words}
                 layers.append({"layer": scene.index, **found})
     variables = {scene.fixed.variable for scene in scenes}
     settings = {
@@ -166,7 +177,10 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """One layer with its context fixed: names a token, states of all, and which are in sight."""
+    """One layer with its context fixed: states and names of its tokens.
+
+    ``layer`` and ``fixed`` have the chosen ``heads`` only; ``whole`` says that all words are keys.
+    """
 
     index: int
     layer: AttentionLayer
@@ -174,6 +188,7 @@ class _Scene:
     states: Floats
     names: list[str]
     heads: Sequence[int]
+    place: int
     whole: bool
 
 
@@ -186,25 +201,26 @@ def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
         names = [f"{_word(model, int(token))}@{i}" for i, token in enumerate(ids)]
     place = spec.source.position
     place = _within("position", -1 if place is None else place, n_tokens)
-    chosen = spec.source.layer
-    chosen = range(len(model.layers)) if chosen is None else [chosen]
+    asked = None if spec.source.layer == "all" else spec.source.layer
+    chosen = range(len(model.layers)) if asked is None else [asked]
     out = []
     for given in chosen:
         index = _within("layer", given, len(model.layers))
         if index >= len(entering):
-            if spec.source.layer is None:
+            if asked is None:
                 continue
             raise InvalidInput(
                 f"layer: 0 needed for a model whose blocks are not given, got {given}; "
                 "only layer 0's states follow from its ids."
             )
-        layer, rows = model.layers[index], entering[index]
+        chosen_heads = _heads(model.layers[index], spec)
+        layer, rows = _with_heads(model.layers[index], chosen_heads), entering[index]
         fixed = layer.fix(rows[: place + 1] if model.causal else rows, query_position=place)
-        out.append(_Scene(index, layer, fixed, rows, names, _heads(layer, spec), False))
+        out.append(_Scene(index, layer, fixed, rows, names, chosen_heads, place, False))
     return out
 
 
-def _vocabulary(model: Model, spec: InspectionSpec) -> list[_Scene]:
+def vocabulary_scene(model: Model, spec: InspectionSpec) -> _Scene:
     """All words at one place of layer 0."""
     if spec.source.layer not in (None, 0):
         raise InvalidInput(
@@ -221,14 +237,20 @@ def _vocabulary(model: Model, spec: InspectionSpec) -> list[_Scene]:
         rows = model.norms[0](rows)
     if model.projection is not None:
         rows = row_products("states", rows, model.projection.matrix) + model.projection.offset
-    layer = model.layers[0].without_rope()
+    heads = _heads(model.layers[0], spec)
+    layer = _with_heads(model.layers[0].without_rope(), heads)
     names = [_word(model, i) for i in range(len(rows))]
-    return [_Scene(0, layer, layer.fix(rows), rows, names, _heads(layer, spec), True)]
+    return _Scene(0, layer, layer.fix(rows), rows, names, heads, place, True)
 
 
 def _heads(layer: AttentionLayer, spec: InspectionSpec) -> Sequence[int]:
     count = len(layer.heads)
     return range(count) if spec.heads is None else [_within("heads", h, count) for h in spec.heads]
+
+
+def _with_heads(layer: AttentionLayer, heads: Sequence[int]) -> AttentionLayer:
+    units = [layer.heads[h] for h in heads]
+    return AttentionLayer(units, layer.b_O, layer.residual, layer.variable, layer.window)
 
 
 def _word(model: Model, index: int) -> str:
@@ -249,14 +271,15 @@ def _within(name: str, value: int, count: int) -> int:
 # ---- one head -----------------------------------------------------------------------------------
 
 
-def _head_row(model: Model, scene: _Scene, h: int, spec: InspectionSpec) -> Row:
-    head, poly = scene.layer.heads[h], scene.fixed.heads[h]
-    names = ["sink" if t < 0 else scene.names[t] for t in scene.fixed.tokens[h].tolist()]
+def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row:
+    head, poly = scene.layer.heads[at], scene.fixed.heads[at]
+    names = ["sink" if t < 0 else scene.names[t] for t in scene.fixed.tokens[at].tolist()]
     query = in_query_space(poly)
-    found = live_terms(query, threads=spec.threads)
+    watched = spec.progress and scene.whole
+    found = live_terms(query, threads=spec.threads, progress=watched)
     row: Row = {
         "layer": scene.index,
-        "head": h,
+        "head": scene.heads[at],
         "variable": scene.fixed.variable,
         "keys": poly.n_terms,
         "distinct": len(poly.distinct[0]) if query is poly else len(query.distinct[0]),
@@ -272,18 +295,19 @@ def _head_row(model: Model, scene: _Scene, h: int, spec: InspectionSpec) -> Row:
         projection = model.projection if scene.index == 0 else None
         solid = query_ellipsoid(head, norm, projection)
         if solid is not None:
-            far = distances(query, solid, found.live, spec.threads)
+            far = distances(query, solid, found.live, spec.threads, watched)
             row["reachable"] = int((far < 1).sum())
             row["unreachable"] = [names[j] for j in found.live[far >= 1].tolist()[:_NAMED]]
             row["farthest"] = float(far.max())
             row["reach_margin"] = float(np.abs(1 - far).min())
-    own = _own_vocabulary(scene, h) if scene.whole else _own_context(model, scene, h)
-    return row | own
+    if scene.whole:
+        return row | _own_vocabulary(scene, at, spec.threads, watched)
+    return row | _own_context(model, scene, at)
 
 
-def _own_context(model: Model, scene: _Scene, h: int) -> Row:
+def _own_context(model: Model, scene: _Scene, at: int) -> Row:
     """What the queries of the context's own tokens choose, each among the keys that it sees."""
-    head = scene.layer.heads[h]
+    head = scene.layer.heads[at]
     how = {"causal": model.causal, "window": scene.layer.window}
     scores = attention_scores(head, scene.states, **how)
     hard = attention_weights(head, scene.states, temperature=0, **how)
@@ -309,26 +333,41 @@ def _hardness(soft: Floats, seen: NDArray[Any]) -> Floats:
         return np.where(seen > 1, 1 - entropy / np.log(seen), np.nan)
 
 
-def _own_vocabulary(scene: _Scene, h: int) -> Row:
+def _own_vocabulary(scene: _Scene, at: int, threads: int | None, progress: bool) -> Row:
     """The same with every word as a query; winners in doubles, in chunks of queries."""
-    head, poly = scene.layer.heads[h], scene.fixed.heads[h]
+    head, poly = scene.layer.heads[at], scene.fixed.heads[at]
     keys, biases = poly.keys.astype(np.float64).T, poly.biases.astype(np.float64)
     queries = scene.states @ head.W_Q.astype(np.float64) + head.b_Q.astype(np.float64)
     n = len(biases)
-    wins, mass = np.zeros(n), np.zeros(n)
-    parts: list[list[Floats]] = [[], [], []]
-    for start in range(0, len(queries), _CHUNK):
+
+    def work(start: int) -> tuple[NDArray[Any], Floats, Floats, Floats, Floats]:
         scores = float(head.scale) * (queries[start : start + _CHUNK] @ keys) + biases
-        soft = softmax(scores, 1.0)
-        np.add.at(wins, scores.argmax(axis=1), 1.0)
-        mass += soft.sum(axis=0)
-        top = np.partition(scores, -2, axis=1) if n > 1 else np.pad(scores, ((0, 0), (1, 0)))
-        parts[0].append(soft.max(axis=1))
-        parts[1].append(top[:, -1] - top[:, -2])
-        parts[2].append(_hardness(soft, np.full(len(soft), n)))
-    weight, gaps, hardness = (np.concatenate(part) for part in parts)
+        rows = np.arange(len(scores))
+        winner = scores.argmax(axis=1)
+        top = scores[rows, winner]
+        scores -= top[:, None]
+        scores[rows, winner] = -np.inf
+        gaps = -scores.max(axis=1)
+        scores[rows, winner] = 0.0
+        soft = np.exp(scores)
+        total = soft.sum(axis=1)
+        # The entropy of the weights is log(total) - mean score under them.
+        entropy = np.log(total) - np.einsum("ij,ij->i", soft, scores) / total
+        hardness = 1 - entropy / np.log(n) if n > 1 else np.full(len(rows), np.nan)
+        return winner, (1 / total) @ soft, 1 / total, gaps, hardness
+
+    parts = []
+    with counting("queries answered", progress, "to do") as report:
+        for part in in_order(work, range(0, len(queries), _CHUNK), threads):
+            parts.append(part)
+            if report is not None:
+                done = min(len(parts) * _CHUNK, len(queries))
+                report(done, len(queries) - done)
+    wins = np.bincount(np.concatenate([part[0] for part in parts]), minlength=n).astype(np.float64)
+    mass = np.sum([part[1] for part in parts], axis=0) / len(queries)
+    weight, gaps, hardness = (np.concatenate([part[i] for part in parts]) for i in (2, 3, 4))
     names = [*scene.names, "sink"]
-    return _summary(names, wins, mass / len(queries), weight, gaps, hardness)
+    return _summary(names, wins, mass, weight, gaps, hardness)
 
 
 def _summary(

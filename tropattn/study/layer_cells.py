@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tropattn.arrays import freeze, is_exact, residues, to_float
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.norms import Norm
-from tropattn.errors import BudgetExceeded, EngineError
+from tropattn.errors import BudgetExceeded, Degenerate, EngineError
+from tropattn.polyhedra.domain import Slice
 from tropattn.regions import bounds
 from tropattn.regions.count import count_regions
 from tropattn.regions.direct_sum import independent_groups
@@ -23,7 +24,14 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import rank_of_rows
 from tropattn.tropical.terms import PRIME, AffineMap
 
-__all__ = ["common_centre", "in_query_space", "layer_row", "on_hyperplane"]
+__all__ = [
+    "common_centre",
+    "in_query_space",
+    "independent_count",
+    "layer_row",
+    "on_hyperplane",
+    "on_token_plane",
+]
 
 Floats = NDArray[np.float64]
 
@@ -83,6 +91,51 @@ def layer_row(
         "rank": sum(ranks),
         **({} if norm is None else _behind_norm(thin, norm, projection, live, spans)),
     }
+
+
+def on_token_plane(
+    fixed: FixedLayer, states: Floats, place: int, threads: int | None = None
+) -> tuple[RegionCount, list[int]] | None:
+    """Count the cells on the plane through the query's state and two other tokens' (theory T10).
+
+    The others are the first and the middle token that differ from it; the window reaches as far
+    again beyond the three as they are apart. None where no three states span a plane.
+
+    >>> head = TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
+    >>> rows = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> count, tokens = on_token_plane(FixedLayer([head], [np.zeros((3, 2))]), rows, 2)
+    >>> count.value, tokens
+    (3, [2, 0, 1])
+    """
+    others = [i for i in range(len(states)) if i != place]
+    if len(others) < 2:
+        return None
+    first, middle = others[0], others[len(others) // 2]
+    tokens = [place, first, middle]
+    try:
+        plane = Slice.through(states[tokens], margin=1.0)
+    except Degenerate:
+        return None
+    return count_regions(fixed, plane, threads=threads), tokens
+
+
+def independent_count(
+    fixed: FixedLayer, live: Sequence[int], threads: int | None = None
+) -> tuple[RegionCount, RegionCount] | None:
+    """Count a layer on the whole space as a product over heads, each in its query space (T8).
+
+    Returns the count and the bound for the live keys; None where the heads' spans are not proved
+    independent. ``live`` and errors as in ``layer_row``.
+
+    >>> heads = [TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])]
+    >>> count, bound = independent_count(FixedLayer(heads, [np.zeros((2, 2))] * 2), [2, 2])
+    >>> count.value, bound.value
+    (4, 4)
+    """
+    groups, ranks = independent_groups([_spanning(head) for head in fixed.heads])
+    if any(len(group) > 1 for group in groups) or len(groups) < 2:
+        return None
+    return _product(fixed, groups, ranks, live, threads), bounds.layer(live, sum(ranks))
 
 
 def _product(

@@ -9,7 +9,6 @@ chosen exactly if its cell meets the interior of that solid. Answers are floats,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +16,14 @@ from numpy.typing import NDArray
 from tropattn.arrays import to_float
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.norms import Norm
-from tropattn.polyhedra._nnls import shortest
-from tropattn.threads import in_order
+from tropattn.polyhedra.nearest import cell_distances
+from tropattn.progress import counting
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["Ellipsoid", "distances", "query_ellipsoid"]
 
 Floats = NDArray[np.float64]
-
-_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +87,7 @@ def distances(
     solid: Ellipsoid,
     terms: NDArray[np.int64] | None = None,
     threads: int | None = None,
+    progress: bool = False,
 ) -> Floats:
     """Return how far the cell of each term lies from the centre, in radii of the ellipsoid.
 
@@ -108,7 +106,7 @@ def distances(
     Notes
     -----
     One least-distance program a term, in doubles: the margin ``|1 - distance|`` says how sure the
-    answer is. Cost: a few products of N d_head numbers a term.
+    answer is. Cost: as ``cell_distances``.
 
     >>> f = TropicalPolynomial([[0.0], [1.0], [2.0]], [0.0, -2.0, -8.0])     # walls at 2 and 6
     >>> distances(f, Ellipsoid(np.zeros(1), np.array([[4.0]]))).round(9).tolist()
@@ -116,24 +114,5 @@ def distances(
     """
     keys = float(f.scale) * to_float(f.keys)[0]
     slopes, heights = keys @ solid.axes.T, keys @ solid.centre + to_float(f.biases)[0]
-    chosen = np.arange(f.n_terms) if terms is None else np.asarray(terms)
-    out = np.zeros(len(chosen))
-
-    def work(start: int) -> None:
-        for i in range(start, min(start + _CHUNK, len(chosen))):
-            out[i] = _distance(slopes, heights, int(chosen[i]))
-
-    for _ in in_order(work, range(0, len(chosen), _CHUNK), threads):
-        pass
-    return out
-
-
-def _distance(slopes: Floats, heights: Floats, j: int) -> float:
-    rows: Any = slopes - slopes[j]
-    right = heights[j] - heights
-    lengths = np.sqrt((rows**2).sum(axis=1))
-    apart = lengths > 0
-    if (right[~apart] < 0).any():
-        return float("inf")
-    nearest = shortest(rows[apart] / lengths[apart, None], right[apart] / lengths[apart])
-    return float("inf") if nearest is None else float(np.linalg.norm(nearest))
+    with counting("cells measured", progress, "to do") as report:
+        return cell_distances(slopes, heights, terms, threads, report)

@@ -197,9 +197,9 @@ def _of_tokens(spec: TemperatureSpec) -> list[dict[str, Any]]:
     model = load(spec.source.path)
     text = spec.source.text
     context = model.ids(spec.source.ids) if text is None else model.tokens(text)
-    return token_agreement(
-        model, [context], spec.source.layer or 0, spec.temperatures, spec.tolerance
-    )
+    # The whole network, "all", was refused with the heads.
+    layer = spec.source.layer if isinstance(spec.source.layer, int) else 0
+    return token_agreement(model, [context], layer, spec.temperatures, spec.tolerance)
 
 
 def token_agreement(

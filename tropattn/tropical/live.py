@@ -8,6 +8,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import rational
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import counting
@@ -62,36 +63,56 @@ def live_terms(
     if len(kept) == 1:
         return LiveTerms(kept, refinement.to_ambient(inside), np.zeros(0, np.int64), {}, 0)
 
-    def exact(j: int) -> tuple[flint.fmpq_mat, list[int]]:
-        walls = [-2 - i for i in range(len(refinement.given_walls))]
-        others = [i for i in range(len(kept)) if i != j]
-        return refinement.exact_rows([(0, j)]), walls + others
-
-    with counting("keys decided", progress) as report:
+    with counting("keys decided", progress, "to do") as report:
         reasons = winning_rows(
             refinement.terms,
             refinement.errors,
             (refinement.walls, refinement.wall_rho),
             (refinement.integers, refinement.wall_integers),
-            exact,
+            lambda j, others: _exact_rows(refinement, j, others),
             threads,
             report,
         )
-    combinations = {}
-    for j in np.flatnonzero(~reasons.wins).tolist():
-        used = reasons.rows[j] >= 0
-        weights = reasons.weights[j][used]
-        total = weights.sum()
-        order = np.argsort(reasons.rows[j][used])
-        combinations[int(kept[j])] = (
-            kept[reasons.rows[j][used][order]],
-            weights[order] / (total if total > 0 else 1.0),
-        )
+    dead = np.flatnonzero(~reasons.wins)
     z = reasons.points[reasons.wins]
     return LiveTerms(
         kept[reasons.wins],
         refinement.to_ambient(z),
-        kept[~reasons.wins],
-        combinations,
+        kept[dead],
+        _combinations(kept, dead, reasons.rows[dead], reasons.weights[dead]),
         reasons.exact_decisions,
     )
+
+
+def _combinations(
+    kept: NDArray[np.int64],
+    dead: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    weights: NDArray[np.float64],
+) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """The terms of each dead row's combination, ascending, with weights that sum to 1."""
+    weights = np.where(rows >= 0, weights, 0.0)
+    total = weights.sum(axis=1, keepdims=True)
+    weights /= np.where(total > 0, total, 1.0)
+    order = np.argsort(rows, axis=1, kind="stable")
+    names = np.take_along_axis(rows, order, axis=1)
+    weights = np.take_along_axis(weights, order, axis=1)
+    first = (rows < 0).sum(axis=1).tolist()
+    named = kept[np.maximum(names, 0)]
+    return {
+        j: (named[at, first[at] :], weights[at, first[at] :])
+        for at, j in enumerate(kept[dead].tolist())
+    }
+
+
+def _exact_rows(refinement: Refinement, j: int, others: NDArray[np.int64]) -> flint.fmpq_mat:
+    """The walls, then terms ``others`` minus term j, in the kept and scaled columns."""
+    walls = refinement.exact_rows([])
+    terms = refinement.units[0].exact_terms(refinement.kept[0][np.append(j, others)])
+    kept = [
+        (int(k), rational(s)) for k, s in zip(refinement.columns, refinement.scaling, strict=True)
+    ]
+    flat = [walls[i, k] for i in range(walls.nrows()) for k in range(walls.ncols())]
+    for i in range(1, terms.nrows()):
+        flat += [(terms[i, k] - terms[0, k]) * s for k, s in kept]
+    return flint.fmpq_mat(walls.nrows() + len(others), refinement.rank, flat)

@@ -160,7 +160,11 @@ class TropicalPolynomial:
 
     def modular_terms(self) -> NDArray[np.int64]:
         """Rows ``(a_j, c_j)`` modulo ``terms.PRIME``, (N, d + 1)."""
-        return modular_terms(self.keys, self.biases, self.scale, self.maps)
+        return self._modular
+
+    @cached_property
+    def _modular(self) -> NDArray[np.int64]:
+        return freeze(modular_terms(self.keys, self.biases, self.scale, self.maps))
 
     def exact_terms(self, indices: Any = None) -> flint.fmpq_mat:
         """Rows ``(a_j, c_j)`` in rationals, of the given terms or of all."""

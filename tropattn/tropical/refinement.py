@@ -241,6 +241,9 @@ class Refinement:
     def centre(self) -> Array:
         """The common centre of central heads, 0 in dropped columns (theory T1), in doubles."""
         centre = np.zeros(self.units[0].dim)
+        flat = all(not u.maps and (u.biases == u.biases[0]).all() for u in self.units)
+        if flat and not (self.given_walls[:, -1] != 0).any():
+            return centre
         rows: list[list[flint.fmpq]] = []
         right: list[flint.fmpq] = []
         for h in range(len(self.units)):

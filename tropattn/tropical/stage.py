@@ -63,8 +63,9 @@ class RoutingStage:
 
     ``maps`` takes a pattern to an affine map, or is None where only the cells are asked for. An
     entry of the pattern may be a sequence of tied terms, over which the layer averages. Without a
-    ``readout`` all patterns share one matrix and differ in the offset (values of keys are
-    constants); with one the output are scores of winners, and ``maps`` follows from it.
+    ``readout`` all patterns share one matrix, and the offset is a sum over the units of what each
+    winner adds (values of keys are constants); with one the output are scores of winners, and
+    ``maps`` follows from it.
     """
 
     units: tuple[TropicalPolynomial, ...]

@@ -34,6 +34,9 @@ NAMES = {
 }
 
 
+PARTS = [NAMES[part] for part in (*"qkvo", "norm after attention", "up", "down", "norm after mlp")]
+
+
 def load_albert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     """Build an ALBERT model. Raises ``InvalidInput`` for anything that does not fit."""
     config.refuse(UNREAD, "scores of another form are not read")
@@ -46,6 +49,8 @@ def load_albert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     prefix = first_prefix(tensors, NAMES["word"], ("", "albert."))
     eps = config.number("layer_norm_eps", 1e-12)
     at = prefix + NAMES["layer"]
+    for layer in (at.replace("groups.0", "groups.{}"), at.replace("layers.0", "layers.{}")):
+        stacking.count_layers(tensors, layer, PARTS, 1)
     parts = stacking.attention(
         tensors, {part: at + NAMES[part] for part in "qkvo"}, d_model, n_heads
     )

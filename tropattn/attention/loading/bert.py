@@ -34,6 +34,8 @@ NAMES = {
     "norm after mlp": "output.LayerNorm",
 }
 
+PARTS = [NAMES[part] for part in (*"qkvo", "norm after attention", "up", "down", "norm after mlp")]
+
 UNREAD = {
     "position_embedding_type": ("absolute",),
     "is_decoder": (False,),
@@ -52,7 +54,8 @@ def load_bert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     inner, activation = config.count("intermediate_size"), config.activation("hidden_act", "gelu")
     norms = [stacking.layer_norm(tensors, prefix + NAMES["norm"], d_model, eps)]
     layers, blocks = [], []
-    for index in range(config.needed("num_hidden_layers")):
+    listed = config.needed("num_hidden_layers")
+    for index in range(stacking.count_layers(tensors, prefix + NAMES["layer"], PARTS, listed)):
         at = prefix + NAMES["layer"].format(index)
         parts = stacking.attention(
             tensors, {part: at + NAMES[part] for part in "qkvo"}, d_model, n_heads

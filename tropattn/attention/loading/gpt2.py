@@ -29,6 +29,13 @@ NAMES = {
 }
 
 
+PARTS = [
+    NAMES[part] for part in ("norm before attention", "qkv", "o", "norm before mlp", "up", "down")
+]
+MASKS = "attn.bias attn.masked_bias"
+"""Causal masks that old files hold beside the weights."""
+
+
 def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     """Build a GPT-2 model. Raises ``InvalidInput`` for anything that does not fit."""
     config.refuse({"add_cross_attention": (False,)}, "cross attention is not read")
@@ -36,7 +43,8 @@ def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     prefix = first_prefix(tensors, NAMES["layer"].format(0) + "ln_1.weight", ("", "transformer."))
     eps = config.number("layer_norm_epsilon", 1e-5)
     layers, norms, blocks = [], [], []
-    for index in range(config.needed("n_layer")):
+    names, listed = prefix + NAMES["layer"], config.needed("n_layer")
+    for index in range(stacking.count_layers(tensors, names, PARTS, listed, MASKS)):
         at = prefix + NAMES["layer"].format(index)
         norms.append(
             stacking.layer_norm(tensors, at + NAMES["norm before attention"], d_model, eps)

@@ -6,15 +6,15 @@ post-normalisation variable: what leaves the RMSNorm before the heads is the sta
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.stacking import columns_by_head, rows_by_head
-from tropattn.attention.loading.tensors import Tensors, first_prefix, named
+from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.loading.vocabulary import Words, read_words
 from tropattn.attention.model import Model
 from tropattn.attention.norms import RMSNorm
@@ -45,14 +45,11 @@ NAMES = {
 
 _PREFIXES = ("model.", "")
 _FIRST = NAMES["layer"].format(0) + NAMES["q"] + ".weight"
-_LAYER = re.compile(r"layers\.(\d{1,4})\.(.+)")
-_KNOWN = {
-    NAMES["norm before attention"],
-    NAMES["norm before mlp"],
-    "self_attn.rotary_emb.inv_freq",
-    *(NAMES[part] + kind for part in "qkvo" for kind in (".weight", ".bias")),
-    *(NAMES[part] + kind for part in ("gate", "up", "down") for kind in (".weight", ".bias")),
-}
+PARTS = [NAMES[part] for part in (*"qkvo", "gate", "up", "down")] + [
+    NAMES[part].removesuffix(".weight") for part in ("norm before attention", "norm before mlp")
+]
+TABLE = "self_attn.rotary_emb.inv_freq"
+"""Frequencies that old files hold beside the weights."""
 
 
 def is_llama(tensors: Tensors) -> bool:
@@ -69,7 +66,8 @@ def load_llama(
     included.
     """
     prefix = first_prefix(tensors, _FIRST, _PREFIXES)
-    n_layers = _count_layers(tensors, config, prefix)
+    listed = config.count("num_hidden_layers")
+    n_layers = stacking.count_layers(tensors, prefix + NAMES["layer"], PARTS, listed, TABLE)
     embedding = tensors.weight(_word(tensors, config, prefix), (config.count("vocab_size"), None))
     width = embedding.shape[1]
     if config.count("hidden_size", width) != width:
@@ -171,31 +169,6 @@ def _window(config: Config, index: int, n_layers: int) -> int | None:
             f"{str(kinds)[:60]}; other kinds of layers are not read."
         )
     return window if kinds[index] == "sliding_attention" else None
-
-
-def _count_layers(tensors: Tensors, config: Config, prefix: str) -> int:
-    found = set()
-    unknown = []
-    for name in tensors.shapes:
-        match = _LAYER.fullmatch(name.removeprefix(prefix))
-        if match is None:
-            continue
-        found.add(int(match[1]))
-        if match[2] not in _KNOWN:
-            unknown.append(name)
-    if unknown:
-        raise InvalidInput(
-            f"{tensors.path}: attention with q_proj, k_proj, v_proj and o_proj, and an MLP with "
-            f"gate_proj, up_proj and down_proj only needed, got {named(unknown)} as well; this is "
-            "another family, which is not read."
-        )
-    n_layers = config.count("num_hidden_layers") or len(found)
-    if found != set(range(n_layers)):
-        raise InvalidInput(
-            f"{tensors.path}: layers 0..{n_layers - 1} needed, got {sorted(found)[:8]}; "
-            "the file is incomplete."
-        )
-    return n_layers
 
 
 def _layer(

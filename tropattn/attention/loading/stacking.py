@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,19 @@ from numpy.typing import NDArray
 
 from tropattn.attention.blocks import MLP
 from tropattn.attention.loading.config import Config
-from tropattn.attention.loading.tensors import Tensors
+from tropattn.attention.loading.tensors import Tensors, named
 from tropattn.attention.norms import LayerNorm
 from tropattn.errors import InvalidInput
 
-__all__ = ["attention", "columns_by_head", "layer_norm", "mlp", "rows_by_head", "widths"]
+__all__ = [
+    "attention",
+    "columns_by_head",
+    "count_layers",
+    "layer_norm",
+    "mlp",
+    "rows_by_head",
+    "widths",
+]
 
 Array = NDArray[Any]
 
@@ -52,6 +61,46 @@ def widths(config: Config, width: str, heads: str) -> tuple[int, int]:
     return d_model, n_heads
 
 
+def count_layers(
+    tensors: Tensors, layer: str, parts: Iterable[str], listed: int | None, unread: str = ""
+) -> int:
+    """Return the number of layers in a file, all of whose tensors are among known parts.
+
+    Parameters
+    ----------
+    layer : where a layer's tensors begin, with ``{}`` for its number.
+    parts : their names behind it, without ``.weight`` and ``.bias``.
+    listed : the number that the configuration gives, if any.
+    unread : one more name that may be there, of a buffer that takes no part in the numbers.
+
+    Raises
+    ------
+    InvalidInput : a tensor of another name inside a layer, or another number of layers.
+    """
+    before, after = (re.escape(part) for part in layer.split("{}"))
+    pattern = re.compile(rf"{before}(\d{{1,4}}){after}(.+)")
+    known = {part + end for part in parts for end in (".weight", ".bias", ".gamma", ".beta")}
+    found, unknown = set(), []
+    for name in tensors.shapes:
+        match = pattern.fullmatch(name)
+        if match is not None:
+            found.add(int(match[1]))
+            if match[2] not in known and match[2] not in unread.split():
+                unknown.append(name)
+    if unknown:
+        raise InvalidInput(
+            f"{tensors.path}: layers of {', '.join(parts)} only needed, got {named(unknown)} as "
+            "well; this is another family, which is not read."
+        )
+    count = len(found) if listed is None else listed
+    if found != set(range(count)):
+        raise InvalidInput(
+            f"{tensors.path}: layers 0..{count - 1} needed, got {sorted(found)[:8]}; the file is "
+            "incomplete, or the configuration belongs to another."
+        )
+    return count
+
+
 def attention(
     tensors: Tensors, stems: Mapping[str, str], d_model: int, n_heads: int, bias: bool = True
 ) -> dict[str, Any]:
@@ -68,6 +117,11 @@ def attention(
         offset = None
         if bias or part == "o":
             offset = tensors.weight(stems[part] + ".bias", (d_model,))
+        elif stems[part] + ".bias" in tensors.shapes:
+            raise InvalidInput(
+                f"{tensors.path}: no {stems[part]}.bias needed as the configuration says, got one; "
+                "the files do not belong together."
+            )
         if offset is not None and part != "o":
             offset = offset.reshape(n_heads, -1)
         found[f"b_{part.upper()}"] = offset

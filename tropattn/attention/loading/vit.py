@@ -41,6 +41,9 @@ IN_MEMORY = NAMES | {
 """Names inside a module of transformers 5, which files do not have."""
 
 
+PARTS = (*"qkvo", "norm before attention", "norm before mlp", "up", "down")
+
+
 def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
     """Build a ViT model. Raises ``InvalidInput`` for anything that does not fit."""
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
@@ -50,17 +53,16 @@ def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
     eps = config.number("layer_norm_eps", 1e-12)
     inner, activation = config.count("intermediate_size"), config.activation("hidden_act", "gelu")
     layers, norms, blocks = [], [], []
-    for index in range(config.needed("num_hidden_layers")):
+    listed, bias = config.needed("num_hidden_layers"), config.flag("qkv_bias", True)
+    parts = [names[part] for part in PARTS]
+    for index in range(stacking.count_layers(tensors, prefix + names["layer"], parts, listed)):
         at = prefix + names["layer"].format(index)
-        parts = stacking.attention(
-            tensors,
-            {part: at + names[part] for part in "qkvo"},
-            d_model,
-            n_heads,
-            config.flag("qkv_bias", True),
-        )
+        stems = {part: at + names[part] for part in "qkvo"}
+        arrays = stacking.attention(tensors, stems, d_model, n_heads, bias)
         layers.append(
-            AttentionLayer.from_arrays(**parts, residual=False, variable="post-normalisation state")
+            AttentionLayer.from_arrays(
+                **arrays, residual=False, variable="post-normalisation state"
+            )
         )
         norms.append(
             stacking.layer_norm(tensors, at + names["norm before attention"], d_model, eps)

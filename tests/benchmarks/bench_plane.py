@@ -1,0 +1,117 @@
+"""Planes and lines: time of a count, of polygons, and cost per cell as the number of cells grows.
+
+    python tests/benchmarks/bench_plane.py [--peer]
+
+``--peer`` adds shapely (optional): the walls as segments, nodded by ``unary_union`` and closed by
+``polygonize``. Best of three runs on all threads after a warm-up, compile time stated apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+
+import numpy as np
+
+from tropattn import Box, TropicalPolynomial, count_regions, line_cells, plane_cells
+
+WINDOW = Box([-1, -1], [1, 1])
+GROWTH = [(8, 12), (16, 20), (32, 32), (64, 50), (128, 64), (192, 100)]
+
+
+def layer(heads: int, keys: int) -> list[TropicalPolynomial]:
+    """Gaussian keys with Gaussian biases, a function of the sizes."""
+    rng = np.random.default_rng([2, heads, keys])
+    return [
+        TropicalPolynomial(rng.standard_normal((keys, 2)), 0.5 * rng.standard_normal(keys))
+        for _ in range(heads)
+    ]
+
+
+def timed(call, repeat: int = 3):
+    """Result and best wall time."""
+    best = math.inf
+    for _ in range(repeat):
+        started = time.perf_counter()
+        result = call()
+        best = min(best, time.perf_counter() - started)
+    return result, best
+
+
+def shapely_faces(heads: list[TropicalPolynomial]) -> int:
+    """Faces of the overlay: every head's polygons, their sides nodded and closed again."""
+    from shapely import LineString, box, polygonize, unary_union
+
+    sides = [box(-1, -1, 1, 1).exterior]
+    for head in heads:
+        cells = plane_cells([head], WINDOW)
+        for r in range(len(cells)):
+            corners = cells.polygon(r)
+            seen = cells.beyond[cells.offsets[r] : cells.offsets[r + 1], 0]
+            for m in range(len(corners)):
+                if seen[m] > cells.patterns[r, 0]:
+                    sides.append(LineString([corners[m - 1], corners[m]]))
+    return len(polygonize(list(unary_union(sides).geoms)).geoms)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", action="store_true", help="run shapely as well")
+    options = parser.parse_args()
+    _, compiling = timed(lambda: plane_cells(layer(2, 3), WINDOW), 1)
+    _, more = timed(lambda: count_regions(layer(3, 4), WINDOW), 1)
+    print(f"first calls, compilation or cache included: {compiling + more:.2f} s")
+    heads = layer(32, 50)
+    counted, count_time = timed(lambda: count_regions(heads, WINDOW))
+    overlay, overlay_time = timed(lambda: count_regions(heads, WINDOW, engine="enumeration"), 1)
+    drawn, draw_time = timed(lambda: plane_cells(heads, WINDOW))
+    print(
+        f"32 heads of 50 keys: {counted.value} cells; count {1e3 * count_time:.1f} ms "
+        f"({counted.engine}), {1e3 * overlay_time:.0f} ms by full overlay ({overlay.value}), "
+        f"{1e3 * draw_time:.0f} ms with polygons, areas {drawn.areas.sum():.12f} of 4"
+    )
+    dense = strips(32, 50)
+    counted, count_time = timed(lambda: count_regions(dense, WINDOW))
+    drawn, draw_time = timed(lambda: plane_cells(dense, WINDOW))
+    print(
+        f"32 heads of 50 keys, all live: {counted.value} cells; count {1e3 * count_time:.1f} ms, "
+        f"{1e3 * draw_time:.0f} ms with polygons"
+    )
+    if options.peer:
+        faces, theirs = timed(lambda: shapely_faces(dense), 1)
+        print(
+            f"shapely on the same walls: {faces} faces, {theirs:.2f} s, "
+            f"{theirs / count_time:.0f} times the count, {theirs / draw_time:.1f} the polygons"
+        )
+    print(f"{'heads':>6} {'keys':>5} {'cells':>9} {'ms':>9} {'us a cell':>10}")
+    for sizes in GROWTH:
+        growing = layer(*sizes)
+        counted, seconds = timed(lambda growing=growing: count_regions(growing, WINDOW))
+        print(
+            f"{sizes[0]:>6} {sizes[1]:>5} {counted.value:>9} {1e3 * seconds:>9.1f} "
+            f"{1e6 * seconds / counted.value:>10.3f}",
+            flush=True,
+        )
+    rng = np.random.default_rng(3)
+    wide = [
+        TropicalPolynomial(rng.standard_normal((100_000, 1)), rng.standard_normal(100_000))
+        for _ in range(64)
+    ]
+    cells, seconds = timed(lambda: line_cells(wide))
+    print(f"line, 64 heads of 100,000 keys: {len(cells)} cells in {seconds:.2f} s")
+
+
+def strips(heads: int, keys: int) -> list[TropicalPolynomial]:
+    """Power diagrams of which most cells meet the window: sites in it, weights nearly equal."""
+    rng = np.random.default_rng([3, heads, keys])
+    layer = []
+    for _ in range(heads):
+        sites = rng.uniform(-1.55, 1.55, (keys, 2))
+        layer.append(TropicalPolynomial(sites, -(sites**2).sum(axis=1) / 2))
+    return layer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Many small programs under way at once, one a row of a large set, that draw on it as they need.
+
+Each program (``nnls``) holds the few other rows that have mattered to its row so far and proposes a
+direction. The directions of all of them are tried against the whole set in one pass in single
+precision (``lanes``), and rows that beat a program's own there may join it. Hence a row costs a
+few passes over the set, shared by 32 rows, and exchanges among a few dozen rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from tropattn._kernels import nnls
+from tropattn._kernels.cone import row_into
+from tropattn._kernels.lanes import SINGLE, top_two
+
+PARTS = 32
+"""Parts of the set, each of which may send a row to a program after one pass."""
+
+MOST_ROUNDS = 500
+
+_SPARE = 16 * PARTS
+_MEMORY = 2**22
+"""Entries of the inverses of all programs under way."""
+
+
+class Programs(NamedTuple):
+    """The programs under way, one a lane; K coordinates each, directions have those of the set."""
+
+    key: np.ndarray  # (L,) the row it decides, -1 where idle
+    count: np.ndarray  # (L,) joined rows
+    size: np.ndarray  # (L,) held rows
+    rounds: np.ndarray  # (L,) how often it ran
+    label: np.ndarray  # (L, room) names of joined rows
+    system: np.ndarray  # (L, K, room) joined minus own rows, at unit length; 1 if K is one more
+    scale: np.ndarray  # (L, room) their lengths, inverted
+    direction: np.ndarray  # (L, D)
+    names: np.ndarray  # (L, K), and the rest as ``nnls.Held``
+    held: np.ndarray
+    inverse: np.ndarray
+    goal: np.ndarray
+    weights: np.ndarray
+
+
+class Tried(NamedTuple):
+    """What one pass over the set finds for the directions of all lanes."""
+
+    block: np.ndarray  # (D, SINGLE) the directions
+    best: np.ndarray  # (P, SINGLE) best score in each part of the set
+    second: np.ndarray  # (P, SINGLE)
+    winner: np.ndarray  # (P, SINGLE) the row that is best
+    scores: np.ndarray  # (4, SINGLE) scratch
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_programs(n, dim, width, first, most):
+    """Idle lanes for a set of ``n`` rows of ``dim`` coordinates; ``first`` rows join unasked."""
+    lanes = max(1, min(SINGLE, most, _MEMORY // (width * width)))
+    room = first + min(n, 2 * width + _SPARE)
+    return Programs(
+        np.full(lanes, -1, np.int64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+        np.zeros(lanes, np.int64),
+        np.zeros((lanes, room), np.int64),
+        np.zeros((lanes, width, room)),
+        np.ones((lanes, room)),
+        np.zeros((lanes, dim)),
+        np.zeros((lanes, width), np.int64),
+        np.zeros((lanes, width, width)),
+        np.zeros((lanes, width, width)),
+        np.zeros((lanes, width)),
+        np.zeros((lanes, width)),
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_tried(near):
+    """Room for one pass over ``near``."""
+    parts = min(PARTS, len(near) // 4)
+    return Tried(
+        np.zeros((near.shape[1], SINGLE), np.float32),
+        np.full((parts, SINGLE), -np.inf, np.float32),
+        np.full((parts, SINGLE), -np.inf, np.float32),
+        np.zeros((parts, SINGLE), np.int32),
+        np.zeros((4, SINGLE), np.float32),
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def begin(programs, lane, j, point):
+    """Begin the program of row ``j`` with a first direction and no rows."""
+    programs.key[lane] = j
+    programs.count[lane] = 0
+    programs.size[lane] = 0
+    programs.rounds[lane] = 0
+    for k in range(len(point)):
+        programs.direction[lane, k] = point[k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def held_by(programs, lane):
+    """The rows that a program holds."""
+    return nnls.Held(
+        programs.names[lane],
+        programs.held[lane],
+        programs.inverse[lane],
+        programs.goal[lane],
+        programs.weights[lane],
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def try_directions(programs, near, tried):
+    """Scale all directions to length 1 and find the best rows of each part of the set there.
+
+    ``near`` (4 m, D) float32, NaN in rows that only fill up.
+    """
+    dim = near.shape[1]
+    for lane in range(len(programs.key)):
+        z = programs.direction[lane]
+        length = np.sqrt(nnls.inner(z, z, dim))
+        for k in range(dim):
+            z[k] = z[k] / length if length > 0.0 else 0.0
+            tried.block[k, lane] = np.float32(z[k])
+    parts = len(tried.best)
+    step = 4 * ((len(near) // 4 + parts - 1) // parts)
+    for p in range(parts):
+        start = min(p * step, len(near))
+        stop = min(start + step, len(near))
+        top_two(
+            near,
+            start,
+            stop,
+            tried.block,
+            tried.best[p],
+            tried.second[p],
+            tried.winner[p],
+            tried.scores,
+        )
+        for r in range(SINGLE):
+            tried.winner[p, r] += np.int32(start)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def lead_of_own(programs, lane, tried):
+    """By how much the program's row leads all others at its direction; -1 where it does not."""
+    top = 0
+    for p in range(1, len(tried.best)):
+        if tried.best[p, lane] > tried.best[top, lane]:
+            top = p
+    if tried.winner[top, lane] != programs.key[lane]:
+        return -1.0
+    other = tried.second[top, lane]
+    for p in range(len(tried.best)):
+        if p != top and tried.best[p, lane] > other:
+            other = tried.best[p, lane]
+    return np.float64(tried.best[top, lane]) - np.float64(other)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def better_rows(programs, lane, near, tried, chosen):
+    """Put the best row of each part that beats the program's own into ``chosen``; their number."""
+    j = programs.key[lane]
+    own = 0.0
+    for k in range(near.shape[1]):
+        own += np.float64(near[j, k]) * programs.direction[lane, k]
+    found = 0
+    for p in range(len(tried.best)):
+        if tried.best[p, lane] > own and tried.winner[p, lane] != j:
+            chosen[found] = tried.winner[p, lane]
+            found += 1
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def among_worst(i, v, worst, excess, found):
+    """Insert row ``i`` with excess ``v`` into the list of the worst so far; its new length."""
+    at = found
+    if found < len(worst):
+        found += 1
+    elif v <= excess[found - 1]:
+        return found
+    else:
+        at = found - 1
+    while at > 0 and excess[at - 1] < v:
+        excess[at] = excess[at - 1]
+        worst[at] = worst[at - 1]
+        at -= 1
+    excess[at] = v
+    worst[at] = i
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _forget(programs, lane, first):
+    """Forget joined rows of weight 0 but the first few; the optimum over the rest is no worse."""
+    names = programs.names[lane]
+    size = programs.size[lane]
+    count = first
+    for at in np.sort(names[:size].copy()):
+        if at < first:
+            continue
+        for i in range(size):
+            if names[i] == at:
+                names[i] = count
+        for k in range(programs.system.shape[1]):
+            programs.system[lane, k, count] = programs.system[lane, k, at]
+        programs.label[lane, count] = programs.label[lane, at]
+        programs.scale[lane, count] = programs.scale[lane, at]
+        count += 1
+    programs.count[lane] = count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def join(programs, lane, terms, first, candidates, n_candidates):
+    """Add rows to a program that does not know them yet; return how many were new.
+
+    ``first`` rows of the program are no rows of ``terms`` and stay.
+    """
+    width, room = programs.system.shape[1:]
+    dim = terms.shape[1]
+    if programs.count[lane] + n_candidates > room:
+        _forget(programs, lane, first)
+    fresh = 0
+    for c in range(n_candidates):
+        i = candidates[c]
+        count = programs.count[lane]
+        known = count == room
+        for p in range(first, count):
+            if programs.label[lane, p] == i:
+                known = True
+                break
+        if known:
+            continue
+        scale = row_into(programs.system[lane], count, terms, programs.key[lane], i, dim)
+        if width > dim:
+            programs.system[lane, dim, count] = 1.0
+        programs.scale[lane, count] = scale
+        programs.label[lane, count] = i
+        programs.count[lane] = count + 1
+        fresh += 1
+    return fresh

@@ -1,0 +1,584 @@
+"""Samples of networks: every draw is followed through the stages, its winners proved at each.
+
+A state in doubles carries a bound on its distance from the true state, and a winner counts only if
+its lead exceeds what that distance and rounding can do. Where a draw stays open, the piece that it
+lies on (the winners so far, all proved) is composed in rationals: terms that are one function of
+the input there, behind a dead ReLU say, are merged, and the lead of the merged ones is tried once
+more, from the input itself. What is still open is discarded. So no cell is ever invented, and none
+is lost for good because terms tie on all of it (theory T12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn._kernels import chords as chord_kernel
+from tropattn._kernels import draws, forward
+from tropattn._kernels import sample as kernel
+from tropattn._kernels.lanes import DOUBLE, SINGLE
+from tropattn.arrays import rational_matrix
+from tropattn.errors import InvalidInput
+from tropattn.polyhedra.domain import Domain
+from tropattn.regions.sample_rows import Head, Walls, chord_rows, hash_words, point_scores
+from tropattn.regions.sample_steps import step_of_map, step_of_stage
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.terms import AffineMap
+
+__all__ = ["Cascade"]
+
+Array = NDArray[Any]
+Law = tuple[int, Array, Array, Array]
+Prefix = tuple[tuple[int, ...], ...]
+
+_AT_ONCE = 2048
+"""Draws that are followed side by side."""
+
+_PIECES = 4096
+"""Pieces that are remembered."""
+
+
+class _Exact:
+    """A stage in rationals; ``starts``: the first of each unit's terms among those of all."""
+
+    def __init__(self, stage: RoutingStage) -> None:
+        self.stage = stage
+        self.starts = np.cumsum([0, *(unit.n_terms for unit in stage.units)]).tolist()
+
+    @cached_property
+    def terms(self) -> flint.fmpq_mat:
+        """The terms of all units as rows (slope, intercept)."""
+        flat = [v for unit in self.stage.units for v in unit.exact_terms().entries()]
+        return flint.fmpq_mat(self.starts[-1], self.stage.dim + 1, flat)
+
+    def step(self, choice: Sequence[Sequence[int]]) -> flint.fmpq_mat:
+        """``(x, 1) -> (state, 1)`` where these terms of each unit win together."""
+        stage, readout = self.stage, self.stage.readout
+        if readout is None:
+            assert stage.maps is not None
+            found = stage.maps(choice)
+            return _homogeneous(rational_matrix(found.matrix), rational_matrix(found.offset[None]))
+        chosen = [start + tied[0] for start, tied in zip(self.starts, choice, strict=False)]
+        entries, width = self.terms.entries(), self.terms.ncols()
+        rows = [v for i in chosen for v in entries[i * width : (i + 1) * width]]
+        winners = flint.fmpq_mat(len(chosen), width, rows)
+        scores = (winners.transpose() * rational_matrix(readout.weights)).entries()
+        d_out = readout.weights.shape[1]
+        linear = flint.fmpq_mat(stage.dim, d_out, scores[: stage.dim * d_out])
+        if readout.residual:
+            linear += rational_matrix(np.eye(stage.dim))
+        offset = flint.fmpq_mat(1, d_out, scores[stage.dim * d_out :])
+        return _homogeneous(linear, offset + rational_matrix(readout.offset[None]))
+
+
+def _homogeneous(linear: flint.fmpq_mat, offset: flint.fmpq_mat) -> flint.fmpq_mat:
+    """The matrix of ``(x, 1) -> (x @ linear + offset, 1)``."""
+    width = linear.ncols()
+    flat: list[Any] = []
+    for part, last in ((linear, 0), (offset, 1)):
+        entries = part.entries()
+        for i in range(part.nrows()):
+            flat += [*entries[i * width : (i + 1) * width], flint.fmpq(last)]
+    return flint.fmpq_mat(linear.nrows() + 1, width + 1, flat)
+
+
+class Piece:
+    """The winners of the first stages, composed exactly: a map, and the next stage's units on it.
+
+    Attributes
+    ----------
+    map : (k + 1, d + 1), ``(p, 1) @ map`` is the state with a 1 added.
+    step : the same in doubles.
+    """
+
+    def __init__(self, stage: _Exact | None, composed: flint.fmpq_mat) -> None:
+        self._stage = stage
+        self.map = composed
+        exact = _fractions(composed)[:, :-1]
+        self.step = step_of_map(AffineMap(exact[:-1], exact[-1]))
+
+    @cached_property
+    def _units(self) -> list[TropicalPolynomial]:
+        assert self._stage is not None
+        rows = _fractions(self._stage.terms * self.map.transpose())
+        return [
+            TropicalPolynomial(rows[a:b, :-1], rows[a:b, -1])
+            for a, b in pairwise(self._stage.starts)
+        ]
+
+    @cached_property
+    def scores(self) -> kernel.Scores:
+        """The units as functions of the parameters, terms that are equal there merged."""
+        return point_scores([Head.of(unit) for unit in self._units], self.map.nrows() - 1)
+
+    @cached_property
+    def names(self) -> list[Array]:
+        """For each unit and merged term, the first of its terms, counted among distinct ones."""
+        assert self._stage is not None
+        return [
+            unit.distinct[1][pulled.distinct[0]]
+            for unit, pulled in zip(self._stage.stage.units, self._units, strict=True)
+        ]
+
+    def followed_by(self, pattern: Sequence[int], after: _Exact | None) -> Piece:
+        """The piece behind the next stage, where the distinct terms of ``pattern`` win."""
+        assert self._stage is not None
+        choice = []
+        for unit, pulled, j in zip(self._stage.stage.units, self._units, pattern, strict=True):
+            classes = pulled.distinct[1]
+            choice.append(np.flatnonzero(classes == classes[unit.distinct[0][j]]).tolist())
+        return Piece(after, self.map * self._stage.step(choice))
+
+
+def _fractions(matrix: flint.fmpq_mat) -> Array:
+    out = np.empty((matrix.nrows(), matrix.ncols()), dtype=object)
+    for i, k in np.ndindex(*out.shape):
+        out[i, k] = Fraction(int(matrix[i, k].p), int(matrix[i, k].q))
+    return out
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """Draws on their way: blocks of 32 as in the kernels; ``n`` of the columns are meant.
+
+    Attributes
+    ----------
+    points, size : the parameters and bounds of ``|(x, 1)|``.
+    states, reach, error : the states, bounds of ``|(state, 1)|`` and of their distance from truth.
+    along, moving : directions of the parameters and of the states, or None.
+    kept : inside the domain and proved so far. sums : hashes of the patterns so far.
+    winners : one array (H, 32 B) a stage.
+    """
+
+    n: int
+    points: Array
+    size: Array
+    kept: NDArray[np.bool_]
+    along: Array | None
+    states: Array
+    reach: Array
+    error: Array
+    moving: Array | None
+    sums: NDArray[np.uint64]
+    winners: list[Array]
+
+
+class Cascade:
+    """The stages of a network over one domain, in the form that the kernels read."""
+
+    def __init__(self, stages: Sequence[RoutingStage], domain: Domain | None) -> None:
+        self.stages = tuple(stages)
+        self.walls = _checked(self.stages, domain)
+        self.dim = self.walls.rows.shape[1] - 1
+        self.steps = [step_of_stage(stage) for stage in self.stages[:-1]]
+        for step, stage in zip(self.steps, self.stages[1:], strict=True):
+            if len(step.offset) != stage.dim:
+                raise InvalidInput(
+                    f"stages: a stage on R^{len(step.offset)} needed, got one on R^{stage.dim}; "
+                    "widths of consecutive stages must agree."
+                )
+        heads = [[Head.of(unit) for unit in stage.units] for stage in self.stages]
+        counts = [sum(len(head.rows) for head in layer) for layer in heads]
+        words = np.split(hash_words(sum(counts)), np.cumsum(counts)[:-1])
+        self.scores = [
+            point_scores(layer, stage.dim, part)
+            for layer, stage, part in zip(heads, self.stages, words, strict=True)
+        ]
+        self.rows = [
+            chord_rows(layer, Walls.of(None, stage.dim), stage.dim)
+            for layer, stage in zip(heads, self.stages, strict=True)
+        ]
+        # What a draw goes through in scalar code weighs as much as ten terms in vector code.
+        self.cost = float(
+            sum(
+                (stage.dim + 1) * (n + 10 * len(stage.units))
+                for stage, n in zip(self.stages, counts, strict=True)
+            )
+        )
+        embedding = None if domain is None else domain.embedding
+        self.embedded = embedding is not None
+        matrix, offset = embedding or (np.eye(self.dim), np.zeros(self.dim))
+        start = _homogeneous(rational_matrix(matrix), rational_matrix(offset[None]))
+        self.exact = [_Exact(stage) for stage in self.stages]
+        self.root = Piece(self.exact[0], start)
+        self._pieces: dict[Prefix, Piece] = {}
+
+    def data(self) -> list[Array]:
+        """Arrays that name the question."""
+        found = [self.walls.rows, self.root.step.matrix, self.root.step.offset]
+        found += [scores.double for scores in self.scores]
+        for step in self.steps:
+            found += [np.array(step.keep), *step[1:7]]
+        return found
+
+    # ---- points -------------------------------------------------------------------------------
+
+    def points(self, law: Law, seed: int, first: int, end: int) -> tuple[Array, Array, int]:
+        """Hashes and indices of the proved draws among ``first .. end - 1``, and how many failed.
+
+        Cost: ``O(terms * d)`` a draw and stage.
+        """
+        hashes, indices = [], []
+        for low in range(first, end, _AT_ONCE):
+            n = min(_AT_ONCE, end - low)
+            lanes = -(-n // SINGLE) * SINGLE
+            points = np.empty((lanes // SINGLE, self.dim, SINGLE))
+            size, kept = np.empty(lanes), np.empty(lanes, np.bool_)
+            kernel.draw_blocks(self.walls.inside(), law, seed, low, end, points, size, kept)
+            flow = self._follow(n, points, size, kept, None, len(self.stages))
+            at = np.flatnonzero(flow.kept[:n])
+            hashes.append(flow.sums[at])
+            indices.append(low + at)
+        found = np.concatenate(indices)
+        return np.concatenate(hashes), found, end - first - len(found)
+
+    def _follow(
+        self,
+        n: int,
+        points: Array,
+        size: Array,
+        kept: NDArray[np.bool_],
+        along: Array | None,
+        depth: int,
+        before: list[tuple[Array, Array]] | None = None,
+    ) -> Flow:
+        """Follow draws through the first ``depth`` stages, to the state behind them if any.
+
+        ``before`` takes the states and directions that enter each stage.
+        """
+        sums = np.zeros((len(size), 2), np.uint64)
+        error = np.zeros(len(size))
+        flow = Flow(n, points, size, kept, along, points, size, error, along, sums, [])
+        if self.embedded:
+            self._advance(flow, self.root.step, np.zeros((1, len(size)), np.int32))
+        for level in range(depth):
+            if before is not None and flow.moving is not None:
+                before.append((flow.states, flow.moving))
+            scores = self.scores[level]
+            winners = np.zeros((len(scores.starts) - 1, len(size)), np.int32)
+            undecided = np.zeros(len(size), np.bool_)
+            kernel.route(scores, flow.states, flow.reach, flow.error, kept, n, winners, undecided)
+            still = np.flatnonzero(undecided[:n] & kept[:n])
+            kept[still] = False
+            flow.winners.append(winners)
+            # Nothing ties on the whole input space: equal terms are merged already.
+            settled = list(self._settled(flow, level, still)) if level or self.embedded else []
+            kernel.add_words(scores, winners, n, flow.sums)
+            if level == len(self.steps):
+                break
+            self._advance(flow, self.steps[level], winners)
+            for prefix, chosen in settled:
+                self._correct(flow, prefix, chosen)
+        return flow
+
+    def _advance(self, flow: Flow, step: forward.Step, winners: Array) -> None:
+        """States, directions and bounds behind a step."""
+        shape = (len(flow.states), len(step.offset), SINGLE)
+        after = np.empty(shape)
+        forward.advance(step, flow.states, 1.0, winners, after)
+        if flow.moving is not None:
+            moving = np.empty(shape)
+            forward.advance(step, flow.moving, 0.0, winners, moving)
+            flow.moving = moving
+        flow.states, flow.reach, flow.error = after, flow.reach.copy(), flow.error.copy()
+        forward.measure(step, flow.states, flow.reach, flow.error)
+
+    # ---- ties -----------------------------------------------------------------------------------
+
+    def _settled(self, flow: Flow, level: int, still: Array) -> Iterator[tuple[Prefix, Array]]:
+        """Decide open draws on their pieces; yields the winners up to ``level`` and their draws."""
+        for prefix, chosen in _groups(flow.winners[:level], still):
+            piece = self._piece(prefix)
+            n = len(chosen)
+            points, size = _gathered(flow.points, flow.size, chosen)
+            winners = np.zeros((len(piece.names), len(size)), np.int32)
+            undecided = np.zeros(len(size), np.bool_)
+            nothing, all_kept = np.zeros(len(size)), np.ones(len(size), np.bool_)
+            kernel.route(piece.scores, points, size, nothing, all_kept, n, winners, undecided)
+            decided = np.flatnonzero(~undecided[:n])
+            for h, names in enumerate(piece.names):
+                flow.winners[level][h, chosen[decided]] = names[winners[h, decided]]
+            flow.kept[chosen[decided]] = True
+            yield from _groups(flow.winners[: level + 1], chosen[decided])
+
+    def _correct(self, flow: Flow, prefix: Prefix, chosen: Array) -> None:
+        """States of draws from the exact map of their piece: tied terms give their mean."""
+        step = self._piece(prefix).step
+        points, size = _gathered(flow.points, flow.size, chosen)
+        nothing = np.zeros((1, len(size)), np.int32)
+        after = np.empty((len(points), len(step.offset), SINGLE))
+        error = np.zeros(len(size))
+        forward.advance(step, points, 1.0, nothing, after)
+        forward.measure(step, after, size, error)
+        block, lane, n = chosen // SINGLE, chosen % SINGLE, len(chosen)
+        flow.states[block, :, lane] = _rows(after, n)
+        flow.reach[chosen], flow.error[chosen] = size[:n], error[:n]
+        if flow.moving is not None and flow.along is not None:
+            along, _ = _gathered(flow.along, flow.size, chosen)
+            forward.advance(step, along, 0.0, nothing, after)
+            flow.moving[block, :, lane] = _rows(after, n)
+
+    def _piece(self, prefix: Prefix) -> Piece:
+        if not prefix:
+            return self.root
+        found = self._pieces.get(prefix)
+        if found is None:
+            level = len(prefix)
+            after = self.exact[level] if level < len(self.exact) else None
+            found = self._piece(prefix[:-1]).followed_by(prefix[-1], after)
+            if len(self._pieces) >= _PIECES:
+                self._pieces.clear()
+            self._pieces[prefix] = found
+        return found
+
+    # ---- lines ----------------------------------------------------------------------------------
+
+    def lines(self, law: Law, seed: int, first: int, end: int) -> tuple[Array, Array, int]:
+        """Hashes and chords of all cells met by chords ``first .. end - 1``; how many missed.
+
+        Chains of chords as for one layer. Cost: a few passes over a stage's terms for each piece
+        of a chord, and the following of a point of it through all stages so far.
+        """
+        steps = chord_kernel.STEPS
+        chain = first // steps
+        chains = -(-end // steps) - chain
+        origins = np.empty((-(-chains // DOUBLE) * DOUBLE, self.dim))
+        forward.begin_chains(law, seed, chain, origins)
+        walk = _Walk.at(origins)
+        hashes, chords, missed = [], [], 0
+        for step in range(steps):
+            index = (chain + np.arange(len(origins))) * steps + step
+            walk.aim(law, seed, index, self.walls)
+            ours = index < end
+            crosses = walk.ends[:, 0] < walk.ends[:, 1]
+            missed += int((ours & ~crosses).sum())
+            found = self._cells(walk, np.flatnonzero(ours & crosses))
+            own = (found.low <= 0) & (found.high > 0)
+            # The cell of the origin was met by the chord before.
+            new = ~own if step else np.ones(len(own), np.bool_)
+            hashes.append(found.hashes[new])
+            chords.append(index[found.line[new]])
+            self._approach(walk, np.flatnonzero(ours & crosses))
+            bounded = np.isfinite(found.low) & np.isfinite(found.high)
+            walk.jump(found, ~own & (bounded | (law[0] == draws.UNIFORM)))
+            walk.go()
+        return np.concatenate(hashes), np.concatenate(chords), missed
+
+    def _approach(self, walk: _Walk, line: Array) -> None:
+        """Let lines go to a wall of their origin's cell, and along it from then on."""
+        line = line[(walk.level[line] < self.dim - 1) & walk.around(line)]
+        if not len(line):
+            return
+        points, moving = _blocks(walk.origins[line]), _blocks(walk.along[line])
+        size, kept = np.empty(len(points) * SINGLE), np.empty(len(points) * SINGLE, np.bool_)
+        kernel.enter_blocks(self.walls.inside(), points, size, kept)
+        before: list[tuple[Array, Array]] = []
+        flow = self._follow(len(line), points, size, kept, moving, len(self.stages), before)
+        ends = walk.ends[line]
+        sides = np.stack([np.full(ends.shape, -1), walk.sides[line]], axis=2)
+        for stage, (states, along) in enumerate(before):
+            scores, winners = self.scores[stage], flow.winners[stage]
+            forward.leave(scores.double, scores.starts, states, along, winners, stage, ends, sides)
+        # The farther wall: the nearer one may be kept to already.
+        reach = np.where(np.isfinite(ends), np.abs(ends), 0.0)
+        farther = np.argmax(reach, axis=1)
+        at, side = ends[np.arange(len(line)), farther], sides[np.arange(len(line)), farther]
+        walk.hug(line, self._normals(flow, side), at, flow.kept[: len(line)])
+
+    def _normals(self, flow: Flow, side: Array) -> Array:
+        """Normals, in the parameters, of walls (stage, row); stage -1 has those of the domain."""
+        gradients = np.zeros((len(side), self.stages[-1].dim))
+        for stage in reversed(range(len(self.stages))):
+            scores, winners = self.scores[stage], flow.winners[stage]
+            if stage < len(self.steps):
+                before = np.empty((len(side), self.stages[stage].dim))
+                forward.pull(self.steps[stage], winners, gradients, before)
+                gradients = before
+            forward.starting(scores.double, scores.starts, winners, stage, side, gradients)
+        if self.embedded:
+            before = np.empty((len(side), self.dim))
+            nothing = np.zeros((1, len(flow.size)), np.int32)
+            forward.pull(self.root.step, nothing, gradients, before)
+            gradients = before
+        outer = (side[:, 0] < 0) & (side[:, 1] >= 0)
+        gradients[outer] = self.walls.rows[side[outer, 1], :-1]
+        return gradients
+
+    def _cells(self, walk: _Walk, line: Array) -> _Found:
+        """The proved cells of lines, in order along each line."""
+        low, high = walk.ends[line].T
+        found = self._at(walk, _Stretches(line, np.zeros(len(line)), low, high), 0)
+        units = np.sqrt(1.0 + (walk.origins * walk.origins).sum(axis=1))
+        for level, rows in enumerate(self.rows):
+            parents, pieces = forward.cut(
+                rows,
+                found.states,
+                found.moving,
+                found.at,
+                found.low,
+                found.high,
+                units[found.line],
+            )
+            cuts = _Stretches(found.line[parents], pieces[:, 2], pieces[:, 0], pieces[:, 1])
+            found = self._at(walk, cuts, level + 1)
+        return found
+
+    def _at(self, walk: _Walk, now: _Stretches, depth: int) -> _Found:
+        """Follow a point of each stretch through the first ``depth`` stages; the proved ones.
+
+        Neighbours with one pattern are one stretch: doubles may have cut a cell in two.
+        """
+        moving = _blocks(walk.along[now.line])
+        points = _blocks(walk.origins[now.line] + now.at[:, None] * walk.along[now.line])
+        size, kept = np.empty(len(points) * SINGLE), np.empty(len(points) * SINGLE, np.bool_)
+        kernel.enter_blocks(self.walls.inside(), points, size, kept)
+        n = len(now.line)
+        flow = self._follow(n, points, size, kept, moving, depth)
+        assert flow.moving is not None
+        at = np.flatnonzero(flow.kept[:n]) if depth else np.arange(n)
+        line, sums = now.line[at], flow.sums[at]
+        first = np.ones(len(at), np.bool_)
+        first[1:] = (line[1:] != line[:-1]) | (sums[1:] != sums[:-1]).any(axis=1)
+        last = np.append(first[1:], True)[: len(at)]
+        chosen = at[first]
+        return _Found(
+            line[first],
+            now.at[chosen],
+            now.low[chosen],
+            now.high[at[last]],
+            sums[first],
+            _rows(flow.states, n)[chosen],
+            _rows(flow.moving, n)[chosen],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stretches:
+    """Pieces ``low < t < high`` of lines, in order, each with a parameter ``at`` inside it."""
+
+    line: NDArray[np.int64]
+    at: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found(_Stretches):
+    """Stretches with a proved pattern: its hash, the state at ``at`` and its direction (rows)."""
+
+    hashes: NDArray[np.uint64]
+    states: Array
+    moving: Array
+
+
+@dataclass(slots=True, eq=False)
+class _Walk:
+    """Chains of chords side by side, one a row.
+
+    Attributes
+    ----------
+    origins, along : (m, d), where each chord starts and its direction. ends : (m, 2), where it
+        enters and leaves the domain; sides : (m, 2), the walls there or -1. words : random.
+    normals, level : (m, d, d) and (m,), the walls that each chord keeps to.
+    step : (m,), how far along its chord each chain goes next.
+    """
+
+    origins: Array
+    along: Array
+    ends: Array
+    sides: NDArray[np.int64]
+    words: NDArray[np.uint64]
+    normals: Array
+    level: NDArray[np.int64]
+    step: Array
+
+    @classmethod
+    def at(cls, origins: Array) -> _Walk:
+        m, d = origins.shape
+        ends, sides = np.empty((m, 2)), np.empty((m, 2), np.int64)
+        words, level = np.empty(m, np.uint64), np.zeros(m, np.int64)
+        normals = np.empty((m, d, d))
+        return cls(origins, np.empty((m, d)), ends, sides, words, normals, level, np.zeros(m))
+
+    def aim(self, law: Law, seed: int, index: Array, walls: Walls) -> None:
+        """New directions within the walls that are kept to."""
+        forward.aim(law, seed, index, self.along, self.words)
+        forward.turn(self.normals, self.level, self.along)
+        forward.spans(walls.rows, self.origins, self.along, self.ends, self.sides)
+        self.step[:] = 0.0
+
+    def around(self, line: Array) -> NDArray[np.bool_]:
+        """Whether the origins of lines are inside the domain."""
+        return (self.ends[line, 0] < 0.0) & (self.ends[line, 1] > 0.0)
+
+    def hug(self, line: Array, normals: Array, at: Array, allowed: Array) -> None:
+        """Keep to one wall more, near the parameter ``at`` of each line."""
+        known, level = self.normals[line], self.level[line]
+        forward.hug(known, level, normals, at, self.words[line], allowed)
+        self.normals[line], self.level[line], self.step[line] = known, level, at
+
+    def jump(self, found: _Found, free: NDArray[np.bool_]) -> None:
+        """Where no wall was found go to a free stretch, each with equal chances, off all walls."""
+        free = free & (self.step[found.line] == 0.0)
+        self.level[self.step == 0.0] = 0
+        lines, start, count = np.unique(found.line[free], return_index=True, return_counts=True)
+        chosen = (self.words[lines] % count.astype(np.uint64)).astype(np.int64)
+        self.step[lines] = found.at[free][start + chosen]
+
+    def go(self) -> None:
+        """Move the origins."""
+        self.origins += self.step[:, None] * self.along
+
+
+def _groups(winners: Sequence[Array], chosen: Array) -> Iterator[tuple[Prefix, Array]]:
+    """The draws ``chosen`` by their patterns, each a tuple of winners a stage."""
+    if not len(chosen):
+        return
+    if not winners:
+        yield (), chosen
+        return
+    ends = np.cumsum([0, *map(len, winners)])
+    rows = np.vstack([layer[:, chosen] for layer in winners]).T
+    patterns, which = np.unique(rows, axis=0, return_inverse=True)
+    for i, row in enumerate(patterns.tolist()):
+        prefix = tuple(tuple(row[a:b]) for a, b in pairwise(ends))
+        yield prefix, chosen[which.ravel() == i]
+
+
+def _blocks(rows: Array) -> Array:
+    """Rows (m, d) as blocks (B, d, 32)."""
+    out = np.empty((-(-len(rows) // SINGLE), rows.shape[1], SINGLE))
+    forward.to_blocks(np.ascontiguousarray(rows), out)
+    return out
+
+
+def _rows(blocks: Array, n: int) -> Array:
+    """The first ``n`` columns of blocks (B, d, 32) as rows."""
+    return blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:n]
+
+
+def _gathered(points: Array, size: Array, chosen: Array) -> tuple[Array, Array]:
+    """The chosen columns of blocks as blocks of their own, and their sizes."""
+    out = _blocks(points[chosen // SINGLE, :, chosen % SINGLE])
+    sizes = np.full(len(out) * SINGLE, np.inf)
+    sizes[: len(chosen)] = size[chosen]
+    return out, sizes
+
+
+def _checked(stages: Sequence[RoutingStage], domain: Domain | None) -> Walls:
+    """The walls of the domain, which must lie in the space of the first stage."""
+    if domain is not None and domain.ambient_dim != stages[0].dim:
+        raise InvalidInput(
+            f"domain: a set in R^{stages[0].dim} needed, got {domain.describe()}; domain and "
+            "target must share their variable."
+        )
+    return Walls.of(domain, stages[0].dim if domain is None else domain.dim)

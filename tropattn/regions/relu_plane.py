@@ -1,0 +1,396 @@
+"""The plane engine of networks: cells of ReLU and affine layers on a window of a plane (T12).
+
+A network of two-term units is brought to *levels*: the units of one layer, each row an affine
+function of the rows of the level before, and those of the first affine in the plane's parameters.
+The kernel (``_kernels/relu_plane``) searches polygons depth first and counts those behind the last
+level; this module rounds the network to doubles with error bounds, feeds the kernel work ranges on
+a thread pool, and settles in integers each sign that the bounds leave open. A range is a polygon
+with the signs that led to it, so the set of ranges does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import cmp_to_key
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn._kernels import relu_plane as kernel
+from tropattn._kernels import relu_rows
+from tropattn.arrays import rational_matrix
+from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
+from tropattn.polyhedra.domain import Domain
+from tropattn.regions.depth import Tower
+from tropattn.regions.depth_cells import (
+    DepthCell,
+    Frame,
+    Row,
+    primitive,
+    strictly_feasible,
+    tightened,
+)
+from tropattn.regions.layer_bounds import layer
+from tropattn.regions.relu_levels import is_affine, is_relu, packed_levels
+from tropattn.regions.result import RegionCount
+from tropattn.regions.stage_table import StageTable, whole
+from tropattn.threads import thread_count
+from tropattn.tolerance import UNIT
+from tropattn.tropical.refinement import domain_walls
+from tropattn.tropical.stage import RoutingStage
+
+__all__ = ["applies", "chosen", "count_plane"]
+
+Array = NDArray[Any]
+Report = Callable[[int, int], None]
+
+# Work (rows times corners) of a range before it hands nodes on, by generation: about 1 ms at
+# first so that all threads get work early, then about 20 ms.
+_BUDGETS = (1_000_000, 20_000_000)
+_SLOTS = 160
+_ITEMS = 128
+_ROOM = 4096
+_QUESTIONS = 4096
+
+
+# ------------------------------------------------------------------------------------- the window
+
+
+def _window(domain: Domain) -> list[Row] | None:
+    """The sides of a window, counterclockwise, as integer rows < 0 inside; None if unbounded.
+
+    Raises ``InvalidInput`` for a domain without interior.
+    """
+    exact = rational_matrix(domain_walls(domain, 3))
+    rows = [whole([exact[i, c] for c in range(3)])[0] for i in range(exact.nrows())]
+    walls = tuple(dict.fromkeys(primitive(row) for row in rows if any(row[:-1])))
+    if not strictly_feasible(walls):
+        raise InvalidInput(
+            f"domain: a non-empty interior needed, got {domain.describe()} with none; loosen it."
+        )
+    sides = sorted(tightened(walls, Frame((0, 0))), key=cmp_to_key(_turn))
+    turns = zip(sides, sides[1:] + sides[:1], strict=True)
+    if len(sides) < 3 or any(a[0] * b[1] - a[1] * b[0] <= 0 for a, b in turns):
+        return None
+    return sides
+
+
+def _turn(one: Row, two: Row) -> int:
+    """Order of outward normals by angle, from the positive first axis counterclockwise."""
+    upper = [row[1] > 0 or (row[1] == 0 and row[0] > 0) for row in (one, two)]
+    if upper[0] != upper[1]:
+        return -1 if upper[0] else 1
+    return -1 if one[0] * two[1] - one[1] * two[0] > 0 else 1
+
+
+def _polygon(window: list[Row]) -> tuple[Array, Array]:
+    """Sides and corners of the window for the kernel; side i is named -1 - i."""
+    count = len(window)
+    sides, names = np.zeros((count, relu_rows.WIDTH)), np.zeros((count, 3), np.int64)
+    for i, row in enumerate(window):
+        bits = max(v.bit_length() for v in row)
+        if bits < 53:
+            sides[i, :3] = [-v for v in row]
+            sides[i, relu_rows.SIDE_GRID] = 1.0
+        else:
+            sides[i, :3] = [-v / (1 << bits) for v in row]
+            sides[i, 3:6] = UNIT * np.abs(sides[i, :3])
+        names[i] = -1 - i, -1 - (i - 1) % count, -1 - i
+    for i in range(count):
+        relu_rows.meet(sides, i - 1 if i else count - 1, sides, i, sides, i)
+    return sides, names
+
+
+def applies(stages: Sequence[RoutingStage], domain: Domain | None) -> bool:
+    """Whether the target is a network of ReLU and affine layers on a bounded window of a plane."""
+    if domain is None or domain.dim != 2 or domain.ambient_dim != stages[0].dim:
+        return False
+    if not any(is_relu(stage) for stage in stages):
+        return False
+    if not all(is_relu(stage) or is_affine(stage) for stage in stages):
+        return False
+    return _window(domain) is not None
+
+
+def chosen(stages: Sequence[RoutingStage], domain: Domain | None, engine: str) -> bool:
+    """Whether a count of cells belongs here: by name across depth, or by ``"auto"`` if it applies.
+
+    One layer asked for by name goes to the plane engine of heads where this one does not apply.
+    """
+    if engine not in ("auto", "plane"):
+        return False
+    return applies(stages, domain) or (engine == "plane" and len(stages) > 1)
+
+
+# ------------------------------------------------------------------------------- signs in integers
+
+
+class _Exact:
+    """Signs of units at corners, in integers, for the few that doubles do not prove."""
+
+    def __init__(
+        self, stages: Sequence[RoutingStage], domain: Domain, window: list[Row], width: int
+    ) -> None:
+        self.stages, self.window, self.width = stages, window, width
+        self.root = Tower(stages[:1], domain).root
+        self._tables: dict[int, StageTable] = {}
+        self.places = [i for i, stage in enumerate(stages) if is_relu(stage)]
+        # The states along the path asked last: most questions come from one node.
+        self._path: list[tuple[bytes, DepthCell, list[Row]]] = []
+
+    def sign(self, item: _Item, unit: int, corner: int) -> int:
+        """The sign of a unit of the item's level at a corner of its polygon."""
+        rows = self._rows(item.status)
+        name = item.names[corner].tolist()
+        (a, b, c), (d, e, f) = (self._line(rows, line) for line in name[1:])
+        x, y, w = b * f - c * e, c * d - a * f, a * e - b * d
+        row = self._unit(rows[-1], unit)
+        value = row[0] * x + row[1] * y + row[2] * w
+        return int((value > 0) - (value < 0)) * (1 if w > 0 else -1)
+
+    def _line(self, rows: list[list[Row]], name: int) -> Row:
+        if name < 0:
+            return self.window[-1 - name]
+        return self._unit(rows[name // self.width], name % self.width)
+
+    @staticmethod
+    def _unit(rows: list[Row], unit: int) -> Row:
+        return tuple(b - a for a, b in zip(rows[2 * unit], rows[2 * unit + 1], strict=True))
+
+    def _rows(self, status: Array) -> list[list[Row]]:
+        """The terms of every level down to the last of ``status``."""
+        cell, place = self.root, 0
+        for level, own in enumerate(self.places[: len(status)]):
+            key = status[:level].tobytes()
+            if level < len(self._path) and self._path[level][0] == key:
+                cell, place = self._path[level][1], own
+                continue
+            while place < own:
+                cell = self._behind(cell, place, status[level - 1])
+                place += 1
+            self._path[level:] = [(key, cell, self._table(own).pulled(cell))]
+        return [rows for _, _, rows in self._path[: len(status)]]
+
+    def _table(self, place: int) -> StageTable:
+        # Made when first needed: most counts ask for none.
+        if place not in self._tables:
+            self._tables[place] = StageTable(self.stages[place])
+        return self._tables[place]
+
+    def _behind(self, cell: DepthCell, place: int, status: Array) -> DepthCell:
+        """The cell's state behind one stage; ``status`` are its signs if it has ReLU units."""
+        table = self._table(place)
+        units = len(table.stage.units)
+        winners = [0] * units
+        if place in self.places:
+            winners = (status[:units] == relu_rows.ON).astype(int).tolist()
+        choice = [start + j for start, j in zip(table.starts, winners, strict=False)]
+        state, below = table.advance(cell, table.pulled(cell), choice, winners)
+        return replace(cell, state=state, denominator=below)
+
+
+# --------------------------------------------------------------------------------------- the search
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Item:
+    """A work range: a polygon, the signs that led to it, and signs settled for its own level."""
+
+    status: NDArray[np.int8]
+    sides: Array
+    names: NDArray[np.int64]
+    answers: NDArray[np.int8]
+    generation: int
+
+
+@dataclass(slots=True, eq=False)
+class _Found:
+    item: _Item
+    out: kernel.Out
+    counters: list[int]
+
+
+class _Search:
+    """The queue of ranges, the pool, and the tally."""
+
+    def __init__(
+        self,
+        levels: relu_rows.Levels,
+        exact: Callable[[], _Exact],
+        max_cells: int | None,
+        report: Report | None,
+    ) -> None:
+        self.levels, self.max_cells, self.report = levels, max_cells, report
+        self._make_exact, self._exact = exact, None
+        self.cells = self.nodes = self.ranges = self.exact_decisions = 0
+        self.stop = np.zeros(1, np.int64)
+        self.queue: list[_Item] = []
+
+    def run(self, root: _Item, threads: int) -> None:
+        """Work until the queue is empty, the limit is passed or the user interrupts."""
+        self.queue.append(root)
+        clock = time.monotonic()
+        try:
+            for found in self._finished(threads):
+                self._collect(found)
+                if self.max_cells is not None and self.cells > self.max_cells:
+                    raise BudgetExceeded(
+                        f"max_cells: at most {self.max_cells} cells allowed, more than that "
+                        "found; raise max_cells, or use the bound or the sampler.",
+                        self.cells,
+                    )
+                if self.report is not None and time.monotonic() - clock > 0.25:
+                    clock = time.monotonic()
+                    self.report(self.cells, len(self.queue))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: at least {self.cells} cells were found before the stop.",
+                self.cells,
+            ) from None
+
+    def _finished(self, threads: int) -> Iterator[_Found]:
+        """Results of ranges as they come; the newest range goes first, so the queue stays short."""
+        running: set[Future[_Found]] = set()
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                while self.queue or running:
+                    while self.queue and len(running) < 2 * threads:
+                        running.add(pool.submit(self._work, self.queue.pop()))
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                # Reached early on a limit or Ctrl-C: the kernel polls this flag.
+                self.stop[0] = 1
+                for future in running:
+                    future.cancel()
+
+    def _work(self, item: _Item) -> _Found:
+        depth, width = self.levels.lines.shape
+        slots = _SLOTS + 2 * depth
+        room = max(_ROOM, 8 * len(item.sides) + 64)
+        items = slots + _ITEMS
+        out = kernel.Out(
+            np.empty(items, np.int64),
+            np.zeros((items, depth, width), np.int8),
+            np.empty(items + 1, np.int64),
+            np.empty(items, np.bool_),
+            np.empty((3 * room, relu_rows.WIDTH)),
+            np.empty((3 * room, 3), np.int64),
+            np.empty((_QUESTIONS, 3), np.int64),
+        )
+        counters = np.zeros(kernel.N_COUNTERS, np.int64)
+        kernel.search(
+            self.levels,
+            kernel.Item(item.status, item.sides, item.names, item.answers),
+            kernel.make_space(self.levels, slots, room, _QUESTIONS),
+            _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
+            out,
+            counters,
+            self.stop,
+        )
+        return _Found(item, out, counters.tolist())
+
+    def _collect(self, found: _Found) -> None:
+        out, counters = found.out, found.counters
+        self.cells += counters[kernel.CELLS]
+        self.nodes += counters[kernel.NODES]
+        self.ranges += 1
+        asked = out.questions[: counters[kernel.ASKED]]
+        for i in range(counters[kernel.GIVEN]):
+            rows = slice(int(out.start[i]), int(out.start[i + 1]))
+            item = _Item(
+                out.status[i, : int(out.level[i]) + 1].copy(),
+                out.sides[rows].copy(),
+                out.names[rows].copy(),
+                found.item.answers if out.root[i] else found.item.answers[:0],
+                found.item.generation + 1,
+            )
+            questions = asked[asked[:, 0] == i, 1:]
+            self.queue.append(self._answered(item, questions) if len(questions) else item)
+
+    def _answered(self, item: _Item, questions: Array) -> _Item:
+        """The item with the signs it asks for, settled in integers."""
+        if self._exact is None:
+            self._exact = self._make_exact()
+        answers = item.answers
+        if not len(answers):
+            shape = len(item.sides), self.levels.lines.shape[1]
+            answers = np.full(shape, relu_rows.UNKNOWN, np.int8)
+        for unit, corner in questions.tolist():
+            answers[corner, unit] = self._exact.sign(item, unit, corner)
+        self.exact_decisions += len(questions)
+        return replace(item, answers=answers)
+
+
+def count_plane(
+    stages: Sequence[RoutingStage],
+    domain: Domain | None,
+    *,
+    max_cells: int | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+) -> RegionCount:
+    """Count the cells of a network of ReLU and affine layers on a window of a plane (theory T12).
+
+    Parameters
+    ----------
+    stages : the stages of a ``Network`` to which ``applies`` says yes.
+    domain : a bounded ``Box`` or ``Polytope`` in R^2, or a ``Slice`` with such a window.
+    max_cells : stop with ``BudgetExceeded`` beyond this many cells.
+    threads : worker threads, default all; the result does not depend on it.
+    report : called with (cells so far, ranges left) a few times a second.
+
+    Raises
+    ------
+    InvalidInput : another target or domain.
+    BudgetExceeded, Interrupted : with ``.lower``, a valid lower bound.
+
+    Notes
+    -----
+    For layers of n units: O(n) operations a cell, O(n^2) a cell of all but the last two layers.
+    Memory does not grow with the number of cells.
+
+    >>> from tropattn.polyhedra.domain import Box
+    >>> from tropattn.tropical.polynomial import TropicalPolynomial
+    >>> from tropattn.tropical.stage import Readout
+    >>> units = tuple(TropicalPolynomial([[0, 0], w]) for w in ([1, 0], [0, 1], [1, 1]))
+    >>> step = Readout(np.eye(3), np.zeros(3), False)
+    >>> relu = RoutingStage(units, lambda pattern: step.map(units, pattern), step)
+    >>> count_plane([relu], Box([-1, -1], [1, 1])).value        # three lines through a point
+    6
+    """
+    started = time.perf_counter()
+    if domain is None or not applies(stages, domain):
+        raise InvalidInput(
+            "engine: a network of ReLU and affine layers on a bounded window of a plane needed "
+            "for 'plane', got another; use engine='auto'."
+        )
+    window = _window(domain)
+    assert window is not None
+    levels = packed_levels(stages, domain)
+    width = levels.lines.shape[1]
+    search = _Search(levels, lambda: _Exact(stages, domain, window, width), max_cells, report)
+    none = np.zeros((0, width), np.int8)
+    status = np.full((1, width), relu_rows.OPEN, np.int8)
+    search.run(_Item(status, *_polygon(window), none, 0), thread_count(threads))
+    # Every layer cuts a piece of a plane at most as n lines do (T14 with T6 in dimension 2).
+    bound = prod(layer([2] * int(n), 2).value for n in levels.relu)
+    if not 1 <= search.cells <= bound:
+        raise EngineError(
+            f"count: between 1 and {bound} cells (T14) expected, got {search.cells}; two "
+            "witnesses contradict each other, please report the input."
+        )
+    stats = {
+        "stages": len(stages),
+        "nodes": search.nodes,
+        "ranges": search.ranges,
+        "exact_decisions": search.exact_decisions,
+        "seconds": time.perf_counter() - started,
+    }
+    return RegionCount(search.cells, "exact", "cells", domain.describe(), "plane", True, 0, stats)

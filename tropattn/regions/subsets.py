@@ -1,0 +1,126 @@
+"""The subsets engine: heads in four columns, by the master identity of theory T9.
+
+With M the domain (an open ball, or the whole sphere of directions of central heads) and X_h the
+walls of head h, the union of walls is the disjoint union of what the later heads leave of X_1, of
+X_2, ...; so, with Euler characteristics of compact support,
+
+    R = 1 (0 on the whole sphere) + sum_h [ sum over walls F of X_h of  pieces(F)
+            - sum over edges of pieces(F) + number of vertices ],
+
+``pieces`` being the number of pieces into which the heads after h cut F. On a wall that is a plane
+problem, on an edge a line problem: cells are never built, and the cost is that of the heads' walls.
+The kernel proves what it uses; otherwise ``euler_count`` returns None and enumeration takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn._kernels import solid
+from tropattn.errors import Interrupted
+from tropattn.regions.enumeration import explore
+from tropattn.regions.plane import Heads
+from tropattn.threads import in_order
+from tropattn.tropical.refinement import Refinement
+
+__all__ = ["applies", "euler_count"]
+
+Array = NDArray[Any]
+
+_RANGE = 8_000
+"""Pairs times keys in a work range, some milliseconds."""
+
+_MANY = 24
+"""From this many keys on, a head's dead keys are looked for before its pairs are formed."""
+
+
+def applies(refinement: Refinement) -> bool:
+    """Whether the heads live in three dimensions, or are central in four."""
+    return refinement.rank == 4
+
+
+def euler_count(
+    refinement: Refinement,
+    threads: int | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> tuple[int, dict[str, int]] | None:
+    """Number of cells and the work done, or None where some sign is not proved.
+
+    Cost: for each pair of live keys of a head whether they share a wall, O(N_h^2 * n); for each
+    wall the diagrams of the later heads on it, n live keys in all, and their crossings.
+    """
+    heads = Heads(refinement)
+    heads.keep([_live(refinement, h) for h in heads.all])
+    walls = np.ascontiguousarray(refinement.walls.T).reshape(4, -1)
+    pairs = _pairs(np.diff(heads.starts))
+    step = max(4, _RANGE // (1 + heads.terms.shape[1]))
+    ranges = [(a, min(a + step, len(pairs))) for a in range(0, len(pairs), step)]
+    stop = np.zeros(1, np.int64)
+
+    def work(part: tuple[int, int]) -> Any:
+        return solid.strata(
+            heads.terms,
+            heads.starts,
+            heads.sizes,
+            heads.errors,
+            walls,
+            refinement.wall_rho,
+            pairs,
+            *part,
+            stop,
+        )
+
+    total = 0
+    try:
+        for done, (part, status) in enumerate(in_order(work, ranges, threads)):
+            if status != solid.PROVED:
+                stop[0] = 1
+                return None
+            total += int(part)
+            if report is not None:
+                # The sum has signs, so no part of it is a bound.
+                report(1, len(ranges) - done - 1)
+    except KeyboardInterrupt:
+        stop[0] = 1
+        raise Interrupted(
+            "interrupted: at least 1 cell; strata are summed with signs.", 1
+        ) from None
+    cells, rest = divmod(total, 4)
+    if rest:
+        return None
+    return cells + (1 if len(refinement.walls) else 0), {"walls_tried": len(pairs)}
+
+
+def _pairs(sizes: Array) -> Array:
+    """(head, i, j) for all pairs i < j of rows of each head, (Q, 3)."""
+    parts = []
+    for h, size in enumerate(sizes.tolist()):
+        first, second = np.triu_indices(size, 1)
+        parts.append(np.column_stack([np.full(len(first), h), first, second]))
+    return np.ascontiguousarray(np.vstack(parts), np.int64)
+
+
+def _live(refinement: Refinement, h: int) -> Array:
+    """Rows of a head that may win somewhere: of a large head those that do, else all."""
+    rows = slice(int(refinement.starts[h]), int(refinement.starts[h + 1]))
+    count = rows.stop - rows.start
+    if count < _MANY:
+        return np.ones(count, bool)
+    alone = replace(
+        refinement,
+        units=(refinement.units[h],),
+        kept=(refinement.kept[h],),
+        terms=refinement.terms[rows],
+        errors=refinement.errors[rows],
+        starts=np.array([0, count]),
+        integers=refinement.integers[rows],
+    )
+    live = np.zeros(count, bool)
+    for patterns in explore(alone, emit=True, threads=1).patterns:
+        live[patterns[:, 0]] = True
+    return live
