@@ -66,7 +66,10 @@ def by_highs(points: np.ndarray, highspy: Any) -> tuple[list[int], list[int]]:
     program.a_matrix_.index_ = np.tile(np.arange(dim + 1), n)
     program.a_matrix_.value_ = columns.ravel()
     solver = highspy.Highs()
-    for name, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
+    settings = {"output_flag": False, "threads": 1, "presolve": "off"}
+    # A thirty-fold of what a key takes at d = 64: some programs never end by themselves.
+    settings["simplex_iteration_limit"] = 20_000
+    for name, value in settings.items():
         solver.setOptionValue(name, value)
     solver.passModel(program)
     status = highspy.HighsModelStatus

@@ -108,7 +108,7 @@ def strips(heads: int, keys: int) -> list[TropicalPolynomial]:
     rng = np.random.default_rng([3, heads, keys])
     layer = []
     for _ in range(heads):
-        sites = rng.uniform(-1.55, 1.55, (keys, 2))
+        sites = rng.uniform(-1.72, 1.72, (keys, 2))
         layer.append(TropicalPolynomial(sites, -(sites**2).sum(axis=1) / 2))
     return layer
 

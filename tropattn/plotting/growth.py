@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,13 +55,15 @@ def curves(
     *,
     log: Literal["", "x", "y", "xy"] = "xy",
     title: str = "",
+    shared: bool = True,
 ) -> Figure:
-    """Draw one panel a title, side by side, on common axes of counts.
+    """Draw one panel a title, side by side.
 
     Parameters
     ----------
-    panels : titles to curves.
+    panels : titles to curves; one legend serves panels with the same labels.
     log : which axes are logarithmic.
+    shared : whether all panels have one vertical axis.
 
     Raises
     ------
@@ -69,19 +72,28 @@ def curves(
     if not panels or not all(panels.values()):
         raise InvalidInput("panels: at least one curve each needed, got none; run the study first.")
     figure = new_figure(4.3 * len(panels) + 0.6, 4.2)
-    panes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    panes = figure.subplots(1, len(panels), squeeze=False, sharey=shared)[0]
     for axes, (name, lines) in zip(panes, panels.items(), strict=True):
         for line in lines:
             _draw(axes, line)
         _axes(axes, sorted({x for line in lines for x in line.x}), log)
         axes.set_xlabel(xlabel)
         axes.set_title(name, fontsize=10)
-        if any(line.label for line in lines):
-            axes.legend(fontsize=8)
+    _legends(figure, panes, [[line.label for line in lines] for lines in panels.values()])
     panes[0].set_ylabel(ylabel)
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _legends(figure: Figure, panes: Sequence[Axes], labels: list[list[str]]) -> None:
+    """One legend beside the panels where they share their labels, else one in each."""
+    if len(panes) > 1 and all(names == labels[0] for names in labels) and any(labels[0]):
+        figure.legend(*panes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+        return
+    for axes, names in zip(panes, labels, strict=True):
+        if any(names):
+            axes.legend(fontsize=8)
 
 
 def _draw(axes: Axes, line: Curve) -> None:
@@ -106,7 +118,7 @@ def _axes(axes: Axes, ticks: Sequence[float], log: str) -> None:
     if "x" in log:
         axes.set_xscale("log")
     if len(ticks) <= 12:
-        axes.set_xticks(ticks)
+        axes.set_xticks(_apart(ticks, "x" in log))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     if "y" in log:
@@ -118,6 +130,21 @@ def _axes(axes: Axes, ticks: Sequence[float], log: str) -> None:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(which="major", alpha=0.25)
+
+
+def _apart(ticks: Sequence[float], log: bool) -> list[float]:
+    """The ticks without those that would stand in the way of one before them.
+
+    >>> _apart([1, 4, 16, 4000, 5000], True), _apart([1, 2, 3], False)
+    ([1, 4, 16, 4000], [1, 2, 3])
+    """
+    places = [math.log(tick) if log else float(tick) for tick in ticks]
+    least = (places[-1] - places[0]) / 25
+    kept: list[int] = []
+    for i, place in enumerate(places):
+        if not kept or place - places[kept[-1]] >= least:
+            kept.append(i)
+    return [ticks[i] for i in kept]
 
 
 def growth(
