@@ -1,6 +1,6 @@
 """Time against the number of cells, engine by engine, as a table and (``--figure FILE``) a picture.
 
-    python tests/benchmarks/bench_curves.py --figure docs/engines.png
+    python tests/benchmarks/bench_curves.py --figure docs/figures/engines.png
 
 Central Gaussian layers of growing size; best of two runs on all threads, after a warm-up.
 """
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     curves = {}
     for name, (engine, sizes) in SIZES.items():
-        count_regions(initialisers.gaussian_heads(4, 3, sizes[0][0], 0, central=True))
+        count_regions(initialisers.gaussian_heads(4, 3, sizes[0][0], seed=0, central=True))
         for dim, heads, keys in sizes:
             layer = initialisers.gaussian_heads(keys, heads, dim, seed=heads, central=True)
             counted, seconds = timed(lambda e=engine, a=layer: count_regions(a, engine=e))
