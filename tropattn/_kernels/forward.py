@@ -241,14 +241,16 @@ def _cut_one(rows, alpha, beta, at, low, high, unit, chord, parent, parents, pie
     begin = low
     for i in range(n + 1):
         end = high if i == n else min(high, at + chord.at[order[i]])
-        if begin < end:
+        # Walls that meet the line in one point meet it in two by rounding.
+        near = min(abs(begin), abs(end))
+        if near == np.inf or end - begin > 2.0**-45 * (unit + near):
             middle = _middle(begin, end, unit)
             parents[count] = parent
             pieces[count, 0] = begin
             pieces[count, 1] = end
             pieces[count, 2] = middle if begin < middle and middle < end else 0.5 * (begin + end)
             count += 1
-            begin = end
+        begin = max(begin, end)
     return count
 
 
@@ -368,7 +370,7 @@ def pull(step, winners, gradients, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def starting(rows, starts, winners, stage, sides, gradients):
+def begin_gradients(rows, starts, winners, stage, sides, gradients):
     """Write the gradient of the wall where it belongs to this stage: the row that takes over."""
     for i in range(len(sides)):
         if sides[i, 0] == stage:
@@ -382,7 +384,7 @@ def starting(rows, starts, winners, stage, sides, gradients):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hug(normals, level, gradients, at, words, allowed):
-    """Add walls' normals to those of their lines, and go near them.
+    """Let lines keep to one wall more, and write how far they go to come near it.
 
     ``normals`` (m, d, d) and ``level`` (m,) as for ``add_normal``; ``at`` (m,), the parameter of
     the wall, becomes that of a point before it, or 0 where there is none or it is not allowed.
@@ -391,7 +393,7 @@ def hug(normals, level, gradients, at, words, allowed):
         known = allowed[i] and np.isfinite(at[i])
         if known and add_normal(gradients[i], normals[i], level[i]):
             level[i] += 1
-            at[i] *= 1.0 - share_left(mix(words[i]))
+            at[i] *= 1.0 - share_left(words[i])
         else:
             at[i] = 0.0
 

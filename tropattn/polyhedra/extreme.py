@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import flint
 import numpy as np
@@ -82,20 +81,23 @@ def winning_rows(
         np.full((n, dim + 1), -1, np.int64),
         np.zeros((n, dim + 1)),
     )
-    todo = np.arange(n)
     flag = np.zeros(1, np.int64)
+    everything = np.arange(n)
 
-    def work(start: int) -> int:
-        stop = min(start + _CHUNK, n)
-        kernel.classify(rows, todo, start, stop, answers, flag)
-        return stop - start
+    def try_own(start: int) -> None:
+        kernel.try_own(rows, everything, start, min(start + _CHUNK, n), answers, flag)
 
-    done = 0
+    def work(start: int) -> None:
+        kernel.classify(rows, todo, start, min(start + _CHUNK, len(todo)), answers, flag)
+
     try:
-        for count in in_order(work, range(0, n, _CHUNK), threads):
-            done += count
+        for _ in in_order(try_own, range(0, n, _CHUNK), threads):
+            pass
+        todo = np.flatnonzero(answers.verdicts == AMBIGUOUS)
+        for at, _ in enumerate(in_order(work, range(0, len(todo), _CHUNK), threads)):
             if report is not None:
-                report(done, n - done)
+                left = max(0, len(todo) - (at + 1) * _CHUNK)
+                report(n - left, left)
     finally:
         flag[0] = 1
     open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
@@ -131,7 +133,7 @@ def _own_directions(centred: NDArray[np.float64], walled: bool) -> NDArray[np.fl
 
     Inside walls the last coordinate is the homogenising one and must be positive.
     """
-    whitened: Any = np.linalg.lstsq(centred.T @ centred, centred.T, rcond=None)[0].T
+    whitened = centred @ np.linalg.pinv(centred.T @ centred, hermitian=True)
     if walled:
         reach = np.abs(whitened).max(axis=1)
         whitened[:, -1] = np.maximum(whitened[:, -1], 0.01 * reach)

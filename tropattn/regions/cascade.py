@@ -1,11 +1,12 @@
 """Samples of networks: every draw is followed through the stages, its winners proved at each.
 
 A state in doubles carries a bound on its distance from the true state, and a winner counts only if
-its lead exceeds what that distance and rounding can do. Where a draw stays open, the piece that it
-lies on (the winners so far, all proved) is composed in rationals: terms that are one function of
-the input there, behind a dead ReLU say, are merged, and the lead of the merged ones is tried once
-more, from the input itself. What is still open is discarded. So no cell is ever invented, and none
-is lost for good because terms tie on all of it (theory T12).
+its lead exceeds what that distance and rounding can do. A draw that stays open is tried in balls of
+high precision; and the piece that it lies on (the winners so far, all proved) is composed in
+rationals: terms that are one function of the input there, behind a dead ReLU say, are merged, and
+the lead of the merged ones is tried once more, from the input itself. What is still open is
+discarded. So no cell is ever invented, and none is lost for good because terms tie on all of it
+(theory T12).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tropattn._kernels.lanes import DOUBLE, SINGLE
 from tropattn.arrays import rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
+from tropattn.regions.sample_balls import Balls
 from tropattn.regions.sample_rows import Head, Walls, chord_rows, hash_words, point_scores
 from tropattn.regions.sample_steps import step_of_map, step_of_stage
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -45,6 +47,9 @@ _AT_ONCE = 2048
 
 _PIECES = 4096
 """Pieces that are remembered."""
+
+_SHARED = 16
+"""So many open draws on one piece try the piece before the balls; in the end each tries both."""
 
 
 class _Exact:
@@ -121,6 +126,16 @@ class Piece:
         return point_scores([Head.of(unit) for unit in self._units], self.map.nrows() - 1)
 
     @cached_property
+    def tied(self) -> list[NDArray[np.bool_]]:
+        """For each unit and merged term, whether several distinct terms are one there."""
+        assert self._stage is not None
+        found = []
+        for unit, pulled in zip(self._stage.stage.units, self._units, strict=True):
+            count = np.bincount(pulled.distinct[1][unit.distinct[0]])
+            found.append(count > 1)
+        return found
+
+    @cached_property
     def names(self) -> list[Array]:
         """For each unit and merged term, the first of its terms, counted among distinct ones."""
         assert self._stage is not None
@@ -155,8 +170,8 @@ class Flow:
     points, size : the parameters and bounds of ``|(x, 1)|``.
     states, reach, error : the states, bounds of ``|(state, 1)|`` and of their distance from truth.
     along, moving : directions of the parameters and of the states, or None.
-    kept : inside the domain and proved so far. sums : hashes of the patterns so far.
-    winners : one array (H, 32 B) a stage.
+    kept : inside the domain and proved so far. tied : a winner so far is a tie of several terms.
+    sums : hashes of the patterns so far. winners : one array (H, 32 B) a stage.
     """
 
     n: int
@@ -168,8 +183,13 @@ class Flow:
     reach: Array
     error: Array
     moving: Array | None
+    tied: NDArray[np.bool_]
     sums: NDArray[np.uint64]
     winners: list[Array]
+
+    def before(self, chosen: Array, depth: int) -> list[Array]:
+        """Winners (H, m) of some draws in the first ``depth`` stages."""
+        return [won[:, chosen] for won in self.winners[:depth]]
 
 
 class Cascade:
@@ -210,6 +230,7 @@ class Cascade:
         start = _homogeneous(rational_matrix(matrix), rational_matrix(offset[None]))
         self.exact = [_Exact(stage) for stage in self.stages]
         self.root = Piece(self.exact[0], start)
+        self.balls = Balls(self.stages, start)
         self._pieces: dict[Prefix, Piece] = {}
 
     def data(self) -> list[Array]:
@@ -257,7 +278,8 @@ class Cascade:
         """
         sums = np.zeros((len(size), 2), np.uint64)
         error = np.zeros(len(size))
-        flow = Flow(n, points, size, kept, along, points, size, error, along, sums, [])
+        tied = np.zeros(len(size), np.bool_)
+        flow = Flow(n, points, size, kept, along, points, size, error, along, tied, sums, [])
         if self.embedded:
             self._advance(flow, self.root.step, np.zeros((1, len(size)), np.int32))
         for level in range(depth):
@@ -270,14 +292,12 @@ class Cascade:
             still = np.flatnonzero(undecided[:n] & kept[:n])
             kept[still] = False
             flow.winners.append(winners)
-            # Nothing ties on the whole input space: equal terms are merged already.
-            settled = list(self._settled(flow, level, still)) if level or self.embedded else []
+            settled = self._settle(flow, level, still)
             kernel.add_words(scores, winners, n, flow.sums)
             if level == len(self.steps):
                 break
             self._advance(flow, self.steps[level], winners)
-            for prefix, chosen in settled:
-                self._correct(flow, prefix, chosen)
+            self._correct(flow, level + 1, settled)
         return flow
 
     def _advance(self, flow: Flow, step: forward.Step, winners: Array) -> None:
@@ -292,26 +312,64 @@ class Cascade:
         flow.states, flow.reach, flow.error = after, flow.reach.copy(), flow.error.copy()
         forward.measure(step, flow.states, flow.reach, flow.error)
 
-    # ---- ties -----------------------------------------------------------------------------------
+    # ---- open draws -----------------------------------------------------------------------------
 
-    def _settled(self, flow: Flow, level: int, still: Array) -> Iterator[tuple[Prefix, Array]]:
-        """Decide open draws on their pieces; yields the winners up to ``level`` and their draws."""
+    def _settle(self, flow: Flow, level: int, still: Array) -> Array:
+        """Decide open draws exactly; those that are, marked as kept again."""
+        if not level and not self.embedded:
+            # Equal terms are merged already, so these lie on a wall but for rounding.
+            return still[:0]
+        few = []
         for prefix, chosen in _groups(flow.winners[:level], still):
-            piece = self._piece(prefix)
-            n = len(chosen)
-            points, size = _gathered(flow.points, flow.size, chosen)
-            winners = np.zeros((len(piece.names), len(size)), np.int32)
-            undecided = np.zeros(len(size), np.bool_)
-            nothing, all_kept = np.zeros(len(size)), np.ones(len(size), np.bool_)
-            kernel.route(piece.scores, points, size, nothing, all_kept, n, winners, undecided)
-            decided = np.flatnonzero(~undecided[:n])
-            for h, names in enumerate(piece.names):
-                flow.winners[level][h, chosen[decided]] = names[winners[h, decided]]
-            flow.kept[chosen[decided]] = True
-            yield from _groups(flow.winners[: level + 1], chosen[decided])
+            if len(chosen) >= _SHARED or flow.tied[chosen].any():
+                chosen = self._on_piece(flow, level, prefix, chosen)
+            few.append(chosen)
+        left = np.concatenate(few) if few else still[:0]
+        open_ = left[~flow.tied[left]]
+        if len(open_):
+            points, before = _columns(flow.points, open_), flow.before(open_, level)
+            found, proved = self.balls.winners(points, before)
+            decided = open_[proved]
+            flow.winners[level][:, decided] = found[:, proved]
+            flow.kept[decided] = True
+            for prefix, chosen in _groups(flow.winners[:level], open_[~proved]):
+                self._on_piece(flow, level, prefix, chosen)
+        return still[flow.kept[still]]
 
-    def _correct(self, flow: Flow, prefix: Prefix, chosen: Array) -> None:
-        """States of draws from the exact map of their piece: tied terms give their mean."""
+    def _on_piece(self, flow: Flow, level: int, prefix: Prefix, chosen: Array) -> Array:
+        """Decide draws of one pattern on their piece; returns those that are left open."""
+        piece = self._piece(prefix)
+        n = len(chosen)
+        points, size = _gathered(flow.points, flow.size, chosen)
+        winners = np.zeros((len(piece.names), len(size)), np.int32)
+        undecided = np.zeros(len(size), np.bool_)
+        nothing, all_kept = np.zeros(len(size)), np.ones(len(size), np.bool_)
+        kernel.route(piece.scores, points, size, nothing, all_kept, n, winners, undecided)
+        proved = ~undecided[:n]
+        decided = chosen[proved]
+        for h, (names, tied) in enumerate(zip(piece.names, piece.tied, strict=True)):
+            won = winners[h, :n][proved]
+            flow.winners[level][h, decided] = names[won]
+            flow.tied[decided] |= tied[won]
+        flow.kept[decided] = True
+        return chosen[~proved]
+
+    def _correct(self, flow: Flow, depth: int, chosen: Array) -> None:
+        """States of draws, from their input: tied terms give their mean, and errors are small."""
+        alone = []
+        for prefix, group in _groups(flow.winners[:depth], chosen):
+            if len(group) >= _SHARED or flow.tied[group].any():
+                self._correct_on_piece(flow, prefix, group)
+            else:
+                alone.append(group)
+        if alone:
+            at = np.concatenate(alone)
+            states, error = self.balls.states(_columns(flow.points, at), flow.before(at, depth))
+            flow.states[at // SINGLE, :, at % SINGLE] = states
+            flow.error[at] = error
+            flow.reach[at] = 1.00000001 * np.sqrt(1.0 + (states * states).sum(axis=1))
+
+    def _correct_on_piece(self, flow: Flow, prefix: Prefix, chosen: Array) -> None:
         step = self._piece(prefix).step
         points, size = _gathered(flow.points, flow.size, chosen)
         nothing = np.zeros((1, len(size)), np.int32)
@@ -367,9 +425,9 @@ class Cascade:
             new = ~own if step else np.ones(len(own), np.bool_)
             hashes.append(found.hashes[new])
             chords.append(index[found.line[new]])
-            self._approach(walk, np.flatnonzero(ours & crosses))
             bounded = np.isfinite(found.low) & np.isfinite(found.high)
-            walk.jump(found, ~own & (bounded | (law[0] == draws.UNIFORM)))
+            walk.choose(found, ~own & (bounded | (law[0] == draws.UNIFORM)))
+            self._approach(walk, np.flatnonzero(ours & crosses))
             walk.go()
         return np.concatenate(hashes), np.concatenate(chords), missed
 
@@ -403,7 +461,7 @@ class Cascade:
                 before = np.empty((len(side), self.stages[stage].dim))
                 forward.pull(self.steps[stage], winners, gradients, before)
                 gradients = before
-            forward.starting(scores.double, scores.starts, winners, stage, side, gradients)
+            forward.begin_gradients(scores.double, scores.starts, winners, stage, side, gradients)
         if self.embedded:
             before = np.empty((len(side), self.dim))
             nothing = np.zeros((1, len(flow.size)), np.int32)
@@ -489,7 +547,7 @@ class _Walk:
     origins, along : (m, d), where each chord starts and its direction. ends : (m, 2), where it
         enters and leaves the domain; sides : (m, 2), the walls there or -1. words : random.
     normals, level : (m, d, d) and (m,), the walls that each chord keeps to.
-    step : (m,), how far along its chord each chain goes next.
+    step : (m,), how far along its chord each chain goes next, 0 if home; home : (m, d).
     """
 
     origins: Array
@@ -500,14 +558,15 @@ class _Walk:
     normals: Array
     level: NDArray[np.int64]
     step: Array
+    home: Array
 
     @classmethod
     def at(cls, origins: Array) -> _Walk:
         m, d = origins.shape
         ends, sides = np.empty((m, 2)), np.empty((m, 2), np.int64)
         words, level = np.empty(m, np.uint64), np.zeros(m, np.int64)
-        normals = np.empty((m, d, d))
-        return cls(origins, np.empty((m, d)), ends, sides, words, normals, level, np.zeros(m))
+        normals, home = np.empty((m, d, d)), origins.copy()
+        return cls(origins, np.empty((m, d)), ends, sides, words, normals, level, np.zeros(m), home)
 
     def aim(self, law: Law, seed: int, index: Array, walls: Walls) -> None:
         """New directions within the walls that are kept to."""
@@ -526,17 +585,22 @@ class _Walk:
         forward.hug(known, level, normals, at, self.words[line], allowed)
         self.normals[line], self.level[line], self.step[line] = known, level, at
 
-    def jump(self, found: _Found, free: NDArray[np.bool_]) -> None:
-        """Where no wall was found go to a free stretch, each with equal chances, off all walls."""
-        free = free & (self.step[found.line] == 0.0)
-        self.level[self.step == 0.0] = 0
+    def choose(self, found: _Found, free: NDArray[np.bool_]) -> None:
+        """Let some chords give their chain's next origin: a free stretch, with equal chances."""
+        chances = self.level.astype(np.uint64) + np.uint64(1)
+        giving = (self.words >> np.uint64(40)) % chances == 0
+        self.home[giving] = self.origins[giving]
+        free = free & giving[found.line]
         lines, start, count = np.unique(found.line[free], return_index=True, return_counts=True)
-        chosen = (self.words[lines] % count.astype(np.uint64)).astype(np.int64)
-        self.step[lines] = found.at[free][start + chosen]
+        chosen = start + (self.words[lines] % count.astype(np.uint64)).astype(np.int64)
+        self.home[lines] += found.at[free][chosen, None] * self.along[lines]
 
     def go(self) -> None:
-        """Move the origins."""
+        """Move the origins: to the next wall, or home, off all walls."""
+        ends = self.step == 0.0
+        self.level[ends] = 0
         self.origins += self.step[:, None] * self.along
+        self.origins[ends] = self.home[ends]
 
 
 def _groups(winners: Sequence[Array], chosen: Array) -> Iterator[tuple[Prefix, Array]]:
@@ -566,9 +630,14 @@ def _rows(blocks: Array, n: int) -> Array:
     return blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:n]
 
 
+def _columns(points: Array, chosen: Array) -> Array:
+    """Chosen columns of blocks (B, d, 32) as rows."""
+    return points[chosen // SINGLE, :, chosen % SINGLE]
+
+
 def _gathered(points: Array, size: Array, chosen: Array) -> tuple[Array, Array]:
     """The chosen columns of blocks as blocks of their own, and their sizes."""
-    out = _blocks(points[chosen // SINGLE, :, chosen % SINGLE])
+    out = _blocks(_columns(points, chosen))
     sizes = np.full(len(out) * SINGLE, np.inf)
     sizes[: len(chosen)] = size[chosen]
     return out, sizes

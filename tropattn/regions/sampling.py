@@ -80,8 +80,8 @@ def sample_regions(
     a chord costs that of two points, and two passes over a head's terms for each cell that it
     meets. Memory: about 100 bytes a distinct cell and 1 MB a thread. Patterns are told apart by
     128-bit hashes: a collision could only lower the count. Ties and rounding never invent a cell.
-    In a network a draw's state carries a bound on its own error from stage to stage, and draws that
-    it leaves open are composed in rationals (about a millisecond for each new pattern of theirs).
+    In a network a draw's state carries a bound on its own error from stage to stage; draws that it
+    leaves open are followed again beyond doubles, at a millisecond or so each.
     Source: theory T5, T11 (lines), T12 (networks).
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial

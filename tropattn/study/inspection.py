@@ -30,7 +30,7 @@ from tropattn.study.reachable import distances, query_ellipsoid
 from tropattn.threads import in_order
 from tropattn.tropical.live import live_terms
 
-__all__ = ["InspectionSpec", "Step", "inspect", "run"]
+__all__ = ["InspectionSpec", "Step", "inspect", "run", "vocabulary_scene"]
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
