@@ -1,18 +1,24 @@
 """Cells of central Gaussian layers against scipy's Qhull forming the same Minkowski sum.
 
-    python tests/benchmarks/bench_enumeration.py [--skip-peers]
+    python tests/benchmarks/bench_enumeration.py [--skip-peers] [--exact]
 
 Qhull adds one summand at a time and keeps the hull's vertices; sums stay raw points until they are
 full-dimensional. Both sides run on this machine in this process, compile time excluded (stated
-apart), one line an instance, the ratio last. Counts must agree.
+apart), one line an instance, the ratio last. Counts must agree. Best of three runs, of one where a
+run of Qhull takes over two seconds.
+
+``--exact`` adds the exact tools that are installed, gfan and polymake, on keys of small integers;
+their start (about 0.01 s and 1 s) is in their times.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import shutil
 import time
 
+import bench_minkowski
 import numpy as np
 from scipy.spatial import ConvexHull
 
@@ -31,6 +37,7 @@ INSTANCES = [
     (6, 5, 10),
 ]
 BEYOND = [(8, 4, 6), (8, 4, 8), (8, 6, 6)]
+EXACT = [(3, 5, 20), (3, 8, 20), (4, 4, 8), (4, 8, 6), (5, 4, 8), (5, 5, 6)]
 AFFINE = [(4, 4, 12), (5, 5, 10), (6, 6, 8), (8, 4, 16), (8, 8, 6)]
 
 
@@ -59,7 +66,29 @@ def timed(call, repeat: int = 1):
         started = time.perf_counter()
         result = call()
         best = min(best, time.perf_counter() - started)
+        if best > 2:
+            break
     return result, best
+
+
+def exact_tools() -> None:
+    """Exact Minkowski sums of the same keys by gfan and polymake."""
+    peers = [peer for peer in ("gfan", "polymake") if shutil.which(peer)]
+    print(f"{'d, H, N':>12} {'cells':>9} {'ours s':>9}" + "".join(f"{p:>30}" for p in peers))
+    for sizes in EXACT:
+        keys = [np.rint(k / 250).clip(-10, 10).astype(int) for k in instance(*sizes)]
+        counted, ours = timed(lambda k=keys: count_regions([TropicalPolynomial(a) for a in k]), 3)
+        line = f"{str(sizes)[1:-1]:>12} {counted.value:>9} {ours:>9.4f}"
+        for peer in peers:
+            answer = bench_minkowski.sum_by(peer, [k.tolist() for k in keys], 600.0)
+            if answer is None:
+                line += f"{'-':>30}"
+                continue
+            vertices, seconds, _ = answer
+            wrong = "" if vertices == counted.value else f" says {vertices}"
+            told = f"{seconds:.2f} s, {vertices / seconds:.0f}/s, {seconds / ours:.0f} x{wrong}"
+            line += f"{told:>30}"
+        print(line, flush=True)
 
 
 def affine() -> None:
@@ -76,6 +105,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skip-peers", action="store_true")
+    parser.add_argument("--exact", action="store_true", help="run gfan and polymake as well")
     options = parser.parse_args()
     warm = [TropicalPolynomial(k) for k in instance(4, 3, 4)]
     _, compiling = timed(lambda: count_regions(warm, engine="enumeration"))
@@ -93,13 +123,15 @@ def main() -> None:
         if options.skip_peers or sizes in BEYOND:
             print(line, flush=True)
             continue
-        vertices, theirs = timed(lambda keys=keys: qhull_vertices(keys))
+        vertices, theirs = timed(lambda keys=keys: qhull_vertices(keys), 3)
         logs.append(math.log(theirs / ours))
         agree = "" if vertices == counted.value else f"  Qhull says {vertices}"
         print(f"{line} {theirs:>9.3f} {theirs / ours:>8.1f}{agree}", flush=True)
     affine()
     if logs:
         print(f"geometric mean of the ratios: {math.exp(sum(logs) / len(logs)):.1f}")
+    if options.exact:
+        exact_tools()
 
 
 if __name__ == "__main__":

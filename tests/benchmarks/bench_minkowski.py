@@ -137,6 +137,11 @@ def measure(program: str, case: str, limit: float) -> tuple[int, float, float] |
             return None
         vertices, seconds = answer[0].split()
         return int(vertices), float(seconds), answer[2]
+    return sum_by(program, points, limit)
+
+
+def sum_by(program: str, points: Points, limit: float) -> tuple[int, float, float] | None:
+    """Vertices, seconds and peak MiB of gfan or polymake on one sum."""
     if program == "gfan":
         heads = [TropicalPolynomial(p) for p in points]
         command = ["gfan", "_minkowskisum", "--nocones"]

@@ -17,7 +17,7 @@ import numpy as np
 from tropattn import Box, TropicalPolynomial, count_regions, line_cells, plane_cells
 
 WINDOW = Box([-1, -1], [1, 1])
-GROWTH = [(8, 12), (16, 20), (32, 32), (64, 50), (128, 64), (192, 100)]
+GROWTH = [(12, 12), (24, 20), (40, 32), (64, 50), (100, 80), (160, 120), (260, 120)]
 
 
 def layer(heads: int, keys: int) -> list[TropicalPolynomial]:
@@ -85,15 +85,20 @@ def main() -> None:
             f"shapely on the same walls: {faces} faces, {theirs:.2f} s, "
             f"{theirs / count_time:.0f} times the count, {theirs / draw_time:.1f} the polygons"
         )
-    print(f"{'heads':>6} {'keys':>5} {'cells':>9} {'ms':>9} {'us a cell':>10}")
+    print(f"{'heads':>6} {'keys':>5} {'cells':>9} {'count s':>9} {'us each':>8} "
+          f"{'polygons s':>11} {'us each':>8}")  # fmt: skip
     for sizes in GROWTH:
-        growing = layer(*sizes)
+        growing = strips(*sizes)
         counted, seconds = timed(lambda growing=growing: count_regions(growing, WINDOW))
+        drawn, longer = timed(lambda growing=growing: plane_cells(growing, WINDOW), 2)
+        cells = counted.value
+        assert len(drawn) == cells
         print(
-            f"{sizes[0]:>6} {sizes[1]:>5} {counted.value:>9} {1e3 * seconds:>9.1f} "
-            f"{1e6 * seconds / counted.value:>10.3f}",
+            f"{sizes[0]:>6} {sizes[1]:>5} {cells:>9} {seconds:>9.4f} {1e6 * seconds / cells:>8.2f} "
+            f"{longer:>11.3f} {1e6 * longer / cells:>8.2f}",
             flush=True,
         )
+        del drawn
     rng = np.random.default_rng(3)
     wide = [
         TropicalPolynomial(rng.standard_normal((100_000, 1)), rng.standard_normal(100_000))
