@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _LONGEST = 60
-_COLUMN = 15
+_COLUMN = 9
 _NAMED = 10
 _NOUNS = {"cells": "routing cells", "linear_regions": "linear regions"}
 
@@ -184,9 +184,11 @@ def sample(record: Record, console: Console) -> None:
 
 
 def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    look = {"box": box.SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
+    table = Table(title=title, title_justify="left", title_style="bold", **look)
     for name, side in columns:
-        table.add_column(name, justify="right" if side == "right" else "left")
+        right = side == "right"
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
     return table
 
 
@@ -352,26 +354,34 @@ def temperature(record: Record, console: Console) -> None:
         console.print(table)
 
 
+_HEADS = ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness")
+_LAYERS = ("layer", "rank", "independent", "cells", "bound", "plane", "norm_cells")
+
+
 def inspection(record: Record, console: Console) -> None:
     """Print a row a head, the keys that no state can choose, then a row a layer."""
-    heads = ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness")
-    layers = ("layer", "variable", "rank", "independent", "cells", "bound", "plane", "norm_cells")
-    wanted = {"heads": (*heads, "sink", "sink_wins"), "layers": layers}
+    wanted = {"heads": (*_HEADS, "sink", "sink_wins"), "layers": _LAYERS}
     for name, columns in wanted.items():
         rows = record.tables[name]
-        present = [c for c in columns if rows and c in rows[0]]
+        variables = {row["variable"] for row in rows}
+        if len(variables) > 1:
+            columns = (columns[0], "variable", *columns[1:])
+        present = [c for c in columns if any(row.get(c) is not None for row in rows)]
         if not present:
             continue
-        variable = record.spec["variable"]
-        words = variable if isinstance(variable, str) else ", ".join(variable)
-        title = name.capitalize() if name == "layers" else f"Heads; variable: {words}"
-        table = _table(title, [(c.replace("_", " "), "right") for c in present])
+        words = f"; variable: {variables.pop()}" if len(variables) == 1 else ""
+        table = _table(name.capitalize() + words, [_heading(c) for c in present])
         for row in rows:
-            table.add_row(*(_short(row[c]) for c in present))
+            table.add_row(*(Text(_short(row[c])) for c in present))
         console.print(table)
         for row in rows:
             if row.get("dead"):
                 console.print(Text(_unchosen(row)), soft_wrap=True)
+
+
+def _heading(column: str) -> tuple[str, str]:
+    words = {"norm_cells": "behind\nnorm", "reachable": "in\nreach", "sink_wins": "sink\nwins"}
+    return words.get(column, column), "" if column in ("sink", "variable") else "right"
 
 
 def _unchosen(row: Mapping[str, Any]) -> str:
@@ -383,12 +393,16 @@ def _unchosen(row: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    """One cell of a table: counts in full, floats to four digits, lists by their length."""
+    """One cell of a table: small counts in full, floats to two places, lists by their length."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.2f}" if abs(value) >= 0.005 or not value else f"{value:.0e}"
     if isinstance(value, RegionCount):
-        words = number(value.value, _COLUMN)
-        return f"at least {words}" if value.kind == "lower" else words
+        digits = decimal(value.value)
+        whole = f"{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
+        words = number(value.value) if len(digits) <= _COLUMN else whole
+        return f">= {words}" if value.kind == "lower" else words
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return str(value.get("value", value))
     if isinstance(value, list | tuple):

@@ -35,8 +35,12 @@ def inspect(
 ) -> None:
     """Tabulate, for each layer and head, which keys can win, do win, and by how much.
 
-    INPUT is a model file or folder, or the word demo. Live keys are exact (no state makes a dead
-    key win); gaps are in scaled logits at temperature 1; every layer names its variable.
+    INPUT is a model file or folder, or the word demo. Of the keys of a head some are live (exact:
+    no state makes the others win), some in reach of normalised states, and some won by the text's
+    own queries; the sink wins most. Gap: median lead of the winner in scaled logits. Weight: its
+    mean share of attention. Hardness: 1 - entropy / log(keys). Of a layer: the cells of all heads
+    together, their sharp bound, those on the plane through three tokens, and those that normalised
+    states meet (behind norm).
 
     \b
     Examples:
