@@ -348,9 +348,12 @@ def temperature(record: Record, console: Console) -> None:
         rows = record.tables.get(name)
         if not rows:
             continue
-        table = _table(title, [(key.replace("_", " "), "right") for key in rows[0]])
+        if "pairs" in rows[0]:
+            title += f": {rows[0]['tokens']} tokens, {rows[0]['pairs']} pairs of token and head"
+        columns = [c for c in rows[0] if c not in ("tokens", "pairs")]
+        table = _table(title, [(key.replace("_", "\n"), "right") for key in columns])
         for row in rows:
-            table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+            table.add_row(*(f"{row[c]:.4g}" for c in columns))
         console.print(table)
 
 

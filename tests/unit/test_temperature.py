@@ -229,3 +229,21 @@ def test_real_tokens_of_minilm():
         assert least <= trained["measured"] <= most
         assert trained["tokens_measured"] == 0
         assert cold["measured"] > 0.5
+
+
+def test_wide_heads_are_measured_in_few_coordinates(monkeypatch):
+    """Norms behind a change of basis, in chunks, are those of the d x d matrices."""
+    rng = np.random.default_rng(8)
+    f = TropicalPolynomial(rng.standard_normal((5, 60)), rng.standard_normal(5))
+    values, x = rng.standard_normal((5, 40)), rng.standard_normal((7, 60))
+    monkeypatch.setattr(soft, "_AT_ONCE", 1)
+    found = soft.measured(f, x, 2.0, values)
+    np.testing.assert_array_equal(found.losers, soft.losers(f, x, 2.0))
+    for i, point in enumerate(x):
+        square = soft.hessian(f, point, 2.0).reshape(60, 60)
+        wide = soft.jacobian(f, values, point, 2.0).reshape(40, 60)
+        hard = values[f.argmax(point[None])[0]]
+        apart = soft.output(f, values, point, 2.0).ravel() - hard
+        np.testing.assert_allclose(found.hessian[i], np.linalg.norm(square, 2), rtol=1e-9)
+        np.testing.assert_allclose(found.jacobian[i], np.linalg.norm(wide, 2), rtol=1e-9)
+        np.testing.assert_allclose(found.output[i], np.linalg.norm(apart), rtol=1e-9)

@@ -40,7 +40,7 @@ def _violated(terms, j, residual, worst, excess):
     n, width = terms.shape
     last = width - 1
     own = nnls.inner(terms[j], residual, width)
-    found = 0
+    found = np.int64(0)
     for i in range(n):
         v = nnls.inner(terms[i], residual, width) - own
         if not v > 0.0:
@@ -79,7 +79,7 @@ def distances(near, terms, todo, start, stop, out, flag):
     padded; a cell without points is infinitely far. ``flag[0]`` is polled.
     """
     n, width = terms.shape
-    programs = make_programs(n, width, width, 0, stop - start)
+    programs = make_programs(n, width, width, np.int64(0), stop - start)
     tried = make_tried(near)
     chosen = np.zeros(PARTS, np.int64)
     excess = np.zeros(PARTS)

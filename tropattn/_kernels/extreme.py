@@ -141,7 +141,7 @@ def _rivals(rows, j, z, worst, excess):
     size = 0.0
     for k in range(dim):
         size += abs(z[k])
-    found = 0
+    found = np.int64(0)
     for i in range(n):
         if i == j:
             continue
@@ -233,7 +233,7 @@ def _refuted(programs, lane, held, size, known, rows, room):
     if len(rows.integers) == 0:
         return False
     j = programs.key[lane]
-    used = 0
+    used = np.int64(0)
     for i in range(size):
         if held.weights[i] > _NEGLIGIBLE:
             other = programs.label[lane, held.names[i]]
@@ -251,7 +251,7 @@ def _proved(programs, lane, held, size, known, rows, room):
     """Number of held rows that are proved to refute the row, with or without negligible ones; 0."""
     if _refuted(programs, lane, held, size, known, rows, room):
         return size
-    kept = 0
+    kept = np.int64(0)
     for i in range(size):
         if held.weights[i] > _NEGLIGIBLE:
             held.names[kept] = held.names[i]
@@ -259,7 +259,7 @@ def _proved(programs, lane, held, size, known, rows, room):
             for k in range(held.rows.shape[1]):
                 held.rows[kept, k] = held.rows[i, k]
             kept += 1
-    if kept < size and _refuted(programs, lane, held, kept, False, rows, room):
+    if kept < size and _refuted(programs, lane, held, kept, np.bool_(False), rows, room):
         return kept
     return 0
 
@@ -289,7 +289,7 @@ def _by_simplex(programs, lane, held, rows, room):
         room.scratch,
         room.value,
         np.zeros(1, np.int64),
-        False,
+        np.bool_(False),
     )
     size = 0
     if verdict == DEAD:
@@ -347,13 +347,13 @@ def _run(programs, lane, rows, room):
         programs.direction[lane] = room.residual[:dim]
         return LIVE
     if ending == nnls.CONTAINED:
-        programs.size[lane] = _proved(programs, lane, held, size, True, rows, room)
+        programs.size[lane] = _proved(programs, lane, held, size, np.bool_(True), rows, room)
         if programs.size[lane] > 0:
             return DEAD
     verdict, size = _by_simplex(programs, lane, held, rows, room)
     programs.size[lane] = 0
     if verdict == DEAD:
-        programs.size[lane] = _proved(programs, lane, held, size, False, rows, room)
+        programs.size[lane] = _proved(programs, lane, held, size, np.bool_(False), rows, room)
         if programs.size[lane] == 0:
             programs.size[lane] = size
             return AMBIGUOUS
@@ -364,7 +364,8 @@ def _run(programs, lane, rows, room):
 def try_own(rows, todo, start, stop, answers, flag):
     """Mark LIVE the rows ``todo[start:stop]`` that win by far at their first direction."""
     # Lanes without programs: only their directions are used.
-    programs = make_programs(0, rows.terms.shape[1], 1, 0, stop - start)
+    zero, one = np.int64(0), np.int64(1)
+    programs = make_programs(zero, rows.terms.shape[1], one, zero, stop - start)
     tried = make_tried(rows.near)
     for first in range(start, stop, len(programs.key)):
         if flag[0] != 0:
@@ -409,9 +410,9 @@ def classify(rows, todo, start, stop, answers, flag):
             if programs.key[lane] < 0:
                 continue
             found = _candidates(programs, lane, rows, tried, chosen, excess)
-            verdict = AMBIGUOUS
+            verdict = np.int64(AMBIGUOUS)
             if found == 0 and _within(rows, programs.direction[lane]):
-                _close(programs, lane, LIVE, answers)
+                _close(programs, lane, np.int64(LIVE), answers)
                 continue
             fresh = join(programs, lane, rows.terms, len(rows.walls), chosen, found)
             programs.rounds[lane] += 1

@@ -157,7 +157,7 @@ def _to_goal(held, size, width):
     """Move the weights to the goal, letting rows go whose weight would turn negative."""
     while True:
         step = 1.0
-        at = -1
+        at = np.int64(-1)
         for i in range(size):
             if held.goal[i] <= 0.0:
                 weight = held.weights[i]

@@ -168,7 +168,7 @@ def better_rows(programs, lane, near, tried, chosen):
     own = 0.0
     for k in range(near.shape[1]):
         own += np.float64(near[j, k]) * programs.direction[lane, k]
-    found = 0
+    found = np.int64(0)
     for p in range(len(tried.best)):
         if tried.best[p, lane] > own and tried.winner[p, lane] != j:
             chosen[found] = tried.winner[p, lane]

@@ -157,8 +157,8 @@ def _proved(vectors, rho, whole, row, k, basis, matrix, inverse):
     dim = len(basis)
     slack = (dim + 3) * _UNIT * 1.01
     q = max(
-        _residual(inverse, matrix, rho, False),
-        _residual(matrix, inverse, rho, True),
+        _residual(inverse, matrix, rho, np.bool_(False)),
+        _residual(matrix, inverse, rho, np.bool_(True)),
     )
     if not q < 0.25:
         return OPEN

@@ -143,12 +143,12 @@ def push_rows(system, space, start, winner, unit, level):
     """Append the rows 'winner beats the other candidates of its unit'; return the new count."""
     dim = system.terms.shape[1]
     base = system.starts[unit]
-    count = start
+    count = np.int64(start)
     for p in range(space.n_keys[level, unit]):
         other = space.keys[level, base + p]
         if other == winner or space.state[other] == GONE:
             continue
-        inverse = row_into(space.rows, count, system.terms, winner, other, dim)
+        inverse = row_into(space.rows, count, system.terms, np.int64(winner), np.int64(other), dim)
         space.rho[count] = row_bound(inverse, system.errors[winner], system.errors[other])
         space.pair[count, 0] = winner
         space.pair[count, 1] = other
@@ -194,7 +194,7 @@ def relation_in_integers(system, space):
     dim = system.terms.shape[1]
     if len(system.integers) == 0:
         return False
-    count = 0
+    count = np.int64(0)
     for i in range(dim + 1):
         if space.basis[i] >= 0 and space.weights[i] > 1e-9:
             a = space.pair[space.basis[i], 0]
@@ -264,7 +264,7 @@ def record_discard(system, space, unit, key, log, counters):
     """Append a discard with the rows of its Farkas basis."""
     if not len(log):
         return
-    record(log, counters, DISCARD, unit, key)
+    record(log, counters, np.int64(DISCARD), unit, np.int64(key))
     at = counters[LOGGED]
     used = 0
     for i in range(system.terms.shape[1] + 1):
@@ -385,7 +385,7 @@ def expand(system, space, level, log, counters):
     counters[NODES] += 1
     inherit(system, space, level)
     if space.has_z[level]:
-        harvest(system, space, level, 0, space.z[level])
+        harvest(system, space, level, np.int64(0), space.z[level])
     chosen = -1
     fewest = 1 << 30
     left = 0
@@ -459,7 +459,8 @@ def write_path(space, level, unit, key, out):
 def leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit):
     """Count (and write) the cells of a node with at most one undecided unit."""
     dim = system.terms.shape[1]
-    record(log, counters, LEAF, unit, 1 if unit < 0 else space.n_live[level, unit])
+    cells = np.int64(1) if unit < 0 else np.int64(space.n_live[level, unit])
+    record(log, counters, np.int64(LEAF), unit, cells)
     if unit < 0:
         if emit:
             write_pattern(system, space, level, patterns[counters[CELLS]])
@@ -488,7 +489,7 @@ def dump(system, space, level, rest, rest_points, counters):
     """Write every child not yet opened, from the root down."""
     dim = system.terms.shape[1]
     for up in range(level + 1):
-        unit = space.unit[up]
+        unit = np.int64(space.unit[up])
         base = system.starts[unit]
         for p in range(space.at[up], space.n_live[up, unit]):
             key = space.keys[up, base + p]
@@ -534,7 +535,7 @@ def search(
     room = len(system.terms) * (2 * dim + 6) + 3 * units + 9
     # Typed, not literal: a literal would compile every callee a second time.
     level = np.int64(0)
-    yes = np.bool_(True)
+    yes, zero = np.bool_(True), np.int64(0)
     while 2 * level < len(path) and path[2 * level] >= 0:
         expand(system, space, level, log, counters)
         unit = np.int64(path[2 * level])
@@ -543,7 +544,7 @@ def search(
             space.home[level, j] = -1
         # The siblings are somebody else's work.
         space.at[level] = space.n_live[level, unit]
-        record(log, counters, CHILD, unit, path[2 * level + 1])
+        record(log, counters, np.int64(CHILD), unit, np.int64(path[2 * level + 1]))
         descend(system, space, level, unit, path[2 * level + 1], z, has_z)
         level += 1
     bottom = level
@@ -559,7 +560,7 @@ def search(
         unit = np.int64(space.unit[level])
         space.fixed[unit] = -1
         if space.at[level] >= space.n_live[level, unit]:
-            record(log, counters, UP, 0, 0)
+            record(log, counters, np.int64(UP), zero, zero)
             level -= 1
             continue
         full = (
@@ -574,11 +575,12 @@ def search(
         space.at[level] += 1
         descend(system, space, level, unit, key, space.points[level, key], yes)
         level += 1
-        record(log, counters, CHILD, space.unit[level - 1], key)
+        above = np.int64(space.unit[level - 1])
+        record(log, counters, np.int64(CHILD), above, np.int64(key))
         unit, left = expand(system, space, level, log, counters)
         if left <= 1:
             leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit)
-            record(log, counters, UP, 0, 0)
+            record(log, counters, np.int64(UP), zero, zero)
             level -= 1
         else:
             space.unit[level] = unit
@@ -591,7 +593,7 @@ def search(
 @njit(nogil=True, cache=True, error_model="numpy")
 def defer_open(system, space, level, deferred, counters):
     """Hand the branching unit's ambiguous keys to the caller."""
-    unit = space.unit[level]
+    unit = np.int64(space.unit[level])
     base = system.starts[unit]
     for p in range(space.n_live[level, unit], space.n_keys[level, unit]):
         write_path(space, level, unit, space.keys[level, base + p], deferred[counters[DEFERRED]])

@@ -147,7 +147,7 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
         near[b, dim] = np.float32(1.0)
     for h in range(len(scores.starts) - 1):
         winner = winners[h]
-        n_open = 0
+        n_open = np.int64(0)
         for b in range(n_blocks):
             low = b * SINGLE
             if low >= n_draws:

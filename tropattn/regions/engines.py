@@ -85,6 +85,6 @@ def _splits(refinement: Refinement, engine: str) -> bool:
         return True
     counts = np.diff(refinement.starts).astype(float)
     work = float((counts * (counts - 1) / 2).sum() * counts.sum())
-    return engine in ("auto", "direct_sum") and (
-        refinement.rank == 3 or (refinement.rank == 4 and work <= _STRATA_WORK)
-    )
+    # The cells of a single head are its live keys, a program each: strata have nothing to add.
+    strata = refinement.rank == 4 and len(counts) > 1 and work <= _STRATA_WORK
+    return engine in ("auto", "direct_sum") and (refinement.rank == 3 or strata)

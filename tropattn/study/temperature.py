@@ -23,7 +23,7 @@ from tropattn.study.inputs import Heads, Source, open_heads
 from tropattn.study.layer import Step
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
-from tropattn.tropical.temperature import Agreement, agreement, guaranteed, measured, weights
+from tropattn.tropical.temperature import Agreement, agreement, guaranteed, losers, weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -178,15 +178,15 @@ def _rows(curve: Agreement) -> list[dict[str, Any]]:
 
 
 def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float) -> dict[str, Any]:
-    promise, truth = guaranteed(unit, points), measured(unit, points)
+    promise, lost = guaranteed(unit, points), losers(unit, points)
     low, middle, high = np.quantile(promise.gap, [0.25, 0.5, 0.75])
     return {
         "head": h,
         "keys": unit.n_terms,
         "gap_quartiles": [float(low), float(middle), float(high)],
         "guaranteed": float((promise.losers <= tolerance).mean()),
-        "measured": float((truth.losers <= tolerance).mean()),
-        "mean_losers": float(truth.losers.mean()),
+        "measured": float((lost <= tolerance).mean()),
+        "mean_losers": float(lost.mean()),
     }
 
 
