@@ -250,7 +250,7 @@ def test_polygons_tile_the_window_and_touch_along_sides():
     assert (cells.areas > 0).all()
     graph = cells.adjacency()
     # Every inner side is seen from both of its cells: Euler's relation holds for the graph.
-    sides = (cells.beyond[:, 0] >= 0).sum()
+    sides = (cells.neighbours >= 0).sum()
     assert sides == 2 * graph.number_of_edges()
     for r in range(len(cells)):
         centre = cells.polygon(r).mean(axis=0)

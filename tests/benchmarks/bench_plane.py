@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import resource
 import time
 
 import numpy as np
@@ -48,9 +49,9 @@ def shapely_faces(heads: list[TropicalPolynomial]) -> int:
         cells = plane_cells([head], WINDOW)
         for r in range(len(cells)):
             corners = cells.polygon(r)
-            seen = cells.beyond[cells.offsets[r] : cells.offsets[r + 1], 0]
+            seen = cells.neighbours[cells.offsets[r] : cells.offsets[r + 1]]
             for m in range(len(corners)):
-                if seen[m] > cells.patterns[r, 0]:
+                if seen[m] > r:
                     sides.append(LineString([corners[m - 1], corners[m]]))
     return len(polygonize(list(unary_union(sides).geoms)).geoms)
 
@@ -85,20 +86,7 @@ def main() -> None:
             f"shapely on the same walls: {faces} faces, {theirs:.2f} s, "
             f"{theirs / count_time:.0f} times the count, {theirs / draw_time:.1f} the polygons"
         )
-    print(f"{'heads':>6} {'keys':>5} {'cells':>9} {'count s':>9} {'us each':>8} "
-          f"{'polygons s':>11} {'us each':>8}")  # fmt: skip
-    for sizes in GROWTH:
-        growing = strips(*sizes)
-        counted, seconds = timed(lambda growing=growing: count_regions(growing, WINDOW))
-        drawn, longer = timed(lambda growing=growing: plane_cells(growing, WINDOW), 2)
-        cells = counted.value
-        assert len(drawn) == cells
-        print(
-            f"{sizes[0]:>6} {sizes[1]:>5} {cells:>9} {seconds:>9.4f} {1e6 * seconds / cells:>8.2f} "
-            f"{longer:>11.3f} {1e6 * longer / cells:>8.2f}",
-            flush=True,
-        )
-        del drawn
+    growth()
     rng = np.random.default_rng(3)
     wide = [
         TropicalPolynomial(rng.standard_normal((100_000, 1)), rng.standard_normal(100_000))
@@ -106,6 +94,28 @@ def main() -> None:
     ]
     cells, seconds = timed(lambda: line_cells(wide))
     print(f"line, 64 heads of 100,000 keys: {len(cells)} cells in {seconds:.2f} s")
+
+
+def growth() -> None:
+    """Time a cell, and the largest memory of this process so far, as the number of cells grows."""
+    print(f"{'heads':>6} {'keys':>5} {'cells':>9} {'count s':>9} {'us each':>8} "
+          f"{'polygons s':>11} {'us each':>8} {'patterns MB':>12} {'peak MB':>8}")  # fmt: skip
+    for heads, keys in GROWTH:
+        layer = strips(heads, keys)
+        counted, seconds = timed(lambda layer=layer: count_regions(layer, WINDOW))
+        cells = counted.value
+        # Only the number is kept, so that two results are never held at once.
+        drawn, longer = timed(
+            lambda layer=layer: len(plane_cells(layer, WINDOW, max_cells=10**7)), 2
+        )
+        assert drawn == cells
+        size = 4e-6 * cells * heads
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"{heads:>6} {keys:>5} {cells:>9} {seconds:>9.4f} {1e6 * seconds / cells:>8.2f} "
+            f"{longer:>11.3f} {1e6 * longer / cells:>8.2f} {size:>12.1f} {peak:>8.0f}",
+            flush=True,
+        )
 
 
 def strips(heads: int, keys: int) -> list[TropicalPolynomial]:

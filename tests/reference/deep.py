@@ -3,6 +3,7 @@
 A network is a list of layers, each a dictionary:
 
     {"kind": "attention", "units": [unit], "values": [rows a unit], "offset": row, "residual": bool}
+        and, where a head's own value moves, "own": [None or (term, matrix) a unit]
     {"kind": "relu", "W_1", "b_1", "W_2", "b_2", "residual"}
     {"kind": "maxout", "units": [unit]}
     {"kind": "affine", "matrix", "offset"}
@@ -73,9 +74,18 @@ def _apply(layer, piece: Piece, pulled: list[Unit], groups: list[list[int]]):
         for values, group in zip(layer["values"], groups, strict=True):
             for c in range(len(shift)):
                 shift[c] += Fraction(sum(exact(values[j][c]) for j in group), len(group))
+        state = [*piece.matrix, piece.offset]
         if layer["residual"]:
-            return piece.matrix, [a + b for a, b in zip(piece.offset, shift, strict=True)]
-        return [[Fraction(0)] * len(shift) for _ in range(k)], shift
+            total = [list(row) for row in state]
+        else:
+            total = [[Fraction(0)] * len(shift) for _ in state]
+        for own, group in zip(layer.get("own", [None] * len(groups)), groups, strict=True):
+            if own is not None and own[0] in group:
+                moved = _times(state, _matrix(own[1]))
+                for row, more in zip(total, moved, strict=True):
+                    for c, v in enumerate(more):
+                        row[c] += v / len(group)
+        return total[:k], [a + b for a, b in zip(total[k], shift, strict=True)]
     # The scores of the winners themselves, as functions of the parameters.
     slopes = [unit[0][group[0]] for unit, group in zip(pulled, groups, strict=True)]
     scores = [unit[1][group[0]] for unit, group in zip(pulled, groups, strict=True)]
@@ -92,6 +102,33 @@ def _apply(layer, piece: Piece, pulled: list[Unit], groups: list[list[int]]):
         ]
         offset = [a + b for a, b in zip(offset, piece.offset, strict=True)]
     return matrix, offset
+
+
+def attention_of(heads, states, own: int | None, offset, residual: bool, live=True) -> dict:
+    """Return an attention layer from weights: scores ``(x W_Q + b_Q) k_j``, values ``v_j W_O``.
+
+    ``heads`` are dictionaries of W_Q, b_Q, W_K, b_K, W_V, b_V, W_O; the value of the token ``own``
+    is read from the moving state where ``live``.
+    """
+    units, values, moving = [], [], []
+    for head in heads:
+        m = {name: _matrix(head[name]) for name in ("W_Q", "W_K", "W_V", "W_O")}
+        keys = [_added(row, head["b_K"]) for row in _times(_matrix(states), m["W_K"])]
+        slopes = [[sum(a * b for a, b in zip(w, k, strict=True)) for w in m["W_Q"]] for k in keys]
+        shifts = [sum(a * b for a, b in zip(head["b_Q"], k, strict=True)) for k in keys]
+        mixed = [_added(row, head["b_V"]) for row in _times(_matrix(states), m["W_V"])]
+        rows = _times(mixed, m["W_O"])
+        if live:
+            rows[own] = _times([[exact(v) for v in head["b_V"]]], m["W_O"])[0]
+            moving.append((own, _times(m["W_V"], m["W_O"])))
+        units.append((slopes, shifts))
+        values.append(rows)
+    layer = {"kind": "attention", "units": units, "values": values}
+    return layer | {"offset": offset, "residual": residual, "own": moving or [None] * len(units)}
+
+
+def _added(row, bias):
+    return [a + exact(b) for a, b in zip(row, bias, strict=True)]
 
 
 def pieces(layers, start: tuple, domain: list[Row]) -> list[Piece]:

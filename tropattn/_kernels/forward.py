@@ -1,7 +1,8 @@
 """States of many points behind a stage, and where stretches of lines are cut by the next one.
 
 What a stage does to the state is ``x -> x M + b + sum_h (value of the winner, or its score times a
-weight)``. Blocks (B, d, 32) hold points in columns as in ``sample``.
+weight)``, where a value may move with ``x`` (x times a matrix). Blocks (B, d, 32) hold points in
+columns as in ``sample``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Step(NamedTuple):
     weights: np.ndarray  # (m, H) transposed: what a winner's score is multiplied by
     growth: float  # factor by which the step may move two states apart
     rounding: float  # what it may round, per unit of |(x, 1)|
+    moving: np.ndarray  # (p, m, d) transposed: what x is multiplied by where a term wins
+    where: np.ndarray  # (p, 2) the unit and the place among its terms of each of these
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -69,6 +72,8 @@ def _lane_step(step, block, constant, winners, first, out, scores, chosen, scrat
                 row = step.values[step.starts[h] + winners[h, first + r]]
                 for c in range(width):
                     out[c, r] += constant * row[c]
+    for p in range(len(step.moving)):
+        _add_moving(step.moving[p], step.where[p], block, winners, first, out, scratch)
     if len(step.rows):
         for j in range(0, len(step.rows), AT_ONCE):
             four_rows(step.rows, j, block, scores[j : j + AT_ONCE])
@@ -79,6 +84,22 @@ def _lane_step(step, block, constant, winners, first, out, scores, chosen, scrat
             four_rows(step.weights, j, chosen, scratch)
             for i in range(min(AT_ONCE, width - j)):
                 for r in range(DOUBLE):
+                    out[j + i, r] += scratch[i, r]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_moving(matrix, where, block, winners, first, out, scratch):
+    """Add ``x`` times a matrix to the points whose winner is this term."""
+    wins = False
+    for r in range(DOUBLE):
+        wins |= winners[where[0], first + r] == where[1]
+    if not wins:
+        return
+    for j in range(0, len(matrix), AT_ONCE):
+        four_rows(matrix, j, block, scratch)
+        for r in range(DOUBLE):
+            if winners[where[0], first + r] == where[1]:
+                for i in range(min(AT_ONCE, len(out) - j)):
                     out[j + i, r] += scratch[i, r]
 
 
@@ -360,6 +381,11 @@ def pull(step, winners, gradients, out):
         for c in range(min(len(step.matrix), gradients.shape[1])):
             for k in range(dim):
                 out[i, k] += step.matrix[c, k] * gradients[i, c]
+        for p in range(len(step.moving)):
+            if winners[step.where[p, 0], i] == step.where[p, 1]:
+                for c in range(gradients.shape[1]):
+                    for k in range(dim):
+                        out[i, k] += step.moving[p, c, k] * gradients[i, c]
         for h in range(step.weights.shape[1] if len(step.weights) else 0):
             share = 0.0
             for c in range(gradients.shape[1]):

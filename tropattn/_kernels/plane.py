@@ -28,8 +28,12 @@ PROVED = 0
 UNPROVED = 1
 STOPPED = 2
 
-ARC = 8
-"""An arc: its end rays u (3) and v (3), scaled to largest entry 1, and the error of each."""
+ARC = 12
+"""An arc: end rays u (3) and v (3), scaled to largest entry 1, and the error of each.
+
+Then, in a diagram, the rows that win on the left and on the right of the way from u to v, and what
+else meets there at u and at v: a third row, or -1 - i for wall i.
+"""
 
 _U = 2.0**-53
 _TINY = 1e-290
@@ -155,8 +159,10 @@ def _rotate(first, count, rows, row_errors, labels, rays, ray_errors):
 
 
 @njit(nogil=True, cache=True)
-def simplex_cones(middle, cones):
+def simplex_cones(middle, cones, height):
     """Rows (4, 3, 3) of the four cones over a simplex, the first and widest around ``middle``.
+
+    That one has an inner slope of ``0.5 / height``; heights from 1e-5 are far above its rounding.
 
     The corners are integers, so the rows are exact and the cones tile R^3 wherever they
     point. In each cone consecutive rows meet in a corner.
@@ -179,7 +185,7 @@ def simplex_cones(middle, cones):
     for m in range(3):
         angle = 0.7 + m * 2.0 * np.pi / 3.0
         for c in range(3):
-            ray = 0.1 * ring[2, c] + np.cos(angle) * ring[0, c] + np.sin(angle) * ring[1, c]
+            ray = height * ring[2, c] + np.cos(angle) * ring[0, c] + np.sin(angle) * ring[1, c]
             corners[m, c] = np.rint(_GRID * ray)
             corners[3, c] -= corners[m, c]
     for p in range(4):
@@ -207,7 +213,7 @@ def start_polygon(corner_rows, walls, wall_errors, rows, row_errors, labels, ray
         ray_errors[m] = _meet(rows[m], 0.0, rows[(m + 1) % 3], 0.0, rays[m])
         if ray_errors[m] == np.inf:
             return -1
-    count = 3
+    count, exact = np.int64(3), np.int64(0)
     for i in range(len(walls)):
         count = _cut(
             walls[i],
@@ -220,7 +226,7 @@ def start_polygon(corner_rows, walls, wall_errors, rows, row_errors, labels, ray
             rays,
             ray_errors,
             sides,
-            0,
+            exact,
         )
         if count <= 0:
             return count
@@ -285,7 +291,9 @@ def _cell(i, terms, size, error, count, polygon, sides, scores):
         if best >= 0 and top - scores[i] > bound:
             for c in range(3):
                 row[c] = terms[c, best] - terms[c, i]
-            count = _cut(row, 2.0 * error + 2.0 * _U * size, best, count, *polygon, sides, 0)
+            count = _cut(
+                row, 2.0 * error + 2.0 * _U * size, best, count, *polygon, sides, np.int64(0)
+            )
             if count <= 0:
                 return count
             at, proved = 0, 0
@@ -307,7 +315,7 @@ def diagram(terms, size, error, counts, starts, live, arcs, made, mine, sides, s
     terms : (3, N) rows of the head, column by column; ``size`` bounds their entries and ``error``
         the entries' errors.
     counts, starts : numbers of sides and stacked arrays of the start polygons that tile the domain.
-    live : (N,) bool, written. arcs : (A, 8), written from row ``made`` on.
+    live : (N,) bool, written. arcs : (A, ARC), written from row ``made`` on.
     mine, sides, scores : scratch.
 
     Returns the number of arcs and a status. Cost O(N^2) and more only where cells have many sides.
@@ -348,6 +356,7 @@ def diagram(terms, size, error, counts, starts, live, arcs, made, mine, sides, s
                     if made == len(arcs):
                         return made, UNPROVED
                     _write_arc(arcs, made, mine, m, count)
+                    arcs[made, 8] = i
                     made += 1
     return made, PROVED
 
@@ -369,13 +378,16 @@ def _beaten(i, corners, winners, bounds):
 
 @njit(nogil=True, cache=True)
 def _write_arc(arcs, at, polygon, side, count):
-    """Write a side of a polygon as an arc."""
+    """Write a side of a polygon as an arc, all but the row that wins in the polygon."""
     before = side - 1 if side > 0 else count - 1
     for c in range(3):
         arcs[at, c] = polygon[3][before, c]
         arcs[at, 3 + c] = polygon[3][side, c]
     arcs[at, 6] = polygon[4][before]
     arcs[at, 7] = polygon[4][side]
+    arcs[at, 9] = polygon[2][side]
+    arcs[at, 10] = polygon[2][before]
+    arcs[at, 11] = polygon[2][side + 1 if side + 1 < count else 0]
 
 
 @njit(nogil=True, cache=True)
@@ -387,7 +399,7 @@ def crossings(arcs, owners, terms, starts, sizes, errors, start, stop_at, stop):
 
     Parameters
     ----------
-    arcs, owners : (A, 8) and (A,) head of each arc, in ascending order.
+    arcs, owners : (A, ARC) and (A,) head of each arc, in ascending order.
     terms, starts : (3, n) rows of all heads and the first of each.
     sizes, errors : (H,) bounds on the entries of a head's rows and on their errors.
     """
@@ -570,7 +582,7 @@ def _cut_to(winner, start, end, terms, size, count, polygon, sides, scores):
         if part[best] - part[winner - start] > 25.0 * _U * size:
             for c in range(3):
                 row[c] = terms[c, start + best] - terms[c, winner]
-            cut = _cut(row, 0.0, start + best, count, *polygon, sides, 1)
+            cut = _cut(row, 0.0, start + best, count, *polygon, sides, np.int64(1))
             if cut > 0:
                 count, at = cut, 0
     return count

@@ -165,7 +165,7 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last,
         count_own = starts[head + 1] - base - 1
         _without(local, base + j, base, starts[head + 1], own)
         _direction(i, own, count_own, middle)
-        simplex_cones(middle, cones)
+        simplex_cones(middle, cones, 0.1)
         used, open_sphere = 0, True
         for p in range(4):
             polygon = (
@@ -226,7 +226,9 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last,
                 cells += live[k]
             if cells > 1:
                 pieces += cells - whole
-        crossed, status = crossings(arcs, owners, local, starts, size, error, 0, on_edges, stop)
+        crossed, status = crossings(
+            arcs, owners, local, starts, size, error, np.int64(0), on_edges, stop
+        )
         if status != PROVED:
             return total, status
         met, status = crossings(arcs, owners, local, starts, size, error, on_edges, made, stop)

@@ -10,16 +10,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact
 from tropattn.attention.linear import exact_sum, fractions, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.stage import LiveTerm, RoutingStage
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["FixedLayer", "read_temperature", "softmax"]
+__all__ = ["FixedLayer", "OwnValue", "read_temperature", "softmax"]
 
 Array = NDArray[Any]
+
+_MATRICES = 64
+"""Linear parts of a layer that are kept, where own values move."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnValue:
+    """The value of a head's own token, read from the moving state: ``values[term] + x @ matrix``.
+
+    ``term`` is the own token's place among the head's terms, ``matrix`` (d, d_out) the product
+    ``W_V W_O`` of the head; the constant ``b_V W_O`` is the term's row of ``values`` (theory T12).
+    """
+
+    term: int
+    matrix: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -35,6 +50,8 @@ class FixedLayer:
     b_O : (d_out,), zero when omitted.
     residual : whether the state itself is added; then ``d_out = d``.
     variable : the name of the state that moves, for records.
+    own : one ``OwnValue`` or None a head, where the token's own value moves with its state; None
+        where all values are constants.
 
     Raises
     ------
@@ -53,6 +70,9 @@ class FixedLayer:
     [[-1.0], [5.0], [12.0]]
     >>> step.routing([2.0]).tolist(), step
     ([1], FixedLayer(1 heads, 2 terms, R^1 -> R^1, layer input))
+    >>> own = OwnValue(1, np.array([[3.0]]))                  # right of 0: x + 10 + 3 x
+    >>> FixedLayer([f], [[[0], [10]]], own=[own])([[-1.0], [0.0], [2.0]]).tolist()
+    [[-1.0], [5.0], [18.0]]
     """
 
     heads: tuple[TropicalPolynomial, ...]
@@ -61,6 +81,7 @@ class FixedLayer:
     b_O: Array
     residual: bool
     variable: str
+    own: tuple[OwnValue | None, ...] | None
 
     def __init__(
         self,
@@ -70,6 +91,7 @@ class FixedLayer:
         b_O: Any = None,
         residual: bool = True,
         variable: str = "layer input",
+        own: Sequence[OwnValue | None] | None = None,
     ) -> None:
         units = RoutingStage(tuple(heads)).units
         read = _per_head("values", values, units)
@@ -91,6 +113,7 @@ class FixedLayer:
         )
         object.__setattr__(self, "residual", bool(residual))
         object.__setattr__(self, "variable", str(variable))
+        object.__setattr__(self, "own", _read_own(own, units, d_out))
 
     @property
     def dim(self) -> int:
@@ -137,9 +160,13 @@ class FixedLayer:
         else:
             points = points.astype(np.float64)
             total = np.tile(self.b_O.astype(np.float64), (len(points), 1))
-            for head, value in zip(self.heads, self.values, strict=True):
+            for h, (head, value) in enumerate(zip(self.heads, self.values, strict=True)):
                 weights = softmax(head.scores(points), warmth)
                 total += weights @ value.astype(np.float64)
+                own = self._own(h)
+                if own is not None:
+                    moved = points @ own.matrix.astype(np.float64)
+                    total += weights[:, own.term, None] * moved
         if self.residual:
             total = total + points
         return total[0] if single else total
@@ -150,11 +177,18 @@ class FixedLayer:
         chosen = [head.winners(points) for head in self.heads]
         for i in range(len(points)):
             total = fractions(self.b_O) if exact else self.b_O.astype(np.float64)
-            for value, winners in zip(self.values, chosen, strict=True):
+            for h, (value, winners) in enumerate(zip(self.values, chosen, strict=True)):
                 mean = _exact_mean(value, winners[i])
                 total = total + (fractions(mean) if exact else mean.astype(np.float64))
+                own = self._own(h)
+                if own is not None and own.term in winners[i]:
+                    matrix = fractions(own.matrix) if exact else own.matrix.astype(np.float64)
+                    total = total + points[i] @ matrix / len(winners[i])
             rows.append(total)
         return np.array(rows)
+
+    def _own(self, h: int) -> OwnValue | None:
+        return None if self.own is None else self.own[h]
 
     def routing(self, x: Any) -> NDArray[np.int64]:
         """Return each head's winning term, the smallest index on ties: (H,) or (m, H).
@@ -232,17 +266,51 @@ class FixedLayer:
         Source: theory T12. The stage's ``maps`` takes a pattern ``(j_1, ..., j_H)`` to
         ``x -> [x +] b_O + sum_h mean of value_h over the terms equal to j_h`` without rounding:
         the offset is in doubles where they hold it, else in rationals. An entry may also be a
-        sequence of indices, tied terms to average over.
+        sequence of indices, tied terms to average over. Where an own value is live and its term
+        wins, the map has its matrix as well, an n-th of it where n terms tie.
 
         >>> layer = FixedLayer([TropicalPolynomial([[0], [1]])], [[[0], [10]]], b_O=[1])
         >>> stage, = layer.stages()
         >>> stage.maps((1,)).matrix.tolist(), stage.maps((1,)).offset.tolist()
         ([[1.0]], [11.0])
         """
-        return (RoutingStage(self.heads, self._maps()),)
+        live = [
+            LiveTerm(h, own.term, own.matrix)
+            for h, own in enumerate(self.own or ())
+            if own is not None
+        ]
+        return (RoutingStage(self.heads, self._maps(), live=tuple(live)),)
+
+    def _linear_parts(self) -> Callable[[Sequence[Any]], Array]:
+        """The matrix of a pattern; equal ones are the same object, as far as they are kept."""
+        base = freeze(np.eye(self.dim) if self.residual else np.zeros((self.dim, self.d_out)))
+        live = [(h, own) for h, own in enumerate(self.own or ()) if own is not None]
+        classes = [self.heads[h].distinct[1] for h, _ in live]
+        known: dict[tuple[Fraction, ...], Array] = {}
+
+        def share(own: OwnValue, equal: Array, choice: Any) -> Fraction:
+            if n_axes(choice):
+                return Fraction(int(own.term in choice), len(choice))
+            members = equal == equal[int(choice)]
+            return Fraction(int(members[own.term]), int(members.sum()))
+
+        def linear(pattern: Sequence[Any]) -> Array:
+            shares = tuple(
+                share(own, equal, pattern[h]) for (h, own), equal in zip(live, classes, strict=True)
+            )
+            if not any(shares):
+                return base
+            if shares not in known:
+                if len(known) >= _MATRICES:
+                    known.clear()
+                parts = [own.matrix for _, own in live]
+                known[shares] = _exact_combination(base, shares, parts)
+            return known[shares]
+
+        return linear
 
     def _maps(self) -> Callable[[Sequence[Any]], AffineMap]:
-        matrix = freeze(np.eye(self.dim) if self.residual else np.zeros((self.dim, self.d_out)))
+        linear = self._linear_parts()
         # Doubles are integers over one power of two, and Python's integers add without rounding.
         unit = 2 ** max(_binary_places(array) for array in (self.b_O, *self.values))
         base = _multiples(self.b_O, unit)
@@ -262,7 +330,7 @@ class FixedLayer:
         def maps(pattern: Sequence[Any]) -> AffineMap:
             chosen = [added(h, choice) for h, choice in enumerate(pattern)]
             totals = [sum(column) for column in zip(base, *chosen, strict=True)]
-            return AffineMap(matrix, freeze(_quotients(totals, unit)))
+            return AffineMap(linear(pattern), freeze(_quotients(totals, unit)))
 
         return maps
 
@@ -316,6 +384,19 @@ def _exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
     return near if held and not is_exact(values) else total
 
 
+def _exact_combination(base: Array, shares: Sequence[Fraction], parts: Sequence[Array]) -> Array:
+    """``base + sum share * part`` without rounding: in doubles where they hold it."""
+    chosen = [(a, part) for a, part in zip(shares, parts, strict=True) if a]
+    total: Array = as_fractions(base)
+    for a, part in chosen:
+        total = total + a * as_fractions(part)
+    if all(not is_exact(part) for _, part in chosen):
+        near = total.astype(np.float64)
+        if np.isfinite(near).all() and (as_fractions(near) == total).all():
+            return freeze(near)
+    return freeze(total)
+
+
 def _binary_places(array: Array) -> int:
     """Digits after the binary point that the doubles need at most; 0 for rationals."""
     if is_exact(array) or not array.any():
@@ -358,6 +439,33 @@ def _per_head(
             f"{len(arrays) or type(values).__name__}; give a list of {len(heads)} arrays."
         )
     return arrays
+
+
+def _read_own(
+    own: Any, heads: Sequence[TropicalPolynomial], d_out: int
+) -> tuple[OwnValue | None, ...] | None:
+    if own is None:
+        return None
+    values = tuple(own)
+    if len(values) != len(heads):
+        raise InvalidInput(
+            f"own: one OwnValue or None a head needed ({len(heads)}), got {len(values)}; "
+            "give None for heads whose values are constants."
+        )
+    read: list[OwnValue | None] = []
+    for h, (value, head) in enumerate(zip(values, heads, strict=True)):
+        if value is None:
+            read.append(None)
+            continue
+        shape = (head.dim, d_out)
+        matrix = shared(f"own[{h}].matrix", value.matrix, 2, shape=str(shape))
+        if matrix.shape != shape or not 0 <= value.term < head.n_terms:
+            raise InvalidInput(
+                f"own[{h}]: a term in 0..{head.n_terms - 1} and a matrix of shape {shape} needed, "
+                f"got {value.term} and {matrix.shape}; the value is values[term] + x @ matrix."
+            )
+        read.append(OwnValue(value.term, matrix))
+    return tuple(read) if any(value is not None for value in read) else None
 
 
 def _read_tokens(tokens: Any, heads: Sequence[TropicalPolynomial]) -> tuple[NDArray[np.int64], ...]:

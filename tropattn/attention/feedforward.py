@@ -103,11 +103,14 @@ class FeedForward:
         return _winners(self._units(), points, single)
 
     def _units(self) -> tuple[TropicalPolynomial, ...]:
-        zero = 0 if is_exact(self.W_1) or is_exact(self.b_1) else 0.0
+        if not (is_exact(self.W_1) or is_exact(self.b_1)):
+            pairs = np.zeros((len(self.b_1), 2, self.dim + 1))
+            pairs[:, 1, :-1], pairs[:, 1, -1] = self.W_1.T, self.b_1
+            return tuple(TropicalPolynomial(pair[:, :-1], pair[:, -1]) for pair in pairs)
         units = []
         for column, shift in zip(self.W_1.T, self.b_1.tolist(), strict=True):
-            slopes = [[zero] * self.dim, column.tolist()]
-            units.append(TropicalPolynomial(_numbers(slopes), _numbers([zero, shift])))
+            slopes = np.array([[0] * self.dim, column.tolist()], dtype=object)
+            units.append(TropicalPolynomial(slopes, np.array([0, shift], dtype=object)))
         return tuple(units)
 
     def stages(self) -> tuple[RoutingStage]:
@@ -298,9 +301,3 @@ def _winners(
 ) -> NDArray[np.int64]:
     out = np.column_stack([unit.argmax(points) for unit in units]).astype(np.int64)
     return out[0] if single else out
-
-
-def _numbers(values: list[Any]) -> Array:
-    """A float array, or an object array where a rational is among the entries."""
-    array = np.array(values, dtype=object)
-    return array if any(not isinstance(v, float) for v in array.ravel()) else array.astype(float)

@@ -11,9 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, freeze, is_exact
-from tropattn.attention.context import FixedLayer
+from tropattn.attention.context import FixedLayer, OwnValue
 from tropattn.attention.head import AttentionHead, kept_tokens, read_positions, read_states
-from tropattn.attention.linear import n_axes, read_vector
+from tropattn.attention.linear import (
+    exact_product,
+    fractions,
+    n_axes,
+    read_vector,
+    row_products,
+)
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 
@@ -161,6 +167,7 @@ class AttentionLayer:
         positions: Any = None,
         query_position: Any = None,
         own_key: Literal["frozen", "excluded"] = "frozen",
+        own_value: Literal["fixed", "live"] = "fixed",
     ) -> FixedLayer:
         """Fix keys and values by the context and let one query's state move (theory T1, T12).
 
@@ -173,6 +180,9 @@ class AttentionLayer:
         query_position : the query's own, the last row's when omitted.
         own_key : "frozen", every row is a key, the query's own at its value in ``states``;
             "excluded", the row at the query's position is dropped.
+        own_value : "fixed", the query's own value stands still like its key; "live", it is read
+            from the moving state: where a head routes to the own key, the piece adds
+            ``(x W_V + b_V) W_O`` (theory T12).
 
         Returns
         -------
@@ -182,22 +192,25 @@ class AttentionLayer:
 
         Raises
         ------
-        InvalidInput : wrong shapes, no key left, or "excluded" without exactly one row at the
-            query's position.
+        InvalidInput : wrong shapes, no key left, or "excluded" or "live" without exactly one row
+            at the query's position.
 
         Notes
         -----
-        Cost ``O(H N d_model (d_head + d_v))``.
+        Cost ``O(H N d_model (d_head + d_v))``, and for own values ``W_V W_O``, not rounded.
 
         >>> layer = AttentionLayer([AttentionHead([[1]], [[1]], [[1]], [[1]])])
         >>> layer.fix([[1], [2], [3]], own_key="excluded").tokens[0].tolist()
         [0, 1]
+        >>> layer.fix([[1], [2], [3]], own_value="live")([5.0]).tolist()       # 5, and its value 5
+        [10.0]
         """
         rows = read_states(states, self.heads[0].d_model)
         where, query = read_positions(positions, query_position, len(rows))
         keep = self._keep(mask, where, query, own_key)
+        own_row = self._own_row(where, query, own_key, own_value)
         added = self._bias(bias, len(rows))
-        heads, values, tokens = [], [], []
+        heads, values, tokens, own = [], [], [], []
         for h, head in enumerate(self.heads):
             kept = kept_tokens(len(rows), keep[h])
             heads.append(
@@ -205,13 +218,45 @@ class AttentionLayer:
                     rows, bias=added[h], mask=keep[h], positions=where, query_position=query
                 )
             )
-            value = head.values(rows)[kept]
+            value = head.values(rows)
+            if own_row is not None:
+                value = value.copy()
+                constant = row_products("b_V", head.b_V[None, :], head.W_O)[0]
+                value[own_row] = fractions(constant) if is_exact(value) else constant
+            value = value[kept]
+            own.append(_own_value(head, kept, own_row))
             if head.sink is not None:
                 zero = np.zeros((1, head.d_out), dtype=int)
                 value, kept = np.vstack([value, zero]), np.append(kept, -1)
             values.append(value)
             tokens.append(kept)
-        return FixedLayer(heads, values, tokens, self.b_O, self.residual, self.variable)
+        return FixedLayer(heads, values, tokens, self.b_O, self.residual, self.variable, own)
+
+    def _own_row(
+        self, where: NDArray[np.int64], query: int, own_key: str, own_value: str
+    ) -> int | None:
+        """The row whose value moves, or None."""
+        if own_value not in ("fixed", "live"):
+            raise InvalidInput(
+                f"own_value: 'fixed' or 'live' needed, got {own_value!r}; live is read from the "
+                "state that moves."
+            )
+        if own_value == "fixed":
+            return None
+        own = np.flatnonzero(where == query)
+        if own_key != "frozen" or len(own) != 1:
+            got = f"own_key={own_key!r}" if own_key != "frozen" else f"{len(own)} rows there"
+            raise InvalidInput(
+                "own_value: 'live' needs own_key='frozen' and exactly one row at the query's "
+                f"position {query}, got {got}; a token without own key has no own value."
+            )
+        first = self.heads[0]
+        if first.d_query != first.d_model:
+            raise InvalidInput(
+                "own_value: 'live' needs queries and values read from the same states, got widths "
+                f"{first.d_query} and {first.d_model}; use 'fixed' for a cross-attention."
+            )
+        return int(own[0])
 
     def _keep(
         self, mask: Any, where: NDArray[np.int64], query: int, own_key: str
@@ -269,6 +314,14 @@ class AttentionLayer:
             f"AttentionLayer({len(self.heads)} heads, d_model={self.heads[0].d_model}, "
             f"d_head={self.heads[0].d_head}, {self.variable})"
         )
+
+
+def _own_value(
+    head: AttentionHead, kept: NDArray[np.int64], own_row: int | None
+) -> OwnValue | None:
+    """The own value of a head; a head that does not see its own token has constant values."""
+    place = np.flatnonzero(kept == own_row) if own_row is not None else []
+    return OwnValue(int(place[0]), exact_product(head.W_V, head.W_O)) if len(place) else None
 
 
 def _read_heads(heads: Any) -> tuple[AttentionHead, ...]:

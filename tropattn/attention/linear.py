@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact
+from tropattn.arrays import as_array, freeze, is_exact, rational_matrix
 from tropattn.errors import InvalidInput
 
-__all__ = ["exact_sum", "fractions", "n_axes", "read_vector", "row_products", "shared"]
+__all__ = [
+    "exact_product",
+    "exact_sum",
+    "fractions",
+    "n_axes",
+    "read_vector",
+    "row_products",
+    "shared",
+]
 
 Array = NDArray[Any]
 
@@ -104,6 +112,28 @@ def exact_sum(a: Array, b: Array) -> Array:
         if not np.any(lost != 0):
             return total
     return fractions(a) + fractions(b)
+
+
+def exact_product(a: Array, b: Array) -> Array:
+    """Return the matrix ``a @ b`` without rounding: in doubles where they hold it, else rationals.
+
+    Cost: one product of rational matrices, which share a power of two where the data are doubles.
+
+    >>> exact_product(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).tolist()
+    [[11.0]]
+    >>> third = np.array([[Fraction(1, 3)]], dtype=object)
+    >>> exact_product(third, third).tolist()
+    [[Fraction(1, 9)]]
+    """
+    exact = rational_matrix(a) * rational_matrix(b)
+    if not (is_exact(a) or is_exact(b)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = a @ b
+        if np.isfinite(near).all() and rational_matrix(near) == exact:
+            return freeze(near)
+    out = np.empty(exact.nrows() * exact.ncols(), dtype=object)
+    out[:] = [Fraction(int(v.p), int(v.q)) for v in exact.entries()]
+    return freeze(out.reshape(exact.nrows(), exact.ncols()))
 
 
 def row_products(name: str, rows: Array, matrix: Array, offset: Array | None = None) -> Array:

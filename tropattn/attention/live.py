@@ -18,7 +18,7 @@ from tropattn.attention.forward import attend, attention_weights
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.linear import fractions, row_products
-from tropattn.attention.norms import Norm
+from tropattn.attention.norms import frozen
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 from tropattn.tropical.live_stack import LiveAttention, LiveHead, LivePointwise, LiveStack
@@ -404,7 +404,7 @@ class _Builder:
         entering, before = self.stream, None
         if model.norms:
             norm = model.norms[index]
-            entering, before = norm(self.stream), _frozen(norm, self.stream)
+            entering, before = norm(self.stream), frozen(norm, self.stream)
         projection = model.projection if index == 0 else None
         if before is not None and (layer.residual or projection is not None):
             out.append(Step(None, before=before))
@@ -420,23 +420,11 @@ class _Builder:
         return out
 
     def _block(self, block: Block) -> list[Step]:
-        before = _frozen(block.norm, self.stream)
+        before = frozen(block.norm, self.stream)
         self.stream = block(self.stream)
         if block.norm_first:
             return [Step(_feed_forward(block.mlp, residual=False), True, before)]
         return [Step(None, before=before), Step(_feed_forward(block.mlp, residual=True))]
-
-
-def _frozen(norm: Norm, rows: Array) -> tuple[AffineMap, ...]:
-    """The norm with its scale frozen at each row; the doubles of the maps are their data."""
-    width = norm.width
-    weight, shift = norm.weight.astype(np.float64), norm.shift.astype(np.float64)
-    centring = np.eye(width) - (1 / width if norm.centred else 0.0)
-    maps = []
-    for row in rows.astype(np.float64):
-        size = np.sqrt(np.mean((row @ centring) ** 2) + norm.eps)
-        maps.append(AffineMap(freeze(centring * (weight / size)), shift))
-    return tuple(maps)
 
 
 def _feed_forward(mlp: MLP, residual: bool) -> FeedForward:

@@ -303,7 +303,7 @@ class Model:
         """What enters the heads of layers 0..last, as far as it follows."""
         first, stream = value, None
         if kind != "states":
-            stream = self.embedded(value) if kind == "ids" else self._image(value)
+            stream = self._stream(kind, value)
             first = self.norms[0](stream) if self.norms else stream
             if self.projection is not None:
                 first = row_products("states", first, self.projection.matrix)
@@ -335,6 +335,9 @@ class Model:
         rows = self.embedding[chosen]
         return rows if self.positions is None else rows + self.positions[: len(rows)]
 
+    def _stream(self, kind: str, value: Array) -> Array:
+        return self.embedded(value) if kind == "ids" else self._image(value)
+
     def _image(self, pixels: Array) -> Array:
         if self.patches is None:
             raise InvalidInput(
@@ -359,6 +362,7 @@ class Model:
         layer: int = 0,
         position: int = -1,
         own_key: Literal["frozen", "excluded"] = "frozen",
+        own_value: Literal["fixed", "live"] = "fixed",
     ) -> FixedLayer:
         """Fix the context of one token in one layer and let that token's state move (theory T12).
 
@@ -369,6 +373,7 @@ class Model:
         layer : index of the layer.
         position : index of the token whose state moves; a causal model drops the tokens after it.
         own_key : "frozen", the token's own key stays where the context has it; "excluded", none.
+        own_value : "fixed", the own value stays as well; "live", it is read from the moving state.
 
         Returns
         -------
@@ -403,7 +408,9 @@ class Model:
         place = _index("position", position, len(rows))
         if self.causal:
             rows = rows[: place + 1]
-        return self.layers[depth].fix(rows, query_position=place, own_key=own_key)
+        return self.layers[depth].fix(
+            rows, query_position=place, own_key=own_key, own_value=own_value
+        )
 
     def network(
         self,
@@ -411,12 +418,15 @@ class Model:
         position: int | None = -1,
         keys_from: Literal["hard", "soft"] = "hard",
         own_key: Literal["frozen", "excluded", "live"] = "frozen",
+        own_value: Literal["fixed", "live"] = "fixed",
+        approximate: bool = False,
     ) -> Network | LiveNetwork:
         """Fix the context of one token in all layers; see ``network.fixed_network`` (theory T12).
 
-        With ``own_key="live"`` the token's own key and value move with it, and with
-        ``position=None`` all tokens do: a ``LiveNetwork``, counted on lines (theory T11); see
-        ``live.live_network``.
+        With ``own_value="live"`` the own value moves and its key stands still. With
+        ``own_key="live"`` both move, with ``position=None`` all tokens do: a ``LiveNetwork``,
+        counted on lines (T11), see ``live.live_network``. ``approximate`` freezes norms and makes
+        activations ReLU, as ``Network.approximation`` says; see ``skeleton.skeleton_network``.
 
         >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
         >>> model = Model([layer, layer], [[1], [2]])
@@ -425,10 +435,13 @@ class Model:
         """
         from tropattn.attention.live import live_network
         from tropattn.attention.network import fixed_network
+        from tropattn.attention.skeleton import skeleton_network
 
         if own_key == "live":
             return live_network(self, ids_or_states, position, keys_from)
-        return fixed_network(self, ids_or_states, position, keys_from, own_key)
+        if approximate and (self.norms or self.blocks or self.projection is not None):
+            return skeleton_network(self, ids_or_states, position, own_key, own_value)
+        return fixed_network(self, ids_or_states, position, keys_from, own_key, own_value)
 
     def context(self, ids_or_states: Any, position: int | None) -> tuple[Array, int | None]:
         """Return what enters layer 0, norms included, and the place of a token in it.
@@ -447,7 +460,7 @@ class Model:
                 "states: text or ids needed for a model with norms, got states, which enter the "
                 "heads behind a norm; pass the context itself."
             )
-        rows = value if kind == "states" else self.embedded(value)
+        rows = value if kind == "states" else self._stream(kind, value)
         place = None if position is None else _index("position", position, len(rows))
         return rows[: place + 1] if self.causal and place is not None else rows, place
 

@@ -32,6 +32,8 @@ class Network:
     ----------
     layers : ``FixedLayer``, ``FeedForward``, ``Maxout`` or ``Affine`` values, first to last; each
         takes the width that the one before it gives.
+    approximation : what was replaced to make the network piecewise affine, in one line, or None
+        where it is the model itself.
 
     Raises
     ------
@@ -47,8 +49,9 @@ class Network:
     """
 
     layers: tuple[Layer, ...]
+    approximation: str | None
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[Layer], approximation: str | None = None) -> None:
         given = tuple(layers) if isinstance(layers, Sequence) else (layers,)
         if not given:
             raise InvalidInput("layers: at least one needed, got none; pass layer.fix(states).")
@@ -64,6 +67,7 @@ class Network:
                     f"R^{layer.dim}; widths of consecutive layers must agree."
                 )
         object.__setattr__(self, "layers", given)
+        object.__setattr__(self, "approximation", approximation)
 
     @property
     def dim(self) -> int:
@@ -110,7 +114,8 @@ class Network:
         return tuple(stage for layer in self.layers for stage in layer.stages())
 
     def __repr__(self) -> str:
-        return f"Network({len(self.layers)} layers, R^{self.dim} -> R^{self.d_out})"
+        how = "" if self.approximation is None else f", {self.approximation}"
+        return f"Network({len(self.layers)} layers, R^{self.dim} -> R^{self.d_out}{how})"
 
 
 def fixed_network(
@@ -119,6 +124,7 @@ def fixed_network(
     position: int | None = -1,
     keys_from: Literal["hard", "soft"] = "hard",
     own_key: Literal["frozen", "excluded"] = "frozen",
+    own_value: Literal["fixed", "live"] = "fixed",
 ) -> Network:
     """Fix the context of one token in all layers of a model and let its state move (theory T12).
 
@@ -131,6 +137,7 @@ def fixed_network(
         layers: "soft", attention at temperature 1, as trained; "hard", at temperature 0.
     own_key : "frozen", the token's own key and value stay where the context has them in every
         layer; "excluded", it has none.
+    own_value : with a frozen key, "live" reads the token's own value from its moving state.
 
     Raises
     ------
@@ -156,7 +163,8 @@ def fixed_network(
     if model.norms or model.blocks or model.projection is not None:
         raise InvalidInput(
             "model: attention layers only needed, got one with norms or other blocks, whose "
-            "states are not piecewise affine; analyse one layer with model.fix."
+            "states are not piecewise affine; pass approximate=True (--approximate) or analyse "
+            "one layer with model.fix."
         )
     rows, place = model.context(ids_or_states, position)
     if place is None:
@@ -166,7 +174,7 @@ def fixed_network(
         )
     layers = []
     for depth, layer in enumerate(model.layers):
-        layers.append(layer.fix(rows, query_position=place, own_key=own_key))
+        layers.append(layer.fix(rows, query_position=place, own_key=own_key, own_value=own_value))
         if depth + 1 < len(model.layers):
             warmth = 1 if keys_from == "soft" else 0
             rows = attend(layer, rows, temperature=warmth, causal=model.causal)

@@ -12,8 +12,9 @@ from tropattn.arrays import as_array, freeze
 from tropattn.attention.head import read_states
 from tropattn.attention.linear import read_vector, row_products, shared
 from tropattn.errors import InvalidInput
+from tropattn.tropical.terms import AffineMap
 
-__all__ = ["LayerNorm", "Norm", "RMSNorm"]
+__all__ = ["LayerNorm", "Norm", "RMSNorm", "frozen"]
 
 Array = NDArray[Any]
 
@@ -116,6 +117,25 @@ class LayerNorm:
 
 
 Norm = RMSNorm | LayerNorm
+
+
+def frozen(norm: Norm, rows: Array) -> tuple[AffineMap, ...]:
+    """The norm with its scale frozen at each row: ``x -> weight (x - mean) / s + bias`` (T12).
+
+    The doubles of these affine maps, one a row of ``rows`` (N, d), are their data.
+
+    >>> step, = frozen(LayerNorm([1, 2], [0, 5], eps=0), np.array([[4.0, 2.0]]))
+    >>> (np.array([4.0, 2.0]) @ step.matrix + step.offset).tolist()
+    [1.0, 3.0]
+    """
+    width = norm.width
+    weight, shift = norm.weight.astype(np.float64), norm.shift.astype(np.float64)
+    centring = np.eye(width) - (1 / width if norm.centred else 0.0)
+    maps = []
+    for row in rows.astype(np.float64):
+        size = np.sqrt(np.mean((row @ centring) ** 2) + norm.eps)
+        maps.append(AffineMap(freeze(centring * (weight / size)), shift))
+    return tuple(maps)
 
 
 def _read_eps(eps: Any) -> float:

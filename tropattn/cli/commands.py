@@ -97,6 +97,7 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @main.command(short_help="Count the routing cells of a layer or network exactly.")
 @options.heads_input
 @options.context
+@options.approximate
 @options.domain
 @click.option(
     "--of",
@@ -108,7 +109,8 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     "--engine",
     default="auto",
     show_default=True,
-    help="auto, enumeration (any domain), or direct_sum (whole space, independent heads).",
+    help="auto: the fastest that proves the count. By name: line, plane, subsets (one dimension "
+    "more), direct_sum (whole space, independent heads), enumeration (anywhere).",
 )
 @click.option(
     "--certify",
@@ -185,6 +187,7 @@ def count(
 @main.command(short_help="Give the sharp upper bound on the cells of one layer.")
 @click.argument("path", metavar="[INPUT]", required=False)
 @options.context
+@options.approximate
 @options.domain
 @click.option("--keys", type=options.Numbers(), help="Keys of each head, instead of INPUT.")
 @click.option("--dim", type=click.IntRange(min=0), help="Dimension (effective rank), with --keys.")
@@ -215,7 +218,8 @@ def bounds(
     if (path is None) == (keys is None):
         raise click.UsageError("INPUT or --keys with --dim needed, one of the two.")
     if keys is not None:
-        given = [name for name, value in {**context, "domain": domain}.items() if value is not None]
+        asked = {**context, "domain": domain, "approximate": context["approximate"] or None}
+        given = [name for name, value in asked.items() if value is not None]
         if dim is None or given or live:
             extra = [f"--{name}" for name in [*given, *(["live"] if live else [])]]
             raise click.UsageError(
@@ -259,6 +263,7 @@ def _bound_of(
 @main.command(short_help="Count the routing patterns among random states (a lower bound).")
 @options.heads_input
 @options.context
+@options.approximate
 @options.domain
 @click.option(
     "--samples",
@@ -336,6 +341,7 @@ def sample(
 @main.command(short_help="Draw the cells of heads or of a network.")
 @options.heads_input
 @options.context
+@options.approximate
 @options.domain
 @click.option(
     "--view",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Layer",
     "Numbers",
+    "approximate",
     "console",
     "context",
     "domain",
@@ -90,7 +91,8 @@ context = _all_of(
     click.option(
         "--layer",
         type=Layer(),
-        help="Layer of a model, from 0 (the default), or all: the whole network.",
+        help="Layer of a model, from 0, or all: the whole network. Default: 0; inspect "
+        "looks at every layer.",
     ),
     click.option(
         "--position",
@@ -99,6 +101,13 @@ context = _all_of(
     ),
     click.option("--text", help="Context of a model, as text, e.g. 314159265=."),
     click.option("--ids", help="Context of a model, as token ids, e.g. 3,1,4."),
+)
+
+approximate = click.option(
+    "--approximate",
+    is_flag=True,
+    help="With --layer all and a model with norms: count an approximation of it, each norm frozen "
+    "at the scale that the token has in this context and each activation replaced by ReLU.",
 )
 
 domain = click.option(
@@ -150,7 +159,8 @@ def source_of(path: str, given: dict[str, Any]) -> Source:
     if path == _DEMO:
         path = shipped()
     names = ("text", "ids", "layer", "position")
-    return Source(path=path, **{name: given[name] for name in names})
+    how = bool(given.get("approximate"))
+    return Source(path=path, approximate=how, **{name: given[name] for name in names})
 
 
 def shipped() -> str:

@@ -156,7 +156,9 @@ def window_polygon(window: Any) -> Polygon:
             f"window: a bounded window needed to draw, got {window.describe()}; "
             "give low and high for both coordinates."
         )
-    return polygon
+    # Corners cut out of a box so far away have lost half their digits: cut again, from near by.
+    near = Polygon.box(*bounding_window(polygon.vertices, 0.25))
+    return near.cut(normals, offsets, np.full(len(offsets), -1)) or polygon
 
 
 def bounding_window(points: Any, margin: float) -> tuple[Array, Array]:

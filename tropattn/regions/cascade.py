@@ -238,7 +238,7 @@ class Cascade:
         found = [self.walls.rows, self.root.step.matrix, self.root.step.offset]
         found += [scores.double for scores in self.scores]
         for step in self.steps:
-            found += [np.array(step.keep), *step[1:7]]
+            found += [np.array(step.keep), *step[1:7], step.moving, step.where]
         return found
 
     # ---- points -------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from tropattn.regions.depth_cells import (
     DepthCell,
     Frame,
     Row,
+    corners,
     framed,
     primitive,
     tightened,
@@ -85,28 +87,43 @@ class Tower:
                 walls.append(primitive(row))
         return DepthCell(0, (), tuple(walls), Frame((0,) * k), state, below, ())
 
-    def system(self, cell: DepthCell) -> tuple[CellSystem, list[Row], list[list[list[int]]]]:
-        """The cell's refinement, all pulled-back terms, and the classes of equal ones a unit."""
+    def system(self, cell: DepthCell) -> _Parent:
+        """The refinement of a cell by the next stage."""
         table = self.tables[cell.depth]
         if table.stage.dim != cell.state.ncols() - 1:
             raise InvalidInput(
                 f"stages: a stage on R^{cell.state.ncols() - 1} needed at {cell.depth}, got one "
                 f"on R^{table.stage.dim}; widths of consecutive stages must agree."
             )
-        rows = table.pulled(cell)
-        classes, units = [], []
-        for start, stop in zip(table.starts, table.starts[1:], strict=False):
+        columns = table.columns(cell)
+        rows = table.rows(columns)
+        kept = table.contenders(columns, self._corners(cell))
+        classes: list[list[list[int]]] = []
+        cutting, units = [], []
+        for h, terms in enumerate(kept):
             members: dict[Row, list[int]] = {}
-            for j in range(start, stop):
+            for j in terms:
                 members.setdefault(rows[j], []).append(j)
             classes.append(list(members.values()))
-            first = rows[start]
-            units.append([tuple(map(int.__sub__, row, first)) for row in members])
-        width = len(rows[0])
-        local = [cell.frame.local(terms) if len(terms) > 1 else [(0,) * width] for terms in units]
+            if len(members) > 1:
+                first = rows[terms[0]]
+                cutting.append(h)
+                units.append(
+                    cell.frame.local([tuple(map(int.__sub__, row, first)) for row in members])
+                )
+        if not units:
+            cutting, units = [0], [[(0,) * len(rows[0])]]
         domain = self.domain if cell.depth == 0 else None
         walls = cell.frame.local(cell.walls)
-        return CellSystem.build(table.stage, domain, walls, local), rows, classes
+        of = [table.stage.units[h] for h in cutting]
+        return _Parent(CellSystem.build(of, domain, walls, units), rows, classes, cutting)
+
+    def _corners(self, cell: DepthCell) -> list[Row]:
+        """The corners of a bounded cell in one or two dimensions, or none."""
+        if not cell.walls or len(cell.walls[0]) > 3:
+            return []
+        # Behind the first stage walls are tight already.
+        return corners(cell.walls if cell.depth else tightened(cell.walls, cell.frame))
 
     def children(self, cell: DepthCell, mapped: bool = True, **limits: Any) -> Iterator[DepthCell]:
         """The cells into which the next stage cuts a cell, each with its state behind it.
@@ -114,20 +131,21 @@ class Tower:
         All patterns are found first (and held); the cells are then made one by one.
         """
         table = self.tables[cell.depth]
-        system, rows, classes = self.system(cell)
+        parent = self.system(cell)
         if cell.depth:
             # One cell of many is a small search: a pool of its own would cost more than it saves.
             limits["threads"] = 1
-        outcome = explore(system, emit=True, **limits)
-        found = np.vstack(outcome.patterns)
+        outcome = explore(parent.system, emit=True, **limits)
+        found = np.vstack(outcome.patterns) - parent.system.starts[:-1]
         self.widest = max(self.widest, len(found))
-        local = system.to_parameters(np.vstack(outcome.points))
+        local = parent.system.to_parameters(np.vstack(outcome.points))
         self._tally(outcome)
-        cuts = _Cuts(found, system.starts, rows, classes)
+        cuts = _Cuts(found, parent)
+        alone = [members[0] for members in parent.classes]
         for numbers, q in zip(found.tolist(), local, strict=True):
-            chosen = [
-                classes[h][number - int(system.starts[h])] for h, number in enumerate(numbers)
-            ]
+            chosen = alone.copy()
+            for h, number in zip(parent.cutting, numbers, strict=True):
+                chosen[h] = parent.classes[h][number]
             winners = [members[0] - table.starts[h] for h, members in enumerate(chosen)]
             tied = [
                 winners[h] if len(members) == 1 else tuple(j - table.starts[h] for j in members)
@@ -135,7 +153,7 @@ class Tower:
             ]
             state, below = cell.state, cell.denominator
             if mapped:
-                state, below = table.advance(cell, rows, [m[0] for m in chosen], tied)
+                state, below = table.advance(cell, parent.rows, [m[0] for m in chosen], tied)
             walls, frame = framed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
             if cell.depth + 1 < len(self.tables):
                 # In higher dimension a spare wall costs the search less than a program to drop it.
@@ -161,14 +179,29 @@ class Tower:
                 stack.append(self.children(cell, **limits))
 
 
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """A cell that the next stage cuts.
+
+    Attributes
+    ----------
+    system : the refinement by the units in ``cutting``, each of at least two classes; of the first
+        unit alone where no unit can cut the cell.
+    rows : all terms of the stage in the parameters.
+    classes : the terms of each unit that may win, equal ones together.
+    """
+
+    system: CellSystem
+    rows: list[Row]
+    classes: list[list[list[int]]]
+    cutting: list[int]
+
+
 class _Cuts:
     """The walls that a stage adds to each of its cells: the winner against the other live keys."""
 
-    def __init__(
-        self, found: Array, starts: Array, rows: list[Row], classes: list[list[list[int]]]
-    ) -> None:
-        self.starts = starts.tolist()
-        self.rows, self.classes = rows, classes
+    def __init__(self, found: Array, parent: _Parent) -> None:
+        self.parent = parent
         self.live = [np.unique(column).tolist() for column in found.T]
         self._known: dict[tuple[int, int], list[Row]] = {}
 
@@ -188,7 +221,8 @@ class _Cuts:
         return out
 
     def _row(self, h: int, number: int) -> Row:
-        return self.rows[self.classes[h][number - self.starts[h]][0]]
+        parent = self.parent
+        return parent.rows[parent.classes[parent.cutting[h]][number][0]]
 
 
 class _Stopped(Exception):
@@ -257,7 +291,7 @@ class _LeafCount:
             if threads == self.threads:
                 self._tell()
 
-        system = self.tower.system(cell)[0]
+        system = self.tower.system(cell).system
         return explore(system, threads=threads, max_cells=self.max_cells, report=watch)
 
     def _await(self, number: int, future: Future[Outcome]) -> None:

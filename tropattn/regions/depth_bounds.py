@@ -7,7 +7,7 @@ from typing import Any
 import flint
 import numpy as np
 
-from tropattn.arrays import rational_matrix
+from tropattn.arrays import as_fractions, is_exact, rational_matrix, residues
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.layer_bounds import layer
@@ -15,6 +15,7 @@ from tropattn.regions.result import RegionCount
 from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.tropical.terms import PRIME
 
 __all__ = ["depth", "live_lines"]
 
@@ -124,11 +125,27 @@ def _leaving(stage: RoutingStage, entering: int) -> int:
     if readout is not None:
         if readout.residual:
             return entering
-        return min(entering, _rank(readout.weights))
+        return _rank_up_to(entering, readout.weights)
     if stage.maps is None:
         return entering
-    # A stage with maps hands out one matrix for all patterns: values move the offset only.
-    return min(entering, _rank(stage.maps([0] * len(stage.units)).matrix))
+    first = stage.maps([0] * len(stage.units)).matrix
+    if not stage.live:
+        return _rank_up_to(entering, first)
+    # All patterns differ by multiples of the matrices of values that move, so their rows lie in
+    # the span of all these rows.
+    rows = [first, *(term.matrix for term in stage.live)]
+    if any(is_exact(part) for part in rows):
+        rows = [as_fractions(part) for part in rows]
+    return _rank_up_to(entering, np.vstack(rows))
+
+
+def _rank_up_to(limit: int, matrix: Any) -> int:
+    """The rank, or the limit where it is larger: a rank modulo a prime is never too large."""
+    rows, columns = matrix.shape
+    if is_exact(matrix) and any(v.denominator % PRIME == 0 for v in matrix.ravel()):
+        return min(limit, _rank(matrix))
+    modular = flint.nmod_mat(rows, columns, residues(matrix, PRIME).ravel().tolist(), PRIME)
+    return limit if modular.rank() >= limit else min(limit, _rank(matrix))
 
 
 def _rank(matrix: Any) -> int:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, cmp_to_key
 from typing import Any
 
 import flint
@@ -22,8 +22,8 @@ from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.strict import Verdict
 from tropattn.tolerance import UNIT
+from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
-from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     "DepthCell",
     "Frame",
     "Row",
+    "by_angle",
+    "corners",
     "framed",
     "on_wall",
     "primitive",
@@ -199,12 +201,15 @@ class CellSystem(Refinement):
     @classmethod
     def build(
         cls,
-        stage: RoutingStage,
+        of: Sequence[TropicalPolynomial],
         domain: Domain | None,
         walls: list[Row],
         units: list[list[Row]],
     ) -> CellSystem:
-        """Read integer rows in doubles, in independent columns; all in local coordinates."""
+        """Read integer rows in doubles, in independent columns; all in local coordinates.
+
+        ``units`` are the rows of the polynomials ``of``.
+        """
         width = len(units[0][0])
         walls = [*walls, (0,) * (width - 1) + (-1,)]
         units = [_divided(rows) for rows in units]
@@ -228,7 +233,7 @@ class CellSystem(Refinement):
         none = np.zeros((0, len(columns)), np.int64)
         integers, wall_integers = whole if small else (none, none)
         return cls(
-            units=stage.units,
+            units=tuple(of),
             domain=domain,
             kept=(),
             columns=np.array(columns, dtype=np.int64),
@@ -296,6 +301,39 @@ def tightened(walls: tuple[Row, ...], frame: Frame, spare: int = 0) -> tuple[Row
         if not strictly_feasible(on_wall(local[i], [local[j] for j in others])):
             keep = others
     return tuple(walls[i] for i in keep)
+
+
+def corners(walls: Sequence[Row]) -> list[Row]:
+    """Homogeneous corners ``(p w, w)``, ``w > 0``, of a bounded interval or polygon, exactly.
+
+    ``walls`` without redundant ones. Empty where the set is unbounded, or has more dimensions.
+
+    >>> corners([(1, 0, -1), (0, 1, -1), (-1, -1, 0)])
+    [(1, 1, 1), (-1, 1, 1), (1, -1, 1)]
+    """
+    k = len(walls[0]) - 1 if walls else 0
+    if k == 1:
+        low, high = _ends(walls)
+        return [] if low is None or high is None else [(low[1], -low[0]), (-high[1], high[0])]
+    if k != 2 or len(walls) < 3:
+        return []
+    sides = sorted(walls, key=cmp_to_key(by_angle))
+    found = []
+    for (a, b, c), (d, e, f) in zip(sides, sides[1:] + sides[:1], strict=True):
+        weight = a * e - b * d
+        if weight <= 0:
+            return []
+        found.append((b * f - c * e, c * d - a * f, weight))
+    inside = all(sum(map(int.__mul__, wall, corner)) <= 0 for wall in walls for corner in found)
+    return found if inside else []
+
+
+def by_angle(one: Row, two: Row) -> int:
+    """Order of outward normals by angle, from the positive first axis counterclockwise."""
+    upper = [row[1] > 0 or (row[1] == 0 and row[0] > 0) for row in (one, two)]
+    if upper[0] != upper[1]:
+        return -1 if upper[0] else 1
+    return -1 if one[0] * two[1] - one[1] * two[0] > 0 else 1
 
 
 def on_wall(wall: Row, rows: Sequence[Row]) -> list[Row]:

@@ -33,6 +33,9 @@ Array = NDArray[Any]
 _RANGE = 20_000_000
 """Scores a work range computes, about 0.05 s."""
 
+_HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
+"""Heights of the first cone over a simplex: low ones are wide and cost digits."""
+
 
 def applies(refinement: Refinement) -> bool:
     """Whether the heads live in a plane, or are central in three dimensions."""
@@ -50,15 +53,10 @@ def euler_count(
     """
     heads = Heads(refinement)
     start = start_polygons(refinement)
-    if start is None:
+    parts = None if start is None else heads.diagrams(start, threads)
+    if parts is None:
         return None
     stop = np.zeros(1, np.int64)
-    parts = []
-    for arcs, live, status in in_order(lambda h: heads.diagram(h, start, stop), heads.all, threads):
-        if status != plane.PROVED:
-            stop[0] = 1
-            return None
-        parts.append((arcs, live))
     arcs = np.vstack([p for p, _ in parts])
     owners = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
     heads.keep([live for _, live in parts])
@@ -101,6 +99,20 @@ class Heads:
         self.terms = np.ascontiguousarray(self.terms[:, np.concatenate(live)])
         self.starts = np.concatenate([[0], np.cumsum([part.sum() for part in live])])
 
+    def diagrams(
+        self, start: tuple[Array, ...], threads: int | None
+    ) -> list[tuple[Array, Array]] | None:
+        """Arcs and live rows of each head; None where a diagram is not proved."""
+        stop = np.zeros(1, np.int64)
+        parts = []
+        found = in_order(lambda h: self.diagram(h, start, stop), self.all, threads)
+        for arcs, live, status in found:
+            if status != plane.PROVED:
+                stop[0] = 1
+                return None
+            parts.append((arcs, live))
+        return parts
+
     def diagram(self, h: int, start: tuple[Array, ...], stop: Array) -> tuple[Array, Array, int]:
         """Arcs of one head, which of its rows are live, and the kernel's status."""
         mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
@@ -134,11 +146,27 @@ def start_polygons(refinement: Refinement) -> tuple[Array, ...] | None:
     """Pointed polygons that tile the domain: the four cones over a simplex, cut by the walls.
 
     The simplex has integer corners, so the cones tile exactly; one of them alone where the domain
-    fits in it. None where a wall's position is not proved.
+    fits in it, for which flatter ones are tried. None where a wall's position
+    is not proved.
     """
+    walls = refinement.walls
+    tiles = _tiles(refinement, refinement.interior[0] if len(walls) else np.zeros(3), _HEIGHTS[0])
+    if tiles is None or len(tiles[0]) == 1 or not len(walls):
+        return tiles
+    # Inner normals add up to a direction that has all of the domain on its side.
+    middle = -walls.sum(axis=0)
+    for height in _HEIGHTS:
+        one = _tiles(refinement, middle, height)
+        if one is not None and len(one[0]) == 1:
+            return one
+    return tiles
+
+
+def _tiles(refinement: Refinement, middle: Array, height: float) -> tuple[Array, ...] | None:
+    """Start polygons from the cones over one simplex."""
     walls, errors = refinement.walls, refinement.wall_rho
     cones = np.empty((4, 3, 3))
-    plane.simplex_cones(refinement.interior[0] if len(walls) else np.zeros(3), cones)
+    plane.simplex_cones(middle, cones, height)
     room = 3 + len(walls)
     parts = []
     for corners in cones:

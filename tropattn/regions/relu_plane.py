@@ -31,6 +31,7 @@ from tropattn.regions.depth_cells import (
     DepthCell,
     Frame,
     Row,
+    by_angle,
     primitive,
     strictly_feasible,
     tightened,
@@ -73,19 +74,11 @@ def _window(domain: Domain) -> list[Row] | None:
         raise InvalidInput(
             f"domain: a non-empty interior needed, got {domain.describe()} with none; loosen it."
         )
-    sides = sorted(tightened(walls, Frame((0, 0))), key=cmp_to_key(_turn))
+    sides = sorted(tightened(walls, Frame((0, 0))), key=cmp_to_key(by_angle))
     turns = zip(sides, sides[1:] + sides[:1], strict=True)
     if len(sides) < 3 or any(a[0] * b[1] - a[1] * b[0] <= 0 for a, b in turns):
         return None
     return sides
-
-
-def _turn(one: Row, two: Row) -> int:
-    """Order of outward normals by angle, from the positive first axis counterclockwise."""
-    upper = [row[1] > 0 or (row[1] == 0 and row[0] > 0) for row in (one, two)]
-    if upper[0] != upper[1]:
-        return -1 if upper[0] else 1
-    return -1 if one[0] * two[1] - one[1] * two[0] > 0 else 1
 
 
 def _polygon(window: list[Row]) -> tuple[Array, Array]:

@@ -77,9 +77,27 @@ class _Stage:
             same = np.eye(d) if self.stage.readout.residual else np.zeros((d, width))
             return flint.arb_mat(rational_matrix(same))
         assert self.stage.maps is not None
-        return flint.arb_mat(
-            rational_matrix(self.stage.maps([terms[0] for terms in self.firsts]).matrix)
-        )
+        exact = rational_matrix(self.stage.maps([terms[0] for terms in self.firsts]).matrix)
+        for _, index, matrix in self._moving:
+            if index == 0:
+                exact -= matrix
+        return flint.arb_mat(exact)
+
+    @cached_property
+    def _moving(self) -> list[tuple[int, int, flint.fmpq_mat]]:
+        """Unit, place among its distinct terms, and matrix of the values that move."""
+        found = []
+        for term in self.stage.live:
+            classes = self.stage.units[term.unit].distinct[1]
+            shared = int((classes == classes[term.term]).sum())
+            matrix = rational_matrix(term.matrix) / shared
+            found.append((term.unit, int(classes[term.term]), matrix))
+        return found
+
+    @cached_property
+    def moving(self) -> list[tuple[int, int, flint.arb_mat]]:
+        """The same in balls."""
+        return [(h, index, flint.arb_mat(matrix)) for h, index, matrix in self._moving]
 
     def offset(self, pattern: tuple[int, ...]) -> list[Any]:
         """The constant that a pattern adds."""
@@ -105,6 +123,13 @@ class _Stage:
         entries = states.entries()
         bare = [v for i in range(m) for v in entries[i * (d + 1) : i * (d + 1) + d]]
         moved = flint.arb_mat(m, d, bare) * self.matrix
+        for h, index, matrix in self.moving:
+            chosen = [
+                bare[i * d + k] if won else 0
+                for i, won in enumerate(winners[h] == index)
+                for k in range(d)
+            ]
+            moved += flint.arb_mat(m, d, chosen) * matrix
         if self.stage.readout is not None:
             scores = (states * self.terms).entries()
             n = self.starts[-1]

@@ -92,9 +92,14 @@ def step_of_stage(stage: RoutingStage) -> Step:
             "map nothing; pass a FixedLayer or a Network."
         )
     firsts = [unit.distinct[0].tolist() for unit in stage.units]
+    moving = _moving(stage)
     pattern = [terms[0] for terms in firsts]
     base = stage.maps(pattern)
     start = as_fractions(base.offset)
+    linear = base.matrix
+    for _, index, matrix in moving:
+        if index == 0:
+            linear = as_fractions(linear) - matrix
     tables = []
     for h, terms in enumerate(firsts):
         rows = []
@@ -103,19 +108,37 @@ def step_of_stage(stage: RoutingStage) -> Step:
             rows.append(as_fractions(offset) - start)
         tables.append(np.array(rows, dtype=object).reshape(len(terms), len(start)))
     last = stage.maps([terms[-1] for terms in firsts])
+    ends = linear
+    for h, index, matrix in moving:
+        if index == len(firsts[h]) - 1:
+            ends = as_fractions(ends) + matrix
     if not (
-        np.array_equal(last.matrix, base.matrix)
+        np.array_equal(last.matrix, ends)
         and (as_fractions(last.offset) == start + sum(rows[-1] for rows in tables)).all()
     ):
         raise InvalidInput(
-            "target: stages whose offset is a sum over units needed (theory T12), got another; "
-            "give the stage a readout."
+            "target: stages whose map is a sum over units needed (theory T12), got another; "
+            "give the stage a readout, or live terms."
         )
-    return _of_values(base, tables)
+    return _of_values(AffineMap(linear, base.offset), tables, moving)
 
 
-def _of_values(base: AffineMap, tables: Sequence[Array]) -> Step:
-    """``x -> x @ matrix + offset +`` one row of each table (exact)."""
+def _moving(stage: RoutingStage) -> list[tuple[int, int, Array]]:
+    """(unit, place among its distinct terms, exact matrix) of the terms whose value moves."""
+    found = []
+    for term in stage.live:
+        classes = stage.units[term.unit].distinct[1]
+        index = int(classes[term.term])
+        # Equal terms win together, and their values are averaged.
+        shared = int((classes == classes[term.term]).sum())
+        found.append((term.unit, index, as_fractions(term.matrix) / shared))
+    return found
+
+
+def _of_values(
+    base: AffineMap, tables: Sequence[Array], moving: Sequence[tuple[int, int, Array]] = ()
+) -> Step:
+    """``x -> x @ matrix + offset +`` one row of each table, and products that move (exact)."""
     matrix, matrix_error = to_float(base.matrix)
     d, width = matrix.shape
     starts = np.cumsum([0, *map(len, tables)])
@@ -130,9 +153,17 @@ def _of_values(base: AffineMap, tables: Sequence[Array]) -> Step:
         parts = _transposed(matrix)
         growth = norm_bound(matrix) + _frobenius(matrix_error)
         stretch = _frobenius(matrix)
+    # Any of the values that move may be added at once.
+    pairs = [to_float(part) for _, _, part in moving]
+    growth += sum(norm_bound(part) for part, _ in pairs)
+    growth += sum(_frobenius(error) for _, error in pairs)
     size = _frobenius(offset) + float(_largest_rows(values, starts).sum()) + stretch
+    size += sum(_frobenius(part) for part, _ in pairs)
     lost = _frobenius(offset_error) + float(_largest_rows(value_error, starts).sum())
-    rounding = gamma(d + len(tables) + 4) * size + _frobenius(matrix_error) + lost + _LOST
+    lost += sum(_frobenius(error) for _, error in pairs)
+    operations = d + len(tables) + len(pairs) + 4
+    rounding = gamma(operations) * size + _frobenius(matrix_error) + lost + _LOST
+    turned = [_transposed(part) for part, _ in pairs]
     return Step(
         keep,
         np.ascontiguousarray(parts),
@@ -143,6 +174,8 @@ def _of_values(base: AffineMap, tables: Sequence[Array]) -> Step:
         np.zeros((0, len(tables))),
         1.000001 * growth,
         1.000001 * rounding,
+        np.ascontiguousarray(turned) if turned else np.zeros((0, 0, d)),
+        np.array([[h, index] for h, index, _ in moving], dtype=np.int64).reshape(-1, 2),
     )
 
 
@@ -188,4 +221,6 @@ def _of_scores(stage: RoutingStage) -> Step:
         _transposed(weights),
         1.000001 * (keep + spread * slope),
         1.000001 * rounding,
+        np.zeros((0, 0, d)),
+        np.zeros((0, 2), np.int64),
     )

@@ -14,12 +14,12 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational, rational_matrix
+from tropattn.arrays import is_exact, rational
 from tropattn.errors import InvalidInput
 from tropattn.regions.depth_cells import Row
 from tropattn.tropical.stage import RoutingStage
 
-__all__ = ["AffineState", "StageTable", "lowest", "whole"]
+__all__ = ["AffineState", "StageTable", "lowest", "whole", "whole_array"]
 
 Array = NDArray[Any]
 
@@ -43,29 +43,64 @@ class StageTable:
 
     def __init__(self, stage: RoutingStage) -> None:
         self.stage = stage
-        exact = [unit.exact_terms() for unit in stage.units]
-        self.starts = np.cumsum([0, *(m.nrows() for m in exact)]).tolist()
-        flat = [v for m in exact for v in m.entries()]
+        self.starts = np.cumsum([0, *(unit.n_terms for unit in stage.units)]).tolist()
         n = self.starts[-1]
-        rows, self.denominator = whole(flat)
+        rows, self.denominator = _whole_terms(stage)
         self.terms = flint.fmpz_mat(n, stage.dim + 1, rows).transpose()
         self._matrices: dict[int, tuple[Any, flint.fmpz_mat | None, int]] = {}
         if stage.readout is not None:
             stacked = np.vstack([stage.readout.weights, stage.readout.offset[None, :]])
-            entries, self.weight_denominator = whole(rational_matrix(stacked).entries())
+            entries, self.weight_denominator = whole_array(stacked)
             h, d_out = stage.readout.weights.shape
             self.weights = flint.fmpz_mat(h, d_out, entries[: h * d_out])
             self.offset = entries[h * d_out :]
 
     def products(self, cell: AffineState) -> list[Any]:
         """All terms in the cell's parameters, one parameter after the other."""
-        return (cell.state * self.terms).entries()
+        return self.columns(cell).entries()
+
+    def columns(self, cell: AffineState) -> flint.fmpz_mat:
+        """All terms in the cell's parameters, (k + 1, n), over a common denominator."""
+        return cell.state * self.terms
 
     def pulled(self, cell: AffineState) -> list[Row]:
         """All terms as integer rows in the cell's parameters, over a common denominator."""
-        flat = [int(v) for v in self.products(cell)]
+        return self.rows(self.columns(cell))
+
+    def rows(self, columns: flint.fmpz_mat) -> list[Row]:
+        """The columns as integer rows."""
+        flat = [int(v) for v in columns.entries()]
         n = self.starts[-1]
         return list(zip(*(flat[i : i + n] for i in range(0, len(flat), n)), strict=True))
+
+    def contenders(self, columns: flint.fmpz_mat, corners: Sequence[Row]) -> list[list[int]]:
+        """The terms of each unit that may win inside the cell, given its corners; else all.
+
+        A term is left out if the winner at an inner point leads it at one corner and trails it at
+        none: then it does so on all of the open cell. Few units of a wide layer have a wall there.
+        """
+        spans = list(zip(self.starts, self.starts[1:], strict=False))
+        if not corners:
+            return [list(range(start, stop)) for start, stop in spans]
+        size, n = len(corners), self.starts[-1]
+        flat = [v for corner in corners for v in corner]
+        # The sum of homogeneous corners is a point inside.
+        flat += [sum(column) for column in zip(*corners, strict=True)]
+        scores = (flint.fmpz_mat(size + 1, len(corners[0]), flat) * columns).entries()
+        at = [scores[i * n : (i + 1) * n] for i in range(size)]
+        inner = scores[size * n :]
+        out = []
+        for start, stop in spans:
+            best = max(range(start, stop), key=inner.__getitem__)
+            leads = inner[best]
+            out.append(
+                [
+                    j
+                    for j in range(start, stop)
+                    if inner[j] == leads or any(row[j] > row[best] for row in at)
+                ]
+            )
+        return out
 
     def advance(
         self, cell: AffineState, rows: list[Row], choice: list[int], pattern: Sequence[Any]
@@ -121,7 +156,7 @@ class StageTable:
         """Integers of a map's matrix and their denominator; None is the identity."""
         # Layers hand out the same matrix for every pattern, so one conversion serves all cells.
         if id(matrix) not in self._matrices:
-            entries, below = whole(rational_matrix(matrix).entries())
+            entries, below = whole_array(matrix)
             square = matrix.shape[0] == matrix.shape[1]
             integers = flint.fmpz_mat(len(matrix), matrix.shape[1], entries)
             same = square and below == 1 and integers.is_one()
@@ -139,6 +174,39 @@ def whole(values: Sequence[flint.fmpq]) -> tuple[list[int], int]:
     """
     below = math.lcm(*(int(v.q) for v in values))
     return [int(v.p) * (below // int(v.q)) for v in values], below
+
+
+def whole_array(array: Array) -> tuple[list[int], int]:
+    """The entries of an array, row by row, as integers over one denominator.
+
+    Doubles are integers times powers of two, so they need no greatest common divisors.
+
+    >>> whole_array(np.array([[0.75, -2.0, 0.0]]))
+    ([3, -8, 0], 4)
+    """
+    if is_exact(array):
+        return whole([rational(v) for v in array.ravel().tolist()])
+    flat = array.ravel()
+    proper = flat != 0
+    if not proper.any():
+        return [0] * len(flat), 1
+    fraction, exponent = np.frexp(flat)
+    digits, places = np.ldexp(fraction, 53).astype(np.int64), exponent.astype(np.int64) - 53
+    spare = np.frexp((digits & -digits).astype(np.float64))[1] - 1
+    digits, places = digits >> np.where(proper, spare, 0), places + spare
+    low = min(0, int(places[proper].min()))
+    moved = np.where(proper, places - low, 0)
+    return (digits.astype(object) << moved.astype(object)).tolist(), 2**-low
+
+
+def _whole_terms(stage: RoutingStage) -> tuple[list[int], int]:
+    """All terms (n, d + 1), row by row, as integers over one denominator."""
+    arrays = [array for unit in stage.units for array in (unit.keys, unit.biases)]
+    given = all(not unit.maps and unit.scale == 1 for unit in stage.units)
+    if given and not any(is_exact(array) for array in arrays):
+        rows = [np.column_stack([unit.keys, unit.biases]) for unit in stage.units]
+        return whole_array(np.vstack(rows))
+    return whole([v for unit in stage.units for v in unit.exact_terms().entries()])
 
 
 def _drop_last(state: flint.fmpz_mat) -> list[Any]:

@@ -20,6 +20,7 @@ from tropattn.attention.loading.paths import existing_path, open_tensors
 from tropattn.attention.loading.safetensor import named, parse_json
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
+from tropattn.attention.skeleton import entering_states
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -55,6 +56,7 @@ class Source:
     layer, position : of a model, 0 and -1 where omitted; negative ones count from the end. The
         layer "all" stands for the whole network.
     own_key : ``"frozen"`` or ``"excluded"`` (theory T12).
+    approximate : with the layer "all", freeze the norms of a model and make its activations ReLU.
     """
 
     path: str
@@ -63,6 +65,7 @@ class Source:
     layer: int | Literal["all"] | None = None
     position: int | None = None
     own_key: Literal["frozen", "excluded"] = "frozen"
+    approximate: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +107,11 @@ def open_heads(source: Source) -> Heads:
     -----
     Cost: one pass through the file; for a model and a layer above 0 also the forward pass.
     """
+    if source.approximate and source.layer != "all":
+        raise InvalidInput(
+            f"approximate: the layer all of a model needed, got {source.layer or 0}; one layer is "
+            "analysed as it is, so leave the option out."
+        )
     if _holds_polynomials(source.path):
         for name in ("text", "ids", "layer", "position"):
             if getattr(source, name) is not None:
@@ -147,6 +155,11 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
 def _moving(model: Model, source: Source) -> Heads:
     """All tokens of a network, keys live."""
     ids = _context(model, source)
+    if source.approximate:
+        raise InvalidInput(
+            "approximate: one moving token needed, got a line for all of them; give the line one "
+            "origin and direction."
+        )
     if source.position is not None:
         raise InvalidInput(
             f"position: none needed where all tokens move, got {source.position}; give the line "
@@ -174,17 +187,21 @@ def _sequence_line(path: str, arrays: dict[str, Any], opened: Heads) -> Line:
 
 
 def _whole(model: Model, source: Source) -> Heads:
-    """One token through all layers, the others where the hard network has them."""
+    """One token through all layers, the others where the hard network has them.
+
+    Of a model with norms, asked for as an approximation, they are where the trained one has them.
+    """
     ids = _context(model, source)
     position = -1 if source.position is None else source.position
-    net = model.network(ids, position, own_key=source.own_key)
-    rows, place = model.context(ids, position)
-    assert place is not None
+    net = model.network(ids, position, own_key=source.own_key, approximate=source.approximate)
+    rows, place = entering_states(model, ids, position)
+    how = None if isinstance(net, LiveNetwork) else net.approximation
+    others = "the hard network" if how is None else f"the trained network; {how}"
     names = [_token(model, int(ids[i]), i) for i in range(len(rows))]
     moving = [i for i in range(len(rows)) if i != place] + [place]
     variable = (
         f"state entering layer 0 of {len(model.layers)}, position {place} "
-        f"(token {_token(model, int(ids[place]))}), other tokens by the hard network"
+        f"(token {_token(model, int(ids[place]))}), other tokens by {others}"
     )
     states = np.asarray(rows, dtype=np.float64)[moving]
     return Heads((), net, variable, (tuple(names),), states, tuple(names[i] for i in moving))

@@ -188,6 +188,10 @@ class TropicalPolynomial:
     @cached_property
     def distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Merge equal terms: the first index of each class, and the class of every term (T2)."""
+        if self.n_terms == 2 and (self.modular_terms()[0] != self.modular_terms()[1]).any():
+            # Most units of a wide ReLU layer; sorting two rows is slow.
+            both = freeze(np.arange(2))
+            return both, both
         _, first, inverse = np.unique(
             self.modular_terms(), axis=0, return_index=True, return_inverse=True
         )

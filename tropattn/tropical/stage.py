@@ -21,7 +21,7 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["Readout", "RoutingStage", "on_parameters", "stages_of"]
+__all__ = ["LiveTerm", "Readout", "RoutingStage", "on_parameters", "stages_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,19 +58,33 @@ class Readout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LiveTerm:
+    """A term whose value moves with the state: where it wins alone, ``x @ matrix`` is added (T12).
+
+    Where ``n`` equal terms win together, each gives an ``n``-th of its value. ``matrix`` is
+    (d, d_out); constants belong to the stage's offset.
+    """
+
+    unit: int
+    term: int
+    matrix: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RoutingStage:
     """Units on one common space, and what each pattern ``(j_1, ..., j_H)`` does to the state.
 
     ``maps`` takes a pattern to an affine map, or is None where only the cells are asked for. An
     entry of the pattern may be a sequence of tied terms, over which the layer averages. Without a
-    ``readout`` all patterns share one matrix, and the offset is a sum over the units of what each
-    winner adds (values of keys are constants); with one the output are scores of winners, and
-    ``maps`` follows from it.
+    ``readout`` a map is one matrix for all patterns, plus the ``live`` terms that win, and the
+    offset is a sum over the units of what each winner adds; with one the output are scores of
+    winners, and ``maps`` follows from it.
     """
 
     units: tuple[TropicalPolynomial, ...]
     maps: Callable[[Sequence[Any]], AffineMap] | None = None
     readout: Readout | None = None
+    live: tuple[LiveTerm, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.units:
