@@ -187,6 +187,8 @@ def whole_array(array: Array) -> tuple[list[int], int]:
     if is_exact(array):
         return whole([rational(v) for v in array.ravel().tolist()])
     flat = array.ravel()
+    if flat.dtype.kind in "iu":
+        return flat.tolist(), 1
     proper = flat != 0
     if not proper.any():
         return [0] * len(flat), 1

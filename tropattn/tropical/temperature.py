@@ -424,7 +424,9 @@ def _norms(
 
 def _compact(rows: Array) -> Array:
     """Rows (N, d) in an orthonormal basis of at most N coordinates."""
-    return rows if rows.shape[1] <= len(rows) else np.linalg.qr(rows.T, mode="r").T
+    if rows.shape[1] <= len(rows):
+        return rows
+    return np.linalg.qr(rows.T)[1].T
 
 
 def _spreads(p: Array) -> Array:
