@@ -12,9 +12,10 @@ from reference import deep
 import tropattn as ta
 from tropattn import AttentionLayer, Slice
 from tropattn.attention.blocks import MLP, Block
-from tropattn.attention.model import Model, Patches
+from tropattn.attention.model import Model
 from tropattn.attention.network import Network
 from tropattn.attention.norms import LayerNorm, RMSNorm
+from tropattn.attention.patches import Patches
 from tropattn.attention.skeleton import entering_states, skeleton_network
 from tropattn.cli.commands import main
 from tropattn.errors import InvalidInput

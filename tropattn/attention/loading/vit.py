@@ -9,7 +9,8 @@ from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.model import Model, Patches
+from tropattn.attention.model import Model
+from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
 
 __all__ = ["NAMES", "load_vit"]
