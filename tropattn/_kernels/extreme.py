@@ -361,30 +361,8 @@ def _run(programs, lane, rows, room):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def try_own(rows, todo, start, stop, answers, flag):
-    """Mark LIVE the rows ``todo[start:stop]`` that win by far at their first direction."""
-    # Lanes without programs: only their directions are used.
-    zero, one = np.int64(0), np.int64(1)
-    programs = make_programs(zero, rows.terms.shape[1], one, zero, stop - start)
-    tried = make_tried(rows.near)
-    for first in range(start, stop, len(programs.key)):
-        if flag[0] != 0:
-            return
-        count = min(len(programs.key), stop - first)
-        for lane in range(count):
-            j = todo[first + lane]
-            begin(programs, lane, j, answers.points[j])
-        try_directions(programs, rows.near, tried)
-        for lane in range(count):
-            z = programs.direction[lane]
-            if lead_of_own(programs, lane, tried) > rows.lead and _within(rows, z):
-                answers.verdicts[programs.key[lane]] = LIVE
-                answers.points[programs.key[lane]] = z
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def classify(rows, todo, start, stop, answers, flag):
-    """Decide rows ``todo[start:stop]`` against all others inside the walls.
+def classify(rows, start, stop, answers, flag):
+    """Decide rows ``start .. stop - 1`` against all others inside the walls.
 
     ``flag[0]`` is polled. Open rows are left AMBIGUOUS, with the rows that their program held.
     """
@@ -399,8 +377,7 @@ def classify(rows, todo, start, stop, answers, flag):
         active = False
         for lane in range(len(programs.key)):
             if programs.key[lane] < 0 and following < stop:
-                j = todo[following]
-                _open(programs, lane, rows, j, answers.points[j])
+                _open(programs, lane, rows, following, answers.points[following])
                 following += 1
             active = active or programs.key[lane] >= 0
         if not active:

@@ -82,21 +82,14 @@ def winning_rows(
         np.zeros((n, dim + 1)),
     )
     flag = np.zeros(1, np.int64)
-    everything = np.arange(n)
-
-    def try_own(start: int) -> None:
-        kernel.try_own(rows, everything, start, min(start + _CHUNK, n), answers, flag)
 
     def work(start: int) -> None:
-        kernel.classify(rows, todo, start, min(start + _CHUNK, len(todo)), answers, flag)
+        kernel.classify(rows, start, min(start + _CHUNK, n), answers, flag)
 
     try:
-        for _ in in_order(try_own, range(0, n, _CHUNK), threads):
-            pass
-        todo = np.flatnonzero(answers.verdicts == AMBIGUOUS)
-        for at, _ in enumerate(in_order(work, range(0, len(todo), _CHUNK), threads)):
+        for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads)):
             if report is not None:
-                left = max(0, len(todo) - (at + 1) * _CHUNK)
+                left = max(0, n - (at + 1) * _CHUNK)
                 report(n - left, left)
     finally:
         flag[0] = 1
