@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tropattn import (
+    Box,
     TropicalPolynomial,
     bounds,
     constructions,
@@ -174,3 +175,31 @@ def test_the_shipped_first_layer_is_certified(tmp_path):
     proved = verify(tmp_path / "c.gz", [head.exact_terms() for head in fixed.heads])
     assert proved.count == counted.value < 10**4
     assert counted.stats["exact_decisions"] == 0
+
+
+@pytest.mark.parametrize("power", [-1074, -1000, -600, 0, 512, 600, 900, 1022])
+def test_scores_of_any_size(power):
+    """Powers of two, of all heads or of one, change no cell."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        dim, n_heads = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        raw = [
+            (rng.integers(-1, 2, (n, dim)).astype(float), rng.integers(-1, 2, n).astype(float))
+            for n in rng.integers(2, 6, n_heads)
+        ]
+        domain = None if seed % 2 else Box([-1] * dim, [2] * dim)
+        plain = [TropicalPolynomial(a, c) for a, c in raw]
+        truth = count_regions(plain, domain, engine="enumeration").value
+        scale = np.ldexp(1.0, power)
+        for some in (range(n_heads), [0]):
+            heads = list(plain)
+            for h in some:
+                heads[h] = TropicalPolynomial(scale * raw[h][0], scale * raw[h][1])
+            for engine in ("auto", "enumeration"):
+                assert count_regions(heads, domain, engine=engine).value == truth, (seed, engine)
+
+
+def test_sums_beyond_doubles():
+    heads = TropicalPolynomial([[1e308, 0], [-1e308, 1e308], [0, 0]], [1e308, -1e308, 0])
+    small = TropicalPolynomial([[1, 0], [-1, 1], [0, 0]], [1, -1, 0])
+    assert count_regions(heads).value == count_regions(small).value == 3

@@ -166,7 +166,7 @@ def _window(domain: Domain | None) -> tuple[Fraction | None, Fraction | None]:
 
 def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None) -> _Changes:
     """Winners of one head along the window."""
-    terms, errors = unit.float_terms()
+    terms, errors = _moderate(*unit.float_terms())
     a, c = np.ascontiguousarray(terms[:, 0]), np.ascontiguousarray(terms[:, 1])
     ea, ec = np.ascontiguousarray(errors[:, 0]), np.ascontiguousarray(errors[:, 1])
     kept = np.empty(len(a), np.int64)
@@ -181,6 +181,9 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
         at = (c[p] - c[q]) / rise
         error = (np.abs(at) * slack + ec[p] + ec[q] + UNIT * np.abs(c[p] - c[q])) / (rise - slack)
         error = np.where(rise > 2 * slack, 1.01 * error + 4 * UNIT * np.abs(at), np.inf)
+    # Slopes that doubles do not tell apart: the lines still differ, and rationals say where.
+    for i in np.flatnonzero(~(np.isfinite(at) & np.isfinite(error))):
+        at[i], error[i] = _near(_crossing(unit, int(p[i]), int(q[i])))
     inside = np.ones(len(at), bool)
     for bound, side in ((low, 1), (high, -1)):
         if bound is None:
@@ -198,6 +201,27 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
         ahead = sum(1 for i in range(len(at)) if _left_of(unit, p[i], q[i], low, high))
         winners = kept[ahead : ahead + 1]
     return _Changes(winners.astype(np.int32), at[hit], error[hit], unit)
+
+
+def _moderate(terms: Array, errors: Array) -> tuple[Array, Array]:
+    """Both over a power of two that brings the largest entry near 1: differences are doubles."""
+    shift = -int(np.frexp(np.abs(terms).max(initial=0.0))[1])
+    # What falls below the least double is lost, and the error says so.
+    lost = 0.0 if shift >= -960 else 2.0**-1060
+    return np.ldexp(terms, shift), np.ldexp(errors, shift) + lost
+
+
+def _near(value: Fraction) -> tuple[float, float]:
+    """A double near a rational, and how near."""
+    try:
+        near = float(value)
+    except OverflowError:
+        near = float(np.finfo(float).max) * (1 if value > 0 else -1)
+    apart = abs(Fraction(near) - value)
+    try:
+        return near, 2 * float(apart)
+    except OverflowError:
+        return near, float(np.finfo(float).max)
 
 
 def _left_of(
@@ -245,8 +269,9 @@ def _merged(parts: list[_Changes]) -> tuple[Array, list[Array]]:
     errors = np.concatenate([p.errors for p in parts])
     owner = np.repeat(np.arange(len(parts)), [len(p.breakpoints) for p in parts])
     index = np.concatenate([np.arange(len(p.breakpoints)) for p in parts])
-    order = np.argsort(values, kind="stable")
-    low, high = values - errors, values + errors
+    with np.errstate(over="ignore"):
+        low, high = values - errors, values + errors
+    order = np.argsort(low, kind="stable")
     # Runs of breakpoints whose error intervals overlap are settled in rationals.
     reach = np.maximum.accumulate(high[order]) if len(order) else high
     apart = np.concatenate([[True], low[order][1:] > reach[:-1]]) if len(order) else high
@@ -256,6 +281,8 @@ def _merged(parts: list[_Changes]) -> tuple[Array, list[Array]]:
     distinct = place[-1] + 1 if len(place) else 0
     merged = np.zeros(int(distinct))
     merged[place] = values[order]
+    # Neighbours may be equal but for rounding; their order is proved, so let doubles show it.
+    merged = np.maximum.accumulate(merged)
     places = []
     for h, part in enumerate(parts):
         mine = np.empty(len(part.breakpoints), np.int64)

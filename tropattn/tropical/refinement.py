@@ -43,6 +43,8 @@ Array = NDArray[Any]
 _SMALL = 2**29
 """Integer rows up to this size go to the exact integer test of the kernel."""
 
+_HUGE, _SHRINK = 2.0**1000, 2.0**-30
+
 _MANY_HEADS = 8
 """Up to this many heads the columns of every set of heads are tabled."""
 
@@ -143,7 +145,9 @@ class Refinement:
         central, columns = _independent_columns(local, blocks, given)
         walls = given if central else np.vstack([given, _beyond(given)])
         size = np.abs(blocks.terms[:, columns]).max(axis=0, initial=0.0)
-        scaling = np.where(size > 0, np.exp2(-np.round(np.log2(np.where(size > 0, size, 1)))), 1.0)
+        powers = -np.round(np.log2(np.where(size > 0, size, 1.0))).astype(np.int64)
+        # A power beyond these is no double; columns need not be of size 1.
+        scaling = np.ldexp(1.0, np.clip(powers, -1000, 1000))
         terms = blocks.terms[:, columns] * scaling
         errors = (blocks.errors[:, columns] * scaling).max(axis=1, initial=0.0)
         wall_rows, wall_rho = _unit_rows(walls, columns, scaling)
@@ -295,6 +299,9 @@ def _stack(units: tuple[TropicalPolynomial, ...]) -> _Blocks:
     for unit in units:
         firsts, _ = unit.distinct
         near, bound = unit.float_terms()
+        if np.abs(near).max(initial=0.0) > _HUGE:
+            # Differences would overflow. A head may be scaled: its winners are the same.
+            near, bound = _SHRINK * near, _SHRINK * bound + np.nextafter(0.0, 1.0)
         modular = unit.modular_terms()[firsts]
         kept.append(firsts)
         terms.append(near[firsts])
@@ -454,9 +461,13 @@ def _unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Arr
     if not len(walls):
         return np.zeros((0, len(columns))), np.zeros(0)
     near, lost = to_float(walls[:, columns])
-    rows = near * scaling
+    # A row's length matters to nobody: its largest entry is brought to 1 before squares underflow.
+    powers = np.frexp(scaling)[1].astype(np.int64) - 1
+    places = np.where(near != 0, np.frexp(near)[1] + powers, -9999).max(axis=1, keepdims=True)
+    shift = powers - np.where(places > -9999, places, 0)
+    rows, lost = np.ldexp(near, shift), np.ldexp(lost, shift)
     length = np.sqrt((rows**2).sum(axis=1, keepdims=True))
-    bound = 3.0 * UNIT + 1.01 * (lost * scaling).max(axis=1) / length[:, 0]
+    bound = 3.0 * UNIT + 1.01 * lost.max(axis=1) / length[:, 0]
     return np.ascontiguousarray(rows / length), bound
 
 
