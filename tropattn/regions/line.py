@@ -24,6 +24,7 @@ from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters, stages_of
+from tropattn.tropical.terms import moderate
 
 __all__ = ["LineCells", "applies", "line_cells"]
 
@@ -166,7 +167,7 @@ def _window(domain: Domain | None) -> tuple[Fraction | None, Fraction | None]:
 
 def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None) -> _Changes:
     """Winners of one head along the window."""
-    terms, errors = _moderate(*unit.float_terms())
+    terms, errors = moderate(*unit.float_terms())
     a, c = np.ascontiguousarray(terms[:, 0]), np.ascontiguousarray(terms[:, 1])
     ea, ec = np.ascontiguousarray(errors[:, 0]), np.ascontiguousarray(errors[:, 1])
     kept = np.empty(len(a), np.int64)
@@ -201,14 +202,6 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
         ahead = sum(1 for i in range(len(at)) if _left_of(unit, p[i], q[i], low, high))
         winners = kept[ahead : ahead + 1]
     return _Changes(winners.astype(np.int32), at[hit], error[hit], unit)
-
-
-def _moderate(terms: Array, errors: Array) -> tuple[Array, Array]:
-    """Both over a power of two that brings the largest entry near 1: differences are doubles."""
-    shift = -int(np.frexp(np.abs(terms).max(initial=0.0))[1])
-    # What falls below the least double is lost, and the error says so.
-    lost = 0.0 if shift >= -960 else 2.0**-1060
-    return np.ldexp(terms, shift), np.ldexp(errors, shift) + lost
 
 
 def _near(value: Fraction) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from tropattn.arrays import to_float
 from tropattn.polyhedra.domain import Domain
 from tropattn.tolerance import TINY, UNIT, gamma
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.terms import moderate
 
 __all__ = ["Head", "Walls", "chord_rows", "hash_words", "point_scores"]
 
@@ -39,7 +40,7 @@ class Head:
     def of(cls, unit: TropicalPolynomial) -> Head:
         """The head's distinct terms, in the order of ``unit.distinct``."""
         firsts, _ = unit.distinct
-        rows, errors = unit.float_terms()
+        rows, errors = moderate(*unit.float_terms())
         rows, errors = rows[firsts], errors[firsts]
         reduced = rows - rows.mean(axis=0)
         errors = errors + UNIT * np.abs(reduced)

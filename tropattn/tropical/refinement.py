@@ -34,7 +34,7 @@ from tropattn.polyhedra.strict import Verdict, primitive_rows
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
-from tropattn.tropical.terms import PRIME, modular_product
+from tropattn.tropical.terms import PRIME, moderate, modular_product
 
 __all__ = ["Refinement", "domain_walls", "rank_of_rows"]
 
@@ -42,8 +42,6 @@ Array = NDArray[Any]
 
 _SMALL = 2**29
 """Integer rows up to this size go to the exact integer test of the kernel."""
-
-_HUGE, _SHRINK = 2.0**1000, 2.0**-30
 
 _MANY_HEADS = 8
 """Up to this many heads the columns of every set of heads are tabled."""
@@ -298,10 +296,7 @@ def _stack(units: tuple[TropicalPolynomial, ...]) -> _Blocks:
     kept, terms, errors, differences, counts = [], [], [], [], [0]
     for unit in units:
         firsts, _ = unit.distinct
-        near, bound = unit.float_terms()
-        if np.abs(near).max(initial=0.0) > _HUGE:
-            # Differences would overflow. A head may be scaled: its winners are the same.
-            near, bound = _SHRINK * near, _SHRINK * bound + np.nextafter(0.0, 1.0)
+        near, bound = moderate(*unit.float_terms())
         modular = unit.modular_terms()[firsts]
         kept.append(firsts)
         terms.append(near[firsts])

@@ -20,7 +20,15 @@ from tropattn.arrays import rational, rational_matrix, residues, to_float
 from tropattn.errors import EngineError
 from tropattn.tolerance import TINY, gamma
 
-__all__ = ["PRIME", "AffineMap", "exact_terms", "float_terms", "modular_product", "modular_terms"]
+__all__ = [
+    "PRIME",
+    "AffineMap",
+    "exact_terms",
+    "float_terms",
+    "moderate",
+    "modular_product",
+    "modular_terms",
+]
 
 PRIME = 2**31 - 1
 """Modulus of the modular reading: products of two residues stay below 2**62."""
@@ -68,6 +76,23 @@ def float_terms(
     near, near_error = to_float(biases)
     constant, constant_error = _sum(constant, constant_error, near, near_error)
     return np.column_stack([rows, constant]), np.column_stack([error, constant_error])
+
+
+def moderate(terms: Array, errors: Array) -> tuple[Array, Array]:
+    """Terms and errors of one head, times a power of two where squares might leave the doubles.
+
+    Winners do not see a positive factor. Entries are at most 2**200 then, and the largest is at
+    least 2**-200 unless all are 0.
+
+    >>> moderate(np.array([[1e300, 0.0]]), np.zeros((1, 2)))[0].max() < 1
+    True
+    """
+    power = int(np.frexp(np.abs(terms).max(initial=0.0))[1])
+    if abs(power) <= 200:
+        return terms, errors
+    # What falls below the least double is lost, and the error says so.
+    lost = 2.0**-1060 if power > 0 else 0.0
+    return np.ldexp(terms, -power), np.ldexp(errors, -power) + lost
 
 
 def _product(a: Array, a_error: Array, b: Array, b_error: Array) -> tuple[Array, Array]:
