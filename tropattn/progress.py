@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["counting"]
+__all__ = ["LEFT_OVER", "counting"]
 
+LEFT_OVER = "branches open (Ctrl-C stops with this lower bound)"
 _PATIENCE = 2.0
 
 
 @contextmanager
 def counting(
-    noun: str, show: bool, left_over: str = "branches open (Ctrl-C stops with this lower bound)"
+    noun: str, show: bool, left_over: str = LEFT_OVER
 ) -> Iterator[Callable[[int, int], None] | None]:
     """Yield ``report(found, left)``, which draws a line after two seconds; None if not shown.
 

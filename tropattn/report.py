@@ -28,6 +28,7 @@ __all__ = [
     "Steps",
     "bounds",
     "count",
+    "counted",
     "heads",
     "inspection",
     "number",
@@ -40,7 +41,7 @@ __all__ = [
 _LONGEST = 60
 _COLUMN = 9
 _NAMED = 10
-_NOUNS = {"cells": "routing cells", "linear_regions": "linear regions"}
+_NOUNS = {"cells": "routing cell", "linear_regions": "linear region"}
 
 
 def number(value: int, longest: int = _LONGEST) -> str:
@@ -53,6 +54,15 @@ def number(value: int, longest: int = _LONGEST) -> str:
     if len(digits) <= longest:
         return f"{value:,}"
     return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1} ({len(digits)} digits)"
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A number and its noun, in the singular where the number is 1.
+
+    >>> counted(1, "cell"), counted(3, "branch", "branches")
+    ('1 cell', '3 branches')
+    """
+    return f"{number(n)} {one if n == 1 else many or one + 's'}"
 
 
 class Steps:
@@ -125,28 +135,29 @@ def _work(found: RegionCount) -> str:
     stats = found.stats
     words = [found.engine]
     if "programs" in stats:
-        words.append(f"{stats['programs']:,} linear programs")
+        words.append(counted(stats["programs"], "linear program"))
     if "exact_decisions" in stats:
-        words.append(f"{stats['exact_decisions']:,} decisions in rationals")
+        exact = counted(stats["exact_decisions"], "decision")
+        words.append(f"{exact} in rationals")
     if "seconds" in stats:
         words.append(f"{stats['seconds']:.2f} s")
     return ", ".join(words)
 
 
-def _draws(found: RegionCount) -> str:
+def _draws(found: RegionCount) -> list[str]:
     stats = found.stats
-    words = f"{stats['samples']:,} draws, {stats['discarded']:,} discarded"
+    words = f"{counted(stats['samples'], 'draw')}, {stats['discarded']:,} discarded"
     unseen = stats.get("unseen_mass")
-    if unseen is not None:
-        words += f"; a new draw shows a new cell with probability about {unseen:.2g}"
-    return words
+    if unseen is None:
+        return [words]
+    return [words, f"a new draw shows a new cell with probability about {unseen:.2g}"]
 
 
 def _headline(found: RegionCount) -> str:
-    noun = _NOUNS.get(found.of, found.of)
+    noun = _NOUNS.get(found.of, found.of.removesuffix("s"))
     prefix = {"exact": "", "lower": "at least ", "upper": "at most "}[found.kind]
     suffix = " (exact, certified)" if found.certified else " (exact)"
-    return f"{prefix}{number(found.value)} {noun}{suffix if found.kind == 'exact' else ''}"
+    return f"{prefix}{counted(found.value, noun)}{suffix if found.kind == 'exact' else ''}"
 
 
 def count(record: Record, console: Console) -> None:
@@ -179,7 +190,7 @@ def sample(record: Record, console: Console) -> None:
     console.print(Text(_headline(found)), soft_wrap=True)
     rows = [("domain", found.domain), ("variable", str(record.spec.get("variable", "x")))]
     rows.append(("sampler", f"{found.stats.get('distribution')}, seed {record.seed}"))
-    rows.append(("draws", _draws(found)))
+    rows += zip(("draws", "unseen"), _draws(found), strict=False)
     _lines(console, rows)
 
 
@@ -245,7 +256,7 @@ def witnesses(record: Record, console: Console) -> None:
     )
     if "sampled" in counts:
         found = counts["sampled"]
-        table.add_row("sampler, at least", number(found.value), Text(_draws(found)))
+        table.add_row("sampler, at least", number(found.value), Text("; ".join(_draws(found))))
     table.add_row("exact count", number(exact.value), Text(_work(exact)))
     bound = counts["bound"]
     table.add_row(
@@ -262,7 +273,7 @@ def scaling(record: Record, console: Console) -> None:
     layers = "one layer" if spec["depth"] == 1 else f"{spec['depth']} layers"
     heads = ", common centre" if spec["central"] else ""
     table = _table(
-        f"Routing cells of {layers} in {spec['dim']} dimensions{heads}",
+        f"Routing cells of {layers} in {counted(spec['dim'], 'dimension')}{heads}",
         [
             ("family", ""),
             *((name, "right") for name in ("H", "N", "live", "sampled", "exact", "bound live")),
@@ -349,7 +360,8 @@ def temperature(record: Record, console: Console) -> None:
         if not rows:
             continue
         if "pairs" in rows[0]:
-            title += f": {rows[0]['tokens']} tokens, {rows[0]['pairs']} pairs of token and head"
+            tokens, pairs = counted(rows[0]["tokens"], "token"), counted(rows[0]["pairs"], "pair")
+            title += f": {tokens}, {pairs} of token and head"
         columns = [c for c in rows[0] if c not in ("tokens", "pairs")]
         table = _table(title, [(key.replace("_", "\n"), "right") for key in columns])
         for row in rows:

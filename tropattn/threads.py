@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,9 +21,13 @@ def thread_count(threads: int | None) -> int:
         if hasattr(os, "sched_getaffinity"):
             return max(1, len(os.sched_getaffinity(0)))
         return os.cpu_count() or 1
-    if threads < 1:
-        raise InvalidInput(f"threads: a number >= 1 needed, got {threads}; omit it to use all.")
-    return threads
+    try:
+        count = operator.index(threads)
+    except TypeError:
+        count = 0
+    if isinstance(threads, bool) or count < 1:
+        raise InvalidInput(f"threads: an integer >= 1 needed, got {threads!r}; omit it to use all.")
+    return count
 
 
 def in_order(

@@ -13,6 +13,7 @@ from tropattn import (
     Box,
     BudgetExceeded,
     Interrupted,
+    InvalidInput,
     Polytope,
     Slice,
     TropicalPolynomial,
@@ -214,6 +215,194 @@ def test_both_roads_against_rational_polygons(integers, monkeypatch):
             assert cells.areas == pytest.approx([float(area(expected[p])) / 2 for p in patterns])
             assert {tuple(sorted(e)) for e in cells.adjacency().edges} == edges
     assert proved >= 22 if not integers else 3 <= proved <= 22
+
+
+def window_corners(window):
+    """Corners of a window in rationals."""
+    far = Fraction(10) ** 12
+    corners = [(-far, -far), (far, -far), (far, far), (-far, far)]
+    for row, right in zip(*(side.tolist() for side in window.walls), strict=True):
+        corners = clipped(corners, [brute.exact(v) for v in row], brute.exact(right))
+    return corners
+
+
+def named_pairs(cells):
+    """Pairs of cells of which the first names the second."""
+    owners = np.repeat(np.arange(len(cells)), np.diff(cells.offsets))
+    inner = cells.neighbours >= 0
+    return set(zip(owners[inner].tolist(), cells.neighbours[inner].tolist(), strict=True))
+
+
+def assert_drawn(cells, heads, window, edges=True):
+    """Patterns, every area, corners in the window, symmetric neighbours; exact edges on request."""
+    corners = window_corners(window)
+    expected = rational_cells(heads, corners)
+    patterns = sorted(expected)
+    assert cells.patterns.tolist() == [list(p) for p in patterns]
+    areas = np.array([float(area(expected[p]) / 2) for p in patterns])
+    assert np.abs(cells.areas - areas).max() <= 1e-9 * areas.sum()
+    assert cells.areas.sum() == pytest.approx(float(area(corners) / 2), rel=1e-9, abs=0)
+    for c in range(2):
+        low, high = (float(f(p[c] for p in corners)) for f in (min, max))
+        slack = 4 * np.spacing(max(abs(low), abs(high))) + 1e-12 * (high - low)
+        assert cells.corners[:, c].min() >= low - slack
+        assert cells.corners[:, c].max() <= high + slack
+    pairs = named_pairs(cells)
+    assert {(b, a) for a, b in pairs} == pairs
+    assert (cells.neighbours >= -2).all() and not any(a == b for a, b in pairs)
+    if edges:
+        polygons = [expected[p] for p in patterns]
+        assert {tuple(sorted(e)) for e in cells.adjacency().edges} == {
+            (i, j)
+            for j in range(len(patterns))
+            for i in range(j)
+            if share_a_side(polygons[i], polygons[j])
+        }
+
+
+def square(centre, half):
+    return Box([centre - half] * 2, [centre + half] * 2)
+
+
+def head(slopes, heights=None):
+    return TropicalPolynomial(slopes, heights)
+
+
+ACROSS, UP = head([[1, 0], [-1, 0]]), head([[0, 1], [0, -1]])
+NAMED = {
+    "one high key in a tiny window": ([head([[1, 0]], [1e6])], square(0, 1e-9)),
+    "one flat high key": ([head([[1e-8, 0]], [1e7])], square(0, 1)),
+    "one very high key": ([head([[1, 0]], [1e15])], square(0, 1)),
+    "a steep head with a dead key": (
+        [ACROSS, UP, ACROSS, head([[1e8, 2e8], [3e8, -1e8]], [0, -2e9])],
+        square(0, 1e-6),
+    ),
+    "three keys that meet far off": (
+        [head([[1, 0], [0, 1], [-1, -1]], [0, 0, 3e6]), ACROSS],
+        square(1e6, 1e-3),
+    ),
+    "a diagonal at 1e6": ([head([[1, 0], [0, 1]])], square(1e6, 1e-3)),
+    "a diagonal at 1e9": ([head([[1, 0], [0, 1]])], square(1e9, 1)),
+    "a wall at 1e9": ([head([[1, 0], [0, 3]], [0, -2e9 + 0.5])], square(1e9, 1)),
+    "a diagonal at 1e3": ([head([[1, 0], [0, 1]])], square(1e3, 1e-3)),
+    "a corner that two walls pass": (
+        [head([[1, 0], [0, 1], [-1, -1]], [0, 0, 3e6]), ACROSS, UP],
+        square(-1e6, 1e-5),
+    ),
+    "three walls in a point of a thin window": (
+        [
+            head([[-1, -1], [-2, -1], [1, 1], [2, 0]], [0, 2, 1, 1]),
+            head([[0, 1], [-1, -2], [2, 2], [0, -1], [-1, 1]], [0, 2, 2, -1, -1]),
+            head([[i, j] for i in (-1, 0, 1) for j in (-1, 0, 1)]),
+        ],
+        Box([-1e-6, -1e-9], [1e-6, 1e-9]),
+    ),
+    "a tiny triangle far off": (
+        [head([[1, 0], [0, 1]]), head([[3, 1], [1, 3]], [0, 1e-8])],
+        Polytope([[-1, 0], [0, -1], [1, 1]], [-1e6, -1e6, 2e6 + 1e-6]),
+    ),
+    "a tiny square and far walls": (
+        [head([[1, 0], [0, 1]])],
+        Polytope(
+            [[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [0, 0]],
+            [1e6 + 1e-6, -1e6, 1e6 + 1e-6, -1e6, 1e12, 1],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_any_window_is_drawn(name, monkeypatch):
+    heads, window = NAMED[name]
+    graph, overlay = both_roads(heads, window, monkeypatch)
+    assert_drawn(overlay, heads, window)
+    if graph is not None:
+        assert_drawn(graph, heads, window)
+
+
+def test_relative_scores_in_a_far_window_let_the_graph_decide(monkeypatch):
+    for name in ("one very high key", "a wall at 1e9"):
+        assert both_roads(*NAMED[name], monkeypatch)[0] is not None, name
+
+
+def random_window(rng):
+    centre = rng.choice([0, 0, 1, 1e3, 1e6]) * rng.standard_normal(2)
+    half = 10.0 ** rng.choice([-6, -3, 0, 2, 5])
+    kind = rng.integers(3)
+    if kind == 0:
+        return Box(centre - half, centre + half)
+    if kind == 1:
+        halves = np.array([half, 1e-3 * half])
+        return Box(centre - halves, centre + halves)
+    turn = 0.1 + np.arange(5) * 2 * np.pi / 5
+    normals = np.column_stack([np.cos(turn), np.sin(turn)])
+    return Polytope(normals, normals @ centre + half)
+
+
+def random_heads(rng, centre):
+    """Heads of which most have walls through, or near to, a point."""
+    heads = []
+    for _ in range(rng.integers(1, 5)):
+        n = int(rng.integers(1, 6))
+        slopes, heights = rng.standard_normal((n, 2)), np.zeros(n)
+        if rng.random() < 0.3:
+            slopes = np.unique(rng.integers(-2, 3, (n, 2)).astype(float), axis=0)
+            heights = np.zeros(len(slopes))
+        size = 10.0 ** rng.integers(-8, 9)
+        if rng.random() < 0.8:
+            heights = -slopes @ np.round(centre)
+        heads.append(TropicalPolynomial(size * slopes, size * heights + 10.0 ** rng.integers(9)))
+    return heads
+
+
+def check_random_windows(seeds, monkeypatch):
+    roads = 0
+    for seed in seeds:
+        rng = np.random.default_rng([11, seed])
+        window = random_window(rng)
+        middle = np.mean([[float(v) for v in p] for p in window_corners(window)], axis=0)
+        heads = random_heads(rng, middle)
+        graph, overlay = both_roads(heads, window, monkeypatch)
+        roads += graph is not None
+        for cells in (overlay, graph):
+            if cells is not None:
+                assert_drawn(cells, heads, window, edges=False)
+    return roads
+
+
+def test_random_windows_tiny_far_and_thin(monkeypatch):
+    assert 20 <= check_random_windows(range(60), monkeypatch) <= 50
+
+
+@pytest.mark.slow
+def test_600_random_windows(monkeypatch):
+    assert check_random_windows(range(60, 660), monkeypatch) > 200
+
+
+@pytest.mark.parametrize(
+    ("rows", "right"),
+    [
+        ([[1, 0]], [0]),
+        ([[1, 0], [-1, 0], [0, 1]], [1, 1, 1]),
+        ([[1, 0], [-1, 0], [0, 1], [0, -1]], [0, -1e-9, 1, 1]),
+        ([[1, 0], [-1, 0], [0, 1], [0, -1]], [1e6, -1e6, 1, 1]),
+    ],
+)
+def test_a_window_unbounded_or_empty_is_refused(rows, right):
+    with pytest.raises(InvalidInput, match="needed"):
+        plane_cells([ACROSS], Polytope(rows, right))
+
+
+def test_a_side_that_doubles_do_not_decide_is_marked():
+    close = TropicalPolynomial([[0, 0], [1, 0]], [0, -(2.0**-70)])
+    x, y = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
+    cells = plane_cells([close, x, y], Box([-1, -1], [1, 1]))
+    pairs = named_pairs(cells)
+    assert pairs and {(b, a) for a, b in pairs} == pairs
+    sides = np.diff(cells.offsets)
+    assert (sides[cells.areas == 0] <= 2).all()
+    # Six outer sides of four drawn cells lie on the window, and no inner side is called outer.
+    assert (cells.neighbours == -1).sum() == 8
 
 
 def test_areas_tile_the_window_and_the_count_is_eulers():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -95,3 +96,11 @@ def test_text_output_is_plain_lines():
     result = CliRunner().invoke(GROUP, ["hardmax", "--n", "4", "--layers", "2"])
     assert result.exit_code == 0
     assert result.stdout.startswith("summary\n  tokens 4")
+
+
+def test_rationals_are_rounded_in_text_alone():
+    words = ["hardmax", "--n", "6", "--layers", "3"]
+    text = CliRunner().invoke(GROUP, words).stdout
+    limits = [row["limit"] for row in answer(*words)["tables"]["limits"]]
+    assert "/" not in text and any("/" in entry for limit in limits for entry in limit)
+    assert f"({', '.join(f'{float(Fraction(entry)):.4g}' for entry in limits[0])})" in text

@@ -357,3 +357,107 @@ def test_help_starts_without_heavy_imports():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+# ---- files to write: refused before the work ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["count", "HEADS", "--output", "no/x.json"], "output: a file in a writable folder needed"),
+        (["count", "HEADS", "--certificate", "no/x.gz"], "certificate: a file in a writable"),
+        (["count", "HEADS", "--certificate", "."], "which is a folder"),
+        (["plot", "HEADS", "--output", "x.foo"], "output: a file ending in .png, .svg, .pdf"),
+        (["scaling", "--output", "no/x.png"], "output: a file in a writable folder needed"),
+        (["temperature", "HEADS", "--output", "x.foo"], "output: a file ending in"),
+        (["inspect", "demo", "--text", "1", "--output", "no/x.png"], "there is no folder no"),
+        (["demo", "--output", "x.foo"], "output: a file ending in"),
+        (["dynamics", "phase", "--output", "p.foo"], "output: a file ending in"),
+        (["dynamics", "hardmax", "--output", "no/p.png"], "output: a file in a writable folder"),
+    ],
+)
+def test_outputs_are_refused_before_the_work(invoke, strips, tmp_path, monkeypatch, args, words):
+    def work(*_, **__):
+        raise AssertionError("worked before it looked at the output")
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("dynamics.run", "layer.run", "scaling.rows", "inspection.run", "temperature.run"):
+        monkeypatch.setattr(f"tropattn.study.{name}", work)
+    # Last, since modules that are imported meanwhile would keep it.
+    monkeypatch.setattr("tropattn.regions.count.count_regions", work)
+    result = invoke(*(str(strips) if arg == "HEADS" else arg for arg in args))
+    one_line(result, 2, words)
+    assert ".partial" not in result.stderr and "Errno" not in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["heads.npz"]
+
+
+# ---- what a message blames ---------------------------------------------------------------------
+
+
+def test_messages_name_what_is_wrong(invoke, strips, tmp_path):
+    one_line(invoke("count", strips, "--domain", "plane:none.npz"), 2, "domain: an existing file")
+    one_line(invoke("count", strips, "--approximate"), 2, "approximate: a model needed")
+    demo = ["count", "demo", "--text", "31="]
+    one_line(invoke(*demo, "--approximate"), 2, "got layer 0")
+    line = tmp_path / "rows.json"
+    line.write_text(json.dumps({"origin": [[0.0] * 8] * 3, "direction": [[1.0] * 8] * 3}))
+    one_line(invoke(*demo, "--domain", f"line:{line}", "--layer", 0), 2, "use --layer all")
+    line.write_text(json.dumps({"origin": [0, 0], "direction": [0, 0]}))
+    one_line(invoke("count", strips, "--domain", f"line:{line}"), 2, "got zeros only")
+
+
+def test_a_rejected_certificate_has_a_json_record(invoke, strips, tmp_path):
+    other, file = tmp_path / "other.npz", tmp_path / "c.gz"
+    np.savez(other, slopes=[[[0.0, 0.0], [1.0, 1.0]]])
+    assert invoke("count", strips, "--certificate", file).exit_code == 0
+    assert json.loads(invoke("verify", file, "--json").stdout)["verified"] is True
+    result = invoke("verify", file, "--weights", other, "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["verified"] is False and "not those of the input" in found["reason"]
+
+
+def test_a_gap_without_rival_is_silent(invoke, recwarn):
+    result = invoke("temperature", "demo", "--text", "3", "--samples", 10, "--json")
+    assert result.exit_code == 0 and result.stderr == "" and not recwarn.list
+    row = json.loads(result.stdout)["tables"]["heads"][0]
+    assert row["keys"] == 1 and row["gap_quartiles"] == [None] * 3
+
+
+# ---- text for people ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["sample", "HEADS", "--samples", "1000"],
+        ["demo"],
+        ["dynamics", "hardmax"],
+        ["dynamics", "simulate", "--n", "6", "--time", "2"],
+        ["dynamics", "gaussian"],
+        ["verify", "c.gz"],
+    ],
+)
+def test_text_holds_80_columns(invoke, strips, tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke("count", strips, "--certificate", "c.gz").exit_code == 0
+    result = invoke(*(str(strips) if arg == "HEADS" else arg for arg in args))
+    assert result.exit_code == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_one_of_a_thing_is_singular(invoke, tmp_path):
+    path = tmp_path / "one.npz"
+    np.savez(path, slopes=np.ones((1, 1, 1)))
+    assert invoke("count", path).stdout.startswith("1 routing cell (")
+    assert "  1 draw, " in invoke("sample", path, "--samples", 1).stdout
+    text = invoke("scaling", "--family", "gaussian", "--dim", 1, "--keys", 2, "--heads", 1).stdout
+    assert "in 1 dimension\n" in "\n".join(line.rstrip() for line in text.splitlines())
+    assert ": 1 token, " in " ".join(invoke("temperature", "demo", "--text", "3").stdout.split())
+
+
+def test_help_of_dynamics_keeps_its_examples_apart(invoke):
+    text = invoke("dynamics", "--help").stdout
+    assert "\\b" not in text and "  Examples:\n    tropattn dynamics hardmax" in text

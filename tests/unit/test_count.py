@@ -50,7 +50,7 @@ def test_result_says_what_it_is():
         ({"target": [PLANE, 3]}, "got int at 1"),
         ({"target": PLANE, "engine": "magic"}, "got 'magic'"),
         ({"target": PLANE, "of": "faces"}, "got 'faces'"),
-        ({"target": PLANE, "threads": 0}, "threads: a number >= 1"),
+        ({"target": PLANE, "threads": 0}, "threads: an integer >= 1"),
         ({"target": [PLANE, PLANE], "engine": "direct_sum"}, "independent spans needed"),
         (
             {"target": PLANE, "domain": Box.cube(0, 1, 2), "engine": "direct_sum"},
@@ -92,3 +92,34 @@ def test_results_are_frozen():
         found.patterns[0, 0] = 9
     assert found.witnesses.shape == (3, 2)
     assert np.array_equal(PLANE.argmax(found.witnesses), found.patterns[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"domain": "box"}, "domain: a Box, Polytope, Line or Slice, .* got str"),
+        ({"domain": ([0, 0], [1, 1])}, "domain: .* got tuple"),
+        ({"threads": "a"}, "threads: an integer >= 1 needed, got 'a'"),
+        ({"threads": 1.5}, "threads: an integer >= 1 needed, got 1.5"),
+        ({"max_cells": -1}, "max_cells: an integer >= 1 needed, got -1"),
+        ({"max_cells": 1.5}, "max_cells: an integer >= 1 needed, got 1.5"),
+    ],
+)
+def test_wrong_types_are_bad_input(arguments, message):
+    for count in (count_regions, enumerate_regions):
+        for target in (PLANE, [PLANE, PLANE]):
+            with pytest.raises(InvalidInput, match=message):
+                count(target, **arguments)
+
+
+def test_certificate_needs_a_folder(tmp_path):
+    path = tmp_path / "no" / "c.gz"
+    with pytest.raises(InvalidInput, match=r"certificate: a file .* there is no folder .*no; make"):
+        count_regions(PLANE, certificate=path)
+    with pytest.raises(InvalidInput, match="certificate: the path of a file needed, got '3'"):
+        count_regions(PLANE, certificate=3)
+
+
+def test_neighbours_of_bare_heads_lead_to_planes():
+    with pytest.raises(InvalidInput, match=r"enumerate Network\(\[layer\]\), .* plane_cells"):
+        enumerate_regions([PLANE, PLANE]).adjacency()

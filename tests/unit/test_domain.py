@@ -81,3 +81,16 @@ def test_points_on_one_line_span_no_plane():
 def test_domain_of_another_dimension():
     with pytest.raises(InvalidInput, match=r"a set in R\^1 needed, got box"):
         count_regions(TropicalPolynomial([[0.0], [1.0]]), Box.cube(0, 1, 2))
+
+
+@pytest.mark.parametrize("window", ["x", [1, 2, 3], 5])
+def test_slice_with_a_wrong_window(window):
+    with pytest.raises(InvalidInput, match=r"window: a Box or Polytope in R\^2, or a pair"):
+        Slice([0, 0, 0], [[1, 0, 0], [0, 1, 0]], window)
+
+
+def test_line_without_direction_says_so():
+    with pytest.raises(InvalidInput, match="vector of length 3 needed, got zeros only"):
+        Line([0, 0, 0], [0, 0, 0])
+    with pytest.raises(InvalidInput, match=r"vector of length 3 needed, got shape \(2,\)"):
+        Line([0, 0, 0], [0, 1])

@@ -19,6 +19,7 @@ from tropattn.dynamics.flow import (
     sa,
     score_polynomial,
     sinkhorn_weights,
+    unsolved,
     usa,
     velocity,
 )
@@ -313,3 +314,22 @@ def test_long_context_layer(gain):
 def test_bad_input_names_the_argument(call, words):
     with pytest.raises(InvalidInput, match=words):
         call()
+
+
+@pytest.mark.parametrize("run", [21, 0])
+def test_gram_flow_of_the_circle_stays_a_gram_matrix(run):
+    # Run 21 leaves the matrices of rank 2 where the Gram matrix itself is integrated.
+    gram, times = random_gram(32, 2, 0, run), [0.0, 5.0, 11.0, 30.0]
+    states = simulate(sa(0.0), gram, times, engine="gram").states
+    assert np.abs(states).max() <= 1 + 1e-12
+    assert np.linalg.eigvalsh(states).min() > -1e-11
+    diagram = sync_diagram(32, 2, [0.0], runs=22, scheme="adaptive", threads=1)
+    assert diagram.probability[0, -1] == 1.0  # with equal weights all tokens meet
+
+
+def test_an_integrator_that_gives_up_is_inconclusive():
+    error = unsolved("Step size is too small.")
+    assert isinstance(error, Inconclusive)
+    assert str(error).endswith(
+        "got none (Step size is too small); lower beta or shorten the times."
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -114,3 +116,22 @@ def test_known_relu_network():
     assert regions(net) == 3
     # Cells also see the wall y = 0 of the hidden layer.
     assert count_depth(net.stages()).value > 3
+
+
+def test_every_search_reports_its_progress(monkeypatch):
+    # Two layers: searches of the first, cells of the second, and the joining of cells.
+    clock = itertools.count()
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    heads = [TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, h, -h]) for h in range(3)]
+    layer = FixedLayer(heads, [[[0, 0], [1, 1], [1, 1]]] * 3)
+    calls = []
+    found = count_depth(
+        [*layer.stages(), *layer.stages()],
+        of="linear_regions",
+        threads=1,
+        report=lambda cells, left: calls.append((cells, left)),
+    )
+    most = max(cells for cells, _ in calls)
+    assert most == found.stats["cells"]
+    assert any(cells < most for cells, _ in calls)  # while cells were found
+    assert any(cells == most and left > 0 for cells, left in calls)  # while they were joined

@@ -345,3 +345,21 @@ def test_bad_input():
     bare = Model(gelu.layers, gelu.embedding, norms=gelu.norms)
     with pytest.raises(InvalidInput, match="blocks"):
         bare.network([0, 1], own_key="live")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda net: ta.sample_regions(net, 10, seed=0, distribution="gaussian"),
+        lambda net: ta.line_cells(net, Line([0, 0], [0, 1])),
+        lambda net: ta.plane_cells(net, Box([0, 0], [1, 1])),
+    ],
+)
+def test_live_keys_are_counted_on_lines_only(ask):
+    with pytest.raises(InvalidInput, match=r"LiveNetwork, .* on lines only: use count_regions or"):
+        ask(LiveNetwork([AttentionLayer([ONE])], 2))
+
+
+def test_live_terms_are_those_of_a_polynomial():
+    with pytest.raises(InvalidInput, match="f: a TropicalPolynomial needed, got LiveNetwork"):
+        ta.live_terms(LiveNetwork([AttentionLayer([ONE])], 2))

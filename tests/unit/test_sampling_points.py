@@ -206,7 +206,7 @@ def test_chao_finds_equal_cells():
     [
         ({"method": "planes"}, "method: 'points' or 'lines' needed"),
         ({"seed": -1}, "seed: an integer"),
-        ({"n_samples": 0}, "n_samples: a number >= 1"),
+        ({"n_samples": 0}, "n_samples: an integer >= 1"),
         ({"distribution": "cauchy"}, "distribution: 'gaussian', 'sphere', 'ball'"),
         ({"distribution": None}, "one of them needed, got neither"),
         ({"distribution": np.zeros((0, 5))}, "states of shape"),
@@ -217,3 +217,19 @@ def test_bad_arguments(layer, options, words):
     given = {"n_samples": 10, "seed": 0, "distribution": "gaussian", **options}
     with pytest.raises(InvalidInput, match=words):
         draw_sample(layer, given.pop("n_samples"), **given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": None}, "seed: an integer .* got None"),
+        ({"seed": 1.5}, "seed: an integer .* got 1.5"),
+        ({"n_samples": 1.5}, "n_samples: an integer >= 1 needed, got 1.5"),
+        ({"domain": "box"}, "domain: a Box, .* got str"),
+        ({"threads": "a"}, "threads: an integer .* got 'a'"),
+    ],
+)
+def test_wrong_types_are_bad_input(arguments, message):
+    given = {"n_samples": 10, "seed": 0, "distribution": "gaussian"} | arguments
+    with pytest.raises(InvalidInput, match=message):
+        sample_regions(TropicalPolynomial([[0], [1]]), **given)

@@ -382,3 +382,25 @@ def test_models_of_transformers():
             with torch.no_grad():
                 found = closing(torch.tensor(found)).numpy()
         assert np.allclose(found, closed, atol=1e-6)  # some softmaxes work in single precision
+
+
+def test_own_values_of_a_skeleton_are_products_in_doubles(monkeypatch):
+    # Exact products of trained weights take a minute; a skeleton rounds, which is its data.
+    def exact(*_):
+        raise AssertionError("an exact product was asked for")
+
+    monkeypatch.setattr("tropattn.attention.layer.exact_product", exact)
+    for norm_first in (False, True):
+        net = random_model(5, norm_first).network([1, 2, 3], own_value="live", approximate=True)
+        own = [value for layer in net.layers for value in getattr(layer, "own", None) or ()]
+        assert own and all(value.matrix.dtype == np.float64 for value in own)
+
+
+def test_settings_that_do_not_fit_an_approximation():
+    model = random_model(6, True)
+    with pytest.raises(InvalidInput, match="keys_from: 'hard' or 'soft' needed, got 'foo'"):
+        model.network([1, 2], approximate=True, keys_from="foo")
+    with pytest.raises(InvalidInput, match="approximate: True or False needed, got 'x'"):
+        model.network([1, 2], approximate="x")
+    with pytest.raises(InvalidInput, match=r"own_key: .* with approximate=True, got 'live'"):
+        model.network([1, 2], approximate=True, own_key="live")

@@ -37,6 +37,8 @@ else meets there at u and at v: a third row, or -1 - i for wall i.
 
 _U = 2.0**-53
 _TINY = 1e-290
+# A corner of two rows with a larger error is better placed between the rays next to it.
+_SHARP = 1e-11
 # Corners of start cones are integers: fine enough to miss coordinate planes, small enough that
 # their cross products are exact.
 _GRID = 2.0**20
@@ -72,13 +74,13 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
     """Cut a polygon by ``row . z < 0``, in place.
 
     A ray whose side is not proved ends the cut where ``near`` is 0; else rays are taken as given,
-    and those on the row count as inside.
+    and those on the row count as inside. A new ray in doubt then lies between old ones.
 
     ``rays[m]`` is where ``rows[m]`` and ``rows[m + 1]`` meet. Returns the new number of sides, 0
     where nothing is left, or -1 where a sign is not proved.
     """
     size = max(abs(row[0]), abs(row[1]), abs(row[2]))
-    inside, outside = 0, 0
+    inside, outside, worst, most = 0, 0, 0, 0.0
     for m in range(count):
         value = row[0] * rays[m, 0] + row[1] * rays[m, 1] + row[2] * rays[m, 2]
         bound = 10.0 * _U * size + _TINY
@@ -87,6 +89,8 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
         if abs(value) <= bound and near == 0:
             return -1
         sides[m] = 1 if value > bound else -1
+        if value > most:
+            worst, most = m, value
         if value > bound:
             outside += 1
         else:
@@ -95,19 +99,25 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
         return count
     if inside == 0:
         return 0
-    # One run of rays goes: from the first outside one after an inside one to the last.
-    first = 0
-    while not (sides[first] > 0 and sides[first - 1 if first > 0 else count - 1] < 0):
-        first += 1
+    # One run of rays goes, the one of the ray farthest out: where signs are not proved, rounding
+    # may show others, of rays on the row.
+    first, outside = worst, 1
+    while sides[first - 1 if first > 0 else count - 1] > 0:
+        first = first - 1 if first > 0 else count - 1
+    while sides[(first + outside) % count] > 0:
+        outside += 1
     if count - outside + 2 > len(rows):
         return -1
     # Rotate so that the run stands at the end, then close with two rays on the new row.
     _rotate(first, count, rows, row_errors, labels, rays, ray_errors)
     # Now rays 0 .. outside - 1 are outside; rows 0 and outside bound the run.
-    entering = np.empty(3)
+    entering, leaving = np.empty(3), np.empty(3)
     entering_error = _meet(rows[0], row_errors[0], row, row_error, entering)
-    leaving = np.empty(3)
     leaving_error = _meet(row, row_error, rows[outside], row_errors[outside], leaving)
+    if near != 0 and not (entering_error < _SHARP and entering[2] > 0.0):
+        entering_error = _between(row, rays[count - 1], rays[0], entering)
+    if near != 0 and not (leaving_error < _SHARP and leaving[2] > 0.0):
+        leaving_error = _between(row, rays[outside], rays[outside - 1], leaving)
     if entering_error == np.inf or leaving_error == np.inf:
         return -1
     # New order: rows[0], row, rows[outside], ..., rows[count - 1].
@@ -128,6 +138,21 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
     ray_errors[0] = entering_error
     ray_errors[1] = leaving_error
     return total
+
+
+@njit(nogil=True, cache=True)
+def _between(row, inside, outside, out):
+    """Where a row vanishes between two rays, the first on its negative side; never beyond them."""
+    a = -(row[0] * inside[0] + row[1] * inside[1] + row[2] * inside[2])
+    b = row[0] * outside[0] + row[1] * outside[1] + row[2] * outside[2]
+    share = a / (a + max(b, 0.0)) if a > 0.0 else 0.0
+    size = 0.0
+    for c in range(3):
+        out[c] = (1.0 - share) * inside[c] + share * outside[c]
+        size = max(size, abs(out[c]))
+    for c in range(3):
+        out[c] /= size
+    return 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -489,7 +514,7 @@ def _next(u, v, winner, slack_u, slack_v):
 
 
 @njit(nogil=True, cache=True)
-def polygons(patterns, terms, starts, size, error, window, corners, offsets, beyond, stop):
+def polygons(patterns, terms, starts, sizes, window, corners, offsets, beyond, stop):
     """Polygons of cells in a bounded window, for drawing and measuring: nothing is proved here.
 
     Parameters
@@ -497,6 +522,7 @@ def polygons(patterns, terms, starts, size, error, window, corners, offsets, bey
     patterns : (R, H) winning columns of ``terms`` in each cell, sorted: cells with a common prefix
         share the polygon that it cuts out.
     terms, starts : (3, n) rows of all heads, and the first of each.
+    sizes : (n,) largest entry of each row, more where its error is more than some roundings.
     window : its polygon, exactly as long as it has sides.
     corners, offsets : (V, 3) rays, (R + 1,) the first one of each cell; both written.
     beyond : (V, H) winners just beyond the side that ends in a corner, -1 at the window; written.
@@ -543,7 +569,7 @@ def polygons(patterns, terms, starts, size, error, window, corners, offsets, bey
                 starts[h],
                 starts[h + 1],
                 terms,
-                size,
+                sizes,
                 counts[h],
                 polygon,
                 sides,
@@ -555,7 +581,7 @@ def polygons(patterns, terms, starts, size, error, window, corners, offsets, bey
             return r
         for m in range(counts[heads]):
             if _beyond(
-                r, m, counts[heads], polygon, patterns, terms, starts, size, scores, beyond[at]
+                r, m, counts[heads], polygon, patterns, terms, starts, sizes, scores, beyond[at]
             ):
                 for c in range(3):
                     corners[at, c] = rays[heads, m, c]
@@ -565,7 +591,7 @@ def polygons(patterns, terms, starts, size, error, window, corners, offsets, bey
 
 
 @njit(nogil=True, cache=True)
-def _cut_to(winner, start, end, terms, size, count, polygon, sides, scores):
+def _cut_to(winner, start, end, terms, sizes, count, polygon, marks, scores):
     """Cut a polygon, in place and unproved, to where ``winner`` beats rows ``start .. end``."""
     row = np.empty(3)
     rays, done = polygon[3], polygon[4]
@@ -579,17 +605,18 @@ def _cut_to(winner, start, end, terms, size, count, polygon, sides, scores):
         done[at] = -1.0
         _scores(x, y, z, rays[at], part)
         best = _largest(part)
+        size = max(sizes[start + best], sizes[winner])
         if part[best] - part[winner - start] > 25.0 * _U * size:
             for c in range(3):
                 row[c] = terms[c, start + best] - terms[c, winner]
-            cut = _cut(row, 0.0, start + best, count, *polygon, sides, np.int64(1))
-            if cut > 0:
+            cut = _cut(row, 0.0, start + best, count, *polygon, marks, np.int64(1))
+            if cut >= 0:
                 count, at = cut, 0
     return count
 
 
 @njit(nogil=True, cache=True)
-def _beyond(r, side, count, polygon, patterns, terms, starts, size, scores, out):
+def _beyond(r, side, count, polygon, patterns, terms, starts, sizes, scores, out):
     """Winners just beyond a side: of the rows tied in its middle the steepest one outwards.
 
     Returns False for a side without length, which several walls in one point leave behind.
@@ -607,14 +634,14 @@ def _beyond(r, side, count, polygon, patterns, terms, starts, size, scores, out)
     if length <= 1e-14 * reach:
         return False
     _scores(terms[0], terms[1], terms[2], middle, scores)
-    close = 1e-11 * size * reach
     for h in range(len(out)):
         out[h] = patterns[r, h] if polygon[2][side] >= 0 else -1
     if polygon[2][side] < 0:
         return True
     for h in range(len(out)):
-        level = scores[patterns[r, h]]
+        level, own = scores[patterns[r, h]], sizes[patterns[r, h]]
         for k in range(starts[h], starts[h + 1]):
+            close = 64.0 * _U * max(sizes[k], own) * reach
             if k == polygon[2][side] or abs(scores[k] - level) <= close:
                 gain = 0.0
                 for c in range(3):

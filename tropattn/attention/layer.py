@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact
+from tropattn.arrays import as_array, freeze, is_exact, to_float
 from tropattn.attention.context import FixedLayer, OwnValue
 from tropattn.attention.head import AttentionHead, kept_tokens, read_positions, read_states
 from tropattn.attention.linear import (
@@ -168,6 +168,7 @@ class AttentionLayer:
         query_position: Any = None,
         own_key: Literal["frozen", "excluded"] = "frozen",
         own_value: Literal["fixed", "live"] = "fixed",
+        rounded: bool = False,
     ) -> FixedLayer:
         """Fix keys and values by the context and let one query's state move (theory T1, T12).
 
@@ -183,6 +184,8 @@ class AttentionLayer:
         own_value : "fixed", the query's own value stands still like its key; "live", it is read
             from the moving state: where a head routes to the own key, the piece adds
             ``(x W_V + b_V) W_O`` (theory T12).
+        rounded : whether ``W_V W_O`` of own values is rounded to doubles, as is fit for a network
+            that is an approximation already, and a hundred times faster.
 
         Returns
         -------
@@ -197,7 +200,7 @@ class AttentionLayer:
 
         Notes
         -----
-        Cost ``O(H N d_model (d_head + d_v))``, and for own values ``W_V W_O``, not rounded.
+        Cost ``O(H N d_model (d_head + d_v))``, and for own values ``W_V W_O``.
 
         >>> layer = AttentionLayer([AttentionHead([[1]], [[1]], [[1]], [[1]])])
         >>> layer.fix([[1], [2], [3]], own_key="excluded").tokens[0].tolist()
@@ -224,7 +227,7 @@ class AttentionLayer:
                 constant = row_products("b_V", head.b_V[None, :], head.W_O)[0]
                 value[own_row] = fractions(constant) if is_exact(value) else constant
             value = value[kept]
-            own.append(_own_value(head, kept, own_row))
+            own.append(_own_value(head, kept, own_row, rounded))
             if head.sink is not None:
                 zero = np.zeros((1, head.d_out), dtype=int)
                 value, kept = np.vstack([value, zero]), np.append(kept, -1)
@@ -317,11 +320,17 @@ class AttentionLayer:
 
 
 def _own_value(
-    head: AttentionHead, kept: NDArray[np.int64], own_row: int | None
+    head: AttentionHead, kept: NDArray[np.int64], own_row: int | None, rounded: bool
 ) -> OwnValue | None:
     """The own value of a head; a head that does not see its own token has constant values."""
     place = np.flatnonzero(kept == own_row) if own_row is not None else []
-    return OwnValue(int(place[0]), exact_product(head.W_V, head.W_O)) if len(place) else None
+    if not len(place):
+        return None
+    if rounded:
+        product = row_products("W_V", to_float(head.W_V)[0], to_float(head.W_O)[0])
+    else:
+        product = exact_product(head.W_V, head.W_O)
+    return OwnValue(int(place[0]), product)
 
 
 def _read_heads(heads: Any) -> tuple[AttentionHead, ...]:

@@ -398,7 +398,22 @@ class Model:
         from tropattn.attention.network import fixed_network
         from tropattn.attention.skeleton import skeleton_network
 
+        if approximate not in (False, True):
+            raise InvalidInput(
+                f"approximate: True or False needed, got {approximate!r}; True freezes norms and "
+                "makes activations ReLU."
+            )
+        if keys_from not in ("hard", "soft"):
+            raise InvalidInput(
+                f"keys_from: 'hard' or 'soft' needed, got {keys_from!r}; it names the network that "
+                "gives the other tokens' states."
+            )
         if own_key == "live":
+            if approximate:
+                raise InvalidInput(
+                    "own_key: 'frozen' or 'excluded' needed with approximate=True, got 'live'; "
+                    "live keys are not offered there, so leave one of the two out."
+                )
             return live_network(self, ids_or_states, position, keys_from)
         if approximate and (self.norms or self.blocks or self.projection is not None):
             return skeleton_network(self, ids_or_states, position, own_key, own_value)

@@ -92,7 +92,9 @@ def skeleton_network(
         if index == 0 and model.projection is not None:
             entering = _projected(model.projection, entering)
             norm = _composed(norm, model.projection)
-        fixed = layer.fix(entering, query_position=place, own_key=own_key, own_value=own_value)
+        fixed = layer.fix(
+            entering, query_position=place, own_key=own_key, own_value=own_value, rounded=True
+        )
         left = attend(layer, entering, causal=model.causal)
         if layer.residual:
             layers += [Affine(norm.matrix, norm.offset)] if index else []

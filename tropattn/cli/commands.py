@@ -60,13 +60,7 @@ def main(debug: bool) -> None:
 
 
 @main.command(short_help="Walk through one layer of the trained model in the package.")
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False),
-    default="tropattn-demo.png",
-    show_default=True,
-    help="Figure to write: .png, .svg or .pdf.",
-)
+@options.figure(required=False, default="tropattn-demo.png")
 @options.seed("Seed of the sampler's draws.")
 @options.threads
 def demo(output: str, seed: int, threads: int | None) -> None:
@@ -119,14 +113,18 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 )
 @click.option(
     "--certificate",
-    type=click.Path(dir_okay=False),
+    type=click.Path(),
+    callback=options.writable,
     help="Write a proof of the count that `tropattn verify` can check.",
 )
 @options.max_cells
 @options.threads
 @options.json_flag
 @click.option(
-    "--output", type=click.Path(dir_okay=False), help="Write the record to this JSON file as well."
+    "--output",
+    type=click.Path(),
+    callback=options.writable,
+    help="Write the record to this JSON file as well.",
 )
 def count(
     path: str,

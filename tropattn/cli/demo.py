@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.console import Console
 from rich.text import Text
 
@@ -19,11 +21,11 @@ _TEXT = "314159265="
 
 _NEXT = """\
 Try next:
-  tropattn count demo --text 271828182=                  another context
-  tropattn count demo --text 314159265= --layer 1        the next layer
+  tropattn count demo --text 271828182=            another context
+  tropattn count demo --text 314159265= --layer 1  the next layer
   tropattn plot demo --text 314159265= --layer 1 --output layer1.png
-  tropattn scaling                                       how counts grow with the keys
-  tropattn count --help                                  your own heads, planes and boxes"""
+  tropattn scaling                                 how counts grow with the keys
+  tropattn count --help                            your own heads and planes"""
 
 
 def run(
@@ -62,27 +64,32 @@ def _tell(path: str, record: Record, plane: TokenPlane, output: str, out: Consol
         name = str(token) if model.vocabulary is None else model.vocabulary[token]
         answers.append(f"{name} with {kind} attention")
     n_heads = len(record.tables["heads"])
-    out.print(
-        Text(
-            f"\nA trained transformer of {len(model.layers)} attention layers names the largest "
-            f"digit of its context.\nFor {_TEXT} it answers {' and '.join(answers)}.\n\n"
-            f"Layer 0 has {n_heads} heads. The state of the last token moves in R^{model.d_model} "
-            "(the residual stream); the\nkeys of the context stay. Each head picks the key with "
-            "the largest score: the cells of a power\ndiagram. A dead key wins for no state at "
-            "all. Keys are written token@position.\n"
-        ),
-        soft_wrap=True,
+    _say(
+        out,
+        f"\nA trained transformer of {len(model.layers)} attention layers names the largest "
+        f"digit of its context. For {_TEXT} it answers {' and '.join(answers)}.\n\n"
+        f"Layer 0 has {n_heads} heads. The state of the last token moves in R^{model.d_model} "
+        "(the residual stream); the keys of the context stay. Each head picks the key with "
+        "the largest score: the cells of a power diagram. A dead key wins for no state at "
+        "all. Keys are written token@position.\n",
     )
     report.heads(record, out)
     out.print()
     report.witnesses(record, out)
     numbers = [record.counts[name].value for name in ("sampled", "exact", "bound")]
-    out.print(
-        Text(
-            f"\n{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n\n"
-            f"Figure: {output}. The plane through {', '.join(plane.names)} meets {plane.cells} "
-            f"cells in its window,\nthe most among the {plane.tried} planes through the last token "
-            f"and two others.\n\n{_NEXT}"
-        ),
-        soft_wrap=True,
+    _say(
+        out,
+        f"\n{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n\n"
+        f"Figure: {output}. The plane through {', '.join(plane.names)} meets {plane.cells} "
+        f"cells in its window, the most among the {plane.tried} planes through the last token "
+        f"and two others.\n\n{_NEXT}",
     )
+
+
+def _say(out: Console, text: str) -> None:
+    """Print paragraphs, filled to the width of the console; lists stay as they are."""
+    for line in text.split("\n"):
+        listed = line.startswith(" ")
+        width = max(20, out.width)
+        filled = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        out.print(Text(line if listed else filled), soft_wrap=True)

@@ -102,13 +102,13 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 
 def _at_least(lower: int | None) -> str:
-    return "" if lower is None else f" (at least {_number(lower)} cells)"
+    return "" if lower is None else f" (at least {_cells(lower)})"
 
 
-def _number(value: int) -> str:
-    from tropattn.report import number
+def _cells(value: int) -> str:
+    from tropattn.report import counted
 
-    return number(value)
+    return counted(value, "cell")
 
 
 def _leave_stdout() -> None:
@@ -129,5 +129,5 @@ def lower_bounds(give_up: Callable[[int, str], None]) -> Iterator[None]:
     except KeyboardInterrupt as error:
         lower = getattr(error, "lower", 0)
         give_up(lower, "interrupted")
-        message = f"interrupted: at least {_number(lower)} cells were found before the stop"
+        message = f"interrupted: at least {_cells(lower)} found before the stop"
         raise _Stopped(130, message, lower) from error

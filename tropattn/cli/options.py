@@ -32,6 +32,7 @@ __all__ = [
     "source_of",
     "threads",
     "watching",
+    "writable",
 ]
 
 _DEMO = "demo"
@@ -132,12 +133,31 @@ max_cells = click.option(
 )
 
 
-def figure(required: bool) -> Decorator:
-    """The option ``--output`` for a figure."""
+def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Callback of an option that names a file to write: refuse it before the work."""
+    from tropattn.outputs import output_path
+
+    if value is not None:
+        output_path(value, str(param.name))
+    return value
+
+
+def figure(required: bool, default: str | None = None) -> Decorator:
+    """The option ``--output`` for a figure, its ending and folder checked before the work."""
+
+    def drawable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        from tropattn.outputs import FIGURES, output_path
+
+        if value is not None:
+            output_path(value, str(param.name), FIGURES)
+        return value
+
     return click.option(
         "--output",
-        type=click.Path(dir_okay=False),
+        type=click.Path(),
         required=required,
+        **({} if default is None else {"default": default, "show_default": True}),
+        callback=drawable,
         help="Figure to write: .png, .svg or .pdf.",
     )
 

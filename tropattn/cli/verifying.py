@@ -29,13 +29,15 @@ def verify(
 
     Every witness, every discarded branch and the completeness of the search are checked. With
     --weights (and the same --text, --layer, --domain as for count) the polynomials in the file must
-    be those of the weights, number for number. Exit code 1 if any claim is false.
+    be those of the weights, number for number. Exit code 1 if any claim is false;
+    --json then prints "verified": false and the reason.
 
     \b
     Examples:
       tropattn verify demo.cert.gz
       tropattn verify demo.cert.gz --weights demo --text 314159265=
     """  # noqa: D301 (click reads the backspace)
+    from tropattn.errors import EngineError
     from tropattn.study.inputs import open_heads, read_domain
     from tropattn.tropical.stage import on_parameters
     from tropattn.verify import verify as check
@@ -45,10 +47,16 @@ def verify(
         opened = open_heads(options.source_of(weights, context))
         where = read_domain(domain, opened.dim)
         exact = [unit.exact_terms() for unit in on_parameters(opened.heads, where)]
-    proved = check(file, exact)
+    try:
+        proved = check(file, exact)
+    except EngineError as error:
+        if as_json:
+            click.echo(json.dumps({"verified": False, "reason": str(error)}, indent=2))
+        raise
     about = "the weights given" if exact is not None else "the polynomials in the file"
     if as_json:
         answer = {
+            "verified": True,
             "value": str(proved.count),
             "cells": proved.cells,
             "discards": proved.discards,
@@ -57,7 +65,11 @@ def verify(
         }
         click.echo(json.dumps(answer, indent=2))
         return
+    from tropattn.report import counted
+
     click.echo(
-        f"accepted: {proved.count} cells of {about}; {proved.cells} witnesses and "
-        f"{proved.discards} discarded branches checked in {proved.ranges} ranges"
+        f"accepted: {counted(proved.count, 'cell')} of {about};\n"
+        f"{counted(proved.cells, 'witness', 'witnesses')} and "
+        f"{counted(proved.discards, 'discarded branch', 'discarded branches')} checked in "
+        f"{counted(proved.ranges, 'range')}"
     )

@@ -7,16 +7,24 @@ This module knows options and how to print a record; what the commands do lies i
 from __future__ import annotations
 
 import json
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, Protocol
 
 import click
 
+from tropattn.outputs import FIGURES, output_path
+
 __all__ = ["dynamics_group"]
 
 _PATIENCE = 2.0
+_WIDTH = 80
+_FRACTION, _EXACT = re.compile(r"-?\d+/\d+"), 9
+"""Rationals, and up to how many characters they are printed in full."""
 
 
 class _Record(Protocol):
@@ -35,14 +43,14 @@ def dynamics_group(run: Runner) -> click.Group:
 
     @click.group(short_help="Follow tokens as they move through layers.")
     def dynamics() -> None:
-        r"""Follow tokens as they move through layers of attention.
+        """Follow tokens as they move through layers of attention.
 
         \b
         Examples:
           tropattn dynamics hardmax --n 40 --output leaders.png
           tropattn dynamics simulate --beta 9 --dim 2 --time 200 --output run.png
           tropattn dynamics gaussian --dim 3 --kind l2 --json
-        """
+        """  # noqa: D301 (click reads the backspace)
 
     for build in (_simulate, _phase, _hardmax, _gaussian, _sentiment):
         dynamics.add_command(build(run))
@@ -195,7 +203,9 @@ def _scheme(function: Any) -> Any:
 
 def _common(function: Any) -> Any:
     for option in (
-        click.option("--output", type=click.Path(dir_okay=False), help="Figure: .png, .svg, .pdf."),
+        click.option(
+            "--output", type=click.Path(), callback=_drawable, help="Figure: .png, .svg, .pdf."
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print the full record as JSON."),
         click.option(
             "--seed",
@@ -207,6 +217,13 @@ def _common(function: Any) -> Any:
     ):
         function = option(function)
     return function
+
+
+def _drawable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse a figure that cannot be written before the work."""
+    if value is not None:
+        output_path(value, str(param.name), FIGURES)
+    return value
 
 
 def _answer(run: Runner, command: str, given: dict[str, Any]) -> None:
@@ -231,11 +248,27 @@ def _told(document: dict[str, Any]) -> str:
     for name, rows in document["tables"].items():
         lines.append(name)
         for row in rows:
-            lines.append("  " + "  ".join(f"{key} {_word(value)}" for key, value in row.items()))
+            lines += _wrapped([f"{key} {_word(value)}" for key, value in row.items()])
     return "\n".join(lines)
 
 
+def _wrapped(words: list[str]) -> list[str]:
+    """One row in lines of 80 columns; a word that fits on a line stays whole."""
+    kept = [word.replace(" ", "\0") if len(word) < _WIDTH - 6 else word for word in words]
+    lines = textwrap.wrap(
+        "  ".join(kept),
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
 def _word(value: Any) -> str:
+    if isinstance(value, str) and len(value) > _EXACT and _FRACTION.fullmatch(value):
+        return f"{float(Fraction(value)):.4g}"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):

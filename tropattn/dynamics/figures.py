@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
+from tropattn.outputs import FIGURES, output_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,9 +103,7 @@ def draw_leaders(words: list[str], shares: list[float], logits: list[float]) -> 
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure; the format follows the ending (.png, .svg, .pdf)."""
-    place = Path(path)
-    if place.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise InvalidInput(f"output: a file .png, .svg or .pdf needed, got {place.name}.")
+    place = output_path(path, endings=FIGURES)
     try:
         figure.savefig(place, dpi=150)
     except OSError as error:

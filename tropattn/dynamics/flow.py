@@ -42,6 +42,7 @@ __all__ = [
     "sa",
     "score_polynomial",
     "sinkhorn_weights",
+    "unsolved",
     "usa",
     "velocity",
 ]
@@ -255,6 +256,14 @@ def velocity(flow: Flow, tokens: Array, time: float = 0.0) -> NDArray[np.float64
         return moved
     moved -= np.einsum("ij,ij->i", y, moved)[:, None] * y
     return moved
+
+
+def unsolved(message: str) -> Inconclusive:
+    """What to raise where the integrator gave up, so that no number is given."""
+    return Inconclusive(
+        f"integrator: a solution within its tolerance needed, got none ({message.rstrip('.')}); "
+        "lower beta or shorten the times."
+    )
 
 
 def residual_layer(flow: Flow, tokens: Array, step: float) -> NDArray[np.float64]:

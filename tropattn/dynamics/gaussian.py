@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn.arrays import as_array, freeze
-from tropattn.dynamics.flow import Flow, Head
-from tropattn.errors import EngineError, InvalidInput
+from tropattn.dynamics.flow import Flow, Head, unsolved
+from tropattn.errors import InvalidInput
 
 __all__ = [
     "Gaussian",
@@ -211,7 +211,7 @@ def simulate_gaussian(
     with np.errstate(over="ignore", invalid="ignore"):
         found = solve_ivp(rate, span, y0, "DOP853", grid, events=runaway, rtol=rtol, atol=rtol**1.5)
     if found.status < 0 and not np.abs(found.y[:, -1]).max() > 1e6:
-        raise EngineError(f"integrator: {found.message}; shorten the times.")
+        raise unsolved(found.message)
     escape = float(found.t_events[0][0]) if len(found.t_events[0]) else None
     if found.status < 0:
         escape = float(found.t[-1])

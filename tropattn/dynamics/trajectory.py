@@ -17,13 +17,14 @@ from tropattn.dynamics.flow import (
     energy,
     energy_rate,
     residual_layer,
+    unsolved,
     velocity,
 )
 from tropattn.dynamics.gaussian import check_times
-from tropattn.dynamics.gram import check_gram, gram_layer, gram_velocity
+from tropattn.dynamics.gram import check_gram, gram_layer, tokens_of
 from tropattn.dynamics.hardmax import Decisions, Hardmax, decide, step
 from tropattn.dynamics.hardmax_exact import advance, as_rationals, exact_state
-from tropattn.errors import EngineError, InvalidInput
+from tropattn.errors import InvalidInput
 
 __all__ = ["Trajectory", "simulate"]
 
@@ -111,7 +112,7 @@ def simulate(
     Raises
     ------
     InvalidInput : arguments that do not fit the model.
-    EngineError : the integrator gave up.
+    Inconclusive : the integrator gave up.
 
     Examples
     --------
@@ -142,13 +143,13 @@ def simulate(
 def _integrated(
     model: Flow, start: Array, grid: Array, engine: str, _: float, rtol: float, report: Any
 ) -> tuple[Array, Array | None]:
+    if engine == "gram":
+        start = tokens_of(start)
     shape = start.shape
     with_energy = model.has_energy() and engine == "tokens"
 
     def rate(t: float, y: Array) -> Array:
         state = y[: start.size].reshape(shape)
-        if engine == "gram":
-            return gram_velocity(model, state).ravel()
         moved = velocity(model, state, t).ravel()
         return np.append(moved, energy_rate(model, state)) if with_energy else moved
 
@@ -159,14 +160,16 @@ def _integrated(
         wanted = [grid[k + 1]] if report else grid[1:]
         found = solve_ivp(rate, span, pieces[-1], "DOP853", wanted, rtol=rtol, atol=rtol * 1e-2)
         if not found.success:
-            raise EngineError(f"integrator: {found.message}; shorten the times.")
+            raise unsolved(found.message)
         pieces.extend(found.y.T)
         if report:
             report(k + 1, len(grid) - 2 - k)
     flat = np.array(pieces)
     states = flat[:, : start.size].reshape(len(grid), *shape)
-    if model.space == "sphere" and engine == "tokens":
+    if model.space == "sphere":
         states = states / np.linalg.norm(states, axis=2, keepdims=True)
+    if engine == "gram":
+        states = states @ states.transpose(0, 2, 1)
     return states, flat[:, -1].copy() if with_energy else None
 
 

@@ -287,7 +287,12 @@ def _draw_refinement(
             LineCollection(_walls(found), colors=ink, linewidths=1.3, linestyles=[dash])
         )
         if h < len(INKS):
-            name = f"walls of head {h} ({_keys(unit)})"
+            alike = ", ".join(map(str, range(h, len(alone), len(INKS))))
+            name = (
+                f"walls of head {h} ({_keys(unit)})"
+                if len(alone) <= len(INKS)
+                else (f"walls of head{'s' if ',' in alike else ''} {alike}")
+            )
             handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
     plane.prepare(axes)
     if len(cells) <= _LABELLED:

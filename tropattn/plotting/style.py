@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tropattn.errors import InvalidInput
+from tropattn.outputs import FIGURES, output_path
 from tropattn.record import replacing
 
 __all__ = ["DASHES", "FILLS", "INKS", "MARKERS", "lighter", "new_figure", "save"]
@@ -46,8 +46,6 @@ DASHES: tuple[Any, ...] = (
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-_FORMATS = (".png", ".svg", ".pdf")
-
 
 def lighter(colour: str, share: float) -> tuple[float, float, float]:
     """The colour mixed with a share of white.
@@ -82,11 +80,6 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
     ------
     InvalidInput : another ending, or a folder that does not exist or cannot be written to.
     """
-    place = Path(path)
-    suffix = place.suffix.lower()
-    if suffix not in _FORMATS:
-        raise InvalidInput(
-            f"output: a file ending in {', '.join(_FORMATS)} needed, got {place.name!r}; rename it."
-        )
+    place = output_path(path, endings=FIGURES)
     with replacing(place) as beside:
-        figure.savefig(beside, format=suffix[1:], dpi=dpi)
+        figure.savefig(beside, format=place.suffix.lower()[1:], dpi=dpi)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import as_array, freeze, rational_matrix
 from tropattn.errors import Degenerate, InvalidInput
 
-__all__ = ["Box", "Domain", "Line", "Polytope", "Slice"]
+__all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain"]
 
 Array = NDArray[Any]
 
@@ -168,10 +168,12 @@ class Line(Domain):
     ) -> None:
         start = as_array("origin", origin, 1, shape="(d,)")
         along = as_array("direction", direction, 1, shape="(d,)")
-        if start.shape != along.shape or not any(v != 0 for v in along.tolist()):
+        zero = not any(v != 0 for v in along.tolist())
+        if start.shape != along.shape or zero:
+            got = f"shape {along.shape}" if start.shape != along.shape else "zeros only"
             raise InvalidInput(
-                f"direction: a non-zero vector of length {len(start)} needed, got shape "
-                f"{along.shape}; a line needs a direction."
+                f"direction: a non-zero vector of length {len(start)} needed, got {got}; a line "
+                "needs a direction."
             )
         self.window = Box([t_min], [t_max])
         self._set(*self.window.walls, embedding=(freeze(along[None, :].copy()), start))
@@ -209,7 +211,7 @@ class Slice(Domain):
         if window is None:
             walls = (np.zeros((0, len(rows))), np.zeros(0))
         else:
-            window = window if isinstance(window, Domain) else Box(*window)
+            window = _window(window, len(rows))
             if window.dim != len(rows) or window.embedding is not None:
                 raise InvalidInput(
                     f"window: a Box or Polytope in R^{len(rows)} needed, got "
@@ -252,6 +254,34 @@ class Slice(Domain):
         """One line for reports and JSON."""
         where = "" if self.window is None else f", window {self.window.describe()}"
         return f"{self.dim}-dimensional slice of R^{self.ambient_dim}{where}"
+
+
+def _window(value: Any, dim: int) -> Domain:
+    """The window of a slice: a domain, or a pair (low, high)."""
+    if isinstance(value, Domain):
+        return value
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"window: a Box or Polytope in R^{dim}, or a pair (low, high) needed, got "
+            f"{str(value)[:80]!r}; it bounds the slice's parameters."
+        ) from None
+    return Box(low, high)
+
+
+def as_domain(value: Any) -> Domain | None:
+    """Return a domain, or None for the whole space; anything else is ``InvalidInput``.
+
+    >>> as_domain(Box([0], [1])).dim
+    1
+    """
+    if value is None or isinstance(value, Domain):
+        return value
+    raise InvalidInput(
+        f"domain: a Box, Polytope, Line or Slice, or None for the whole space needed, got "
+        f"{type(value).__name__}; build one, e.g. Box(low, high)."
+    )
 
 
 def _rank(rows: Array) -> int:

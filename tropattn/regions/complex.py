@@ -64,7 +64,12 @@ class RegionComplex:
         return [] if maps is None else [maps(pattern.tolist()) for pattern in self.patterns]
 
     def adjacency(self) -> nx.Graph[int]:
-        """The graph on cells with an edge where two closures meet in dimension ``d - 1`` (T13)."""
+        """The graph on cells with an edge where two closures meet in dimension ``d - 1`` (T13).
+
+        Needs the walls of the cells, so a ``Network`` as the target: ``Network([layer])`` for one
+        layer. Of bare heads in a window of a plane ``plane_cells(heads, window).adjacency()`` has
+        the neighbours. Raises ``InvalidInput`` otherwise.
+        """
         from tropattn.regions.linear_regions import adjacency
 
         if self.stage is None:
@@ -87,7 +92,8 @@ class RegionComplex:
     def _pieces(self) -> tuple[Any, ...]:
         if self.pieces is None:
             raise InvalidInput(
-                "complex: cells with exact walls and maps needed, got bare patterns; enumerate a "
-                "Network (of one layer, if need be)."
+                "complex: cells with exact walls and maps needed, got the bare patterns of one "
+                "layer's heads; enumerate Network([layer]), or, for neighbours in a plane, use "
+                "plane_cells(heads, window).adjacency()."
             )
         return self.pieces

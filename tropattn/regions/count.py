@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from math import prod
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
-from tropattn.polyhedra.domain import Domain
-from tropattn.progress import counting
+from tropattn.outputs import output_path
+from tropattn.polyhedra.domain import Domain, as_domain
+from tropattn.progress import LEFT_OVER, counting
 from tropattn.regions import bounds, relu_plane
 from tropattn.regions.certificates import CertificateFile, GroupWriter
 from tropattn.regions.complex import RegionComplex
@@ -22,6 +24,7 @@ from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.line import applies, line_cells
 from tropattn.regions.live_lines import count_live, enumerate_live
 from tropattn.regions.result import RegionCount
+from tropattn.threads import thread_count
 from tropattn.tropical.live_stack import MovesTokens
 from tropattn.tropical.refinement import Refinement, domain_walls
 from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
@@ -80,6 +83,10 @@ def count_regions(
     >>> int(count_regions(plane)), int(count_regions([plane, plane.pullback([[-1, 0], [0, -1]])]))
     (3, 6)
     """
+    domain, max_cells = as_domain(domain), _limit(max_cells)
+    thread_count(threads)
+    if certificate is not None:
+        output_path(certificate, "certificate")
     if isinstance(target, MovesTokens):
         _check_of(of, engine, certificate)
         with counting("intervals", progress) as report:
@@ -97,7 +104,8 @@ def count_regions(
                 "certificate: cells of one layer needed, got a count across depth or of regions; "
                 "leave it out."
             )
-        with counting(of.replace("_", " "), progress) as report:
+        left = "cells to be joined" if of != "cells" else LEFT_OVER
+        with counting("cells", progress, left) as report:
             return count_depth(
                 stages, domain, of=of, max_cells=max_cells, threads=threads, report=report
             )
@@ -218,6 +226,8 @@ def enumerate_regions(
     ...                    TropicalPolynomial([[0], [1]], [0, -1])]).patterns.tolist()
     [[0, 0], [1, 0], [1, 1]]
     """
+    domain, max_cells = as_domain(domain), _limit(max_cells)
+    thread_count(threads)
     if isinstance(target, MovesTokens):
         with counting("intervals", progress) as report:
             return enumerate_live(target.live_stack(), domain, max_cells=max_cells, report=report)
@@ -252,6 +262,7 @@ def upper_bound(target: Any, domain: Domain | None = None) -> RegionCount:
     >>> int(upper_bound([TropicalPolynomial([[0], [1], [2]])] * 2))
     2
     """
+    domain = as_domain(domain)
     if isinstance(target, MovesTokens):
         return bounds.depth(target)
     stages = list(stages_of(target))
@@ -313,6 +324,21 @@ def _check_of(of: str, engine: str, certificate: str | Path | None) -> None:
         raise InvalidInput(
             "certificate: cells of one layer needed, got a line with live keys; leave it out."
         )
+
+
+def _limit(max_cells: Any) -> Any:
+    """The limit on cells, an integer >= 1 or None for no limit."""
+    if max_cells is None:
+        return None
+    try:
+        limit = operator.index(max_cells)
+    except TypeError:
+        limit = 0
+    if isinstance(max_cells, bool) or limit < 1:
+        raise InvalidInput(
+            f"max_cells: an integer >= 1 needed, got {max_cells!r}; leave it out for the default."
+        )
+    return limit
 
 
 def _domain_name(stage: RoutingStage, domain: Domain | None) -> str:

@@ -252,7 +252,7 @@ class _LeafCount:
     def run(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
         # Every inner cell holds at least one cell, so the limit is valid for them as well.
-        limits = {"threads": self.threads, "max_cells": self.max_cells}
+        limits = {"threads": self.threads, "max_cells": self.max_cells, "report": self._above}
         cells = self.tower.cells_above(len(self.tower.tables) - 1, limits)
         try:
             if self.threads == 1 or len(self.tower.tables) == 1:
@@ -309,6 +309,10 @@ class _LeafCount:
         if self.max_cells is not None and self.total.cells > self.max_cells:
             raise BudgetExceeded("", 0)
         self._tell()
+
+    def _above(self, found: int, left: int) -> None:
+        if self.report is not None:
+            self.report(max(self.so_far, self.total.cells + found), left)
 
     def _tell(self) -> None:
         if self.report is not None and time.monotonic() - self._clock > 0.25:
@@ -413,18 +417,25 @@ def all_cells(
     Raises ``BudgetExceeded`` or ``Interrupted`` with ``.lower``, the cells found so far, or with
     ``distinct`` the distinct maps among them.
     """
-    limits = {"threads": thread_count(threads), "max_cells": max_cells}
     last = len(tower.tables) - 1
     out: list[DepthCell] = []
     clock = time.monotonic()
+
+    def watch(found: int, left: int) -> None:
+        if report is not None:
+            report(len(out) + found, left)
+
+    # One search may hold all cells, so each reports as well.
+    limits = {"threads": thread_count(threads), "max_cells": max_cells, "report": watch}
     try:
         for cell in tower.cells_above(last, limits):
-            out += tower.children(cell, mapped, **limits)
+            for child in tower.children(cell, mapped, **limits):
+                out.append(child)
+                if report is not None and time.monotonic() - clock > 0.25:
+                    clock = time.monotonic()
+                    report(len(out), 0)
             if max_cells is not None and len(out) > max_cells:
                 raise BudgetExceeded("", 0)
-            if report is not None and time.monotonic() - clock > 0.25:
-                clock = time.monotonic()
-                report(len(out), 0)
     except BudgetExceeded as error:
         raise _over(_so_far(out, distinct, error.lower)) from None
     except Interrupted as error:

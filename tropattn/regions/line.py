@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import envelope
 from tropattn.arrays import as_fractions
 from tropattn.errors import Interrupted, InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -117,7 +117,7 @@ def line_cells(
     >>> cells.breakpoints.tolist(), cells.patterns.ravel().tolist()
     ([-1.0, 1.0], [0, 1, 2])
     """
-    stages = stages_of(target)
+    stages, domain = stages_of(target), as_domain(domain)
     if len(stages) != 1 or not applies(stages[0].units, domain):
         raise InvalidInput(
             "domain: a line needed for one layer of heads, got "

@@ -58,7 +58,8 @@ def count_linear_regions(
     cells = all_cells(
         tower, mapped=True, max_cells=max_cells, threads=threads, report=report, distinct=True
     )
-    value = nx.number_connected_components(region_graph(cells, spanning=True))
+    graph = region_graph(cells, spanning=True, report=report)
+    value = nx.number_connected_components(graph)
     stats: dict[str, Any] = {"cells": len(cells), "stages": len(stages), **tower.inner.stats()}
     stats["maps"] = len({cell.key() for cell in cells})
     stats["seconds"] = time.perf_counter() - started
@@ -66,11 +67,14 @@ def count_linear_regions(
     return RegionCount(value, "exact", "linear_regions", where, "depth", True, 0, stats)
 
 
-def region_graph(cells: Sequence[DepthCell], spanning: bool = False) -> nx.Graph[int]:
+def region_graph(
+    cells: Sequence[DepthCell], spanning: bool = False, report: Report | None = None
+) -> nx.Graph[int]:
     """The graph on cells with an edge where two of equal map share a piece of wall (T13).
 
     Its components are the linear regions. ``spanning`` leaves out edges between cells that are
-    connected already, which is faster and has the same components.
+    connected already, which is faster and has the same components. ``report`` is called with the
+    number of cells and of those still to be joined, a few times a second.
     """
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(cells):
@@ -78,8 +82,13 @@ def region_graph(cells: Sequence[DepthCell], spanning: bool = False) -> nx.Graph
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(range(len(cells)))
     joined = nx.utils.UnionFind(range(len(cells)))
+    clock, left = time.monotonic(), len(cells)
     for members in groups.values():
+        left -= len(members)
         for i, j, row in _opposite(cells, members):
+            if report is not None and time.monotonic() - clock > 0.25:
+                clock = time.monotonic()
+                report(len(cells), left + len(members))
             if spanning and joined[i] == joined[j]:
                 continue
             if share_wall(cells[i], cells[j], row):

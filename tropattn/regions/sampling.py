@@ -18,7 +18,7 @@ from tropattn._kernels import sample as kernel
 from tropattn.arrays import as_array, as_fractions
 from tropattn.errors import Interrupted, InvalidInput
 from tropattn.polyhedra._highs import bounding_box
-from tropattn.polyhedra.domain import Domain, Polytope, Slice
+from tropattn.polyhedra.domain import Domain, Polytope, Slice, as_domain
 from tropattn.progress import counting
 from tropattn.regions.cascade import Cascade
 from tropattn.regions.estimates import Sample, Tally
@@ -132,6 +132,7 @@ def draw_sample(
             "find more cells."
         )
     _check_numbers(n_samples, seed, start, method)
+    domain = as_domain(domain)
     stages = stages_of(target)
     dim = stages[0].dim if domain is None else domain.dim
     law, n_states = _law(dim, domain, distribution)
@@ -268,17 +269,21 @@ def _collect(
 
 
 def _check_numbers(n_samples: int, seed: int, start: int, method: str) -> None:
-    if n_samples < 1:
-        raise InvalidInput(f"n_samples: a number >= 1 needed, got {n_samples}; ask for a draw.")
-    if not 0 <= seed < 2**63:
+    if not _integer(n_samples) or n_samples < 1:
+        raise InvalidInput(f"n_samples: an integer >= 1 needed, got {n_samples!r}; ask for a draw.")
+    if not _integer(seed) or not 0 <= seed < 2**63:
         raise InvalidInput(
-            f"seed: an integer in 0..2^63 - 1 needed, got {seed}; any such number will do."
+            f"seed: an integer in 0..2^63 - 1 needed, got {seed!r}; any such number will do."
         )
     step = chord_kernel.STEPS if method == "lines" else 1
-    if not 0 <= start < 2**62 or start % step:
+    if not _integer(start) or not 0 <= start < 2**62 or start % step:
         raise InvalidInput(
             f"start: a multiple of {step}, at least 0, needed, got {start}; split runs there."
         )
+
+
+def _integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 # ---- laws -------------------------------------------------------------------------------------

@@ -107,14 +107,16 @@ def open_heads(source: Source) -> Heads:
     -----
     Cost: one pass through the file; for a model and a layer above 0 also the forward pass.
     """
-    if source.approximate and source.layer != "all":
+    polynomials = _holds_polynomials(source.path)
+    if source.approximate and source.layer != "all" and not polynomials:
         raise InvalidInput(
-            f"approximate: the layer all of a model needed, got {source.layer or 0}; one layer is "
-            "analysed as it is, so leave the option out."
+            f"approximate: the layer all of a model needed, got layer {source.layer or 0}; one "
+            "layer is analysed as it is, so leave the option out."
         )
-    if _holds_polynomials(source.path):
-        for name in ("text", "ids", "layer", "position"):
-            if getattr(source, name) is not None:
+    if polynomials:
+        given = {name: getattr(source, name) for name in ("text", "ids", "layer", "position")}
+        for name, value in (given | {"approximate": source.approximate or None}).items():
+            if value is not None:
                 raise InvalidInput(
                     f"{name}: a model needed, got polynomials in {source.path}; "
                     "leave the option out."
@@ -304,7 +306,7 @@ def _box(text: str, dim: int) -> Box:
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    existing_path(path)
+    existing_path(path, "domain")
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -347,6 +349,11 @@ def _plane(path: str, arrays: dict[str, Any]) -> Slice:
 
 
 def _line(path: str, arrays: dict[str, Any]) -> Line:
+    if any(n_axes(arrays.get(name, 0)) == 2 for name in ("origin", "direction")):
+        raise InvalidInput(
+            f"{path}: one origin and direction of shape (d,) needed, got one row a token; such a "
+            "line moves all tokens of a model: use --layer all."
+        )
     if not {"origin", "direction"} <= set(arrays) <= {"origin", "direction", "t_min", "t_max"}:
         raise InvalidInput(
             f"{path}: 'origin' and 'direction' with optional 't_min', 't_max' needed, got "

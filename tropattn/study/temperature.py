@@ -179,7 +179,9 @@ def _rows(curve: Agreement) -> list[dict[str, Any]]:
 
 def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float) -> dict[str, Any]:
     promise, lost = guaranteed(unit, points), losers(unit, points)
-    low, middle, high = np.quantile(promise.gap, [0.25, 0.5, 0.75])
+    # One key has no rival: its gap is infinite everywhere, between which nothing is interpolated.
+    finite = bool(np.isfinite(promise.gap).all())
+    low, middle, high = np.quantile(promise.gap, [0.25, 0.5, 0.75]) if finite else [np.inf] * 3
     return {
         "head": h,
         "keys": unit.n_terms,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import rational
+from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import counting
@@ -57,6 +58,10 @@ def live_terms(
     >>> found.live.tolist(), found.combinations[1][0].tolist(), found.combinations[1][1].tolist()
     ([0, 2], [0, 2], [0.5, 0.5])
     """
+    if not isinstance(f, TropicalPolynomial):
+        raise InvalidInput(
+            f"f: a TropicalPolynomial needed, got {type(f).__name__}; take one of layer.heads."
+        )
     refinement = Refinement.of([f], domain)
     kept = refinement.kept[0]
     inside, _, _ = refinement.interior

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import as_fractions, freeze
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
@@ -117,6 +117,12 @@ def stages_of(target: Any) -> tuple[RoutingStage, ...]:
         return tuple(target.stages())
     if isinstance(target, Sequence) and not isinstance(target, str | bytes):
         return (RoutingStage(tuple(target)),)
+    if hasattr(target, "live_stack"):
+        raise InvalidInput(
+            f"target: fixed keys needed, got {type(target).__name__}, whose keys are live; those "
+            "are counted and enumerated on lines only: use count_regions or enumerate_regions with "
+            "a Line."
+        )
     raise InvalidInput(
         "target: a TropicalPolynomial, a list of them, a FixedLayer or a Network needed, got "
         f"{type(target).__name__}; build one with TropicalPolynomial or layer.fix(states)."
@@ -127,8 +133,9 @@ def on_parameters(
     units: Sequence[TropicalPolynomial], domain: Domain | None
 ) -> tuple[TropicalPolynomial, ...]:
     """The units as polynomials of the domain's parameters (factors kept)."""
-    if domain is None:
+    if as_domain(domain) is None:
         return tuple(units)
+    assert domain is not None
     for unit in units:
         if unit.dim != domain.ambient_dim:
             raise InvalidInput(

@@ -16,8 +16,8 @@ __all__ = ["existing_path", "open_tensors", "weights_file"]
 _TORCH = "pytorch_model.bin"
 
 
-def existing_path(path: Any) -> Path:
-    """Return the path of a file or folder that exists, or raise ``InvalidInput``.
+def existing_path(path: Any, argument: str = "path") -> Path:
+    """Return the path of a file or folder that exists, else raise ``InvalidInput`` on the argument.
 
     >>> existing_path(".")
     PosixPath('.')
@@ -29,7 +29,8 @@ def existing_path(path: Any) -> Path:
         place, found = None, False
     if place is None or not found:
         raise InvalidInput(
-            f"path: an existing file or folder needed, got {str(path)[:200]!r}; check the spelling."
+            f"{argument}: an existing file or folder needed, got {str(path)[:200]!r}; check the "
+            "spelling."
         )
     return place
 
