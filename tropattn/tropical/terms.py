@@ -84,7 +84,7 @@ def moderate(terms: Array, errors: Array) -> tuple[Array, Array]:
     Winners do not see a positive factor. Entries are at most 2**200 then, and the largest is at
     least 2**-200 unless all are 0.
 
-    >>> moderate(np.array([[1e300, 0.0]]), np.zeros((1, 2)))[0].max() < 1
+    >>> bool(moderate(np.array([[1e300, 0.0]]), np.zeros((1, 2)))[0].max() < 1)
     True
     """
     power = int(np.frexp(np.abs(terms).max(initial=0.0))[1])
