@@ -19,6 +19,8 @@ from tropattn.errors import InvalidInput
 __all__ = [
     "as_array",
     "as_fractions",
+    "fraction",
+    "fraction_array",
     "freeze",
     "is_exact",
     "rational",
@@ -115,8 +117,7 @@ def as_fractions(array: Array) -> Array:
     if is_exact(array):
         return array
     out = np.empty(array.shape, dtype=object)
-    for index, entry in np.ndenumerate(array):
-        out[index] = Fraction(float(entry))
+    out.ravel()[:] = [Fraction(entry) for entry in array.ravel().tolist()]
     return out
 
 
@@ -144,6 +145,18 @@ def rational(value: Any) -> flint.fmpq:
         return flint.fmpq(value.numerator, value.denominator)
     numerator, denominator = float(value).as_integer_ratio()
     return flint.fmpq(numerator, denominator)
+
+
+def fraction(value: flint.fmpq) -> Fraction:
+    """One exact rational as a Python number."""
+    return Fraction(int(value.p), int(value.q))
+
+
+def fraction_array(matrix: flint.fmpq_mat) -> Array:
+    """An exact rational matrix as an object array of ``Fraction``."""
+    out = np.empty(matrix.nrows() * matrix.ncols(), dtype=object)
+    out[:] = [fraction(value) for value in matrix.entries()]
+    return out.reshape(matrix.nrows(), matrix.ncols())
 
 
 def rational_matrix(array: Array) -> flint.fmpq_mat:

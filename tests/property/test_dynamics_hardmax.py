@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from tropattn.arrays import fraction_array
 from tropattn.dynamics.hardmax import Hardmax
-from tropattn.dynamics.hardmax_exact import advance, as_rationals, exact_state, hull_vertices
+from tropattn.dynamics.hardmax_exact import advance, exact_state, hull_vertices
 from tropattn.dynamics.limits import hardmax_limit
 from tropattn.dynamics.trajectory import simulate
 from tropattn.errors import Inconclusive
@@ -65,11 +66,11 @@ def test_leaders_stay_lengths_rise_and_hulls_nest_on_1000_runs():
     checked_hulls = 0
     for seed in range(1000):
         model, states = _run(seed)
-        before = as_rationals(states[0].tokens)
+        before = fraction_array(states[0].tokens)
         matrix = np.eye(before.shape[1], dtype=object) if model.matrix is None else model.matrix
         matrix = np.array([[F(v) for v in row] for row in matrix.tolist()], dtype=object)
         for old, new in pairwise(states):
-            after = as_rationals(new.tokens)
+            after = fraction_array(new.tokens)
             assert set(old.leaders) <= set(new.leaders)
             assert all((after[i] == before[i]).all() for i in old.leaders)
             lengths = [((z @ matrix) * z).sum(axis=1) for z in (before, after)]
@@ -97,7 +98,7 @@ def test_closed_limits_are_what_long_runs_tend_to():
     for seed in range(120):
         model, states = _run(seed)
         try:
-            limit = hardmax_limit(model, as_rationals(states[0].tokens), max_layers=40)
+            limit = hardmax_limit(model, fraction_array(states[0].tokens), max_layers=40)
         except Inconclusive:
             continue
         decided += 1
@@ -111,8 +112,8 @@ def test_closed_limits_are_what_long_runs_tend_to():
         power = (1 - model.part) ** (20 - limit.layer)
         if limit.layer > 20:
             continue
-        gap = as_rationals(state.tokens) - limit.points
-        wanted = power * (as_rationals(start.tokens) - limit.points)
+        gap = fraction_array(state.tokens) - limit.points
+        wanted = power * (fraction_array(start.tokens) - limit.points)
         assert (gap == wanted).all()
     assert decided > 100
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from reference import dynamics as plain
 
+from tropattn.arrays import fraction_array
 from tropattn.dynamics import hardmax as floats
 from tropattn.dynamics.hardmax import (
     Hardmax,
@@ -17,7 +18,7 @@ from tropattn.dynamics.hardmax import (
     plane_hull,
     step,
 )
-from tropattn.dynamics.hardmax_exact import advance, as_rationals, exact_state, hull_vertices
+from tropattn.dynamics.hardmax_exact import advance, exact_state, hull_vertices
 from tropattn.dynamics.limits import basins, cells_per_layer, hardmax_limit
 from tropattn.dynamics.trajectory import simulate
 from tropattn.errors import Inconclusive, InvalidInput
@@ -62,7 +63,7 @@ def test_square_has_four_leaders_and_pulls_axis_points_to_its_sides():
 
 def test_averaged_tie_moves_to_the_middle_of_the_edge():
     tokens = [[1, 1], [-1, 1], [0, 0]]
-    moved = as_rationals(advance(HALF, exact_state(HALF, tokens)).tokens)
+    moved = fraction_array(advance(HALF, exact_state(HALF, tokens)).tokens)
     assert moved[2].tolist() == [0, F(2, 9)]
     limit = hardmax_limit(HALF, tokens)
     assert limit.points[2].tolist() == [0, 1]
@@ -108,7 +109,7 @@ def test_exact_layer_equals_the_plain_loop(ties):
         state = exact_state(model, np.array(tokens, dtype=object))
         assert [list(w) for w in state.winners] == winners
         assert list(state.leaders) == plain.leaders(tokens, winners)
-        assert as_rationals(advance(model, state).tokens).tolist() == wanted
+        assert fraction_array(advance(model, state).tokens).tolist() == wanted
 
 
 def test_float_layer_equals_the_exact_layer_on_integers():
@@ -121,7 +122,7 @@ def test_float_layer_equals_the_exact_layer_on_integers():
         assert decisions.target[i] == won[0]
         different = len({state.place[j] for j in won}) > 1
         assert decisions.tied.get(i, np.array([])).tolist() == (list(won) if different else [])
-    moved = as_rationals(advance(HALF, state).tokens).astype(float)
+    moved = fraction_array(advance(HALF, state).tokens).astype(float)
     assert np.abs(step(HALF, tokens, decisions) - moved).max() < 4 * 5 * 2.0**-52
 
 
@@ -178,7 +179,7 @@ def test_basin_map_agrees_with_probes_that_run_exactly():
     for probe, label in zip(probes, labels, strict=True):
         x = list(probe)
         for state in states:
-            rows = as_rationals(state.tokens)
+            rows = fraction_array(state.tokens)
             scores = rows @ np.array(x, dtype=object)
             x = [
                 a + F(1, 3) * (b - a) for a, b in zip(x, rows[int(np.argmax(scores))], strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact
-from tropattn.attention.linear import exact_sum, fractions, n_axes, read_vector, shared
+from tropattn.attention.linear import exact_sum, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import LiveTerm, RoutingStage
@@ -176,13 +176,13 @@ class FixedLayer:
         rows = []
         chosen = [head.winners(points) for head in self.heads]
         for i in range(len(points)):
-            total = fractions(self.b_O) if exact else self.b_O.astype(np.float64)
+            total = as_fractions(self.b_O) if exact else self.b_O.astype(np.float64)
             for h, (value, winners) in enumerate(zip(self.values, chosen, strict=True)):
                 mean = _exact_mean(value, winners[i])
-                total = total + (fractions(mean) if exact else mean.astype(np.float64))
+                total = total + (as_fractions(mean) if exact else mean.astype(np.float64))
                 own = self._own(h)
                 if own is not None and own.term in winners[i]:
-                    matrix = fractions(own.matrix) if exact else own.matrix.astype(np.float64)
+                    matrix = as_fractions(own.matrix) if exact else own.matrix.astype(np.float64)
                     total = total + points[i] @ matrix / len(winners[i])
             rows.append(total)
         return np.array(rows)
@@ -378,7 +378,7 @@ def _exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
     rows = values[chosen]
     if len(rows) == 1 or (rows == rows[0]).all():
         return rows[0]
-    total = fractions(rows).sum(axis=0) * Fraction(1, len(rows))
+    total = as_fractions(rows).sum(axis=0) * Fraction(1, len(rows))
     near = total.astype(np.float64)
     held = all(Fraction(float(a)) == b for a, b in zip(near, total, strict=True))
     return near if held and not is_exact(values) else total

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact
-from tropattn.attention.linear import fractions, n_axes, read_vector, shared
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact
+from tropattn.attention.linear import n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import Readout, RoutingStage
@@ -89,7 +89,7 @@ class FeedForward:
         points, single = read_points(x, self.dim)
         arrays = (self.W_1, self.b_1, self.W_2, self.b_2)
         if is_exact(points):
-            first, shift, second, last = (fractions(a) for a in arrays)
+            first, shift, second, last = (as_fractions(a) for a in arrays)
         else:
             first, shift, second, last = (a.astype(np.float64) for a in arrays)
         out = np.maximum(points @ first + shift, 0) @ second + last
@@ -182,7 +182,7 @@ class Maxout:
         """The units' values, (units,) or (m, units); rationals where ``x`` is exact."""
         points, single = read_points(x, self.dim)
         if is_exact(points):
-            rows, shifts = fractions(self.slopes), fractions(self.intercepts)
+            rows, shifts = as_fractions(self.slopes), as_fractions(self.intercepts)
         else:
             rows, shifts = self.slopes.astype(float), self.intercepts.astype(float)
         out = np.stack(
@@ -255,7 +255,7 @@ class Affine:
         """The image, (d_out,) or (m, d_out); rationals where ``x`` is exact."""
         points, single = read_points(x, self.dim)
         if is_exact(points):
-            out = points @ fractions(self.matrix) + fractions(self.offset)
+            out = points @ as_fractions(self.matrix) + as_fractions(self.offset)
         else:
             out = points @ self.matrix.astype(float) + self.offset.astype(float)
         return out[0] if single else out

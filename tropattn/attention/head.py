@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, is_exact
-from tropattn.attention.linear import fractions, read_vector, row_products, shared
+from tropattn.arrays import as_array, as_fractions, is_exact
+from tropattn.attention.linear import read_vector, row_products, shared
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -193,7 +193,7 @@ class AttentionHead:
         if self.sink is not None:
             keys = np.vstack([keys, np.zeros((1, self.d_head), dtype=int)])
             if is_exact(biases) or not isinstance(self.sink, float):
-                biases = fractions(biases)
+                biases = as_fractions(biases)
             biases = np.append(biases, self.sink)
         maps = (AffineMap(self.W_Q, self.b_Q),)
         return TropicalPolynomial.factored(keys, biases, scale=self.scale, maps=maps)

@@ -10,12 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact, to_float
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, to_float
 from tropattn.attention.context import FixedLayer, OwnValue
 from tropattn.attention.head import AttentionHead, kept_tokens, read_positions, read_states
 from tropattn.attention.linear import (
     exact_product,
-    fractions,
     n_axes,
     read_vector,
     row_products,
@@ -225,7 +224,7 @@ class AttentionLayer:
             if own_row is not None:
                 value = value.copy()
                 constant = row_products("b_V", head.b_V[None, :], head.W_O)[0]
-                value[own_row] = fractions(constant) if is_exact(value) else constant
+                value[own_row] = as_fractions(constant) if is_exact(value) else constant
             value = value[kept]
             own.append(_own_value(head, kept, own_row, rounded))
             if head.sink is not None:

@@ -7,19 +7,24 @@ the other tokens and the machine; a library's matrix product promises none of th
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, is_exact, rational_matrix
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction_array,
+    freeze,
+    is_exact,
+    rational_matrix,
+)
 from tropattn.errors import InvalidInput
 
 __all__ = [
     "exact_product",
     "exact_sum",
-    "fractions",
     "n_axes",
     "read_vector",
     "row_products",
@@ -79,25 +84,13 @@ def read_vector(name: str, value: Any, length: int, *, why: str) -> Array:
     return array
 
 
-def fractions(array: Array) -> Array:
-    """Read the doubles as the rationals that they are; exact arrays come back as they are.
-
-    >>> fractions(np.array([0.5])).tolist()
-    [Fraction(1, 2)]
-    """
-    if is_exact(array):
-        return array
-    out = np.empty(array.shape, dtype=object)
-    out.ravel()[:] = [Fraction(entry) for entry in array.ravel().tolist()]
-    return freeze(out)
-
-
 def exact_sum(a: Array, b: Array) -> Array:
     """Return ``a + b`` without rounding: in doubles where they hold the sum, else in rationals.
 
     Source: the two-sum of Knuth, *The Art of Computer Programming* 2, section 4.2.2, finds the
     part that rounding would lose.
 
+    >>> from fractions import Fraction
     >>> exact_sum(np.array([1.0]), np.array([2.0])).tolist()
     [3.0]
     >>> exact_sum(np.array([1.0]), np.array([2.0**-60])).tolist() == [1 + Fraction(1, 2**60)]
@@ -111,7 +104,7 @@ def exact_sum(a: Array, b: Array) -> Array:
         # An overflow leaves NaN behind, which counts as lost as well.
         if not np.any(lost != 0):
             return total
-    return fractions(a) + fractions(b)
+    return as_fractions(a) + as_fractions(b)
 
 
 def exact_product(a: Array, b: Array) -> Array:
@@ -121,6 +114,7 @@ def exact_product(a: Array, b: Array) -> Array:
 
     >>> exact_product(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).tolist()
     [[11.0]]
+    >>> from fractions import Fraction
     >>> third = np.array([[Fraction(1, 3)]], dtype=object)
     >>> exact_product(third, third).tolist()
     [[Fraction(1, 9)]]
@@ -131,9 +125,7 @@ def exact_product(a: Array, b: Array) -> Array:
             near = a @ b
         if np.isfinite(near).all() and rational_matrix(near) == exact:
             return freeze(near)
-    out = np.empty(exact.nrows() * exact.ncols(), dtype=object)
-    out[:] = [Fraction(int(v.p), int(v.q)) for v in exact.entries()]
-    return freeze(out.reshape(exact.nrows(), exact.ncols()))
+    return freeze(fraction_array(exact))
 
 
 def row_products(name: str, rows: Array, matrix: Array, offset: Array | None = None) -> Array:
@@ -160,8 +152,8 @@ def row_products(name: str, rows: Array, matrix: Array, offset: Array | None = N
     [[11.0]]
     """
     if is_exact(rows) or is_exact(matrix) or (offset is not None and is_exact(offset)):
-        total = fractions(rows) @ fractions(matrix)
-        return total if offset is None else total + fractions(offset)
+        total = as_fractions(rows) @ as_fractions(matrix)
+        return total if offset is None else total + as_fractions(offset)
     total = np.zeros((*rows.shape[:-1], matrix.shape[1]))
     # A few rows at a time, so that their sums stay in the processor's cache.
     block = max(1, _CACHED // max(1, matrix.shape[1]))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import freeze, is_exact
+from tropattn.arrays import as_fractions, freeze, is_exact
 from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.context import read_temperature
 from tropattn.attention.feedforward import Affine, FeedForward, Maxout, read_points
 from tropattn.attention.forward import attend, attention_weights
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.linear import fractions, row_products
+from tropattn.attention.linear import row_products
 from tropattn.attention.norms import frozen
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
@@ -221,7 +221,7 @@ class LiveNetwork:
             if isinstance(core, AttentionLayer):
                 rows = inner
                 if step.context is not None:
-                    rows = fractions(step.context).copy()
+                    rows = as_fractions(step.context).copy()
                     rows[list(self.moving)] = inner
                 found = [self._attended(core, rows, token) for token in self.moving]
                 state = np.stack([out for out, _ in found])

@@ -9,17 +9,15 @@ layers costs O(L n^2 d) products of numbers of O(L) digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import flint
-import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, rational, rational_matrix
+from tropattn.arrays import as_fractions, fraction_array, rational, rational_matrix
 from tropattn.dynamics.hardmax import Hardmax
 
-__all__ = ["ExactState", "advance", "as_rationals", "exact_state", "hull_vertices"]
+__all__ = ["ExactState", "advance", "exact_state", "hull_vertices"]
 
 Array = NDArray[Any]
 
@@ -72,9 +70,10 @@ def exact_state(model: Hardmax, tokens: Any) -> ExactState:
 def advance(model: Hardmax, state: ExactState) -> ExactState:
     """The next layer, exactly.
 
+    >>> from fractions import Fraction
     >>> model = Hardmax(Fraction(1, 2))
     >>> z = exact_state(model, [[1, 1], [-1, 1], [0, 0]])
-    >>> as_rationals(advance(model, z).tokens)[2].tolist()
+    >>> fraction_array(advance(model, z).tokens)[2].tolist()
     [Fraction(0, 1), Fraction(2, 9)]
     """
     part = rational(model.part)
@@ -92,15 +91,6 @@ def advance(model: Hardmax, state: ExactState) -> ExactState:
     return exact_state(model, flint.fmpq_mat(len(rows), width, moved))
 
 
-def as_rationals(tokens: flint.fmpq_mat) -> Array:
-    """A rational matrix as an object array of ``Fraction``."""
-    out = np.empty((tokens.nrows(), tokens.ncols()), dtype=object)
-    for i, row in enumerate(tokens.tolist()):
-        for k, value in enumerate(row):
-            out[i, k] = Fraction(int(value.p), int(value.q))
-    return out
-
-
 def hull_vertices(tokens: flint.fmpq_mat) -> tuple[int, ...]:
     """Vertices of the tokens' convex hull, exactly, ascending; of equal ones the smallest index.
 
@@ -112,7 +102,7 @@ def hull_vertices(tokens: flint.fmpq_mat) -> tuple[int, ...]:
     from tropattn.tropical.live import live_terms
     from tropattn.tropical.polynomial import TropicalPolynomial
 
-    found = live_terms(TropicalPolynomial(as_rationals(tokens)), threads=1)
+    found = live_terms(TropicalPolynomial(fraction_array(tokens)), threads=1)
     return tuple(sorted(found.live.tolist()))
 
 

@@ -23,9 +23,9 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, freeze, rational_matrix
+from tropattn.arrays import as_fractions, fraction_array, freeze, rational_matrix
 from tropattn.dynamics.hardmax import Hardmax
-from tropattn.dynamics.hardmax_exact import ExactState, advance, as_rationals, exact_state
+from tropattn.dynamics.hardmax_exact import ExactState, advance, exact_state
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.regions.count import count_regions
 from tropattn.regions.result import RegionCount
@@ -116,7 +116,7 @@ def hardmax_limit(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> Hard
         goals = _goals(model, state)
         if goals is not None:
             chosen = tuple(won if model.ties == "average" else won[:1] for won in state.winners)
-            return HardmaxLimit(freeze(as_rationals(goals)), state.leaders, layer, chosen)
+            return HardmaxLimit(freeze(fraction_array(goals)), state.leaders, layer, chosen)
     raise Inconclusive(
         f"limit: a layer from which all winners stay needed, none among the first {max_layers}; "
         "simulate instead, or raise max_layers."
@@ -136,7 +136,7 @@ def cells_per_layer(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> li
     """
     counts = []
     for state in _layers(model, tokens, max_layers):
-        counts.append(count_regions(model.polynomial(as_rationals(state.tokens))))
+        counts.append(count_regions(model.polynomial(fraction_array(state.tokens))))
         if _goals(model, state) is not None:
             break
     return counts
@@ -156,13 +156,13 @@ def basins(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> Basins:
     """
     states = []
     for layer, state in enumerate(_layers(model, tokens, max_layers)):
-        exact = as_rationals(state.tokens)
+        exact = fraction_array(state.tokens)
         states.append(exact.astype(np.float64))
         goals = _goals(model, state)
         if goals is None:
             continue
         diagram = model.polynomial(exact).power_diagram()
-        ends = as_rationals(goals).astype(np.float64)
+        ends = fraction_array(goals).astype(np.float64)
         for _ in range(_PROBE_LAYERS):
             states.append(states[-1] + float(model.part) * (ends - states[-1]))
         leaders = freeze(np.array(state.leaders, dtype=np.int64))

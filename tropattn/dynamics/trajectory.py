@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from tropattn.arrays import freeze, is_exact
+from tropattn.arrays import fraction_array, freeze, is_exact
 from tropattn.dynamics.diagnosis import cluster_labels
 from tropattn.dynamics.flow import (
     Flow,
@@ -23,7 +23,7 @@ from tropattn.dynamics.flow import (
 from tropattn.dynamics.gaussian import check_times
 from tropattn.dynamics.gram import check_gram, gram_layer, tokens_of
 from tropattn.dynamics.hardmax import Decisions, Hardmax, decide, step
-from tropattn.dynamics.hardmax_exact import advance, as_rationals, exact_state
+from tropattn.dynamics.hardmax_exact import advance, exact_state
 from tropattn.errors import InvalidInput
 
 __all__ = ["Trajectory", "simulate"]
@@ -219,10 +219,10 @@ def _hardmax_exact(
     model: Hardmax, tokens: Any, layers: int, report: Any
 ) -> tuple[Array, tuple[tuple[int, ...], ...], tuple[int, ...]]:
     state = exact_state(model, tokens)
-    states, leaders = [as_rationals(state.tokens)], [state.leaders]
+    states, leaders = [fraction_array(state.tokens)], [state.leaders]
     for layer in range(layers):
         state = advance(model, state)
-        states.append(as_rationals(state.tokens))
+        states.append(fraction_array(state.tokens))
         leaders.append(state.leaders)
         if report:
             report(layer + 1, layers - 1 - layer)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -26,7 +25,7 @@ from tropattn._kernels import chords as chord_kernel
 from tropattn._kernels import draws, forward
 from tropattn._kernels import sample as kernel
 from tropattn._kernels.lanes import DOUBLE, SINGLE
-from tropattn.arrays import rational_matrix
+from tropattn.arrays import fraction_array, rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.sample_balls import Balls
@@ -108,13 +107,13 @@ class Piece:
     def __init__(self, stage: _Exact | None, composed: flint.fmpq_mat) -> None:
         self._stage = stage
         self.map = composed
-        exact = _fractions(composed)[:, :-1]
+        exact = fraction_array(composed)[:, :-1]
         self.step = step_of_map(AffineMap(exact[:-1], exact[-1]))
 
     @cached_property
     def _units(self) -> list[TropicalPolynomial]:
         assert self._stage is not None
-        rows = _fractions(self._stage.terms * self.map.transpose())
+        rows = fraction_array(self._stage.terms * self.map.transpose())
         return [
             TropicalPolynomial(rows[a:b, :-1], rows[a:b, -1])
             for a, b in pairwise(self._stage.starts)
@@ -152,13 +151,6 @@ class Piece:
             classes = pulled.distinct[1]
             choice.append(np.flatnonzero(classes == classes[unit.distinct[0][j]]).tolist())
         return Piece(after, self.map * self._stage.step(choice))
-
-
-def _fractions(matrix: flint.fmpq_mat) -> Array:
-    out = np.empty((matrix.nrows(), matrix.ncols()), dtype=object)
-    for i, k in np.ndindex(*out.shape):
-        out[i, k] = Fraction(int(matrix[i, k].p), int(matrix[i, k].q))
-    return out
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property, cmp_to_key
 from typing import Any
 
@@ -18,6 +17,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import fraction_array
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.strict import Verdict
@@ -118,15 +118,8 @@ class DepthCell:
         """The map of the parameters, in rationals."""
         k, d = self.state.nrows() - 1, self.state.ncols() - 1
         exact = flint.fmpq_mat(self.state) / self.denominator
-        out = np.empty((k + 1, d), dtype=object)
-        for i in range(k + 1):
-            for c in range(d):
-                out[i, c] = _fraction(exact[i, c])
+        out = fraction_array(exact)[:, :d]
         return AffineMap(out[:k], out[k])
-
-
-def _fraction(v: flint.fmpq) -> Any:
-    return Fraction(int(v.p), int(v.q))
 
 
 def primitive(row: Sequence[int]) -> Row:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import envelope
-from tropattn.arrays import as_fractions
+from tropattn.arrays import as_fractions, fraction
 from tropattn.errors import Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.threads import in_order
@@ -232,8 +232,7 @@ def _rows(unit: TropicalPolynomial, indices: Sequence[int]) -> list[tuple[Any, A
 def _crossing(unit: TropicalPolynomial, p: int, q: int) -> Fraction:
     """Where two lines of different slope meet, exactly."""
     (a, c), (b, d) = _rows(unit, [p, q])
-    at = (c - d) / (b - a)
-    return Fraction(int(at.p), int(at.q))
+    return fraction((c - d) / (b - a))
 
 
 def _exact_chain(unit: TropicalPolynomial, indices: Array) -> Array:

@@ -12,15 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cmp_to_key
 from itertools import pairwise
 from typing import Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational
+from tropattn.arrays import fraction_array, rational
 from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain, Line
 from tropattn.regions.complex import RegionComplex
@@ -78,14 +78,9 @@ class LineInterval:
 
     def map(self) -> AffineMap:
         """The states side by side as a function of the parameter, in rationals."""
-        rows: list[list[Fraction]] = [[], []]
-        for piece in self.states:
-            width = piece.state.ncols()
-            for r, row in enumerate(rows):
-                entries = [piece.state[r, c] for c in range(width - 1)]
-                row += [Fraction(int(v), piece.denominator) for v in entries]
-        slope, constant = (np.array(row, dtype=object) for row in rows)
-        return AffineMap(slope[None, :], constant)
+        parts = [fraction_array(flint.fmpq_mat(p.state) / p.denominator) for p in self.states]
+        rows = np.hstack([part[:, :-1] for part in parts])
+        return AffineMap(rows[:1], rows[1])
 
 
 @dataclass(slots=True)

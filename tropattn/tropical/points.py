@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, freeze, is_exact
+from tropattn.arrays import as_fractions, fraction_array, freeze, is_exact
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["term_points"]
@@ -25,12 +24,7 @@ def term_points(f: TropicalPolynomial, lifted: bool = False) -> NDArray[Any]:
     """
     slopes, intercepts = f.slopes, f.intercepts
     if f.maps or f.scale != 1:
-        terms = f.exact_terms()
-        width = terms.ncols()
-        flat = [terms[i, k] for i in range(f.n_terms) for k in range(width)]
-        exact = np.empty(len(flat), dtype=object)
-        exact[:] = [Fraction(int(v.p), int(v.q)) for v in flat]
-        exact = exact.reshape(f.n_terms, width)
+        exact = fraction_array(f.exact_terms())
         slopes, intercepts = exact[:, :-1], exact[:, -1]
     if not lifted:
         return freeze(np.array(slopes))

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, freeze
+from tropattn.arrays import as_fractions, fraction_array, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -51,8 +50,8 @@ class Readout:
             # Tied terms are equal functions, so any of them will do.
             index = int(np.ravel(choice)[0])
             term = unit.exact_terms([index])
-            slope = [Fraction(int(term[0, k].p), int(term[0, k].q)) for k in range(dim + 1)]
-            matrix += np.outer(np.array(slope[:-1], dtype=object), row)
+            slope = fraction_array(term)[0]
+            matrix += np.outer(slope[:-1], row)
             total += slope[-1] * row
         return AffineMap(freeze(matrix), freeze(total))
 

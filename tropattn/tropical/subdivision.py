@@ -20,7 +20,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, as_fractions, freeze
+from tropattn.arrays import as_array, as_fractions, fraction, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
@@ -353,8 +353,7 @@ def _extent(points: Array) -> list[Fraction]:
 
 def _determinant(rows: list[list[Fraction]]) -> Fraction:
     flat = [flint.fmpq(v.numerator, v.denominator) for row in rows for v in row]
-    value = flint.fmpq_mat(len(rows), len(rows), flat).det()
-    return Fraction(int(value.p), int(value.q))
+    return fraction(flint.fmpq_mat(len(rows), len(rows), flat).det())
 
 
 def _by_inclusion(parts: list[Array]) -> Fraction:
