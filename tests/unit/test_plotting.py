@@ -357,3 +357,14 @@ def test_colours_differ_for_colour_blind_readers():
         apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)
         assert apart[~np.eye(len(FILLS), dtype=bool)].min() > 0.04
     assert len(set(DASHES[: len(INKS)])) == len(INKS)
+
+
+def test_small_windows_far_away_keep_their_area():
+    """Corners of a polytope are computed in rationals, then rounded."""
+    angle = np.arange(6) * np.pi / 3
+    normals = np.column_stack([np.cos(angle), np.sin(angle)])
+    centre, size = np.array([1500.0, -1500.0]), 1e-6
+    polygon = window_polygon(ta.Polytope(normals, normals @ centre + size))
+    # A regular hexagon of inner radius r has area 2 sqrt(3) r^2; the offsets are doubles near 1500.
+    assert polygon.area == pytest.approx(2 * 3**0.5 * size**2, rel=1e-5)
+    assert len(polygon.vertices) == 6

@@ -1,21 +1,24 @@
-"""Convex polygons cut by half-planes, in doubles: for drawing, never for counting."""
+"""Convex polygons cut by half-planes, in doubles: for drawing, never for counting.
+
+Only the corners of a window are exact, before they are rounded.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain
 
-__all__ = ["Polygon", "bounding_window", "window_polygon"]
+__all__ = ["Polygon", "bounding_window", "exact_corners", "window_polygon"]
 
 Array = NDArray[Any]
-
-_FAR = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,22 +146,49 @@ def window_polygon(window: Any) -> Polygon:
         )
     if isinstance(window, Box) and window.bounded:
         return Polygon.box(window.low, window.high)
-    normals, offsets = (side.astype(np.float64) for side in window.walls)
-    reach = _FAR * max(1.0, float(np.abs(offsets).max(initial=0.0)))
-    far = Polygon.box([-reach, -reach], [reach, reach])
-    polygon = far.cut(normals, offsets, np.full(len(offsets), -1))
-    if not polygon or not polygon.area > 0:
+    corners = exact_corners(window).astype(np.float64)
+    return Polygon(corners, np.full(len(corners), -1))
+
+
+def exact_corners(window: Domain) -> Array:
+    """Corners of a bounded set of the plane with interior, in rationals, counterclockwise (k, 2).
+
+    Raises
+    ------
+    InvalidInput : a set that is unbounded or has no interior.
+
+    Cost ``O(m k)`` for m walls and k corners.
+
+    >>> [[str(v) for v in corner] for corner in exact_corners(Box([0, 0], [1, 3])).tolist()]
+    [['1', '0'], ['1', '3'], ['0', '3'], ['0', '0']]
+    """
+    # Beyond all doubles, and so beyond the corners of all but absurd windows.
+    far = Fraction(2) ** 1100
+    corners = [(-far, -far), (far, -far), (far, far), (-far, far)]
+    for row, right in zip(*(as_fractions(side).tolist() for side in window.walls), strict=True):
+        slack = [right - row[0] * x - row[1] * y for x, y in corners]
+        kept = []
+        for i, (x, y) in enumerate(corners):
+            after = (i + 1) % len(corners)
+            if slack[i] >= 0:
+                kept.append((x, y))
+            if slack[i] * slack[after] < 0:
+                share = slack[i] / (slack[i] - slack[after])
+                u, v = corners[after]
+                kept.append((x + share * (u - x), y + share * (v - y)))
+        corners = kept
+    found = np.array(corners, dtype=object).reshape(-1, 2)
+    x, y = (found - found[:1]).T
+    if len(found) < 3 or not (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() > 0:
         raise InvalidInput(
             f"window: a window with interior needed, got {window.describe()} without; loosen it."
         )
-    if np.abs(polygon.vertices).max() >= 0.999 * reach:
+    if (np.abs(found) == far).any():
         raise InvalidInput(
             f"window: a bounded window needed to draw, got {window.describe()}; "
             "give low and high for both coordinates."
         )
-    # Corners cut out of a box so far away have lost half their digits: cut again, from near by.
-    near = Polygon.box(*bounding_window(polygon.vertices, 0.25))
-    return near.cut(normals, offsets, np.full(len(offsets), -1)) or polygon
+    return found
 
 
 def bounding_window(points: Any, margin: float) -> tuple[Array, Array]:

@@ -17,13 +17,12 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, rational, rational_matrix, to_float
-from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Box, Domain, Polytope, Slice
-from tropattn.polyhedra.polygon import Polygon, window_polygon
+from tropattn.arrays import as_fractions
+from tropattn.polyhedra.domain import Domain, Polytope, Slice
+from tropattn.polyhedra.polygon import Polygon, exact_corners
 from tropattn.tolerance import TINY, UNIT, gamma
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.refinement import Refinement, domain_walls
+from tropattn.tropical.refinement import Refinement, domain_walls, unit_rows
 
 __all__ = ["Frame", "window_frame"]
 
@@ -72,12 +71,13 @@ def window_frame(refinement: Refinement) -> Frame:
     rows = np.where(live, np.cumsum(live) - 1, -1)
     local = _local(window, centre, scale)
     given = np.vstack([domain_walls(local, 3), as_fractions(np.array([[0.0, 0.0, -1.0]]))])
-    walls, errors = _unit_rows(given)
-    matrix = np.array([[scale[0], Fraction(0)], [Fraction(0), scale[1]]])
+    # Rationals may lie beyond doubles; a row's length does not matter.
+    given = given / np.abs(given).max(axis=1, keepdims=True)
+    walls, errors = unit_rows(given, np.arange(3), np.ones(3))
     nothing = np.zeros((0, 3), np.int64)
     system = replace(
         refinement,
-        units=tuple(unit.pullback(matrix, centre) for unit in refinement.units),
+        units=tuple(unit.pullback(np.diag(scale), centre) for unit in refinement.units),
         domain=local,
         kept=tuple(k[part[0]] for k, part in zip(refinement.kept, parts, strict=True)),
         columns=np.arange(3),
@@ -97,76 +97,13 @@ def window_frame(refinement: Refinement) -> Frame:
 
 def _placed(window: Domain) -> tuple[Polygon, Array, Array]:
     """The window's polygon in coordinates u, and these: they put it into (-1, 1)^2."""
-    if isinstance(window, Box) and window.bounded:
-        low, high = as_fractions(window.low), as_fractions(window.high)
-        centre, scale = _coordinates(low, high)
-        ends = [((side - centre) / scale).astype(np.float64) for side in (low, high)]
-        return Polygon.box(*ends), centre, scale
-    try:
-        corners = as_fractions(window_polygon(window).vertices)
-    except InvalidInput:
-        # In these parameters doubles may fail to see a small window.
-        corners = _exact_corners(window)
-        if corners is None:
-            raise
-    # Corners far from 0 have lost digits: the window is placed again until it fits.
-    for _ in range(3):
-        centre, scale = _coordinates(corners.min(axis=0), corners.max(axis=0))
-        polygon = _cut_out(_local(window, centre, scale))
-        if polygon and (polygon.labels >= 0).all():
-            if (np.ptp(polygon.vertices, axis=0) > 0.5).all():
-                return polygon, centre, scale
-            corners = centre + scale * as_fractions(polygon.vertices)
-    corners = _exact_corners(window)
-    if corners is None:
-        raise InvalidInput(
-            f"window: a bounded window with interior needed, got {window.describe()}; "
-            "give low and high for both coordinates."
-        )
-    centre, scale = _coordinates(corners.min(axis=0), corners.max(axis=0))
+    corners = exact_corners(window)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    # By this scale the larger half of the window becomes at most 0.99.
+    scale = np.array([_power(float(b - a) / 2) for a, b in zip(low, high, strict=True)])
+    centre = (low + high) / 2
     local = ((corners - centre) / scale).astype(np.float64)
     return Polygon(local, np.full(len(local), -1)), centre, scale
-
-
-def _coordinates(low: Array, high: Array) -> tuple[Array, Array]:
-    """Middle and scale of a box, by which its larger half becomes at most 0.99."""
-    scale = [_power(float(b - a) / 2) for a, b in zip(low, high, strict=True)]
-    return (low + high) / 2, np.array(scale)
-
-
-def _cut_out(local: Domain) -> Polygon:
-    """The part of (-1, 1)^2 inside the walls; a side of the square is labelled -1."""
-    a, b = local.walls
-    size = np.abs(a).max(axis=1)
-    a, b, size = (side[size > 0] for side in (a, b, size))
-    rows, right = (a / size[:, None]).astype(np.float64), (b / size).astype(np.float64)
-    return Polygon.box([-1, -1], [1, 1]).cut(rows, right, np.arange(len(rows)))
-
-
-def _exact_corners(window: Domain) -> Array | None:
-    """Corners in rationals, counterclockwise; None for a window unbounded or without interior.
-
-    Cost O(m k) for m walls and k corners.
-    """
-    far = Fraction(2) ** 1100
-    corners = [(-far, -far), (far, -far), (far, far), (-far, far)]
-    for row, right in zip(*(as_fractions(side).tolist() for side in window.walls), strict=True):
-        slack = [right - row[0] * x - row[1] * y for x, y in corners]
-        kept = []
-        for i, (x, y) in enumerate(corners):
-            after = (i + 1) % len(corners)
-            if slack[i] >= 0:
-                kept.append((x, y))
-            if slack[i] * slack[after] < 0:
-                share = slack[i] / (slack[i] - slack[after])
-                u, v = corners[after]
-                kept.append((x + share * (u - x), y + share * (v - y)))
-        corners = kept
-    found = np.array(corners, dtype=object).reshape(-1, 2)
-    if len(found) < 3 or (np.abs(found) == far).any():
-        return None
-    x, y = (found - found[0]).T
-    return found if (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() > 0 else None
 
 
 def _power(size: float) -> Fraction:
@@ -178,13 +115,6 @@ def _local(window: Domain, centre: Array, scale: Array) -> Polytope:
     """The window as a set of u, exactly."""
     a, b = (as_fractions(side) for side in window.walls)
     return Polytope(a * scale, b - a @ centre)
-
-
-def _unit_rows(rows: Array) -> tuple[Array, Array]:
-    """Rational rows as unit rows in doubles, and a bound on the error of an entry."""
-    near, lost = to_float(rows / np.abs(rows).max(axis=1, keepdims=True))
-    length = np.sqrt((near**2).sum(axis=1, keepdims=True))
-    return near / length, 3.0 * UNIT + 1.01 * lost.max(axis=1) / length[:, 0]
 
 
 def _relative(
@@ -233,19 +163,7 @@ def _exact_rows(
     unit: TropicalPolynomial, kept: Array, centre: Array, scale: Array
 ) -> tuple[Array, Array, Array]:
     """What ``_relative`` returns, from rationals: each entry is rounded once, at the end."""
-    # From the two parameters and the constant through the factors: three columns at any width.
-    zero = Fraction(0)
-    frame = rational_matrix(np.array([[scale[0], zero], [zero, scale[1]], centre]))
-    for step in unit.maps:
-        offset = rational_matrix(step.offset[None, :])
-        none = [flint.fmpq(0)] * (2 * offset.ncols())
-        tail = flint.fmpq_mat(
-            3, offset.ncols(), none + [offset[0, k] for k in range(offset.ncols())]
-        )
-        frame = frame * rational_matrix(step.matrix) + tail
-    product = rational_matrix(unit.keys[kept]) * frame.transpose() * rational(unit.scale)
-    biases = rational_matrix(unit.biases[kept][:, None])
-    rows = [(product[j, 0], product[j, 1], product[j, 2] + biases[j, 0]) for j in range(len(kept))]
+    rows = unit.pullback(np.diag(scale), centre).exact_terms(kept).tolist()
     middle = max(rows, key=lambda row: row[2])
     rows = [tuple(a - b for a, b in zip(row, middle, strict=True)) for row in rows]
     live = np.array([abs(x) + abs(y) + z >= 0 for x, y, z in rows])

@@ -36,7 +36,7 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, moderate, modular_product
 
-__all__ = ["Refinement", "domain_walls", "rank_of_rows"]
+__all__ = ["Refinement", "domain_walls", "rank_of_rows", "unit_rows"]
 
 Array = NDArray[Any]
 
@@ -148,7 +148,7 @@ class Refinement:
         scaling = np.ldexp(1.0, np.clip(powers, -1000, 1000))
         terms = blocks.terms[:, columns] * scaling
         errors = (blocks.errors[:, columns] * scaling).max(axis=1, initial=0.0)
-        wall_rows, wall_rho = _unit_rows(walls, columns, scaling)
+        wall_rows, wall_rho = unit_rows(walls, columns, scaling)
         integers, wall_integers = _integers(local, blocks, walls, columns)
         return cls(
             units=local,
@@ -452,7 +452,8 @@ def _exact_columns(
     return central, np.array(sorted(pivots), dtype=np.int64)
 
 
-def _unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Array]:
+def unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Array]:
+    """Walls as unit rows in doubles, in scaled columns, and a bound on the error of an entry."""
     if not len(walls):
         return np.zeros((0, len(columns))), np.zeros(0)
     near, lost = to_float(walls[:, columns])

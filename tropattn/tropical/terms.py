@@ -164,17 +164,38 @@ def modular_terms(
 def exact_terms(
     keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
 ) -> flint.fmpq_mat:
-    """Rows ``(slope, intercept)`` in rationals, an N x (d + 1) matrix."""
+    """Rows ``(slope, intercept)`` in rationals, an N x (d + 1) matrix.
+
+    Products start from the narrower end of the factors: the N keys, or the d parameters and 1.
+    """
     rows = rational_matrix(keys)
-    constant = flint.fmpq_mat(rows.nrows(), 1)
-    for step in reversed(maps):
-        constant += rows * rational_matrix(step.offset[:, None])
-        rows = rows * rational_matrix(step.matrix).transpose()
+    n, d = rows.nrows(), len(maps[0].matrix) if maps else rows.ncols()
+    if maps and d + 1 < n:
+        product = rows * _composed(maps).transpose()
+    else:
+        constant = flint.fmpq_mat(n, 1)
+        for step in reversed(maps):
+            constant += rows * rational_matrix(step.offset[:, None])
+            rows = rows * rational_matrix(step.matrix).transpose()
+        product = _beside(rows, constant)
     if scale != 1:
-        rows, constant = rows * rational(scale), constant * rational(scale)
-    constant += rational_matrix(biases[:, None])
-    flat: list[flint.fmpq] = []
-    for j in range(rows.nrows()):
-        flat += [rows[j, k] for k in range(rows.ncols())]
-        flat.append(constant[j, 0])
-    return flint.fmpq_mat(rows.nrows(), rows.ncols() + 1, flat)
+        product = product * rational(scale)
+    return product + _beside(flint.fmpq_mat(n, d), rational_matrix(biases[:, None]))
+
+
+def _composed(maps: Sequence[AffineMap]) -> flint.fmpq_mat:
+    """The maps after each other: the images of the d unit vectors without offset, then of 0."""
+    matrix = rational_matrix(maps[0].matrix)
+    offset = rational_matrix(maps[0].offset[None, :])
+    for step in maps[1:]:
+        linear = rational_matrix(step.matrix)
+        matrix, offset = matrix * linear, offset * linear + rational_matrix(step.offset[None, :])
+    flat = [*matrix.entries(), *offset.entries()]
+    return flint.fmpq_mat(matrix.nrows() + 1, matrix.ncols(), flat)
+
+
+def _beside(left: flint.fmpq_mat, right: flint.fmpq_mat) -> flint.fmpq_mat:
+    """Two matrices with as many rows, side by side."""
+    rows = zip(left.tolist(), right.tolist(), strict=True)
+    flat = [v for one, two in rows for v in (*one, *two)]
+    return flint.fmpq_mat(left.nrows(), left.ncols() + right.ncols(), flat)
