@@ -23,7 +23,7 @@ from tropattn.regions.engines import ENGINES, count_cells
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.line import applies, line_cells
 from tropattn.regions.live_lines import count_live, enumerate_live
-from tropattn.regions.result import RegionCount
+from tropattn.regions.result import RegionCount, check_bound, check_budget
 from tropattn.threads import thread_count
 from tropattn.tropical.live_stack import MovesTokens
 from tropattn.tropical.refinement import Refinement, domain_walls
@@ -170,12 +170,8 @@ def _on_line(
     with counting("cells", progress) as report:
         cells = line_cells(stage, domain, threads=threads, report=report)
     bound = bounds.layer([unit.n_terms for unit in stage.units], 1)
-    _check_against(len(cells), bound)
-    if max_cells is not None and len(cells) > max_cells:
-        raise BudgetExceeded(
-            f"max_cells: at most {max_cells} cells allowed, {len(cells)} found; raise max_cells.",
-            len(cells),
-        )
+    check_bound(len(cells), bound.value, bound.engine)
+    check_budget(len(cells), max_cells)
     stats = {
         "breakpoints": len(cells) - 1,
         "changes": sum(len(c) for c in cells.changes),
@@ -278,15 +274,8 @@ def _bound(refinement: Refinement) -> RegionCount:
 
 
 def _check_bound(cells: int, refinement: Refinement) -> None:
-    _check_against(cells, _bound(refinement))
-
-
-def _check_against(cells: int, bound: RegionCount) -> None:
-    if cells > bound.value or cells < 1:
-        raise EngineError(
-            f"count: between 1 and {bound.value} cells ({bound.engine}) expected, got {cells}; "
-            "two witnesses contradict each other, please report the input."
-        )
+    bound = _bound(refinement)
+    check_bound(cells, bound.value, bound.engine)
 
 
 def _collected(outcome: Outcome) -> tuple[Any, Any]:

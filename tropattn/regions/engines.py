@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tropattn.errors import BudgetExceeded, Degenerate, InvalidInput
+from tropattn.errors import Degenerate, InvalidInput
 from tropattn.regions import plane, subsets
 from tropattn.regions.enumeration import Certificate, explore
+from tropattn.regions.result import check_budget
 from tropattn.tropical.refinement import Refinement
 
 __all__ = ["ENGINES", "count_cells"]
@@ -56,11 +57,7 @@ def count_cells(
         found = method.euler_count(refinement, threads, report)
         if found is not None:
             cells, stats = found
-            if max_cells is not None and cells > max_cells:
-                raise BudgetExceeded(
-                    f"max_cells: at most {max_cells} cells allowed, {cells} found; raise it.",
-                    cells,
-                )
+            check_budget(cells, max_cells)
             return cells, "plane" if rank == 3 else "subsets", stats
         if engine == "subsets":
             raise Degenerate(

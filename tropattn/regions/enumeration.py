@@ -8,9 +8,6 @@ number, does not depend on the number of threads.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import refine
-from tropattn.errors import BudgetExceeded, Interrupted
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import Verdict, strictly_negative
+from tropattn.regions.range_search import RangeSearch, Report
 from tropattn.threads import thread_count
 from tropattn.tropical.refinement import Refinement
 
@@ -109,7 +106,7 @@ def explore(
     emit: bool = False,
     max_cells: int | None = None,
     threads: int | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
     certificate: Certificate | None = None,
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
@@ -156,8 +153,8 @@ def _system(refinement: Refinement) -> refine.System:
     )
 
 
-class _Driver:
-    """One search: the queue of ranges, the pool, and the tally."""
+class _Driver(RangeSearch[WorkRange, "_Found"]):
+    """One search of a refinement, and its tally."""
 
     def __init__(
         self,
@@ -166,66 +163,22 @@ class _Driver:
         outcome: Outcome,
         emit: bool,
         max_cells: int | None,
-        report: Callable[[int, int], None] | None,
+        report: Report | None,
         certificate: Certificate | None,
     ) -> None:
+        super().__init__(max_cells, report)
         self.refinement = refinement
         self.system = system
         self.outcome = outcome
         self.emit = emit or certificate is not None
         self.certificate = certificate
-        self.max_cells = max_cells
-        self.report = report
-        self.stop = np.zeros(1, np.int64)
-        self.queue: list[WorkRange] = []
 
-    def run(self, root: WorkRange, threads: int) -> None:
-        """Work until the queue is empty, the limit is passed or the user interrupts."""
-        self.queue.append(root)
-        last = time.monotonic()
-        try:
-            for found in self._finished(threads):
-                self._collect(found)
-                if self.max_cells is not None and self.outcome.cells > self.max_cells:
-                    raise BudgetExceeded(
-                        f"max_cells: at most {self.max_cells} cells allowed, more than that "
-                        "found; raise max_cells, or use the bound or the sampler.",
-                        self.outcome.cells,
-                    )
-                if self.report is not None and time.monotonic() - last > 0.25:
-                    last = time.monotonic()
-                    self.report(self.outcome.cells, len(self.queue))
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted: at least {self.outcome.cells} cells were found before the stop.",
-                self.outcome.cells,
-            ) from None
+    @property
+    def cells(self) -> int:
+        """Cells found so far."""
+        return self.outcome.cells
 
-    def _finished(self, threads: int) -> Iterator[_Found]:
-        """Results of ranges as they come; the consumer refills the queue.
-
-        The newest range goes first: the queue stays as short as the search is deep.
-        """
-        if threads == 1:
-            while self.queue:
-                yield self._work(self.queue.pop())
-            return
-        running: set[Future[_Found]] = set()
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                while self.queue or running:
-                    while self.queue and len(running) < 2 * threads:
-                        running.add(pool.submit(self._work, self.queue.pop()))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-            finally:
-                # Reached early on a limit or Ctrl-C: the kernels poll this flag.
-                self.stop[0] = 1
-                for future in running:
-                    future.cancel()
-
-    def _work(self, item: WorkRange) -> _Found:
+    def work(self, item: WorkRange) -> _Found:
         heads, (n, dim) = len(self.refinement.units), self.system.terms.shape
         widest = int(np.diff(self.system.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
@@ -256,7 +209,7 @@ class _Driver:
         )
         return found
 
-    def _collect(self, found: _Found) -> None:
+    def collect(self, found: _Found) -> None:
         counters = [int(c) for c in found.counters]
         cells = counters[refine.CELLS]
         outcome = self.outcome

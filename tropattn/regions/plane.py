@@ -26,7 +26,7 @@ from tropattn.errors import Interrupted
 from tropattn.threads import in_order
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["Heads", "applies", "euler_count", "start_polygons"]
+__all__ = ["Heads", "euler_count", "start_polygons"]
 
 Array = NDArray[Any]
 
@@ -35,11 +35,6 @@ _RANGE = 20_000_000
 
 _HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
 """Heights of the first cone over a simplex: low ones are wide and cost digits."""
-
-
-def applies(refinement: Refinement) -> bool:
-    """Whether the heads live in a plane, or are central in three dimensions."""
-    return refinement.rank == 3
 
 
 def euler_count(

@@ -11,8 +11,7 @@ with the signs that led to it, so the set of ranges does not depend on the numbe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from math import prod
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import relu_plane as kernel
 from tropattn._kernels import relu_rows
 from tropattn.arrays import rational_matrix
-from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
+from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.depth import Tower
 from tropattn.regions.depth_cells import (
@@ -37,6 +36,7 @@ from tropattn.regions.depth_cells import (
     tightened,
 )
 from tropattn.regions.layer_bounds import layer
+from tropattn.regions.range_search import RangeSearch, Report
 from tropattn.regions.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.result import RegionCount
 from tropattn.regions.stage_table import StageTable, whole
@@ -48,7 +48,6 @@ from tropattn.tropical.stage import RoutingStage
 __all__ = ["applies", "chosen", "count_plane"]
 
 Array = NDArray[Any]
-Report = Callable[[int, int], None]
 
 # Work (rows times corners) of a range before it hands nodes on, by generation: about 1 ms at
 # first so that all threads get work early, then about 20 ms.
@@ -208,8 +207,8 @@ class _Found:
     counters: list[int]
 
 
-class _Search:
-    """The queue of ranges, the pool, and the tally."""
+class _Search(RangeSearch[_Item, _Found]):
+    """The search of a network's polygons, and its tally."""
 
     def __init__(
         self,
@@ -218,52 +217,17 @@ class _Search:
         max_cells: int | None,
         report: Report | None,
     ) -> None:
-        self.levels, self.max_cells, self.report = levels, max_cells, report
+        super().__init__(max_cells, report)
+        self.levels = levels
         self._make_exact, self._exact = exact, None
-        self.cells = self.nodes = self.ranges = self.exact_decisions = 0
-        self.stop = np.zeros(1, np.int64)
-        self.queue: list[_Item] = []
+        self.found = self.nodes = self.ranges = self.exact_decisions = 0
 
-    def run(self, root: _Item, threads: int) -> None:
-        """Work until the queue is empty, the limit is passed or the user interrupts."""
-        self.queue.append(root)
-        clock = time.monotonic()
-        try:
-            for found in self._finished(threads):
-                self._collect(found)
-                if self.max_cells is not None and self.cells > self.max_cells:
-                    raise BudgetExceeded(
-                        f"max_cells: at most {self.max_cells} cells allowed, more than that "
-                        "found; raise max_cells, or use the bound or the sampler.",
-                        self.cells,
-                    )
-                if self.report is not None and time.monotonic() - clock > 0.25:
-                    clock = time.monotonic()
-                    self.report(self.cells, len(self.queue))
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted: at least {self.cells} cells were found before the stop.",
-                self.cells,
-            ) from None
+    @property
+    def cells(self) -> int:
+        """Cells found so far."""
+        return self.found
 
-    def _finished(self, threads: int) -> Iterator[_Found]:
-        """Results of ranges as they come; the newest range goes first, so the queue stays short."""
-        running: set[Future[_Found]] = set()
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                while self.queue or running:
-                    while self.queue and len(running) < 2 * threads:
-                        running.add(pool.submit(self._work, self.queue.pop()))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-            finally:
-                # Reached early on a limit or Ctrl-C: the kernel polls this flag.
-                self.stop[0] = 1
-                for future in running:
-                    future.cancel()
-
-    def _work(self, item: _Item) -> _Found:
+    def work(self, item: _Item) -> _Found:
         depth, width = self.levels.lines.shape
         slots = _SLOTS + 2 * depth
         room = max(_ROOM, 8 * len(item.sides) + 64)
@@ -289,9 +253,9 @@ class _Search:
         )
         return _Found(item, out, counters.tolist())
 
-    def _collect(self, found: _Found) -> None:
+    def collect(self, found: _Found) -> None:
         out, counters = found.out, found.counters
-        self.cells += counters[kernel.CELLS]
+        self.found += counters[kernel.CELLS]
         self.nodes += counters[kernel.NODES]
         self.ranges += 1
         asked = out.questions[: counters[kernel.ASKED]]

@@ -6,9 +6,34 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["RegionCount", "decimal", "log10_of"]
+from tropattn.errors import BudgetExceeded, EngineError
+
+__all__ = ["RegionCount", "check_bound", "check_budget", "decimal", "log10_of"]
 
 Kind = Literal["exact", "lower", "upper"]
+
+
+def check_bound(found: int, bound: int, theorem: str, noun: str = "cells") -> None:
+    """Raise ``EngineError`` for an exact count below 1 or above its bound.
+
+    >>> check_bound(6, 6, "T6")
+    """
+    if not 1 <= found <= bound:
+        raise EngineError(
+            f"count: between 1 and {bound} {noun} ({theorem}) expected, got {found}; two "
+            "witnesses contradict each other, please report the input."
+        )
+
+
+def check_budget(found: int, max_cells: int | None) -> None:
+    """Raise ``BudgetExceeded`` where a count that is done at once is above the limit.
+
+    >>> check_budget(6, None)
+    """
+    if max_cells is not None and found > max_cells:
+        raise BudgetExceeded(
+            f"max_cells: at most {max_cells} cells allowed, {found} found; raise max_cells.", found
+        )
 
 
 def decimal(value: int) -> str:

@@ -28,7 +28,7 @@ from tropattn.regions.plane import Heads
 from tropattn.threads import in_order
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["applies", "euler_count"]
+__all__ = ["euler_count"]
 
 Array = NDArray[Any]
 
@@ -37,11 +37,6 @@ _RANGE = 8_000
 
 _MANY = 24
 """From this many keys on, a head's dead keys are looked for before its pairs are formed."""
-
-
-def applies(refinement: Refinement) -> bool:
-    """Whether the heads live in three dimensions, or are central in four."""
-    return refinement.rank == 4
 
 
 def euler_count(
