@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
+from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
 from tropattn.outputs import output_path
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.progress import LEFT_OVER, counting
