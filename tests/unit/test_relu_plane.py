@@ -25,7 +25,7 @@ from tropattn import (
 )
 from tropattn._kernels import relu_plane as kernel
 from tropattn._kernels import relu_rows
-from tropattn.regions import relu_levels, relu_plane
+from tropattn.regions import range_search, relu_levels, relu_plane
 from tropattn.regions.depth import count_depth
 from tropattn.regions.relu_levels import packed_levels
 from tropattn.regions.relu_plane import applies, count_plane
@@ -238,7 +238,7 @@ def test_interruption_carries_a_lower_bound(monkeypatch):
         if found:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(relu_plane, "time", Clock)
+    monkeypatch.setattr(range_search, "time", Clock)
     monkeypatch.setattr(relu_plane, "_BUDGETS", (1000,))
     with pytest.raises(Interrupted) as caught:
         count_plane(he_network(24, 2).stages(), SQUARE, report=stop, threads=2)
