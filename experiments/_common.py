@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from tropattn import plotting
+from tropattn.outputs import writing
 from tropattn.record import plain
 from tropattn.report import Steps
 
@@ -97,7 +98,8 @@ class Experiment:
             else:
                 self.say(f"- {words}: {_cell(self.found[name])}")
         report = "\n".join(self._lines).strip() + "\n"
-        (self.out / "report.md").write_text(report, encoding="utf-8")
+        with writing(self.out / "report.md") as stream:
+            stream.write(report.encode())
         document = {
             "experiment": self.folder.name,
             "profile": self.profile,
@@ -106,7 +108,8 @@ class Experiment:
             "skipped": self.skipped,
             "tables": plain(self.tables),
         }
-        (self.out / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+        with writing(self.out / "results.json") as stream:
+            stream.write((json.dumps(document, indent=1) + "\n").encode())
         readme = (self.folder / "README.md").read_text(encoding="utf-8")
         if self.profile == "full" and not self.skipped and report not in readme:
             print(f"README.md: its result differs from {self.out / 'report.md'}", file=sys.stderr)

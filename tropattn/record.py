@@ -10,10 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from tropattn.errors import InvalidInput
+from tropattn.outputs import writing
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.result import RegionCount, decimal
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "Record", "plain", "replacing", "software"]
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "Record", "plain", "software"]
 
 SCHEMA = "tropattn.record"
 SCHEMA_VERSION = 1
@@ -95,15 +93,17 @@ class Record:
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the document as JSON text, without a newline at the end."""
-        return json.dumps(self.as_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.as_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        # File names that are not UTF-8 hold lone surrogates; Python escapes them as JSON does.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def write(self, path: str | Path) -> None:
-        """Write the document beside ``path`` and rename it, so that no half file is left.
+        """Write the document to a file, whole or not at all.
 
-        Raises ``InvalidInput`` where the folder does not exist or cannot be written to.
+        Raises ``InvalidInput`` where the file cannot be written.
         """
-        with replacing(path) as beside:
-            beside.write_text(self.to_json() + "\n", encoding="utf-8")
+        with writing(path) as stream:
+            stream.write((self.to_json() + "\n").encode())
 
 
 def plain(value: Any) -> Any:
@@ -137,48 +137,4 @@ def plain(value: Any) -> Any:
     raise InvalidInput(
         f"record: numbers, strings, lists and mappings needed, got {type(value).__name__}; "
         "put it into words first."
-    )
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield an empty file beside ``path`` that takes its place when the block ends well.
-
-    On an error the old file, if any, stays as it was. Raises ``InvalidInput`` where the folder does
-    not exist or cannot be written to.
-
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder, "a.txt")) as beside:
-    ...         _ = beside.write_text("whole")
-    ...     Path(folder, "a.txt").read_text(), len(list(Path(folder).iterdir()))
-    ('whole', 1)
-    """
-    place = Path(path)
-    try:
-        if place.is_dir():
-            raise IsADirectoryError(f"{place} is a folder")
-        handle, name = tempfile.mkstemp(
-            dir=place.parent, prefix=f".{place.stem}.", suffix=place.suffix
-        )
-        os.close(handle)
-    except (OSError, ValueError) as error:
-        raise _unwritable(place, error) from None
-    beside = Path(name)
-    try:
-        yield beside
-        # mkstemp makes private files; the result gets the rights of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        beside.chmod(0o666 & ~mask)
-        beside.replace(place)
-    except OSError as error:
-        raise _unwritable(place, error) from None
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _unwritable(place: Path, error: OSError | ValueError) -> InvalidInput:
-    reason = getattr(error, "strerror", None) or str(error)
-    return InvalidInput(
-        f"output: a file in a writable folder needed, got {place} ({reason}); choose another path."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -201,9 +201,10 @@ def save(weights: Weights, path: Path) -> None:
     header = json.dumps({"__metadata__": metadata} | json.loads(content[8 : 8 + size])).encode()
     header += b" " * (-len(header) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        temporary.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+        with temporary.open("xb") as stream:
+            stream.write(len(header).to_bytes(8, "little") + header + content[8 + size :])
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

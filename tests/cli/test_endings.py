@@ -225,7 +225,7 @@ def raising(error):
         (Interrupted("stop", 42), 130, "at least 42 cells"),
         (KeyboardInterrupt(), 130, "at least 0 cells"),
         (ValueError("boom"), 70, "this is a bug"),
-        (MemoryError(), 70, "MemoryError"),
+        (MemoryError(), 3, "memory: more than the system gives needed"),
     ],
 )
 def test_exit_codes(invoke, strips, monkeypatch, error, code, words):

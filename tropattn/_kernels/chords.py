@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.draws import GIVEN, UNIFORM, draw, mix, normals, stream
 from tropattn._kernels.lanes import AT_ONCE, DOUBLE, four_rows
 

@@ -18,7 +18,8 @@ whose multipliers are candidate points ``z``. Rows are unit vectors in doubles, 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from tropattn._kernels.compiling import njit
 
 LIVE = 1
 DEAD = 0

@@ -10,9 +10,9 @@ the last word.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from tropattn._kernels import nnls
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.programs import (
     MOST_ROUNDS,
     PARTS,

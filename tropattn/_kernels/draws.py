@@ -10,7 +10,8 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
-from numba import njit
+
+from tropattn._kernels.compiling import njit
 
 UNIFORM = 0
 GAUSSIAN = 1

@@ -14,8 +14,8 @@ window all four are that number.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.plane import PROVED, STOPPED, UNPROVED, _score_bound
 
 __all__ = [

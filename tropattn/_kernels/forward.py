@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tropattn._kernels.chords import (
     STEP_KEY,
@@ -23,6 +22,7 @@ from tropattn._kernels.chords import (
     share_left,
     sort_breaks,
 )
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.draws import mix, stream
 from tropattn._kernels.lanes import AT_ONCE, DOUBLE, SINGLE, four_rows
 from tropattn._kernels.sample import lengths

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from tropattn._kernels.compiling import njit
 
 _FAN = 16
 

@@ -12,9 +12,11 @@ from functools import partial
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from tropattn._kernels.compiling import njit
 
 SINGLE = 32
 DOUBLE = 16

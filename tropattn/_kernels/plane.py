@@ -9,7 +9,8 @@ meet except at the vertices of one head, and no vertex lies on a wall of another
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from tropattn._kernels.compiling import njit
 
 __all__ = [
     "ARC",

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tropattn._kernels import nnls
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import row_into
 from tropattn._kernels.lanes import SINGLE, top_two
 

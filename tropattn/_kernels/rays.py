@@ -8,7 +8,8 @@ with a basis ``B``; what that basis says is then proved from a fresh bound on it
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from tropattn._kernels.compiling import njit
 
 EXTREME = 1
 INNER = 2

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from tropattn._kernels.compiling import njit
 
 OFF, ON, OPEN = 0, 1, 2
 UNKNOWN = 2

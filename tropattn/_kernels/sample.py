@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.draws import draw
 from tropattn._kernels.lanes import DOUBLE, SINGLE, top_two
 

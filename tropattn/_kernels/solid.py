@@ -8,8 +8,8 @@ the sides of these polygons, vertices their corners. Every sign is proved as in 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.plane import (
     ARC,
     PROVED,

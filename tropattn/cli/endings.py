@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
@@ -48,12 +49,20 @@ class Group(click.Group):
         argv = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         extra.setdefault("prog_name", "tropattn")
-        try:
-            code = super().main(argv, *rest, **extra)
-            sys.stdout.flush()
-        except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
-            code = _ending(error, debug="--debug" in argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warning
+            try:
+                code = super().main(argv, *rest, **extra)
+                sys.stdout.flush()
+            except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
+                code = _ending(error, debug="--debug" in argv)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as one line on stderr."""
+    with suppress(OSError, ValueError):
+        click.echo(f"tropattn: warning: {' '.join(str(message).split())}", err=True)
 
 
 def _ending(error: BaseException, debug: bool) -> int:
@@ -92,6 +101,11 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return 1, f"error: {error}"
     if isinstance(error, OSError):
         return 2, f"error: {error}; the system refused to read or write."
+    if isinstance(error, MemoryError):
+        return 3, (
+            "error: memory: more than the system gives needed; take fewer heads, keys, samples or "
+            "threads, or a smaller domain."
+        )
     if isinstance(error, KeyboardInterrupt | click.Abort):
         cause = error.__cause__ or error
         return 130, f"interrupted{_at_least(getattr(cause, 'lower', None))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ def _all_of(*decorators: Decorator) -> Decorator:
     return apply
 
 
-heads_input = click.argument("path", metavar="INPUT")
+heads_input = click.argument("path", metavar="INPUT", is_eager=True)
 
 context = _all_of(
     click.option(
@@ -113,6 +113,7 @@ approximate = click.option(
 
 domain = click.option(
     "--domain",
+    is_eager=True,
     help="Where to count: box:LOW,HIGH (the same bounds in all coordinates), plane:FILE or "
     "line:FILE (.npz or JSON). Default: the whole space of the variable. With --layer all, a line "
     "with one row a token moves all tokens, keys included.",
@@ -133,31 +134,51 @@ max_cells = click.option(
 )
 
 
-def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _to_write(endings: Sequence[str] = ()) -> Callable[..., str | None]:
     """Callback of an option that names a file to write: refuse it before the work."""
-    from tropattn.outputs import output_path
 
-    if value is not None:
-        output_path(value, str(param.name))
-    return value
+    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        from tropattn.outputs import keep_apart, output_path
+
+        if value is not None:
+            name = str(param.name)
+            output_path(value, name, endings)
+            # Options that name inputs are eager, so that they are known by now.
+            keep_apart(value, name, _inputs(ctx.params), "which is an input")
+            for other in {"output", "certificate"} - {name}:
+                if ctx.params.get(other) is not None:
+                    keep_apart(value, name, [ctx.params[other]], f"which --{other} names too")
+        return value
+
+    return check
+
+
+def _inputs(given: dict[str, Any]) -> list[Path]:
+    """The files that a command reads, as far as its options say; no command may write them."""
+    from tropattn.attention.loading.paths import files_read
+
+    path, domain = given.get("path"), given.get("domain")
+    found = files_read(shipped())
+    if path is not None and path != _DEMO:
+        found += files_read(path)
+    if domain is not None:
+        found.append(Path(domain.partition(":")[2]))
+    return found
+
+
+writable = _to_write()
 
 
 def figure(required: bool, default: str | None = None) -> Decorator:
     """The option ``--output`` for a figure, its ending and folder checked before the work."""
-
-    def drawable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        from tropattn.outputs import FIGURES, output_path
-
-        if value is not None:
-            output_path(value, str(param.name), FIGURES)
-        return value
+    from tropattn.outputs import FIGURES
 
     return click.option(
         "--output",
         type=click.Path(),
         required=required,
         **({} if default is None else {"default": default, "show_default": True}),
-        callback=drawable,
+        callback=_to_write(FIGURES),
         help="Figure to write: .png, .svg or .pdf.",
     )
 

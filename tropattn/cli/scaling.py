@@ -13,7 +13,7 @@ __all__ = ["scaling"]
 
 
 @click.command(short_help="Tabulate how cells grow with keys, heads and layers.")
-@click.argument("path", metavar="[INPUT]", required=False)
+@click.argument("path", metavar="[INPUT]", required=False, is_eager=True)
 @click.option("--layer", type=int, help="Layer of a model, from 0 (the default).")
 @click.option("--text", help="Context of a model, as text, e.g. 314159265=.")
 @click.option("--ids", help="Context of a model, as token ids, e.g. 3,1,4.")

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import click
 
-from tropattn.outputs import FIGURES, output_path
+from tropattn.outputs import FIGURES, keep_apart, output_path
 
 __all__ = ["dynamics_group"]
 
@@ -113,7 +113,7 @@ def _phase(run: Runner) -> click.Command:
 
 def _hardmax(run: Runner) -> click.Command:
     @click.command(short_help="Leaders, exact limits and cells of a hardmax transformer.")
-    @click.argument("path", required=False, type=click.Path(dir_okay=False))
+    @click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
     @_number("--n", 20, "Number of random tokens where no file is given.", 1)
     @_number("--dim", 2, "Their dimension.", 1)
     @_real("--alpha", 1.0, "Step parameter: a token moves alpha / (1 + alpha) of the way.")
@@ -143,7 +143,7 @@ def _hardmax(run: Runner) -> click.Command:
 
 def _gaussian(run: Runner) -> click.Command:
     @click.command(short_help="What becomes of a Gaussian under attention.")
-    @click.argument("path", required=False, type=click.Path(dir_okay=False))
+    @click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
     @_number("--dim", 2, "Dimension of random matrices where no file is given.", 1)
     @_kind("softmax", ["softmax", "l2", "sinkhorn", "linear"])
     @_real("--beta", 1.0, "Inverse temperature.")
@@ -160,7 +160,7 @@ def _gaussian(run: Runner) -> click.Command:
 
 def _sentiment(run: Runner) -> click.Command:
     @click.command(short_help="Evaluate a hardmax sentiment classifier, and name its leaders.")
-    @click.argument("path", type=click.Path(dir_okay=False))
+    @click.argument("path", is_eager=True, type=click.Path(dir_okay=False))
     @click.option("--text", help="Judge this text instead of the held-out reviews in the file.")
     @_number("--top", 20, "Number of leaders to list.", 1)
     @_common
@@ -223,6 +223,8 @@ def _drawable(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     """Refuse a figure that cannot be written before the work."""
     if value is not None:
         output_path(value, str(param.name), FIGURES)
+        path = ctx.params.get("path")
+        keep_apart(value, str(param.name), [] if path is None else [path], "which is an input")
     return value
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
-from tropattn.outputs import FIGURES, output_path
+from tropattn.outputs import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,17 +98,6 @@ def draw_leaders(words: list[str], shares: list[float], logits: list[float]) -> 
     axes[0].barh(words[::-1], shares[::-1], color=colours[::-1])
     axes[0].set_xlabel("share of tokens led (blue: positive, orange: negative)")
     return figure
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure; the format follows the ending (.png, .svg, .pdf)."""
-    place = output_path(path, endings=FIGURES)
-    try:
-        figure.savefig(place, dpi=150)
-    except OSError as error:
-        raise InvalidInput(
-            f"output: a file in a writable folder needed, got {place} ({error.strerror})."
-        ) from None
 
 
 def _figure(panels: int) -> tuple[Figure, list[Any]]:

@@ -5,11 +5,11 @@ Every function returns a ``matplotlib.figure.Figure`` of its own; ``save`` write
 
 from __future__ import annotations
 
+from tropattn.outputs import save
 from tropattn.plotting.along import line
 from tropattn.plotting.duality import dual
 from tropattn.plotting.growth import growth
 from tropattn.plotting.hull import polytope
 from tropattn.plotting.plane import diagram, panels, partition
-from tropattn.plotting.style import save
 
 __all__ = ["diagram", "dual", "growth", "line", "panels", "partition", "polytope", "save"]

@@ -1,18 +1,14 @@
-"""Colours that colour-blind readers can tell apart, figures without global state, saving."""
+"""Colours that colour-blind readers can tell apart, figures without global state."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tropattn.outputs import FIGURES, output_path
-from tropattn.record import replacing
-
-__all__ = ["DASHES", "FILLS", "INKS", "MARKERS", "lighter", "new_figure", "save"]
+__all__ = ["DASHES", "FILLS", "INKS", "MARKERS", "lighter", "new_figure"]
 
 FILLS = (
     "#77AADD",
@@ -66,20 +62,3 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def save(figure: Figure, path: str | Path, dpi: int = 150) -> None:
-    """Write a figure beside ``path`` and rename it, so that no half file is left.
-
-    Parameters
-    ----------
-    path : ending in ``.png``, ``.svg`` or ``.pdf``.
-    dpi : pixels an inch, for ``.png``.
-
-    Raises
-    ------
-    InvalidInput : another ending, or a folder that does not exist or cannot be written to.
-    """
-    place = output_path(path, endings=FIGURES)
-    with replacing(place) as beside:
-        figure.savefig(beside, format=place.suffix.lower()[1:], dpi=dpi)

@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import refine
+from tropattn.errors import InvalidInput
+from tropattn.outputs import writing
 from tropattn.polyhedra.strict import Verdict
 from tropattn.regions.enumeration import path_pairs
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -35,12 +38,14 @@ VERSION = 1
 
 
 class CertificateFile:
-    """One certificate under way: written beside its name, renamed when complete."""
+    """One certificate under way: no file until it is closed (``outputs.writing``)."""
 
     def __init__(self, path: str | Path, units: Sequence[TropicalPolynomial], walls: Array) -> None:
-        self.path = Path(path)
-        self._beside = self.path.with_name(self.path.name + ".partial")
-        self._stream = gzip.open(self._beside, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115
+        self._open = ExitStack()
+        stream = self._open.enter_context(writing(path, "certificate"))
+        self._stream = self._open.enter_context(
+            gzip.open(stream, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115 (entered)
+        )
         self._digest = hashlib.sha256()
         self.write(
             {
@@ -59,16 +64,19 @@ class CertificateFile:
         self._stream.write(text)
 
     def close(self, count: int) -> None:
-        """Write the claimed count and a digest of all above, close the file and name it."""
+        """Write the claimed count and a digest of all above, and give the file its name."""
         self.write({"count": str(count)})
         self.write({"sha256": self._digest.hexdigest()})
-        self._stream.close()
-        self._beside.replace(self.path)
+        self._open.close()
 
     def abandon(self) -> None:
-        """Close and remove an unfinished file."""
-        self._stream.close()
-        self._beside.unlink(missing_ok=True)
+        """Remove a file that was not closed."""
+        with suppress(_Abandoned, InvalidInput, OSError), self._open:
+            raise _Abandoned
+
+
+class _Abandoned(Exception):
+    """Ends the writing of a certificate without a file."""
 
 
 class GroupWriter:

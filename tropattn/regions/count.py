@@ -23,7 +23,7 @@ from tropattn.regions.engines import ENGINES, count_cells
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.line import applies, line_cells
 from tropattn.regions.live_lines import count_live, enumerate_live
-from tropattn.regions.result import RegionCount, check_bound, check_budget
+from tropattn.regions.result import RegionCount, check_bound, check_budget, out_of_memory
 from tropattn.threads import thread_count
 from tropattn.tropical.live_stack import MovesTokens
 from tropattn.tropical.refinement import Refinement, domain_walls
@@ -142,15 +142,17 @@ def count_regions(
                 if ranks is None:
                     name = used
                     stats = {"rank": refinement.dim, "central": refinement.central, **stats}
+        value = prod(factors)
+        if file is not None:
+            file.close(value)
     except (BudgetExceeded, Interrupted) as error:
         error.lower = max(1, error.lower) * prod(factors)
         raise
+    except MemoryError as error:
+        raise out_of_memory(error, prod(factors)) from None
     finally:
-        if file is not None and len(factors) < len(groups):
+        if file is not None:
             file.abandon()
-    value = prod(factors)
-    if file is not None:
-        file.close(value)
     if ranks is not None:
         stats = {"groups": groups, "ranks": ranks, "factors": factors, **stats}
     stats["seconds"] = time.perf_counter() - started

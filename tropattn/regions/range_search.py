@@ -50,7 +50,7 @@ class RangeSearch(ABC, Generic[Item, Found]):
         """Work until the queue is empty.
 
         Raises ``BudgetExceeded`` beyond ``max_cells`` and ``Interrupted`` on Ctrl-C, both with
-        ``.lower``.
+        ``.lower``; ``MemoryError`` with ``.found``.
         """
         self.queue.append(root)
         last = time.monotonic()
@@ -66,6 +66,9 @@ class RangeSearch(ABC, Generic[Item, Found]):
                 if self.report is not None and time.monotonic() - last > 0.25:
                     last = time.monotonic()
                     self.report(self.cells, len(self.queue))
+        except MemoryError as error:
+            error.found = self.cells  # type: ignore[attr-defined]
+            raise
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: at least {self.cells} cells were found before the stop.",

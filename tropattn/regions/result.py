@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tropattn.errors import BudgetExceeded, EngineError
 
-__all__ = ["RegionCount", "check_bound", "check_budget", "decimal", "log10_of"]
+__all__ = ["RegionCount", "check_bound", "check_budget", "decimal", "log10_of", "out_of_memory"]
 
 Kind = Literal["exact", "lower", "upper"]
 
@@ -34,6 +34,19 @@ def check_budget(found: int, max_cells: int | None) -> None:
         raise BudgetExceeded(
             f"max_cells: at most {max_cells} cells allowed, {found} found; raise max_cells.", found
         )
+
+
+def out_of_memory(error: MemoryError, factor: int = 1) -> BudgetExceeded:
+    """The limit that the system sets; a search leaves on its error how many cells it had found.
+
+    >>> out_of_memory(MemoryError(), 6).lower
+    6
+    """
+    return BudgetExceeded(
+        "memory: more than the system gives needed; take fewer heads, keys or threads, a smaller "
+        "domain, or use the bound or the sampler.",
+        max(1, getattr(error, "found", 0)) * factor,
+    )
 
 
 def decimal(value: int) -> str:

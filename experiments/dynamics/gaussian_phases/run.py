@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tropattn.dynamics import Flow, Gaussian, Head, classify, freezing_level, simulate_gaussian
+from tropattn.outputs import save, writing
 
 PROFILES = {
     "smoke": {"draws": 4, "dims": [2], "grid": 9},
@@ -41,7 +42,8 @@ def main() -> None:
     handover = hand_over()
     print(json.dumps(handover))
     document = {"profile": spec.profile, "phases": rows, "half_rank": ranks, **handover}
-    (spec.output / "gaussian_phases.json").write_text(json.dumps(document, indent=1))
+    with writing(spec.output / "gaussian_phases.json") as stream:
+        stream.write(json.dumps(document, indent=1).encode())
 
 
 def survey(kind: str, dim: int, draws: int) -> dict:
@@ -92,7 +94,7 @@ def portrait(size: int, path: Path) -> None:
     axis.set_ylabel("q")
     axis.set_title("blank: S tends to the kernel of A + A^T")
     figure.colorbar(mesh, ax=axis, label="log10 of the blow-up time")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 if __name__ == "__main__":

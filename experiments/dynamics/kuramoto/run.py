@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tropattn.dynamics import closed_forms, sa, simulate
+from tropattn.outputs import writing
 
 PROFILES = {
     "smoke": {"n": 64, "betas": [0.0, 4.0], "runs": 2, "end": 8.0},
@@ -37,7 +38,8 @@ def main() -> None:
         row["first_clusters"] = [first_clusters(given, beta, r) for r in range(given["runs"])]
         rows.append(row)
         print(json.dumps(row))
-    (spec.output / "kuramoto.json").write_text(json.dumps(rows, indent=1))
+    with writing(spec.output / "kuramoto.json") as stream:
+        stream.write(json.dumps(rows, indent=1).encode())
 
 
 def measured(n: int, beta: float, mode: int) -> float:

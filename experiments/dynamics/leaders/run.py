@@ -24,6 +24,7 @@ from tropattn.dynamics import (
     simulate,
 )
 from tropattn.dynamics.hardmax import decide, step
+from tropattn.outputs import writing
 
 PROFILES = {"smoke": {"runs": 10, "n": 20}, "full": {"runs": 400, "n": 40}}
 
@@ -43,7 +44,8 @@ def main() -> None:
     means["horizon"] = round(coalescence_horizon(model), 2)
     means["earliest_float_failure"] = min(f["float_failure"] for f in found)
     print(json.dumps({"profile": spec.profile, **given, **means}))
-    (spec.output / "leaders.json").write_text(json.dumps({**given, "means": means}, indent=1))
+    with writing(spec.output / "leaders.json") as stream:
+        stream.write(json.dumps({**given, "means": means}, indent=1).encode())
 
 
 def tokens(n: int, run: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tropattn.dynamics import closed_forms, figures, sync_diagram
+from tropattn.outputs import writing
 
 PROFILES = {
     "smoke": {"n": 8, "dims": [2, 8], "betas": 4, "runs": 8, "layers": 100, "flow_runs": 2},
@@ -51,7 +52,8 @@ def main() -> None:
     orthogonal = [round(closed_forms.equiangular_time(given["n"], b), 3) for b in (0.0, 3.0, 6.0)]
     print(json.dumps({"orthogonal start, beta 0, 3, 6": orthogonal}))
     document = {"profile": spec.profile, **given, "half_met_at": table, "orthogonal": orthogonal}
-    (spec.output / "phase_diagram.json").write_text(json.dumps(document, indent=1))
+    with writing(spec.output / "phase_diagram.json") as stream:
+        stream.write(json.dumps(document, indent=1).encode())
 
 
 def half_met(diagram) -> dict[str, float | None]:

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tropattn.outputs import output_path, writing
+
 LENGTH, LAYERS, TEMPERATURE = 128, 8, 1e-3
 PAD, UNKNOWN = 0, 1
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=("smoke", "full"), default="full")
     parser.add_argument("--output", type=Path, required=True)
     spec = parser.parse_args()
+    output_path(spec.output, endings=[".npz"])
     if spec.profile == "smoke":
         spec.reviews, spec.epochs, spec.hard_epochs = 1500, 2, 1
     torch.manual_seed(spec.seed)
@@ -156,18 +159,19 @@ def main() -> None:
         "alpha": model.log_alpha.exp().item(),
         "seconds": round(time.perf_counter() - started),
     }
-    np.savez_compressed(
-        spec.output,
-        embedding=model.embedding.weight.detach().numpy(),
-        words=np.array(names),
-        alpha=report["alpha"],
-        weight=model.readout.weight.detach().numpy()[0],
-        bias=model.readout.bias.detach().numpy()[0],
-        layers=LAYERS,
-        length=LENGTH,
-        test_ids=ids[cut[1] :].astype(np.int32),
-        test_labels=labels[cut[1] :].astype(np.int8),
-    )
+    with writing(spec.output) as stream:
+        np.savez_compressed(
+            stream,
+            embedding=model.embedding.weight.detach().numpy(),
+            words=np.array(names),
+            alpha=report["alpha"],
+            weight=model.readout.weight.detach().numpy()[0],
+            bias=model.readout.bias.detach().numpy()[0],
+            layers=LAYERS,
+            length=LENGTH,
+            test_ids=ids[cut[1] :].astype(np.int32),
+            test_labels=labels[cut[1] :].astype(np.int8),
+        )
     print(json.dumps(report, indent=1))
 
 

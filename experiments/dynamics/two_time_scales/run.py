@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tropattn.dynamics import figures, metastable_windows, sa, simulate
+from tropattn.outputs import writing
 
 PROFILES = {
     "smoke": {"n": 12, "betas": [1.0, 4.0], "end": 1e2, "radius": 0.1},
@@ -48,7 +49,8 @@ def main() -> None:
         figure = figures.draw_flow(run, given["radius"])
         figure.axes[0].set_xscale("symlog", linthresh=1e-2)
         figures.save(figure, spec.output / f"beta{beta:g}.png")
-    (spec.output / "two_time_scales.json").write_text(json.dumps(rows, indent=1))
+    with writing(spec.output / "two_time_scales.json") as stream:
+        stream.write(json.dumps(rows, indent=1).encode())
 
 
 if __name__ == "__main__":

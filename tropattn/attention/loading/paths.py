@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from tropattn.attention.loading.shards import INDEX, Shards
 from tropattn.attention.loading.tensors import Tensors, named
 from tropattn.errors import InvalidInput
 
-__all__ = ["existing_path", "open_tensors", "weights_file"]
+__all__ = ["existing_path", "files_read", "open_tensors", "weights_file"]
 
 _TORCH = "pytorch_model.bin"
+_BESIDE = ("config.json", "vocab.txt", "vocab.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def existing_path(path: Any, argument: str = "path") -> Path:
@@ -90,3 +92,20 @@ def _in_folder(place: Path) -> Path:
         f"{place}: a folder with model.safetensors needed, got {found}; "
         "export the weights as safetensors."
     )
+
+
+def files_read(path: str | Path) -> list[Path]:
+    """Return the files that a path given as weights is read from, those that may lie beside too.
+
+    >>> len(files_read("heads.npz")), Path("net/config.json") in files_read("net/model.safetensors")
+    (1, True)
+    """
+    place = Path(path)
+    if place.suffix == ".npz":
+        return [place]
+    names = {*_BESIDE, "model.safetensors", INDEX, _TORCH}
+    folder = place.parent
+    with suppress(OSError, ValueError):
+        folder = place if place.is_dir() else place.parent
+        names |= {p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".bin")}
+    return [place, *(folder / name for name in sorted(names))]
