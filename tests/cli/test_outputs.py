@@ -1,0 +1,256 @@
+"""What commands write: never what they read, never twice the same file, whole or not at all.
+
+The count of the heads used here is 19, the bound T6, which these heads reach.
+"""
+
+import gzip
+import json
+import os
+import resource
+import shutil
+import stat
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tropattn.cli.options import shipped
+from tropattn.regions.result import RegionCount
+
+OWN = "a file of its own needed"
+
+
+def one_line(result, code, *words):
+    assert result.exit_code == code, (result.exit_code, result.output)
+    assert result.stderr.count("\n") == 1, result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def home(strips, tmp_path, monkeypatch):
+    """A folder with all that commands read, and other names for some of it."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("plane.npz", points=np.eye(3)[:, :2])
+    np.savez("gaussian.npz", S=np.eye(2))
+    Path("link.npz").symlink_to("heads.npz")
+    Path("hard.npz").hardlink_to("heads.npz")
+    Path("link.png").symlink_to("heads.npz")
+    Path("shipped.png").symlink_to(shipped())
+    Path("net").mkdir()
+    shutil.copy(shipped(), "net/model.safetensors")
+    Path("net/vocab.txt").write_text("0\n1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["count", "heads.npz", "--output", "heads.npz"], "got heads.npz, which is an input"),
+        (["count", "--output", "heads.npz", "heads.npz"], "output: "),
+        (["count", "heads.npz", "--certificate", "./net/../heads.npz"], "certificate: "),
+        (["count", "heads.npz", "--output", "link.npz"], "which is an input"),
+        (["count", "link.npz", "--output", "heads.npz"], "which is an input"),
+        (["count", "heads.npz", "--certificate", "hard.npz"], "which is an input"),
+        (["count", "heads.npz", "--output", "plane.npz", "--domain", "plane:plane.npz"], OWN),
+        (["count", "heads.npz", "--domain", "plane:plane.npz", "--certificate", "plane.npz"], OWN),
+        (["plot", "heads.npz", "--output", "link.png"], "which is an input"),
+        (["temperature", "heads.npz", "--output", "link.png"], "which is an input"),
+        (["scaling", "heads.npz", "--output", "link.png"], "which is an input"),
+        (["inspect", "net", "--text", "1", "--output", "shipped.png"], "which is an input"),
+        (["demo", "--output", "shipped.png"], "which is an input"),
+        (["count", "demo", "--text", "1", "--output", shipped()], "which is an input"),
+        (["count", "net", "--text", "1", "--output", "net/model.safetensors"], OWN),
+        (["count", "net/model.safetensors", "--text", "1", "--output", "net/vocab.txt"], OWN),
+        # Not there yet, but the next command would read it as part of the model.
+        (["count", "net", "--text", "1", "--certificate", "net/config.json"], OWN),
+        (["dynamics", "gaussian", "link.png", "--output", "link.png"], "which is an input"),
+        (["dynamics", "hardmax", "--output", "link.png", "heads.npz"], "which is an input"),
+        (["count", "heads.npz", "--output", "x", "--certificate", "x"], "which --output names too"),
+        (["count", "heads.npz", "--certificate", "x", "--output", "./net/../x"], "--certificate"),
+    ],
+)
+def test_inputs_and_twins_are_refused_before_the_work(invoke, home, monkeypatch, args, words):
+    def work(*_, **__):
+        raise AssertionError("worked before it looked at the output")
+
+    before = contents(home)
+    for name in ("study.inputs.open_heads", "study.dynamics.run", "regions.count.count_regions"):
+        monkeypatch.setattr(f"tropattn.{name}", work)
+    weights = Path(shipped()).read_bytes()
+    one_line(invoke(*args), 2, OWN, words)
+    assert contents(home) == before
+    assert Path(shipped()).read_bytes() == weights
+
+
+def test_other_files_beside_the_inputs_are_written(invoke, home):
+    done = invoke("count", "heads.npz", "--output", "net/out.json", "--certificate", "net/c.gz")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(Path("net/out.json").read_text())["value"] == "19"
+    assert b'{"count":"19"}' in gzip.decompress(Path("net/c.gz").read_bytes())
+    assert sorted(p.name for p in Path("net").iterdir()) == sorted(
+        ["model.safetensors", "vocab.txt", "out.json", "c.gz"]
+    )
+
+
+def test_nothing_stays_of_what_goes_to_a_device(invoke, home):
+    Path("null").symlink_to("/dev/null")
+    Path("null.svg").symlink_to("/dev/null")
+    done = invoke("count", "heads.npz", "--output", "null", "--certificate", "null")
+    assert (done.exit_code, done.stdout.split()[0]) == (0, "19")
+    assert invoke("dynamics", "gaussian", "--output", "null.svg").exit_code == 0
+    for name in ("null", "null.svg"):
+        assert Path(name).readlink() == Path("/dev/null")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_planted_link_is_not_followed(invoke, home):
+    Path("victim").write_text("precious")
+    Path("c.gz.partial").symlink_to("victim")
+    assert invoke("count", "heads.npz", "--certificate", "c.gz").exit_code == 0
+    assert Path("victim").read_text() == "precious"
+    assert Path("c.gz.partial").is_symlink() and not Path("c.gz").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["count", "heads.npz", "--output", "old"], "output: room for the file needed"),
+        (["count", "heads.npz", "--certificate", "old"], "certificate: room for the file needed"),
+        (["plot", "heads.npz", "--output", "old.png"], "output: room for the file needed"),
+        (["dynamics", "gaussian", "--output", "old.png"], "output: room for the file needed"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_loses_nothing(invoke, home, args, words):
+    assert invoke("count", "heads.npz", "--certificate", "warm").exit_code == 0
+    Path("old").write_text("old")
+    Path("old.png").write_text("old")
+    before = contents(home)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # No file may grow beyond 200 bytes.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+        result = invoke(*args)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    one_line(result, 2, words, "old")
+    assert contents(home) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (MemoryError(), 3), (ValueError("x"), 70)],
+)
+def test_an_unfinished_certificate_goes_and_the_old_one_stays(
+    invoke, home, monkeypatch, error, code
+):
+    def stopped(*_, **__):
+        assert len(list(home.glob(".tropattn-*"))) == 1
+        raise error
+
+    Path("c.gz").write_text("old")
+    before = contents(home)
+    monkeypatch.setattr("tropattn.regions.count.count_cells", stopped)
+    assert invoke("count", "heads.npz", "--certificate", "c.gz").exit_code == code
+    assert contents(home) == before
+
+
+# ---- memory, warnings, the environment -----------------------------------------------------------
+
+
+def test_out_of_memory_keeps_the_lower_bound(invoke, strips, monkeypatch, tmp_path):
+    """No memory once a third of the cells is counted: as many are the valid lower bound."""
+    from tropattn.regions.enumeration import _Driver
+
+    plain, seen = _Driver.collect, []
+
+    def collect(self, found):
+        plain(self, found)
+        seen.append(self.cells)
+        if self.cells >= 6:
+            raise MemoryError
+
+    monkeypatch.setattr(_Driver, "collect", collect)
+    # Ranges of two programs, so that no one range holds all 19 cells.
+    monkeypatch.setattr("tropattn.regions.enumeration._BUDGETS", (2,))
+    target = tmp_path / "out.json"
+    result = invoke("count", strips, "--engine", "enumeration", "--output", target)
+    assert 6 <= seen[-1] < 19
+    one_line(result, 3, "memory: more than the system gives needed", f"at least {seen[-1]} cells")
+    assert json.loads(target.read_text())["value"] == str(seen[-1])
+
+
+def test_arrays_beyond_memory_are_no_bug(invoke, strips, monkeypatch):
+    def huge(*_, **__):
+        return np.empty((2**30, 2**20))
+
+    monkeypatch.setattr("tropattn.regions.sampling.sample_regions", huge)
+    one_line(invoke("sample", strips), 3, "memory: more than the system gives needed")
+
+
+def test_a_warning_is_one_line(invoke, strips, monkeypatch):
+    def warned(*_, **__):
+        warnings.simplefilter("default")
+        warnings.warn("kernels: a damaged\ncache", RuntimeWarning, stacklevel=1)
+        return RegionCount(19, "exact", "cells", "R^2", "enumeration")
+
+    monkeypatch.setattr("tropattn.regions.count.count_regions", warned)
+    result = invoke("count", strips)
+    assert (result.exit_code, result.stdout.split()[0]) == (0, "19")
+    assert result.stderr == "tropattn: warning: kernels: a damaged cache\n"
+
+
+def python(code, **extra):
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=env | extra,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+_HOMELESS = """
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = []
+from tropattn.cli import main
+main({0})
+"""
+
+
+def test_help_without_a_folder_for_caches():
+    done = python(_HOMELESS.format(["--help"]))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: tropattn")
+
+
+@pytest.mark.slow
+def test_count_without_a_folder_for_caches(strips):
+    done = python(_HOMELESS.format(["count", str(strips)]))
+    assert (done.returncode, done.stdout.split()[0]) == (0, "19")
+    assert done.stderr.startswith("tropattn: warning: kernels: no folder for their cache")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_of_all_kernels(strips, tmp_path):
+    code = f"from tropattn.cli import main; main(['count', {str(strips)!r}])"
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert python(code, **cache).stderr == ""
+    files = sorted((tmp_path / "cache").rglob("*.nb[ic]"))
+    for number, path in enumerate(files):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * (number % 4) // 4])
+    done = python(code, **cache)
+    assert len(files) > 10 and (done.returncode, done.stdout.split()[0]) == (0, "19")
+    assert done.stderr.startswith("tropattn: warning: kernels: a damaged cache in ")
+    assert done.stderr.count("\n") == 1
+    assert python(code, **cache).stderr == ""
