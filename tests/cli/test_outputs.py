@@ -11,15 +11,19 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 from tropattn.cli.options import shipped
 from tropattn.regions.result import RegionCount
 
+ROOT = Path(__file__).parents[2]
 OWN = "a file of its own needed"
 
 
@@ -207,8 +211,20 @@ def test_a_warning_is_one_line(invoke, strips, monkeypatch):
     assert result.stderr == "tropattn: warning: kernels: a damaged cache\n"
 
 
+def test_what_is_installed_is_what_is_asked_for():
+    """The endings of commands need names that click has since 8.2."""
+    requirements = pytest.importorskip("packaging.requirements")
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = [requirements.Requirement(text) for text in document["project"]["dependencies"]]
+    for package in asked:
+        assert package.specifier.contains(version(package.name)), str(package)
+    (click_asked,) = (package for package in asked if package.name == "click")
+    assert not click_asked.specifier.contains("8.1.8")
+    assert click.exceptions.NoArgsIsHelpError.show and click.exceptions.UsageError.format_message
+
+
 def python(code, **extra):
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     return subprocess.run(
         [sys.executable, "-c", code],
         env=env | extra,

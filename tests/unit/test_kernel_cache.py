@@ -9,6 +9,7 @@ import importlib.util
 import pickle
 import shutil
 import warnings
+from pathlib import Path
 
 import pytest
 from numba import config
@@ -112,3 +113,7 @@ def test_kernels_of_the_package_use_this_cache():
 
     for kernel in (draws.mix, refine.expand):
         assert isinstance(kernel._cache, compiling._Cache | compiling._NoCache)
+    for path in Path(compiling.__file__).parent.glob("*.py"):
+        assert path.name == "compiling.py" or "import njit" not in path.read_text().replace(
+            "from tropattn._kernels.compiling import njit", ""
+        )
