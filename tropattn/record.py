@@ -93,9 +93,7 @@ class Record:
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the document as JSON text, without a newline at the end."""
-        text = json.dumps(self.as_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
-        # File names that are not UTF-8 hold lone surrogates; Python escapes them as JSON does.
-        return text.encode("utf-8", "backslashreplace").decode()
+        return json.dumps(self.as_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
     def write(self, path: str | Path) -> None:
         """Write the document to a file, whole or not at all.
