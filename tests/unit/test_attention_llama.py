@@ -28,8 +28,8 @@ def test_mathformer_loads(name):
     assert model.layers[0].variable == "post-normalisation state"
     assert model.tokens("1+2=").tolist() == [5, 14, 6, 18]
     assert [head.n_terms for head in model.fix("12+34=").heads] == [6, 6]
-    # The whole vocabulary as keys at one place.
-    states = model.states(range(27))[0]
+    # The whole vocabulary as keys at one place; id 0 is the padding token, here a key like others.
+    states = model.states(range(27), mask=[1] * 27)[0]
     assert model.layers[0].without_rope().fix(states).heads[0].n_terms == 27
 
 

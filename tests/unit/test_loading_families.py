@@ -13,7 +13,6 @@ from tropattn.attention.blocks import MLP
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import from_torch, load
 from tropattn.attention.norms import LayerNorm
-from tropattn.attention.wordpiece import WordPiece
 from tropattn.errors import InvalidInput
 
 V, D, M = 7, 4, 6
@@ -158,14 +157,22 @@ def test_bad_bert_files(config, changes, message, tmp_path):
         ("vocab.txt", "\n".join("abcdefgh"), "at most 7 distinct tokens needed"),
         ("vocab.txt", "a\nb", r"vocabulary: \[UNK\] needed for WordPiece"),
         ("tokenizer_config.json", "{", "tokenizer_config.json: a JSON object needed"),
+        ("tokenizer_config.json", '{"tokenizer_class": "BertJapaneseTokenizer"}', "BertJapanese"),
+        ("tokenizer_config.json", '{"auto_map": {"AutoTokenizer": ["a", "b"]}}', "code of its own"),
+        ("tokenizer_config.json", '{"do_lower_case": 3}', "true or false as do_lower_case needed"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"9": {"content": "new"}}}', "id 9"),
+        ("tokenizer_config.json", '{"cls_token": 3}', "special tokens as strings needed, got '3'"),
+        ("tokenizer.json", "{", "tokenizer.json: a tokenizer of the package tokenizers needed"),
     ],
 )
-def test_bad_vocabularies(name, text, message, tmp_path):
+def test_bad_vocabularies_refuse_the_text_not_the_model(name, text, message, tmp_path):
     save(tmp_path)
     (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n")
     (tmp_path / name).write_text(text)
+    model = load(tmp_path)
+    assert model.fix([1, 2]).heads[0].n_terms == 2
     with pytest.raises(InvalidInput, match=message):
-        load(tmp_path)
+        model.tokens("a text")
 
 
 def test_families_need_a_configuration(tmp_path):
@@ -290,13 +297,6 @@ def test_activations():
     np.testing.assert_allclose(tanh, expected["gelu"], atol=1e-3, rtol=0)
     with pytest.raises(InvalidInput, match="activation: one of gelu"):
         MLP(np.eye(2), None, np.eye(2), None, "mish")
-
-
-def test_wordpiece_edges():
-    pieces = WordPiece(["[UNK]", "[CLS]", "[SEP]", "a", "##a", "-", "cafe", "東"])
-    assert pieces("Café-a\x00a\u200b 東a") == [1, 6, 5, 3, 4, 7, 3, 2]
-    assert pieces("a" * 101) == [1, 0, 2]
-    assert pieces("") == [1, 2]
 
 
 def test_window():

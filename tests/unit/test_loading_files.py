@@ -422,7 +422,12 @@ ATTENTION = "model__layers__0__self_attn__"
         ({}, {ATTENTION + "v_proj__weight": None}, "tensor .*v_proj.weight needed"),
         ({}, {ATTENTION + "v_proj__weight": np.ones((8, 8))}, r"v_proj.weight: shape \(4, 8\)"),
         ({}, {ATTENTION + "o_proj__weight": np.ones((8, 6))}, r"o_proj.weight: shape \(8, 8\)"),
-        ({}, {ATTENTION + "q_proj__bias": np.ones(4)}, r"q_proj.bias: shape \(8\) needed, got"),
+        ({}, {ATTENTION + "q_proj__bias": np.ones(8)}, "no model.*q_proj.bias needed as the conf"),
+        (
+            {"attention_bias": True},
+            {ATTENTION + "q_proj__bias": np.ones(4)},
+            r"q_proj.bias: shape \(8\) needed, got",
+        ),
         ({}, {"model__embed_tokens__weight": None}, "tensor model.embed_tokens.weight needed"),
         ({}, {"model__embed_tokens__weight": np.ones((9, 4))}, r"shape \(4\) needed, got \(8,\)"),
     ],
@@ -439,10 +444,6 @@ def test_bad_llama_files(config, changes, message, tmp_path):
         ("config.json", "{", "config.json: a JSON object needed, got .*; the file is damaged"),
         ("config.json", "[1]", "config.json: a JSON object needed, got list; this is another"),
         ("config.json", "[" * 10**5, "config.json: a JSON object needed, got .*recursion"),
-        ("vocab.json", '{"a": "b"}', r"vocab.json: one distinct id in 0..8 a token needed"),
-        ("vocab.json", '{"a": 1, "b": 1}', r"vocab.json: one distinct id in 0..8 a token needed"),
-        ("vocab.json", '{"a": 9}', r"vocab.json: one distinct id in 0..8 a token needed"),
-        ("vocab.json", "{}", r"vocab.json: one distinct id in 0..8 a token needed"),
     ],
 )
 def test_bad_companions(name, text, message, tmp_path):
@@ -450,6 +451,16 @@ def test_bad_companions(name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidInput, match=message):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"a": "b"}', '{"a": 1, "b": 1}', '{"a": 9}', "{}"])
+def test_bad_vocabularies_refuse_the_text_not_the_model(text, tmp_path):
+    save_llama(tmp_path, CONFIG)
+    (tmp_path / "vocab.json").write_text(text)
+    model = load(tmp_path)
+    assert model.vocabulary is None
+    with pytest.raises(InvalidInput, match=r"vocab.json: one distinct id in 0..8 a token needed"):
+        model.tokens("a")
 
 
 def test_undecodable_companion(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,12 @@ _OVERFLOW = "states: scores below 1.8e308 needed, got an overflow; rescale the w
 
 
 def attend(
-    layer: AttentionLayer, states: Any, *, temperature: float = 1, causal: bool = True
+    layer: AttentionLayer,
+    states: Any,
+    *,
+    temperature: float = 1,
+    causal: bool = True,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Floats:
     """Return the layer's output at every token, each token's own key included (theory T12).
 
@@ -33,6 +39,8 @@ def attend(
     temperature : divides the scores (scaled logits); 1 as trained, 0 hard.
     causal : whether token ``i`` sees the keys ``0..i`` only, and of these only the last
         ``layer.window`` where the layer has one.
+    mask : (N,), True for a key in sight of the queries; None for all. A query that would see none
+        sees its own key.
 
     Returns
     -------
@@ -46,7 +54,7 @@ def attend(
 
     Notes
     -----
-    Cost ``O(m H N^2 d_head)`` and as much memory for one head; under RoPE a rotation a query.
+    Cost ``O(m H N^2 d_head)``, and ``O(m N^2)`` memory.
 
     >>> layer = AttentionLayer([AttentionHead([[1]], [[1]], [[1]], [[1]])])
     >>> attend(layer, [[2.0], [1.0], [3.0]], temperature=0).tolist()
@@ -58,7 +66,7 @@ def attend(
     for head in layer.heads:
         mixed = row_products("states", rows, to_float(head.W_V)[0], to_float(head.b_V)[0])
         weights = attention_weights(
-            head, rows, temperature=warmth, causal=causal, window=layer.window
+            head, rows, temperature=warmth, causal=causal, window=layer.window, mask=mask
         )
         # The last column belongs to the sink, whose value is zero.
         total += (weights[..., : rows.shape[-2]] @ mixed) @ to_float(head.W_O)[0]
@@ -66,7 +74,12 @@ def attend(
 
 
 def attention_scores(
-    head: AttentionHead, states: Any, *, causal: bool = True, window: int | None = None
+    head: AttentionHead,
+    states: Any,
+    *,
+    causal: bool = True,
+    window: int | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Floats:
     """Return the scores (scaled logits) of each query with each key, -inf where it is not seen.
 
@@ -78,7 +91,7 @@ def attention_scores(
     [[1.0, -inf], [2.0, 4.0]]
     """
     rows = np.asarray(states, dtype=np.float64)
-    return _hidden(_scores(head, rows), rows.shape[-2], causal, window)
+    return _hidden(_scores(head, rows), _unseen(rows.shape[-2], causal, window, mask))
 
 
 def attention_weights(
@@ -88,6 +101,7 @@ def attention_weights(
     temperature: float = 1,
     causal: bool = True,
     window: int | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Floats:
     """Return the weights of each query on each key, (..., N, N), one column more with a sink.
 
@@ -101,7 +115,8 @@ def attention_weights(
     warmth = read_temperature(temperature)
     rows = np.asarray(states, dtype=np.float64)
     n_tokens = rows.shape[-2]
-    scores = _hidden(_scores(head, rows), n_tokens, causal, window)
+    unseen = _unseen(n_tokens, causal, window, mask)
+    scores = _hidden(_scores(head, rows), unseen)
     if warmth > 0:
         return softmax(scores, warmth)
     errors = _errors(head, rows)
@@ -111,27 +126,39 @@ def attention_weights(
     for index in np.argwhere(close.sum(axis=-1) > 1):
         *sequence, query = index.tolist()
         context = rows[tuple(sequence)]
-        first = max(0, query + 1 - window) if causal and window is not None else 0
-        last = query + 1 if causal else n_tokens
-        poly = head.scores(
-            context[first:last], positions=np.arange(first, last), query_position=query
-        )
+        seen = np.arange(n_tokens) if unseen is None else np.flatnonzero(~unseen[query])
+        poly = head.scores(context[seen], positions=seen, query_position=query)
         winners = poly.winners(context[query : query + 1])[0]
         row = np.zeros(scores.shape[-1])
         # A sink is the term after the tokens in sight.
-        row[np.where(winners == last - first, n_tokens, winners + first)] = 1
+        row[np.append(seen, n_tokens)[winners]] = 1
         weights[tuple(index)] = row
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def _hidden(scores: Floats, n_tokens: int, causal: bool, window: int | None) -> Floats:
-    """The scores with -inf at keys after the query, or too far before it; sinks stay in sight."""
-    if not causal:
+def _unseen(
+    n_tokens: int, causal: bool, window: int | None, mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Keys (N, N) that each query does not see: later ones, ones too far before it, masked ones."""
+    if not causal and mask is None:
+        return None
+    unseen = np.zeros((n_tokens, n_tokens), dtype=bool)
+    if causal:
+        distance = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
+        unseen = (distance < 0) | (distance >= (n_tokens if window is None else window))
+    if mask is not None:
+        unseen |= ~mask
+        alone = np.flatnonzero(unseen.all(axis=1))
+        unseen[alone, alone] = False
+    return unseen
+
+
+def _hidden(scores: Floats, unseen: NDArray[np.bool_] | None) -> Floats:
+    """The scores with -inf at keys out of sight; sinks stay in sight."""
+    if unseen is None:
         return scores
-    distance = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
-    unseen = np.zeros((n_tokens, scores.shape[-1]), dtype=bool)
-    unseen[:, :n_tokens] = (distance < 0) | (distance >= (n_tokens if window is None else window))
-    return np.where(unseen, -np.inf, scores)
+    width = scores.shape[-1] - unseen.shape[1]
+    return np.where(np.pad(unseen, ((0, 0), (0, width))), -np.inf, scores)
 
 
 def _scores(head: AttentionHead, rows: Floats) -> Floats:
@@ -139,7 +166,7 @@ def _scores(head: AttentionHead, rows: Floats) -> Floats:
     keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
     with np.errstate(over="ignore", invalid="ignore"):
         queries = rows @ to_float(head.W_Q)[0] + to_float(head.b_Q)[0]
-        scores = float(head.scale) * _products(head, queries, keys)
+        scores = float(head.scale) * (_turned(head, queries) @ _turned(head, keys).swapaxes(-1, -2))
     if not np.isfinite(scores).all():
         raise InvalidInput(_OVERFLOW)
     return _with_sink(head, scores, head.sink)
@@ -150,12 +177,17 @@ def _errors(head: AttentionHead, rows: Floats) -> Floats:
     keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(rows) @ np.abs(to_float(head.W_Q)[0]) + np.abs(to_float(head.b_Q)[0])
-        reach = float(head.scale) * _products(head, sizes, keys, absolute=True)
+        left, right = _reach(head, sizes), _reach(head, np.abs(keys))
+        reach = float(head.scale) * (left @ right.swapaxes(-1, -2))
     if not np.isfinite(reach).all():
         raise InvalidInput(_OVERFLOW)
     reach = _with_sink(head, reach, None if head.sink is None else abs(head.sink))
     # Two chained products, the offset, the scale, and weights that were rationals.
     operations = head.d_query + head.d_head + 10
+    if head.rope is not None:
+        # The polynomial turns keys by their distance, the scores turn both sides by their place:
+        # three rotations of 12 units each (sines within 4 ulp), three angles that are rounded.
+        operations += 40 + math.ceil(3 * rows.shape[-2] * head.rope.frequencies(head.d_head).max())
     return gamma(operations) * reach * 1.01 + operations * TINY
 
 
@@ -166,19 +198,16 @@ def _with_sink(head: AttentionHead, scores: Floats, logit: Any) -> Floats:
     return np.concatenate([scores, column], axis=-1)
 
 
-def _products(
-    head: AttentionHead, queries: Floats, keys: Floats, *, absolute: bool = False
-) -> Floats:
-    """Inner products of all queries with all keys, turned by their distance under RoPE."""
+def _turned(head: AttentionHead, vectors: Floats) -> Floats:
+    """Queries or keys (..., N, d_head), under RoPE each turned by its place."""
     if head.rope is None:
-        return queries @ (np.abs(keys) if absolute else keys).swapaxes(-1, -2)
-    where = np.arange(keys.shape[-2])
-    out = np.empty((*keys.shape[:-1], len(where)))
-    for i in where:
-        turned = head.rope.rotate(keys, where - i)
-        turned = np.abs(turned) if absolute else turned
-        out[..., i, :] = np.einsum("...k,...nk->...n", queries[..., i, :], turned)
-    return out
+        return vectors
+    return head.rope.rotate(vectors, np.arange(vectors.shape[-2]))
+
+
+def _reach(head: AttentionHead, sizes: Floats) -> Floats:
+    """What bounds the parts of inner products: sizes, under RoPE of pairs, which turn together."""
+    return sizes if head.rope is None else np.hypot(*head.rope.pairs(sizes))
 
 
 def _read_sequences(layer: AttentionLayer, states: Any) -> Floats:

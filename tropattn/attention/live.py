@@ -337,6 +337,7 @@ def live_network(
     ids_or_states: Any,
     position: int | None = -1,
     keys_from: Literal["hard", "soft"] = "hard",
+    mask: Any = None,
 ) -> LiveNetwork:
     """Let one token of a model move, its own key and value with it, or all tokens (theory T11).
 
@@ -347,6 +348,7 @@ def live_network(
     position : the token that moves; a causal model drops the tokens after it. None: all move.
     keys_from : the network, "hard" or "soft", that gives the states of the tokens that stand still
         and those at which norms are frozen.
+    mask : all ones, or None: there is no padding where keys move.
 
     Returns
     -------
@@ -375,7 +377,12 @@ def live_network(
             "model: the blocks between its norms needed, got none; analyse one layer with "
             "model.fix."
         )
-    rows, place = model.context(ids_or_states, position)
+    rows, place, kept = model.kept_context(ids_or_states, position, mask)
+    if kept is not None:
+        raise InvalidInput(
+            "mask: no padding needed where keys are live, got "
+            f"{int((~kept).sum())} tokens of it; leave them out of the ids."
+        )
     builder = _Builder(model, rows, 0 if keys_from == "hard" else 1, place is not None)
     moving = tuple(range(len(rows))) if place is None else (place,)
     return LiveNetwork.of_steps(builder.steps(), len(rows), model.causal, moving)

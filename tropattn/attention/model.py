@@ -18,6 +18,7 @@ from tropattn.attention.head import read_states
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.linear import n_axes, read_vector, row_products, shared
 from tropattn.attention.norms import LayerNorm, Norm, RMSNorm
+from tropattn.attention.padding import Padding, read_mask
 from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
@@ -51,6 +52,8 @@ class Model:
     projection : an ``AffineMap`` from R^e to R^d behind the first norm (ALBERT), or None.
     patches : the ``Patches`` of a model of images, whose contexts are images, or None.
     tokenizer : takes a text to ids; None reads the characters of the vocabulary.
+    padding : the ``Padding`` of the model, or None: ids that hold it need a mask.
+    unread : names of entries of the model's configuration that nobody knows, for records.
 
     Raises
     ------
@@ -82,6 +85,8 @@ class Model:
     projection: AffineMap | None
     patches: Patches | None
     tokenizer: Callable[[str], Sequence[int]] | None
+    padding: Padding | None
+    unread: tuple[str, ...]
 
     def __init__(
         self,
@@ -99,6 +104,8 @@ class Model:
         projection: AffineMap | None = None,
         patches: Patches | None = None,
         tokenizer: Callable[[str], Sequence[int]] | None = None,
+        padding: Padding | None = None,
+        unread: Sequence[str] = (),
     ) -> None:
         table, n_tokens, entry = _read_entry(embedding, patches)
         width = entry if projection is None else projection.matrix.shape[1]
@@ -128,6 +135,8 @@ class Model:
             "projection": projection,
             "patches": patches,
             "tokenizer": tokenizer,
+            "padding": padding,
+            "unread": tuple(unread),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -230,24 +239,29 @@ class Model:
 
     # ---- states -------------------------------------------------------------------------------
 
-    def states(self, ids_or_states: Any) -> list[Array]:
+    def states(self, ids_or_states: Any, mask: Any = None) -> list[Array]:
         """Return what enters each layer's heads, (N, d) a layer, in the network as trained.
 
         Parameters
         ----------
         ids_or_states : text, token ids, an image (channels, height, width), or the states (N, d)
             that enter the heads of layer 0.
+        mask : (N,), 1 for a token that counts and 0 for padding, which no token sees; or a string
+            such as "1,1,0". Positions are those of the whole context, padding included (of RoBERTa,
+            without it). Needed where ids hold the model's padding token.
 
         Returns
         -------
         list of Array
             One a layer, with soft attention at temperature 1, in the layer's own variable: behind
             the norm where there is one (theory T12). For a model with norms and without blocks,
-            and for states given to a model that normalises first, layer 0 only.
+            and for states given to a model that normalises first, layer 0 only. Rows of padding
+            mean nothing.
 
         Raises
         ------
-        InvalidInput : text or ids outside the vocabulary, empty or too long, or wrong widths.
+        InvalidInput : text or ids outside the vocabulary, empty or too long, wrong widths, or
+            padding without a mask.
 
         Notes
         -----
@@ -258,9 +272,35 @@ class Model:
         >>> [rows.tolist() for rows in Model([layer, layer], [[1], [2]]).states([1])]
         [[[2.0]], [[4.0]]]
         """
-        return self._entering(*self._read(ids_or_states), len(self.layers) - 1)
+        kind, value = self._read(ids_or_states)
+        kept = self._kept(ids_or_states, kind, value, mask)
+        return self._entering(kind, value, len(self.layers) - 1, kept)
 
-    def _entering(self, kind: str, value: Array, last: int) -> list[Array]:
+    def mask(self, ids: NDArray[np.int64], mask: Any = None) -> NDArray[np.bool_] | None:
+        """Read which of the tokens count, (n,), None for all of them.
+
+        Raises ``InvalidInput`` as ``states`` does: ids with padding need a mask.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> Model([layer], [[1], [2]], padding=Padding(0)).mask(np.array([1, 0]), "1,0").tolist()
+        [True, False]
+        """
+        if mask is None and self.padding is not None:
+            self.padding.refuse(ids)
+        return read_mask(mask, len(ids))
+
+    def _kept(self, given: Any, kind: str, value: Array, mask: Any) -> NDArray[np.bool_] | None:
+        """Which tokens of a context count, None for all of them."""
+        if kind == "image" and mask is not None:
+            raise InvalidInput("mask: none needed for an image, got one; images have no padding.")
+        # The tokenizer pads nothing: in a text the padding token is a word like any other.
+        if kind == "ids" and not isinstance(given, str):
+            return self.mask(value, mask)
+        return None if mask is None else read_mask(mask, len(value))
+
+    def _entering(
+        self, kind: str, value: Array, last: int, kept: NDArray[np.bool_] | None
+    ) -> list[Array]:
         """What enters the heads of layers 0..last, as far as it follows."""
         first, stream = value, None
         if kind != "states":
@@ -273,7 +313,7 @@ class Model:
         if self.norms and (not self.blocks or (stream is None and self.blocks[0].norm_first)):
             return entering
         for index, layer in enumerate(self.layers[:last]):
-            out = attend(layer, entering[-1], causal=self.causal)
+            out = attend(layer, entering[-1], causal=self.causal, mask=kept)
             if self.blocks:
                 stream = out if layer.residual or stream is None else stream + out
                 stream = self.blocks[index](stream)
@@ -294,7 +334,11 @@ class Model:
         if self.embedding is None:
             raise InvalidInput("ids: a model with an embedding needed, got none; pass an image.")
         rows = self.embedding[chosen]
-        return rows if self.positions is None else rows + self.positions[: len(rows)]
+        if self.positions is None:
+            return rows
+        if self.padding is None:
+            return rows + self.positions[: len(rows)]
+        return rows + self.padding.positions(chosen, self.positions)
 
     def _stream(self, kind: str, value: Array) -> Array:
         return self.embedded(value) if kind == "ids" else self._image(value)
@@ -324,6 +368,7 @@ class Model:
         position: int = -1,
         own_key: Literal["frozen", "excluded"] = "frozen",
         own_value: Literal["fixed", "live"] = "fixed",
+        mask: Any = None,
     ) -> FixedLayer:
         """Fix the context of one token in one layer and let that token's state move (theory T12).
 
@@ -335,6 +380,7 @@ class Model:
         position : index of the token whose state moves; a causal model drops the tokens after it.
         own_key : "frozen", the token's own key stays where the context has it; "excluded", none.
         own_value : "fixed", the own value stays as well; "live", it is read from the moving state.
+        mask : as in ``states``; padding is no key, and the token that moves is none.
 
         Returns
         -------
@@ -357,6 +403,7 @@ class Model:
         """
         depth = _index("layer", layer, len(self.layers))
         kind, value = self._read(ids_or_states)
+        kept = self._kept(ids_or_states, kind, value, mask)
         if kind == "states":
             rows = value
         elif depth and self.norms and not self.blocks:
@@ -365,13 +412,24 @@ class Model:
                 f"{layer}; pass the states that enter this layer's heads instead of ids."
             )
         else:
-            rows = self._entering(kind, value, depth)[depth]
+            rows = self._entering(kind, value, depth, kept)[depth]
         place = _index("position", position, len(rows))
-        if self.causal:
-            rows = rows[: place + 1]
+        rows, kept = self._seen(rows, place, kept)
         return self.layers[depth].fix(
-            rows, query_position=place, own_key=own_key, own_value=own_value
+            rows, mask=kept, query_position=place, own_key=own_key, own_value=own_value
         )
+
+    def _seen(
+        self, rows: Array, place: int, kept: NDArray[np.bool_] | None
+    ) -> tuple[Array, NDArray[np.bool_] | None]:
+        """The states of the context of a token, and which of them count."""
+        if kept is not None and not kept[place]:
+            raise InvalidInput(
+                f"position: a token that the mask keeps needed, got {place}, which is padding; the "
+                f"last one that counts is at {np.flatnonzero(kept)[-1]}."
+            )
+        stop = place + 1 if self.causal else len(rows)
+        return rows[:stop], None if kept is None else kept[:stop]
 
     def network(
         self,
@@ -381,6 +439,7 @@ class Model:
         own_key: Literal["frozen", "excluded", "live"] = "frozen",
         own_value: Literal["fixed", "live"] = "fixed",
         approximate: bool = False,
+        mask: Any = None,
     ) -> Network | LiveNetwork:
         """Fix the context of one token in all layers; see ``network.fixed_network`` (theory T12).
 
@@ -388,6 +447,7 @@ class Model:
         ``own_key="live"`` both move, with ``position=None`` all tokens do: a ``LiveNetwork``,
         counted on lines (T11), see ``live.live_network``. ``approximate`` freezes norms and makes
         activations ReLU, as ``Network.approximation`` says; see ``skeleton.skeleton_network``.
+        ``mask`` as in ``fix``; where keys are live there is none.
 
         >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
         >>> model = Model([layer, layer], [[1], [2]])
@@ -414,15 +474,18 @@ class Model:
                     "own_key: 'frozen' or 'excluded' needed with approximate=True, got 'live'; "
                     "live keys are not offered there, so leave one of the two out."
                 )
-            return live_network(self, ids_or_states, position, keys_from)
+            return live_network(self, ids_or_states, position, keys_from, mask)
         if approximate and (self.norms or self.blocks or self.projection is not None):
-            return skeleton_network(self, ids_or_states, position, own_key, own_value)
-        return fixed_network(self, ids_or_states, position, keys_from, own_key, own_value)
+            return skeleton_network(self, ids_or_states, position, own_key, own_value, mask)
+        return fixed_network(self, ids_or_states, position, keys_from, own_key, own_value, mask)
 
-    def context(self, ids_or_states: Any, position: int | None) -> tuple[Array, int | None]:
+    def context(
+        self, ids_or_states: Any, position: int | None, mask: Any = None
+    ) -> tuple[Array, int | None]:
         """Return what enters layer 0, norms included, and the place of a token in it.
 
         Of a causal model the tokens after the place are dropped; None stands for all tokens.
+        ``mask`` as in ``fix``: the rows of padding stay, ``kept_context`` says which they are.
         Raises ``InvalidInput`` as ``fix`` does, and for states given to a model with norms.
 
         >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
@@ -430,15 +493,30 @@ class Model:
         >>> rows.tolist(), place
         ([[1.0], [2.0]], 1)
         """
+        return self.kept_context(ids_or_states, position, mask)[:2]
+
+    def kept_context(
+        self, ids_or_states: Any, position: int | None, mask: Any = None
+    ) -> tuple[Array, int | None, NDArray[np.bool_] | None]:
+        """Return what ``context`` does, and which of its rows count, None for all of them.
+
+        >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+        >>> Model([layer], [[1], [2]]).kept_context([0, 1, 1], 1, "0,1,1")[2].tolist()
+        [False, True]
+        """
         kind, value = self._read(ids_or_states)
+        kept = self._kept(ids_or_states, kind, value, mask)
         if kind == "states" and self.norms:
             raise InvalidInput(
                 "states: text or ids needed for a model with norms, got states, which enter the "
                 "heads behind a norm; pass the context itself."
             )
         rows = value if kind == "states" else self._stream(kind, value)
-        place = None if position is None else _index("position", position, len(rows))
-        return rows[: place + 1] if self.causal and place is not None else rows, place
+        if position is None:
+            return rows, None, kept
+        place = _index("position", position, len(rows))
+        rows, kept = self._seen(rows, place, kept)
+        return rows, place, kept
 
     def __call__(self, ids: Any, temperature: float = 1) -> NDArray[np.float64]:
         """Return the logits of an attention-only model, (n, V), or (m, n, V) for ``m`` sequences.

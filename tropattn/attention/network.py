@@ -125,6 +125,7 @@ def fixed_network(
     keys_from: Literal["hard", "soft"] = "hard",
     own_key: Literal["frozen", "excluded"] = "frozen",
     own_value: Literal["fixed", "live"] = "fixed",
+    mask: Any = None,
 ) -> Network:
     """Fix the context of one token in all layers of a model and let its state move (theory T12).
 
@@ -138,6 +139,7 @@ def fixed_network(
     own_key : "frozen", the token's own key and value stay where the context has them in every
         layer; "excluded", it has none.
     own_value : with a frozen key, "live" reads the token's own value from its moving state.
+    mask : as in ``Model.fix``.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def fixed_network(
             "states are not piecewise affine; pass approximate=True (--approximate) or analyse "
             "one layer with model.fix."
         )
-    rows, place = model.context(ids_or_states, position)
+    rows, place, kept = model.kept_context(ids_or_states, position, mask)
     if place is None:
         raise InvalidInput(
             "position: an integer needed, got None; all tokens move together only where keys are "
@@ -174,8 +176,11 @@ def fixed_network(
         )
     layers = []
     for depth, layer in enumerate(model.layers):
-        layers.append(layer.fix(rows, query_position=place, own_key=own_key, own_value=own_value))
+        fixed = layer.fix(
+            rows, mask=kept, query_position=place, own_key=own_key, own_value=own_value
+        )
+        layers.append(fixed)
         if depth + 1 < len(model.layers):
             warmth = 1 if keys_from == "soft" else 0
-            rows = attend(layer, rows, temperature=warmth, causal=model.causal)
+            rows = attend(layer, rows, temperature=warmth, causal=model.causal, mask=kept)
     return Network(layers)

@@ -63,6 +63,25 @@ class RotaryEmbedding:
             )
         object.__setattr__(self, "theta", theta)
 
+    def frequencies(self, width: int) -> NDArray[np.float64]:
+        """Return the angle by which each pair of ``width`` coordinates turns a position.
+
+        >>> RotaryEmbedding(100.0).frequencies(4).tolist()
+        [1.0, 0.1]
+        """
+        return self.theta ** (-2.0 * np.arange(width // 2) / width)
+
+    def pairs(self, vectors: Array) -> tuple[Array, Array]:
+        """Return the first and the second coordinate of each pair, (..., d_head/2), as views.
+
+        >>> [part.tolist() for part in RotaryEmbedding(1e4).pairs(np.arange(4))]
+        [[0, 1], [2, 3]]
+        """
+        half = vectors.shape[-1] // 2
+        if self.layout == "half":
+            return vectors[..., :half], vectors[..., half:]
+        return vectors[..., ::2], vectors[..., 1::2]
+
     def rotate(self, vectors: Array, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Turn each row of ``vectors`` (..., N, d_head) by ``R(position)``, positions (N,).
 
@@ -79,16 +98,13 @@ class RotaryEmbedding:
             raise InvalidInput(
                 f"rope: an even d_head needed, got {width}; coordinates rotate in pairs."
             )
-        frequencies = self.theta ** (-2.0 * np.arange(width // 2) / width)
         # One table row a distinct position: equal keys at equal distances stay equal.
         distinct, inverse = np.unique(positions, return_inverse=True)
-        angles = (distinct[:, None] * frequencies)[inverse.ravel()]
+        angles = (distinct[:, None] * self.frequencies(width))[inverse.ravel()]
         cos, sin = np.cos(angles), np.sin(angles)
-        if self.layout == "half":
-            first, second = slice(0, width // 2), slice(width // 2, None)
-        else:
-            first, second = slice(0, None, 2), slice(1, None, 2)
         out = np.empty_like(rows)
-        out[..., first] = rows[..., first] * cos - rows[..., second] * sin
-        out[..., second] = rows[..., second] * cos + rows[..., first] * sin
+        first, second = self.pairs(rows)
+        left, right = self.pairs(out)
+        left[...] = first * cos - second * sin
+        right[...] = second * cos + first * sin
         return out

@@ -39,6 +39,7 @@ def skeleton_network(
     position: int | None = -1,
     own_key: Literal["frozen", "excluded"] = "frozen",
     own_value: Literal["fixed", "live"] = "fixed",
+    mask: Any = None,
 ) -> Network:
     """Return all layers of a model with norms as a network that approximates it (theory T12).
 
@@ -47,7 +48,7 @@ def skeleton_network(
     model : with norms and the blocks between them.
     ids : text, token ids or an image; the context.
     position : the token that moves; a causal model drops the tokens after it.
-    own_key, own_value : as in ``Model.fix``.
+    own_key, own_value, mask : as in ``Model.fix``.
 
     Returns
     -------
@@ -79,7 +80,7 @@ def skeleton_network(
     4.0
     """
     _check(model)
-    stream, place = model.context(ids, position)
+    stream, place, kept = model.kept_context(ids, position, mask)
     if place is None:
         raise InvalidInput(
             "position: an integer needed, got None; all tokens move together only where keys are "
@@ -93,9 +94,14 @@ def skeleton_network(
             entering = _projected(model.projection, entering)
             norm = _composed(norm, model.projection)
         fixed = layer.fix(
-            entering, query_position=place, own_key=own_key, own_value=own_value, rounded=True
+            entering,
+            mask=kept,
+            query_position=place,
+            own_key=own_key,
+            own_value=own_value,
+            rounded=True,
         )
-        left = attend(layer, entering, causal=model.causal)
+        left = attend(layer, entering, causal=model.causal, mask=kept)
         if layer.residual:
             layers += [Affine(norm.matrix, norm.offset)] if index else []
             layers.append(fixed)
@@ -109,7 +115,7 @@ def skeleton_network(
     return Network(layers, _words(model))
 
 
-def entering_states(model: Model, ids: Any, position: int) -> tuple[Array, int]:
+def entering_states(model: Model, ids: Any, position: int, mask: Any = None) -> tuple[Array, int]:
     """Return the context's states in the variable of the skeleton, (N, d), and the token's place.
 
     Raises ``InvalidInput`` as ``Model.fix`` does.
@@ -120,7 +126,7 @@ def entering_states(model: Model, ids: Any, position: int) -> tuple[Array, int]:
     >>> entering_states(Model([layer], [[1], [2]]), [0, 1], -1)[0].tolist()
     [[1.0], [2.0]]
     """
-    rows, place = model.context(ids, position)
+    rows, place = model.context(ids, position, mask)
     assert place is not None
     if model.norms and model.layers[0].residual:
         rows = model.norms[0](rows)

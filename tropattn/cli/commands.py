@@ -34,7 +34,8 @@ def _asked(
     source = options.source_of(path, context)
     opened, where = open_target(source, domain)
     words = domain or f"R^{opened.dim}"
-    return opened, where, {"source": source, "variable": opened.variable, "domain": words}
+    spec = {"source": source, "variable": opened.variable, "domain": words}
+    return opened, where, spec | {"unread": list(opened.unread)}
 
 
 @click.group(

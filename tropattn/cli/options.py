@@ -98,10 +98,16 @@ context = _all_of(
     click.option(
         "--position",
         type=int,
-        help="Token whose state moves; negative counts from the end. Default: the last one.",
+        help="Token whose state moves; negative counts from the end. Default: the last one that "
+        "counts.",
     ),
     click.option("--text", help="Context of a model, as text, e.g. 314159265=."),
     click.option("--ids", help="Context of a model, as token ids, e.g. 3,1,4."),
+    click.option(
+        "--mask",
+        help="Which tokens of the context count, e.g. 1,1,0: 1 for a token, 0 for padding, which "
+        "no token sees. Needed where --ids holds the model's padding token.",
+    ),
 )
 
 approximate = click.option(
@@ -200,8 +206,9 @@ def source_of(path: str, given: dict[str, Any]) -> Source:
     if path == _DEMO:
         path = shipped()
     names = ("text", "ids", "layer", "position")
-    how = bool(given.get("approximate"))
-    return Source(path=path, approximate=how, **{name: given[name] for name in names})
+    how, mask = bool(given.get("approximate")), given.get("mask")
+    asked = {name: given[name] for name in names}
+    return Source(path=path, approximate=how, mask=mask, **asked)
 
 
 def shipped() -> str:

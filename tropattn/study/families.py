@@ -254,16 +254,18 @@ def _of_model(
     model: Model, ids: Array, source: Source, depth: int, n_heads: int
 ) -> tuple[FixedLayer | Network, Array]:
     """The first heads of one layer, or of the first layers, and the states that enter."""
+    # The whole context was refused where ids hold padding; in a text it is a word like any other.
+    mask = np.ones(len(ids), dtype=bool)
     if depth == 1:
         layer = _layer(source)
-        fixed = model.fix(ids, layer=layer, own_key=source.own_key)
-        return _first(fixed, n_heads), np.asarray(model.states(ids)[layer], dtype=np.float64)
-    network = fixed_network(model, ids, own_key=source.own_key)
+        fixed = model.fix(ids, layer=layer, own_key=source.own_key, mask=mask)
+        return _first(fixed, n_heads), np.asarray(model.states(ids, mask)[layer], dtype=np.float64)
+    network = fixed_network(model, ids, own_key=source.own_key, mask=mask)
     layers = [
         _first(layer, n_heads) if isinstance(layer, FixedLayer) else layer
         for layer in network.layers[:depth]
     ]
-    return Network(layers), np.asarray(model.states(ids)[0], dtype=np.float64)
+    return Network(layers), np.asarray(model.states(ids, mask)[0], dtype=np.float64)
 
 
 def _layer(source: Source) -> int:

@@ -20,6 +20,7 @@ from tropattn.attention.loading.paths import existing_path, open_tensors
 from tropattn.attention.loading.safetensor import named, parse_json
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
+from tropattn.attention.padding import read_mask
 from tropattn.attention.skeleton import entering_states
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
@@ -53,8 +54,10 @@ class Source:
     ----------
     path : an ``.npz`` or ``.safetensors`` with slopes, a model file, or a model's folder.
     text, ids : the context of a model, one of the two: text, or token ids such as ``"1,2,3"``.
-    layer, position : of a model, 0 and -1 where omitted; negative ones count from the end. The
-        layer "all" stands for the whole network.
+    mask : of the context, 1 for each token that counts and 0 for padding, such as ``"1,1,0"``;
+        ids that hold the model's padding token need one.
+    layer, position : of a model, 0 and the last token that counts where omitted; negative ones
+        count from the end. The layer "all" stands for the whole network.
     own_key : ``"frozen"`` or ``"excluded"`` (theory T12).
     approximate : with the layer "all", freeze the norms of a model and make its activations ReLU.
     """
@@ -62,6 +65,7 @@ class Source:
     path: str
     text: str | None = None
     ids: str | None = None
+    mask: str | None = None
     layer: int | Literal["all"] | None = None
     position: int | None = None
     own_key: Literal["frozen", "excluded"] = "frozen"
@@ -81,6 +85,7 @@ class Heads:
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
         one last, or None for bare polynomials.
     state_names : one a row of ``states``.
+    unread : of a model, the entries of its configuration that nobody knows.
     """
 
     heads: tuple[TropicalPolynomial, ...]
@@ -89,6 +94,7 @@ class Heads:
     keys: tuple[tuple[str, ...], ...]
     states: Any = None
     state_names: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -114,7 +120,8 @@ def open_heads(source: Source) -> Heads:
             "layer is analysed as it is, so leave the option out."
         )
     if polynomials:
-        given = {name: getattr(source, name) for name in ("text", "ids", "layer", "position")}
+        names_of = ("text", "ids", "mask", "layer", "position")
+        given = {name: getattr(source, name) for name in names_of}
         for name, value in (given | {"approximate": source.approximate or None}).items():
             if value is not None:
                 raise InvalidInput(
@@ -156,7 +163,7 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
 
 def _moving(model: Model, source: Source) -> Heads:
     """All tokens of a network, keys live."""
-    ids = _context(model, source)
+    ids, mask = _context(model, source)
     if source.approximate:
         raise InvalidInput(
             "approximate: one moving token needed, got a line for all of them; give the line one "
@@ -167,11 +174,11 @@ def _moving(model: Model, source: Source) -> Heads:
             f"position: none needed where all tokens move, got {source.position}; give the line "
             "one origin and direction for a single token."
         )
-    net = model.network(ids, None, own_key="live")
+    net = model.network(ids, None, own_key="live", mask=mask)
     names = tuple(_token(model, int(ids[i]), i) for i in range(len(ids)))
-    states = np.asarray(model.context(ids, None)[0], dtype=np.float64)
+    states = np.asarray(model.context(ids, None, mask)[0], dtype=np.float64)
     variable = f"states of all {len(ids)} tokens entering layer 0, keys live"
-    return Heads((), net, variable, (names,), states, names)
+    return Heads((), net, variable, (names,), states, names, model.unread)
 
 
 def _sequence_line(path: str, arrays: dict[str, Any], opened: Heads) -> Line:
@@ -193,42 +200,64 @@ def _whole(model: Model, source: Source) -> Heads:
 
     Of a model with norms, asked for as an approximation, they are where the trained one has them.
     """
-    ids = _context(model, source)
-    position = -1 if source.position is None else source.position
-    net = model.network(ids, position, own_key=source.own_key, approximate=source.approximate)
-    rows, place = entering_states(model, ids, position)
+    ids, mask = _context(model, source)
+    position = _position(source, mask)
+    net = model.network(
+        ids, position, own_key=source.own_key, approximate=source.approximate, mask=mask
+    )
+    rows, place = entering_states(model, ids, position, mask)
     how = None if isinstance(net, LiveNetwork) else net.approximation
     others = "the hard network" if how is None else f"the trained network; {how}"
     names = [_token(model, int(ids[i]), i) for i in range(len(rows))]
-    moving = [i for i in range(len(rows)) if i != place] + [place]
+    moving = [i for i in range(len(rows)) if i != place and mask[i]] + [place]
     variable = (
         f"state entering layer 0 of {len(model.layers)}, position {place} "
         f"(token {_token(model, int(ids[place]))}), other tokens by {others}"
     )
     states = np.asarray(rows, dtype=np.float64)[moving]
-    return Heads((), net, variable, (tuple(names),), states, tuple(names[i] for i in moving))
+    return Heads(
+        (),
+        net,
+        variable,
+        (tuple(names[i] for i in range(len(rows)) if mask[i]),),
+        states,
+        tuple(names[i] for i in moving),
+        model.unread,
+    )
 
 
-def _context(model: Model, source: Source) -> NDArray[np.int64]:
-    """The token ids of the context."""
+def _context(model: Model, source: Source) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The token ids of the context, and which of them count."""
     if (source.text is None) == (source.ids is None):
         raise InvalidInput(
             f"text, ids: one of the two needed for the model in {source.path}, got "
             f"{'neither' if source.text is None else 'both'}; they name the context, e.g. "
             "--text 314159265= or --ids 3,1,4."
         )
-    return model.tokens(source.text) if source.text is not None else model.ids(source.ids)
+    if source.text is not None:
+        ids = model.tokens(source.text)
+        mask = read_mask(source.mask, len(ids))
+    else:
+        ids = model.ids(source.ids)
+        mask = model.mask(ids, source.mask)
+    return ids, np.ones(len(ids), dtype=bool) if mask is None else mask
+
+
+def _position(source: Source, mask: NDArray[np.bool_]) -> int:
+    """The place of the token that moves, where none is given the last one that counts."""
+    return int(np.flatnonzero(mask)[-1]) if source.position is None else source.position
 
 
 def _of_model(model: Model, source: Source, layer: int) -> Heads:
-    ids = _context(model, source)
-    position = -1 if source.position is None else source.position
-    fixed = model.fix(ids, layer=layer, position=position, own_key=source.own_key)
+    ids, mask = _context(model, source)
+    position = _position(source, mask)
+    fixed = model.fix(ids, layer=layer, position=position, own_key=source.own_key, mask=mask)
     place = position % len(ids)
     seen = place + 1 if model.causal else len(ids)
     names = [_token(model, int(ids[i]), i) for i in range(seen)]
-    moving = [i for i in range(seen) if i != place] + [place]
-    states = np.asarray(model.states(ids)[layer % len(model.layers)], dtype=np.float64)[moving]
+    moving = [i for i in range(seen) if i != place and mask[i]] + [place]
+    entering = model.states(ids, mask)[layer % len(model.layers)]
+    states = np.asarray(entering, dtype=np.float64)[moving]
     return Heads(
         fixed.heads,
         fixed,
@@ -239,6 +268,7 @@ def _of_model(model: Model, source: Source, layer: int) -> Heads:
         ),
         states,
         tuple(names[i] for i in moving),
+        model.unread,
     )
 
 

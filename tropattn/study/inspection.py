@@ -21,6 +21,7 @@ from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.linear import row_products
 from tropattn.attention.loading import load
 from tropattn.attention.model import Model
+from tropattn.attention.padding import read_mask
 from tropattn.errors import InvalidInput
 from tropattn.progress import counting
 from tropattn.record import Record
@@ -51,8 +52,9 @@ class InspectionSpec:
     Attributes
     ----------
     source : model file and context; ``layer`` None or "all" stands for all layers. ``position``
-        (default the last) is the query's whose keys are looked at: of a causal model it sees no
-        later ones. With ``keys="vocabulary"`` it is the place where all words stand (default 0).
+        (default the last that counts) is the query's whose keys are looked at: of a causal model it
+        sees no later ones. With ``keys="vocabulary"`` it is the place where all words stand
+        (default 0).
     heads : which heads, all when None.
     keys : "context", the tokens of the context; "vocabulary", every word of the embedding as a key
         at one place of layer 0, each of them also a query.
@@ -90,10 +92,10 @@ def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
     with step("reading weights"):
         model = load(source.path)
         if spec.keys == "vocabulary":
-            if source.text is not None or source.ids is not None:
+            if (source.text, source.ids, source.mask) != (None, None, None):
                 raise InvalidInput(
-                    "text, ids: none beside keys='vocabulary' needed, got one; the words of the "
-                    "embedding are the context."
+                    "text, ids, mask: none beside keys='vocabulary' needed, got one; the words of "
+                    "the embedding are the context."
                 )
             context: Any = None
         elif (source.text is None) == (source.ids is None):
@@ -102,7 +104,7 @@ def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
                 f"{'neither' if source.text is None else 'both'}; they name the context."
             )
         else:
-            context = model.ids(source.ids) if source.text is None else model.tokens(source.text)
+            context = model.ids(source.ids) if source.text is None else source.text
     return inspect(model, context, spec, step)
 
 
@@ -113,7 +115,7 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
     ----------
     model : as ``load`` and ``from_torch`` give it.
     context : text, ids or an image; None with ``keys="vocabulary"``.
-    spec : the question; of ``source`` only ``layer`` and ``position`` are read.
+    spec : the question; of ``source`` only ``layer``, ``position`` and ``mask`` are read.
 
     Returns
     -------
@@ -157,8 +159,11 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
                 projection = model.projection if scene.index == 0 else None
                 live = [row["live"] for row in rows]
                 found = layer_row(scene.fixed, norm, projection, live, spec.threads)
-                plane = on_token_plane(scene.fixed, scene.states, scene.place, spec.threads)
-                words = [] if plane is None else [scene.names[i] for i in plane[1]]
+                real = np.arange(len(scene.states))
+                real = real if scene.kept is None else real[scene.kept]
+                own = int(np.searchsorted(real, scene.place))
+                plane = on_token_plane(scene.fixed, scene.states[real], own, spec.threads)
+                words = [] if plane is None else [scene.names[real[i]] for i in plane[1]]
                 found |= {"plane": plane and plane[0], "plane_tokens": words}
                 layers.append({"layer": scene.index, **found})
     variables = {scene.fixed.variable for scene in scenes}
@@ -168,6 +173,7 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         "variable": variables.pop() if len(variables) == 1 else sorted(variables),
         "tokens": scenes[0].names[:1000],
         "heads": spec.heads,
+        "unread": list(model.unread),
     }
     return Record("inspect", settings, {}, {"heads": heads, "layers": layers})
 
@@ -179,7 +185,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 class _Scene:
     """One layer with its context fixed: states and names of its tokens.
 
-    ``layer`` and ``fixed`` have the chosen ``heads`` only; ``whole`` says that all words are keys.
+    ``layer`` and ``fixed`` have the chosen ``heads`` only; ``whole`` says that all words are keys;
+    ``kept`` which tokens count, None for all.
     """
 
     index: int
@@ -190,17 +197,26 @@ class _Scene:
     heads: Sequence[int]
     place: int
     whole: bool
+    kept: NDArray[np.bool_] | None = None
 
 
 def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
-    entering = model.states(context)
+    entering = model.states(context, spec.source.mask)
     n_tokens = len(entering[0])
     names = [str(i) for i in range(n_tokens)]
     if np.ndim(context) == 1 or isinstance(context, str):
         ids = model.tokens(context) if isinstance(context, str) else model.ids(context)
         names = [f"{_word(model, int(token))}@{i}" for i, token in enumerate(ids)]
+    kept = read_mask(spec.source.mask, n_tokens)
     place = spec.source.position
-    place = _within("position", -1 if place is None else place, n_tokens)
+    if place is None:
+        place = -1 if kept is None else int(np.flatnonzero(kept)[-1])
+    place = _within("position", place, n_tokens)
+    if kept is not None and not kept[place]:
+        raise InvalidInput(
+            f"position: a token that the mask keeps needed, got {place}, which is padding; leave "
+            "it out for the last one that counts."
+        )
     asked = None if spec.source.layer == "all" else spec.source.layer
     chosen = range(len(model.layers)) if asked is None else [asked]
     out = []
@@ -215,8 +231,10 @@ def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
             )
         chosen_heads = _heads(model.layers[index], spec)
         layer, rows = _with_heads(model.layers[index], chosen_heads), entering[index]
-        fixed = layer.fix(rows[: place + 1] if model.causal else rows, query_position=place)
-        out.append(_Scene(index, layer, fixed, rows, names, chosen_heads, place, False))
+        stop = place + 1 if model.causal else n_tokens
+        mask = None if kept is None else kept[:stop]
+        fixed = layer.fix(rows[:stop], mask=mask, query_position=place)
+        out.append(_Scene(index, layer, fixed, rows, names, chosen_heads, place, False, kept))
     return out
 
 
@@ -308,9 +326,14 @@ def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row
 def _own_context(model: Model, scene: _Scene, at: int) -> Row:
     """What the queries of the context's own tokens choose, each among the keys that it sees."""
     head = scene.layer.heads[at]
-    how = {"causal": model.causal, "window": scene.layer.window}
-    scores = attention_scores(head, scene.states, **how)
-    hard = attention_weights(head, scene.states, temperature=0, **how)
+    how: dict[str, Any] = {
+        "causal": model.causal,
+        "window": scene.layer.window,
+        "mask": scene.kept,
+    }
+    asking = slice(None) if scene.kept is None else scene.kept
+    scores = attention_scores(head, scene.states, **how)[asking]
+    hard = attention_weights(head, scene.states, temperature=0, **how)[asking]
     soft = softmax(scores, 1.0)
     # Tokens with one and the same key tie for ever; a gap is to another key.
     keys = head.keys(scene.states, query_position=0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tropattn.attention.loading import load
 from tropattn.attention.model import Model
+from tropattn.attention.padding import read_mask
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Box, Domain
 from tropattn.record import Record
@@ -198,10 +199,11 @@ def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float)
 def _of_tokens(spec: TemperatureSpec) -> list[dict[str, Any]]:
     model = load(spec.source.path)
     text = spec.source.text
-    context = model.ids(spec.source.ids) if text is None else model.tokens(text)
+    context = model.ids(spec.source.ids) if text is None else text
     # The whole network, "all", was refused with the heads.
     layer = spec.source.layer if isinstance(spec.source.layer, int) else 0
-    return token_agreement(model, [context], layer, spec.temperatures, spec.tolerance)
+    masks = [spec.source.mask]
+    return token_agreement(model, [context], layer, spec.temperatures, spec.tolerance, masks)
 
 
 def token_agreement(
@@ -210,6 +212,7 @@ def token_agreement(
     layer: int = 0,
     temperatures: Sequence[float] = TAUS,
     tolerance: float = 0.01,
+    masks: Sequence[Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Shares of real tokens at which soft attention follows hard, one row a temperature.
 
@@ -218,6 +221,7 @@ def token_agreement(
     contexts : texts or arrays of token ids; every position of each is judged in its own place, its
         own key where the context has it.
     layer, temperatures, tolerance : as in ``TemperatureSpec``.
+    masks : one a context, as in ``Model.fix``; padding is judged as no token. None for none.
 
     Returns
     -------
@@ -232,10 +236,11 @@ def token_agreement(
     """
     promised: list[Array] = []
     true: list[Array] = []
-    for context in contexts:
-        rows = np.asarray(model.states(context)[layer], dtype=np.float64)
-        for place in range(len(rows)):
-            fixed = model.fix(rows, layer=layer, position=place)
+    for context, mask in zip(contexts, masks or [None] * len(contexts), strict=True):
+        rows = np.asarray(model.states(context, mask)[layer], dtype=np.float64)
+        kept = read_mask(mask, len(rows))
+        for place in range(len(rows)) if kept is None else np.flatnonzero(kept).tolist():
+            fixed = model.fix(rows, layer=layer, position=place, mask=kept)
             x = rows[place : place + 1]
             parts = [agreement([head], x, temperatures, tolerance) for head in fixed.heads]
             promised.append(np.array([part.guaranteed for part in parts]))

@@ -7,14 +7,15 @@ from pathlib import Path
 from tropattn.attention.blocks import Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
-from tropattn.attention.loading.bert import UNREAD
-from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.bert import FIXED
+from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.loading.vocabulary import Words, read_words
 from tropattn.attention.model import Model
+from tropattn.attention.padding import Padding
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["NAMES", "load_albert"]
+__all__ = ["ENTRIES", "NAMES", "load_albert"]
 
 NAMES = {
     "word": "embeddings.word_embeddings.weight",
@@ -34,20 +35,34 @@ NAMES = {
 }
 
 
+ENTRIES = Entries(
+    {
+        "hidden_size": None,
+        "embedding_size": None,
+        "num_attention_heads": None,
+        "num_hidden_layers": None,
+        "intermediate_size": None,
+        "vocab_size": None,
+        "max_position_embeddings": None,
+        "type_vocab_size": None,
+        "hidden_act": "gelu_new",
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+        "tie_word_embeddings": True,
+    },
+    # More groups or inner layers would be more than one shared block.
+    {**FIXED, "num_hidden_groups": (1,), "inner_group_num": (1,)},
+)
 PARTS = [NAMES[part] for part in (*"qkvo", "norm after attention", "up", "down", "norm after mlp")]
 
 
 def load_albert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     """Build an ALBERT model. Raises ``InvalidInput`` for anything that does not fit."""
-    config.refuse(UNREAD, "scores of another form are not read")
-    config.refuse(
-        {"num_hidden_groups": (1,), "inner_group_num": (1,)},
-        "models with more than one shared block are not read",
-    )
+    config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     narrow = config.needed("embedding_size")
     prefix = first_prefix(tensors, NAMES["word"], ("", "albert."))
-    eps = config.number("layer_norm_eps", 1e-12)
+    eps = config.number("layer_norm_eps")
     at = prefix + NAMES["layer"]
     for layer in (at.replace("groups.0", "groups.{}"), at.replace("layers.0", "layers.{}")):
         stacking.count_layers(tensors, layer, PARTS, 1)
@@ -61,7 +76,7 @@ def load_albert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
         at + NAMES["down"],
         d_model,
         config.count("intermediate_size"),
-        config.activation("hidden_act", "gelu_new"),
+        config.activation("hidden_act"),
     )
     between = stacking.layer_norm(tensors, at + NAMES["norm after attention"], d_model, eps)
     after = stacking.layer_norm(tensors, at + NAMES["norm after mlp"], d_model, eps)
@@ -69,10 +84,10 @@ def load_albert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     embedding = tensors.weight(prefix + NAMES["word"], (config.count("vocab_size"), narrow))
     longest = config.count("max_position_embeddings")
     positions = tensors.weight(prefix + NAMES["position"], (longest, narrow))
-    kinds = tensors.weight(prefix + NAMES["type"], (None, narrow))
+    kinds = tensors.weight(prefix + NAMES["type"], (config.count("type_vocab_size"), narrow))
     words = Words(None, None)
     if folder is not None:
-        words = read_words(folder, len(embedding), wordpiece=False)
+        words = read_words(folder, len(embedding), "albert")
     stem = prefix + NAMES["projection"]
     return Model(
         [layer] * n_layers,
@@ -90,4 +105,6 @@ def load_albert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
             tensors.weight(stem + ".bias", (d_model,)),
         ),
         tokenizer=words.tokenizer,
+        padding=Padding.of(config.token("pad_token_id")),
+        unread=config.unread,
     )

@@ -9,7 +9,7 @@ from tropattn.attention.loading.bert import load_bert
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.gpt2 import load_gpt2
 from tropattn.attention.loading.llama import is_llama, load_llama
-from tropattn.attention.loading.tensors import Tensors, named
+from tropattn.attention.loading.tensors import Tensors, named, unwrapped
 from tropattn.attention.loading.vit import load_vit
 from tropattn.attention.model import Model
 from tropattn.errors import InvalidInput
@@ -28,14 +28,6 @@ FAMILIES = {
 }
 """Builders by ``model_type`` of the configuration."""
 
-_CHANGED = {
-    "quantization_config": (),
-    "attn_logit_softcapping": (),
-    "use_qk_norm": (False,),
-    "qk_layernorm": (False,),
-}
-"""Entries that change the scores or the weights in every family."""
-
 
 def build(
     tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None = None
@@ -45,6 +37,7 @@ def build(
     ``folder`` is where vocabularies lie, None for a module in memory; ``n_heads`` stands in for
     the configuration of a Llama file.
     """
+    tensors = unwrapped(tensors)
     if not config.values and is_llama(tensors):
         return load_llama(tensors, config, folder, n_heads)
     if not config.values:
@@ -54,15 +47,15 @@ def build(
             f"format {tensors.metadata.get('format')!r} and {named(tensors.shapes)}; this family "
             "is not read without config.json."
         )
-    config.refuse(_CHANGED, "such scores or weights are not read")
     family = config.family
-    if family is None and is_llama(tensors):
+    said = [config.values.get(name) for name in ("model_type", "architectures")]
+    if said == [None, None] and is_llama(tensors):
         family = "llama"
     if family not in FAMILIES:
+        got = f"{said[0]!r}" + ("" if said[1] is None else f" with architectures {said[1]}"[:90])
         raise InvalidInput(
-            f"{config.where}: model_type {', '.join(map(repr, FAMILIES))} needed, got "
-            f"{config.values.get('model_type')!r}; other families compute otherwise and are not "
-            "read."
+            f"{config.where}: model_type {', '.join(map(repr, FAMILIES))} needed, got {got}; "
+            "other families compute otherwise and are not read."
         )
     if FAMILIES[family] is load_llama:
         return load_llama(tensors, config, folder, n_heads)

@@ -9,12 +9,13 @@ import numpy as np
 from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
-from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.loading.vocabulary import Words, read_words
 from tropattn.attention.model import Model
+from tropattn.attention.padding import Padding
 
-__all__ = ["NAMES", "load_gpt2"]
+__all__ = ["ENTRIES", "NAMES", "load_gpt2"]
 
 NAMES = {
     "word": "wte.weight",
@@ -29,6 +30,30 @@ NAMES = {
 }
 
 
+ENTRIES = Entries(
+    {
+        "n_embd": None,
+        "n_head": None,
+        "n_layer": None,
+        "n_inner": None,
+        "n_positions": None,
+        "vocab_size": None,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "is_causal": True,
+        "pad_token_id": None,
+        "tie_word_embeddings": True,
+    },
+    {"add_cross_attention": (False,), "pruned_heads": ({},)},
+    {
+        "hidden_size": "n_embd",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+        "max_position_embeddings": "n_positions",
+    },
+)
 PARTS = [
     NAMES[part] for part in ("norm before attention", "qkv", "o", "norm before mlp", "up", "down")
 ]
@@ -38,10 +63,10 @@ MASKS = "attn.bias attn.masked_bias"
 
 def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     """Build a GPT-2 model. Raises ``InvalidInput`` for anything that does not fit."""
-    config.refuse({"add_cross_attention": (False,)}, "cross attention is not read")
+    config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "n_embd", "n_head")
     prefix = first_prefix(tensors, NAMES["layer"].format(0) + "ln_1.weight", ("", "transformer."))
-    eps = config.number("layer_norm_epsilon", 1e-5)
+    eps = config.number("layer_norm_epsilon")
     layers, norms, blocks = [], [], []
     names, listed = prefix + NAMES["layer"], config.needed("n_layer")
     for index in range(stacking.count_layers(tensors, names, PARTS, listed, MASKS)):
@@ -57,7 +82,7 @@ def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     )
     words = Words(None, None)
     if folder is not None:
-        words = read_words(folder, len(embedding), wordpiece=False)
+        words = read_words(folder, len(embedding), "gpt2")
     return Model(
         layers,
         embedding,
@@ -66,16 +91,18 @@ def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
             prefix + NAMES["position"], (config.count("n_positions"), d_model)
         ),
         norms=norms,
-        causal=True,
+        causal=config.causal(),
         blocks=blocks,
         tokenizer=words.tokenizer,
+        padding=Padding.of(config.token("pad_token_id")),
+        unread=config.unread,
     )
 
 
 def _word(tensors: Tensors, config: Config, prefix: str) -> str:
     """The embedding's name; tied files may hold it as the unembedding only."""
     name = prefix + NAMES["word"]
-    tied = config.flag("tie_word_embeddings", True)
+    tied = config.flag("tie_word_embeddings")
     if name not in tensors.shapes and tied and "lm_head.weight" in tensors.shapes:
         return "lm_head.weight"
     return name
@@ -91,7 +118,7 @@ def _layer(
     offsets = tensors.weight(at + NAMES["qkv"] + ".bias", (3 * d_model,))
     b_query, b_key, b_value = (part.reshape(n_heads, -1) for part in np.split(offsets, 3))
     scale = 1.0
-    if config.flag("scale_attn_weights", True):
+    if config.flag("scale_attn_weights"):
         scale = float(1 / np.sqrt(d_model // n_heads))
     if config.flag("scale_attn_by_inverse_layer_idx"):
         scale /= index + 1
@@ -121,5 +148,5 @@ def _mlp(tensors: Tensors, config: Config, at: str, d_model: int) -> MLP:
         tensors.weight(at + NAMES["up"] + ".bias", (inner,)),
         tensors.weight(at + NAMES["down"] + ".weight", (inner, d_model), narrow=True),
         tensors.weight(at + NAMES["down"] + ".bias", (d_model,)),
-        config.activation("activation_function", "gelu_new"),
+        config.activation("activation_function"),
     )

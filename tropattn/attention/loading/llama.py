@@ -12,16 +12,17 @@ from typing import Any
 from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
-from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.stacking import columns_by_head, rows_by_head
-from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.tensors import Tensors, first_prefix, found_prefixes
 from tropattn.attention.loading.vocabulary import Words, read_words
 from tropattn.attention.model import Model
 from tropattn.attention.norms import RMSNorm
+from tropattn.attention.padding import Padding
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 
-__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "NAMES", "is_llama", "load_llama"]
+__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "ENTRIES", "NAMES", "is_llama", "load_llama"]
 
 DEFAULT_THETA = 1e4
 """RoPE base of a file without a configuration, as in the first Llama."""
@@ -44,17 +45,57 @@ NAMES = {
 }
 
 _PREFIXES = ("model.", "")
+"""What stands before the names in a model with a head of its own, and without."""
+
 _FIRST = NAMES["layer"].format(0) + NAMES["q"] + ".weight"
 PARTS = [NAMES[part] for part in (*"qkvo", "gate", "up", "down")] + [
     NAMES[part].removesuffix(".weight") for part in ("norm before attention", "norm before mlp")
 ]
+_READ = {
+    "hidden_size": None,
+    "num_attention_heads": None,
+    # Where these are missing, the rows of the weights tell them.
+    "num_key_value_heads": None,
+    "head_dim": None,
+    "num_hidden_layers": None,
+    "intermediate_size": None,
+    "vocab_size": None,
+    "max_position_embeddings": None,
+    "hidden_act": "silu",
+    "rms_norm_eps": DEFAULT_EPS,
+    "rope_theta": DEFAULT_THETA,
+    "rope_parameters": None,
+    "rope_scaling": None,
+    "partial_rotary_factor": 1,
+    "is_causal": True,
+    "pad_token_id": None,
+    "tie_word_embeddings": False,
+}
+_FIXED = {"add_cross_attention": (False,), "pruned_heads": ({},), "is_decoder": (False, True)}
+ENTRIES = {
+    "llama": Entries(
+        {**_READ, "attention_bias": False, "mlp_bias": False},
+        {**_FIXED, "sliding_window": (), "layer_types": ()},
+    ),
+    "mistral": Entries({**_READ, "sliding_window": 4096}, {**_FIXED, "layer_types": ()}),
+    "qwen2": Entries(
+        {
+            **_READ,
+            "use_sliding_window": False,
+            "sliding_window": 4096,
+            "max_window_layers": 28,
+            "layer_types": None,
+        },
+        _FIXED,
+    ),
+}
 TABLE = "self_attn.rotary_emb.inv_freq"
 """Frequencies that old files hold beside the weights."""
 
 
 def is_llama(tensors: Tensors) -> bool:
     """Whether the tensors have this family's names."""
-    return any(prefix + _FIRST in tensors.shapes for prefix in _PREFIXES)
+    return bool(found_prefixes(tensors, _FIRST, _PREFIXES))
 
 
 def load_llama(
@@ -65,37 +106,52 @@ def load_llama(
     Raises ``InvalidInput`` for anything that does not fit, other families with the same names
     included.
     """
+    family = config.family or "llama"
+    given, config = bool(config.values), config.under(ENTRIES[family])
+    biased = _biased(config, family) if given else (None, None, None)
     prefix = first_prefix(tensors, _FIRST, _PREFIXES)
     listed = config.count("num_hidden_layers")
     n_layers = stacking.count_layers(tensors, prefix + NAMES["layer"], PARTS, listed, TABLE)
     embedding = tensors.weight(_word(tensors, config, prefix), (config.count("vocab_size"), None))
     width = embedding.shape[1]
-    if config.count("hidden_size", width) != width:
+    if config.count("hidden_size") not in (None, width):
         raise InvalidInput(
             f"{config.where}: hidden_size {width} needed as in the weights, got "
             f"{config.count('hidden_size')}; the files do not belong together."
         )
     layers, norms, blocks = [], [], []
-    eps = config.number("rms_norm_eps", DEFAULT_EPS)
+    eps = config.number("rms_norm_eps")
     heads = _heads(tensors, config, n_heads)
     for index in range(n_layers):
         at = prefix + NAMES["layer"].format(index)
         norms.append(RMSNorm(tensors.weight(at + NAMES["norm before attention"], (width,)), eps))
-        layers.append(_layer(tensors, config, at, width, heads, _window(config, index, n_layers)))
+        window = _window(config, family, index, n_layers)
+        layers.append(_layer(tensors, config, at, width, heads, window, biased[:2]))
         before = RMSNorm(tensors.weight(at + NAMES["norm before mlp"], (width,)), eps)
-        blocks.append(Block(_mlp(tensors, config, at, width), before, norm_first=True))
+        blocks.append(Block(_mlp(tensors, config, at, width, biased[2]), before, norm_first=True))
     words = Words(None, None)
     if folder is not None:
-        words = read_words(folder, len(embedding), wordpiece=False)
+        words = read_words(folder, len(embedding), family)
     return Model(
         layers,
         embedding,
         words.vocabulary,
         norms=norms,
+        causal=config.causal(),
         max_length=config.count("max_position_embeddings"),
         blocks=blocks,
         tokenizer=words.tokenizer,
+        padding=Padding.of(config.token("pad_token_id")),
+        unread=config.unread,
     )
+
+
+def _biased(config: Config, family: str) -> tuple[bool, bool, bool]:
+    """Whether queries, keys and values, the output, and the MLP have biases."""
+    if family != "llama":
+        return family == "qwen2", False, False
+    attention = config.flag("attention_bias")
+    return attention, attention, config.flag("mlp_bias")
 
 
 def _word(tensors: Tensors, config: Config, prefix: str) -> str:
@@ -124,55 +180,86 @@ def _heads(tensors: Tensors, config: Config, given: int | None) -> int:
 
 
 def _rope(config: Config) -> RotaryEmbedding:
-    """Return the plain rotary embedding; scaled variants are refused."""
-    nested = config.values.get("rope_parameters")
-    scaling = config.values.get("rope_scaling")
-    for group in (nested, scaling):
+    """Return the plain rotary embedding; scaled variants are refused.
+
+    Its settings stand in ``rope_scaling``, else in ``rope_parameters``, else beside the others.
+    """
+    groups = [config.values[name] for name in ("rope_scaling", "rope_parameters")]
+    for group in groups:
         if group is not None and not isinstance(group, dict):
             raise InvalidInput(
                 f"{config.where}: a JSON object as rope_parameters needed, got "
                 f"{str(group)[:40]!r}; restore the file that came with the weights."
             )
+    for group in groups:
         kind = (group or {}).get("rope_type", (group or {}).get("type", "default"))
-        if kind != "default":
+        nested = [name for name, value in (group or {}).items() if isinstance(value, dict)]
+        if kind != "default" or nested:
             raise InvalidInput(
-                f"{config.where}: rope_type 'default' needed, got {kind!r}; "
+                f"{config.where}: rope_type 'default' needed, got {str(nested or kind)[:40]!r}; "
                 "scaled rotary embeddings are not read."
             )
-    partial = (nested or {}).get("partial_rotary_factor", 1)
-    if config.values.get("partial_rotary_factor", partial) != 1:
+    chosen = {**(groups[0] or groups[1] or {})}
+    beside = config.values["partial_rotary_factor"]
+    if chosen.get("partial_rotary_factor", beside) != 1 or beside != 1:
         raise InvalidInput(
             f"{config.where}: partial_rotary_factor 1 needed, got another; "
             "partly rotated heads are not read."
         )
-    theta = (nested or {}).get("rope_theta", config.values.get("rope_theta", DEFAULT_THETA))
+    theta = chosen.get("rope_theta", config.values["rope_theta"])
     return RotaryEmbedding(config.positive("rope_theta", theta), "half")
 
 
-def _window(config: Config, index: int, n_layers: int) -> int | None:
+def _window(config: Config, family: str, index: int, n_layers: int) -> int | None:
     """Return how many keys a query of a layer sees, its own included; None for all of them."""
+    if family == "llama":
+        return None
     window = config.count("sliding_window")
-    if window is None or config.family not in ("mistral", "qwen2"):
-        config.refuse({"sliding_window": ()}, "windows are read for Mistral and Qwen2 only")
-        return None
-    if config.family == "mistral":
-        return window
+    if family == "qwen2":
+        window = _of_layer(config, window, index, n_layers)
+    if window is not None and not config.causal():
+        raise InvalidInput(
+            f"{config.where}: is_causal true beside a sliding window needed, got false; windows "
+            "to both sides are not read."
+        )
+    return window
+
+
+def _of_layer(config: Config, window: int | None, index: int, n_layers: int) -> int | None:
+    """Qwen2's window of one layer."""
     if not config.flag("use_sliding_window"):
-        return None
-    kinds = config.values.get("layer_types")
+        window = None
+    kinds = config.values["layer_types"]
+    first = config.values["max_window_layers"]
     if kinds is None:
-        return window if index >= (config.values.get("max_window_layers") or 0) else None
+        if type(first) is not int or first < 0:
+            raise InvalidInput(
+                f"{config.where}: an integer >= 0 as max_window_layers needed, got "
+                f"{str(first)[:40]!r}; restore the file that came with the weights."
+            )
+        return window if index >= first else None
     known = ("full_attention", "sliding_attention")
     if not isinstance(kinds, list) or len(kinds) != n_layers or kinds[index] not in known:
         raise InvalidInput(
             f"{config.where}: one of {', '.join(known)} a layer as layer_types needed, got "
             f"{str(kinds)[:60]}; other kinds of layers are not read."
         )
+    if kinds[index] == "sliding_attention" and window is None:
+        raise InvalidInput(
+            f"{config.where}: a sliding_window and use_sliding_window true needed for "
+            "layer_types with sliding_attention, got none; the entries contradict each other."
+        )
     return window if kinds[index] == "sliding_attention" else None
 
 
 def _layer(
-    tensors: Tensors, config: Config, at: str, width: int, n_heads: int, window: int | None
+    tensors: Tensors,
+    config: Config,
+    at: str,
+    width: int,
+    n_heads: int,
+    window: int | None,
+    biased: tuple[bool | None, ...],
 ) -> AttentionLayer:
     rows = _rows(tensors, at + NAMES["q"], width)
     if n_heads < 1 or rows % n_heads:
@@ -194,13 +281,14 @@ def _layer(
     for part, heads in (("q", n_heads), ("k", n_shared), ("v", n_shared)):
         stored = tensors.weight(at + NAMES[part] + ".weight", (heads * d_head, width))
         arrays[f"W_{part.upper()}"] = columns_by_head(stored, heads)
-        offset = tensors.optional(at + NAMES[part] + ".bias", (heads * d_head,))
+        name = at + NAMES[part] + ".bias"
+        offset = stacking.bias(tensors, name, heads * d_head, biased[0])
         arrays[f"b_{part.upper()}"] = None if offset is None else offset.reshape(heads, d_head)
     out = tensors.weight(at + NAMES["o"] + ".weight", (width, n_heads * d_head))
     return AttentionLayer.from_arrays(
         **arrays,
         W_O=rows_by_head(out, n_heads),
-        b_O=tensors.optional(at + NAMES["o"] + ".bias", (width,)),
+        b_O=stacking.bias(tensors, at + NAMES["o"] + ".bias", width, biased[1]),
         rope=_rope(config),
         residual=False,
         variable="post-normalisation state",
@@ -212,18 +300,14 @@ def _rows(tensors: Tensors, stem: str, width: int) -> int:
     return len(tensors.weight(stem + ".weight", (None, width), narrow=True))
 
 
-def _mlp(tensors: Tensors, config: Config, at: str, width: int) -> MLP:
+def _mlp(tensors: Tensors, config: Config, at: str, width: int, biased: bool | None) -> MLP:
     inner = config.count("intermediate_size")
     up = tensors.weight(at + NAMES["up"] + ".weight", (inner, width), narrow=True)
     inner = len(up)
     gate = tensors.weight(at + NAMES["gate"] + ".weight", (inner, width), narrow=True)
     down = tensors.weight(at + NAMES["down"] + ".weight", (width, inner), narrow=True)
-    return MLP(
-        up.T,
-        tensors.optional(at + NAMES["up"] + ".bias", (inner,)),
-        down.T,
-        tensors.optional(at + NAMES["down"] + ".bias", (width,)),
-        config.activation("hidden_act", "silu"),
-        gate.T,
-        tensors.optional(at + NAMES["gate"] + ".bias", (inner,)),
+    b_up, b_down, b_gate = (
+        stacking.bias(tensors, at + NAMES[part] + ".bias", length, biased)
+        for part, length in (("up", inner), ("down", width), ("gate", inner))
     )
+    return MLP(up.T, b_up, down.T, b_down, config.activation("hidden_act"), gate.T, b_gate)

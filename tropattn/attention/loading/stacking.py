@@ -17,6 +17,7 @@ from tropattn.errors import InvalidInput
 
 __all__ = [
     "attention",
+    "bias",
     "columns_by_head",
     "count_layers",
     "layer_norm",
@@ -102,30 +103,39 @@ def count_layers(
 
 
 def attention(
-    tensors: Tensors, stems: Mapping[str, str], d_model: int, n_heads: int, bias: bool = True
+    tensors: Tensors, stems: Mapping[str, str], d_model: int, n_heads: int, biased: bool = True
 ) -> dict[str, Any]:
     """Return arguments of ``AttentionLayer.from_arrays`` from four square matrices.
 
     ``stems`` has the tensor names of "q", "k", "v" and "o" without ``.weight`` and ``.bias``,
-    stored output by input; ``bias`` says whether "q", "k" and "v" have one.
+    stored output by input; ``biased`` says whether "q", "k" and "v" have a bias.
     """
     found: dict[str, Any] = {}
     for part in "qkvo":
         stored = tensors.weight(stems[part] + ".weight", (d_model, d_model))
         cut = rows_by_head if part == "o" else columns_by_head
         found[f"W_{part.upper()}"] = cut(stored, n_heads)
-        offset = None
-        if bias or part == "o":
-            offset = tensors.weight(stems[part] + ".bias", (d_model,))
-        elif stems[part] + ".bias" in tensors.shapes:
-            raise InvalidInput(
-                f"{tensors.path}: no {stems[part]}.bias needed as the configuration says, got one; "
-                "the files do not belong together."
-            )
+        offset = bias(tensors, stems[part] + ".bias", d_model, biased or part == "o")
         if offset is not None and part != "o":
             offset = offset.reshape(n_heads, -1)
         found[f"b_{part.upper()}"] = offset
     return found
+
+
+def bias(tensors: Tensors, name: str, length: int, wanted: bool | None) -> Array | None:
+    """Return a bias (length,) where the configuration wants one; None leaves it to the file.
+
+    Raises ``InvalidInput`` for one that is missing, and for one that the configuration leaves out:
+    the reference would not add it.
+    """
+    if wanted:
+        return tensors.weight(name, (length,))
+    if wanted is not None and name in tensors.shapes:
+        raise InvalidInput(
+            f"{tensors.path}: no {name} needed as the configuration says, got one; "
+            "the files do not belong together."
+        )
+    return tensors.optional(name, (length,))
 
 
 def mlp(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
 
-__all__ = ["Tensors", "first_prefix", "named", "parse_json"]
+__all__ = ["Tensors", "first_prefix", "found_prefixes", "named", "parse_json", "unwrapped"]
 
 Array = NDArray[Any]
 
@@ -112,13 +113,59 @@ class Tensors(ABC):
             )
 
 
+_WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Parts of names that torch's wrappers put in: compilation, parallel and checkpointed training."""
+
+_AROUND = ("model.", "language_model.", "model.language_model.", "base_model.model.")
+"""What larger models and adapters put before all names of the model that they hold."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class _Renamed(Tensors):
+    """Tensors of another source under other names."""
+
+    _source: Tensors
+    _names: dict[str, str]
+
+    def _stored(self, name: str) -> Array:
+        return self._source._stored(self._names[name])
+
+
+def unwrapped(tensors: Tensors) -> Tensors:
+    """Return the tensors without the parts of names that wrappers put in.
+
+    Where two tensors would then have one name, all keep theirs, and a message will show them.
+    """
+    plain = {
+        ".".join(part for part in name.split(".") if part not in _WRAPPERS): name
+        for name in tensors.shapes
+    }
+    if len(plain) < len(tensors.shapes) or set(plain) == set(tensors.shapes):
+        return tensors
+    shapes = {name: tensors.shapes[stored] for name, stored in plain.items()}
+    return _Renamed(tensors.path, tensors.metadata, shapes, tensors, plain)
+
+
+def found_prefixes(tensors: Tensors, anchor: str, prefixes: tuple[str, ...]) -> list[str]:
+    """Return the prefixes, alone or inside a larger model, under which a name exists."""
+    inside = [around + prefix for around, prefix in product(_AROUND, prefixes)]
+    return [p for p in dict.fromkeys((*prefixes, *inside)) if p + anchor in tensors.shapes]
+
+
 def first_prefix(tensors: Tensors, anchor: str, prefixes: tuple[str, ...]) -> str:
-    """Return the first prefix under which a name exists, the first of all where it never does.
+    """Return the prefix under which a name exists, the first of all where it never does.
 
     A model saved with a head of its own (``BertForMaskedLM``) puts the family's name before each
-    tensor's.
+    tensor's, and a larger model that holds it more. Raises ``InvalidInput`` where the name exists
+    more than once: it is not known which of them is meant.
     """
-    return next((p for p in prefixes if p + anchor in tensors.shapes), prefixes[0])
+    found = found_prefixes(tensors, anchor, prefixes)
+    if len(found) > 1:
+        raise InvalidInput(
+            f"{tensors.path}: one tensor {anchor} needed, got "
+            f"{named(p + anchor for p in found)}; keep the tensors of one of the models."
+        )
+    return found[0] if found else prefixes[0]
 
 
 def named(names: Any) -> str:

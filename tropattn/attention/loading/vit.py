@@ -7,13 +7,13 @@ from typing import Any
 from tropattn.attention.blocks import Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
-from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.model import Model
 from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
 
-__all__ = ["NAMES", "load_vit"]
+__all__ = ["ENTRIES", "NAMES", "load_vit"]
 
 NAMES = {
     "first": "embeddings.cls_token",
@@ -42,19 +42,36 @@ IN_MEMORY = NAMES | {
 """Names inside a module of transformers 5, which files do not have."""
 
 
+ENTRIES = Entries(
+    {
+        "hidden_size": None,
+        "num_attention_heads": None,
+        "num_hidden_layers": None,
+        "intermediate_size": None,
+        "image_size": None,
+        "patch_size": None,
+        "num_channels": 3,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "qkv_bias": True,
+        "tie_word_embeddings": True,
+    },
+    {"is_decoder": (False,), "add_cross_attention": (False,), "pruned_heads": ({},)},
+)
 PARTS = (*"qkvo", "norm before attention", "norm before mlp", "up", "down")
 
 
 def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
     """Build a ViT model. Raises ``InvalidInput`` for anything that does not fit."""
+    config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     prefix = first_prefix(tensors, NAMES["first"], ("", "vit."))
     inside = prefix + IN_MEMORY["layer"].format(0) + IN_MEMORY["q"] + ".weight"
     names = IN_MEMORY if inside in tensors.shapes else NAMES
-    eps = config.number("layer_norm_eps", 1e-12)
-    inner, activation = config.count("intermediate_size"), config.activation("hidden_act", "gelu")
+    eps = config.number("layer_norm_eps")
+    inner, activation = config.count("intermediate_size"), config.activation("hidden_act")
     layers, norms, blocks = [], [], []
-    listed, bias = config.needed("num_hidden_layers"), config.flag("qkv_bias", True)
+    listed, bias = config.needed("num_hidden_layers"), config.flag("qkv_bias")
     parts = [names[part] for part in PARTS]
     for index in range(stacking.count_layers(tensors, prefix + names["layer"], parts, listed)):
         at = prefix + names["layer"].format(index)
@@ -85,6 +102,7 @@ def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
         causal=False,
         blocks=blocks,
         patches=patches,
+        unread=config.unread,
     )
 
 
@@ -96,7 +114,7 @@ def _patches(tensors: Tensors, config: Config, prefix: str, d_model: int) -> Pat
             f"{config.where}: square patches that fill the image needed, got {patch} in "
             f"{(height, width)}; other grids are not read."
         )
-    shape = (d_model, config.count("num_channels", 3), *patch)
+    shape = (d_model, config.needed("num_channels"), *patch)
     stem = prefix + NAMES["patch"]
     return Patches(
         tensors.weight(stem + ".weight", shape),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tropattn.attention.loading.config import read_json
-from tropattn.attention.wordpiece import WordPiece
+from tropattn.attention.loading.texts import FILES, TextReader
 from tropattn.errors import InvalidInput
 
 __all__ = ["Words", "read_words"]
@@ -25,25 +24,37 @@ class Words:
     tokenizer: Callable[[str], Sequence[int]] | None
 
 
-def read_words(folder: Path, n_tokens: int, *, wordpiece: bool) -> Words:
-    """Read what lies beside the weights.
+def read_words(folder: Path, n_tokens: int, family: str) -> Words:
+    """Read what lies beside the weights of a family of models with ``n_tokens`` embeddings.
 
-    ``vocab.txt`` is read as WordPiece if ``wordpiece``, else as a list of tokens that a text names
-    with blanks between them; ``vocab.json`` of single characters is read character by character;
-    all else goes through ``tokenizer.json`` and the package tokenizers, when a text is given.
-    Raises ``InvalidInput`` for a vocabulary that does not belong to ``n_tokens`` embeddings.
+    A vocabulary of single characters without a tokenizer is read character by character, another
+    list in ``vocab.txt`` as tokens that a text names with blanks between them; all else, and BERT's
+    list, is the package tokenizers' when a text is given. A vocabulary that does not belong to the
+    weights refuses texts, not the model.
     """
-    lines = _read_lines(folder / "vocab.txt", n_tokens)
-    if lines is not None and wordpiece:
-        settings = read_json(folder / "tokenizer_config.json") or {}
-        return Words(lines, WordPiece(lines, bool(settings.get("do_lower_case", True))))
-    table = _read_table(folder / "vocab.json", n_tokens)
+    reader = TextReader(folder, family)
+    try:
+        lines = _read_lines(folder / "vocab.txt", n_tokens)
+        table = _read_table(folder / "vocab.json", n_tokens)
+    except InvalidInput as error:
+        whole = (folder / "tokenizer.json").is_file()
+        return Words(None, reader if whole else _Refused(str(error)))
     names = lines if table is None else table
+    if any((folder / name).is_file() for name in FILES) or (lines and family == "bert"):
+        return Words(names, reader)
     if names is not None and all(len(token) == 1 or _is_special(token) for token in names):
         return Words(names, None)
-    if (folder / "tokenizer.json").is_file():
-        return Words(names, _Tokenizer(folder / "tokenizer.json"))
     return Words(names, None if lines is None else _Named(lines))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refused:
+    """Reads no text, and says why."""
+
+    why: str
+
+    def __call__(self, _text: str) -> list[int]:
+        raise InvalidInput(f"text: {self.why}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,32 +74,6 @@ class _Named:
                     "tokenizer, or pass ids."
                 )
         return [table[word] for word in words]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tokenizer:
-    """Reads a text with the package tokenizers and the model's ``tokenizer.json``."""
-
-    path: Path
-
-    def __call__(self, text: str) -> list[int]:
-        try:
-            library = importlib.import_module("tokenizers")
-        except ImportError:
-            raise InvalidInput(
-                f"text: the package tokenizers needed for {self.path}, got none installed; "
-                "pip install 'tropattn[hf]', or pass ids."
-            ) from None
-        try:
-            tokenizer = library.Tokenizer.from_file(str(self.path))
-        except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
-            raise InvalidInput(
-                f"{self.path}: a tokenizer of the package tokenizers needed, got "
-                f"{str(error)[:120]}; restore the file that came with the weights."
-            ) from None
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return list(tokenizer.encode(text).ids)
 
 
 def _is_special(token: str) -> bool:

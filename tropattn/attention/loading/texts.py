@@ -1,0 +1,438 @@
+"""From text to ids as a checkpoint's own tokenizer does it, by the package ``tokenizers``.
+
+A folder's ``tokenizer.json`` is read as it stands; without it, vocabulary files are read as the
+class of the tokenizer says. Settings in ``tokenizer_config.json`` that the class lays over its files
+are laid over them here as well: BERT's and ALBERT's normalisation, the blank before a text, added
+and special tokens. The package is imported when a text comes, and no network is reached.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tropattn.attention.loading.config import Config, read_json
+from tropattn.errors import InvalidInput
+
+__all__ = ["FILES", "TextReader"]
+
+FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
+"""Files that only a tokenizer can read; beside a vocabulary of characters there are none."""
+
+_LARGEST_FILE = 10**8
+
+_OF_FAMILY = {
+    "albert": "AlbertTokenizer",
+    "bert": "BertTokenizer",
+    "gpt2": "GPT2Tokenizer",
+    "llama": "LlamaTokenizer",
+    "mistral": "LlamaTokenizer",
+    "qwen2": "Qwen2Tokenizer",
+    "roberta": "RobertaTokenizer",
+}
+"""The class of a family's tokenizer where its settings name none."""
+
+_BERT = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"}
+_BYTES = {"GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"}
+_WHOLE = {
+    "BarthezTokenizer",
+    "CamembertTokenizer",
+    "CodeLlamaTokenizer",
+    "GemmaTokenizer",
+    "LlamaTokenizer",
+    "MPNetTokenizer",
+    "PreTrainedTokenizer",
+    "T5Tokenizer",
+    "TokenizersBackend",
+    "XLMRobertaTokenizer",
+}
+"""Classes whose ``tokenizer.json`` says all."""
+
+_SPECIAL = {
+    "BertTokenizer": {
+        "unk_token": "[UNK]",
+        "sep_token": "[SEP]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+    },
+    "AlbertTokenizer": {
+        "bos_token": "[CLS]",
+        "eos_token": "[SEP]",
+        "unk_token": "<unk>",
+        "sep_token": "[SEP]",
+        "pad_token": "<pad>",
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+    },
+    "RobertaTokenizer": {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "sep_token": "</s>",
+        "cls_token": "<s>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+        "mask_token": "<mask>",
+    },
+    "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
+    "Qwen2Tokenizer": dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
+    "LlamaTokenizer": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+}
+"""Special tokens of a class where its settings name no others."""
+
+_NAMED = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+_QWEN2_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+_ADVICE = "split the text with the model's own tokenizer, or pass ids."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextReader:
+    """Reads texts with the tokenizer of a model's folder, opened at the first text.
+
+    ``family`` is the model's. A call raises ``InvalidInput`` for a tokenizer or a text that cannot
+    be read; the model itself can.
+    """
+
+    folder: Path
+    family: str
+    _opened: list[_Opened] = field(default_factory=list, init=False, repr=False)
+
+    def __call__(self, text: str) -> list[int]:
+        """Return the ids of a text, special tokens round it included."""
+        for place, character in enumerate(text):
+            if "\ud800" <= character <= "\udfff":
+                raise InvalidInput(
+                    f"text: Unicode characters needed, got the lone surrogate {character!r} at "
+                    f"place {place}; remove it."
+                )
+        if not self._opened:
+            self._opened.append(_Opened.of(self.folder, self.family))
+        return self._opened[0].ids(text)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opened:
+    """A tokenizer of the package and, where it would drop them, the characters that it knows."""
+
+    where: Path
+    tokenizer: Any
+    drops: bool
+
+    @classmethod
+    def of(cls, folder: Path, family: str) -> _Opened:
+        settings = _settings(folder)
+        kind = _class(settings, family)
+        try:
+            library = importlib.import_module("tokenizers")
+        except ImportError:
+            raise InvalidInput(
+                f"text: the package tokenizers needed for {folder}, got none installed; "
+                "pip install tokenizers, or pass ids."
+            ) from None
+        file = folder / "tokenizer.json"
+        where = file if file.is_file() else folder
+        try:
+            tokenizer = _built(library, folder, kind, settings)
+            _add_tokens(library, tokenizer, settings, kind)
+        except InvalidInput:
+            raise
+        except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
+            raise InvalidInput(
+                f"{where}: a tokenizer of the package tokenizers needed, got "
+                f"{str(error)[:120]}; restore the file that came with the weights."
+            ) from None
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        model = tokenizer.model
+        drops = isinstance(model, library.models.BPE) and not model.unk_token
+        return cls(where, tokenizer, drops and not model.byte_fallback)
+
+    def ids(self, text: str) -> list[int]:
+        if self.drops:
+            self._refuse_dropped(text)
+        try:
+            return list(self.tokenizer.encode(text).ids)
+        except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
+            raise InvalidInput(
+                f"text: words of the vocabulary of {self.where}, or an unknown token in it, "
+                f"needed, got {str(error)[:120]}; {_ADVICE}"
+            ) from None
+
+    def _refuse_dropped(self, text: str) -> None:
+        """Raise where a model without an unknown token would leave a character out."""
+        added = [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
+        parts = re.split("|".join(map(re.escape, added)), text) if added else [text]
+        normalizer, cutter = self.tokenizer.normalizer, self.tokenizer.pre_tokenizer
+        for part in parts:
+            plain = part if normalizer is None else normalizer.normalize_str(part)
+            pieces = [(plain, None)] if cutter is None else cutter.pre_tokenize_str(plain)
+            for character in sorted({character for piece, _ in pieces for character in piece}):
+                if self.tokenizer.token_to_id(character) is None:
+                    raise InvalidInput(
+                        f"text: characters of the vocabulary of {self.where}, or an unknown token "
+                        f"in it, needed, got {character!r}; {_ADVICE}"
+                    )
+
+
+# ---- settings ---------------------------------------------------------------------------------
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What the files beside the weights say, later ones first where they overlap."""
+    settings: dict[str, Any] = {}
+    configured = read_json(folder / "config.json") or {}
+    if configured.get("tokenizer_class") is not None:
+        settings["tokenizer_class"] = configured["tokenizer_class"]
+    settings |= read_json(folder / "tokenizer_config.json") or {}
+    if "added_tokens_decoder" not in settings:
+        # Older folders name the tokens in files of their own.
+        settings |= read_json(folder / "special_tokens_map.json") or {}
+        added = read_json(folder / "added_tokens.json") or {}
+        special = set(_contents(settings))
+        settings["added_tokens_decoder"] = {
+            index: {
+                "content": token,
+                "special": token in special,
+                "normalized": token not in special,
+            }
+            for token, index in added.items()
+        }
+    return settings
+
+
+def _contents(settings: dict[str, Any]) -> Iterator[str]:
+    """The special tokens that settings name."""
+    for value in _specials(settings):
+        yield value["content"] if isinstance(value, dict) else value
+
+
+def _specials(settings: dict[str, Any]) -> list[Any]:
+    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    named = [settings.get(f"{name}_token") for name in _NAMED]
+    listed = list(extra.values() if isinstance(extra, dict) else extra)
+    found = [value for value in (*named, *listed) if value is not None]
+    for value in found:
+        content = value.get("content") if isinstance(value, dict) else value
+        if not isinstance(content, str) or not content:
+            raise InvalidInput(
+                "tokenizer_config.json: special tokens as strings needed, got "
+                f"{str(value)[:40]!r}; restore the file that came with the weights."
+            )
+    return found
+
+
+def _class(settings: dict[str, Any], family: str) -> str:
+    """The class of the tokenizer, without the ``Fast`` that older versions put behind it."""
+    given = settings.get("tokenizer_class")
+    own = settings.get("auto_map")
+    kind = _OF_FAMILY[family] if given is None else str(given).removesuffix("Fast")
+    known = kind in {*_BERT, *_BYTES, *_WHOLE, "AlbertTokenizer"}
+    if isinstance(own, dict) and "AutoTokenizer" not in own:
+        own = None
+    if not known or own is not None:
+        got = "code of its own" if known else f"{given!r}"[:60]
+        raise InvalidInput(
+            f"text: a tokenizer of a class such as {', '.join(sorted(set(_OF_FAMILY.values())))} "
+            f"needed, got {got}; {_ADVICE}"
+        )
+    return "BertTokenizer" if kind in _BERT else kind
+
+
+# ---- building ---------------------------------------------------------------------------------
+
+
+def _built(library: Any, folder: Path, kind: str, settings: dict[str, Any]) -> Any:
+    """The tokenizer of the files, with the settings that its class lays over them."""
+    file = folder / "tokenizer.json"
+    tokenizer = None
+    if file.is_file():
+        tokenizer = library.Tokenizer.from_str(_bytes(file).decode("utf-8"))
+    named = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
+    special = {
+        f"{name}_token": value["content"] if isinstance(value, dict) else value
+        for name in _NAMED
+        if (value := named.get(f"{name}_token")) is not None
+    }
+    flags = Config("tokenizer_config.json", settings)
+    if kind == "BertTokenizer":
+        if tokenizer is None:
+            return _bert(library, _lines(folder / "vocab.txt"), special, flags)
+        words = tokenizer.get_vocab(with_added_tokens=False)
+        return _bert(library, words, special, flags)
+    if tokenizer is None:
+        if kind not in _BYTES:
+            raise InvalidInput(
+                f"{folder}: tokenizer.json needed for a text of a {kind}, got none; save the "
+                f"tokenizer again, or {_ADVICE}"
+            )
+        tokenizer = _of_merges(library, folder, kind, special, settings)
+    if kind == "AlbertTokenizer":
+        _lay_albert(library, tokenizer, flags)
+    if kind in _BYTES:
+        _lay_bytes(library, tokenizer, kind, special, settings)
+    if settings.get("split_special_tokens"):
+        tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _flag(flags: Config, name: str, default: bool | None) -> bool | None:
+    return default if flags.values.get(name) is None else flags.flag(name)
+
+
+def _bert(library: Any, words: dict[str, int], special: dict[str, str], flags: Config) -> Any:
+    for name in ("unk_token", "cls_token", "sep_token"):
+        if special[name] not in words:
+            raise InvalidInput(
+                f"vocabulary: {special[name]} needed for WordPiece, got {len(words)} tokens "
+                f"without it; {_ADVICE}"
+            )
+    tokenizer = library.Tokenizer(library.models.WordPiece(words, unk_token=special["unk_token"]))
+    tokenizer.normalizer = library.normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=_flag(flags, "tokenize_chinese_chars", True),
+        strip_accents=_flag(flags, "strip_accents", None),
+        lowercase=_flag(flags, "do_lower_case", True),
+    )
+    tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+    first, last = special["cls_token"], special["sep_token"]
+    tokenizer.post_processor = library.processors.TemplateProcessing(
+        single=[first, "$A", last],
+        special_tokens=[(token, words[token]) for token in dict.fromkeys((first, last))],
+    )
+    if flags.values.get("split_special_tokens"):
+        tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _of_merges(
+    library: Any, folder: Path, kind: str, special: dict[str, str], settings: dict[str, Any]
+) -> Any:
+    """A byte-level tokenizer of ``vocab.json`` and ``merges.txt``."""
+    words = read_json(folder / "vocab.json")
+    merges = folder / "merges.txt"
+    if words is None or not merges.is_file():
+        raise InvalidInput(
+            f"{folder}: tokenizer.json, or vocab.json and merges.txt, needed for a text, got "
+            f"neither; {_ADVICE}"
+        )
+    lines = _bytes(merges).decode("utf-8").split("\n")
+    pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+    tokenizer = library.Tokenizer(library.models.BPE(vocab=words, merges=pairs))
+    if kind == "Qwen2Tokenizer":
+        tokenizer.normalizer = library.normalizers.NFC()
+    elif kind == "GPT2Tokenizer" and settings.get("add_bos_token"):
+        first = special["bos_token"]
+        tokenizer.post_processor = library.processors.TemplateProcessing(
+            single=[first, "$A"], special_tokens=[(first, _id(words, first))]
+        )
+    return tokenizer
+
+
+def _lay_bytes(
+    library: Any, tokenizer: Any, kind: str, special: dict[str, str], settings: dict[str, Any]
+) -> None:
+    """Cut words as the byte-level classes do, with or without a blank before the text."""
+    cutters, blank = library.pre_tokenizers, bool(settings.get("add_prefix_space"))
+    if kind == "Qwen2Tokenizer":
+        tokenizer.pre_tokenizer = cutters.Sequence(
+            [
+                cutters.Split(library.Regex(_QWEN2_WORDS), behavior="isolated"),
+                cutters.ByteLevel(add_prefix_space=blank, use_regex=False),
+            ]
+        )
+        return
+    tokenizer.pre_tokenizer = cutters.ByteLevel(add_prefix_space=blank)
+    if kind == "RobertaTokenizer":
+        words = tokenizer.get_vocab()
+        ends = [(special[name], _id(words, special[name])) for name in ("sep_token", "cls_token")]
+        tokenizer.post_processor = library.processors.RobertaProcessing(
+            *ends, trim_offsets=True, add_prefix_space=blank
+        )
+
+
+def _lay_albert(library: Any, tokenizer: Any, flags: Config) -> None:
+    """Normalise as ALBERT does; the table of characters that its file holds stays the last step."""
+    make = library.normalizers
+    steps = [make.Replace("``", '"'), make.Replace("''", '"')]
+    if not _flag(flags, "keep_accents", False):
+        steps += [make.NFKD(), make.StripAccents()]
+    if _flag(flags, "do_lower_case", True):
+        steps.append(make.Lowercase())
+    stored = tokenizer.normalizer
+    parts = list(stored) if isinstance(stored, make.Sequence) else [stored]
+    steps += [step for step in parts if isinstance(step, make.Precompiled)]
+    tokenizer.normalizer = make.Sequence(steps)
+
+
+def _add_tokens(library: Any, tokenizer: Any, settings: dict[str, Any], kind: str) -> None:
+    """Add the tokens that settings list, each at its id, and make the special ones special."""
+    stated = settings["added_tokens_decoder"] or {}
+    if not isinstance(stated, dict):
+        raise InvalidInput(
+            f"tokenizer_config.json: added_tokens_decoder as id to token needed, got "
+            f"{type(stated).__name__}; restore the file that came with the weights."
+        )
+    known = {t.content: t for t in tokenizer.get_added_tokens_decoder().values()}
+    listed = [(int(index), _token(library, given)) for index, given in stated.items()]
+    for index, token in sorted(listed, key=lambda pair: pair[0]):
+        known[token.content] = token
+        tokenizer.add_tokens([token])
+        if tokenizer.token_to_id(token.content) != index:
+            raise InvalidInput(
+                f"{token.content!r}: the id {index} needed as the added tokens say, got "
+                f"{tokenizer.token_to_id(token.content)}; restore the tokenizer's files."
+            )
+    given = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
+    for value in _specials(given):
+        token = _token(library, value)
+        token = known.get(token.content, token)
+        token.special = True
+        tokenizer.add_special_tokens([token])
+
+
+def _token(library: Any, given: Any) -> Any:
+    """One added token; a bare string is a special one, found in the text as it was given."""
+    if isinstance(given, dict):
+        return library.AddedToken(**{k: v for k, v in given.items() if k not in ("id", "__type")})
+    return library.AddedToken(given, special=True, normalized=False)
+
+
+def _id(words: dict[str, int], token: str) -> int:
+    if token not in words:
+        raise InvalidInput(
+            f"vocabulary: {token} needed, got {len(words)} tokens without it; {_ADVICE}"
+        )
+    return words[token]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise InvalidInput(
+                f"{path}: a file below {_LARGEST_FILE} bytes needed, got a larger one; {_ADVICE}"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"{path}: a readable file needed, got {error.strerror}; check its permissions."
+        ) from None
+
+
+def _lines(path: Path) -> dict[str, int]:
+    """The ids of the tokens of ``vocab.txt``; the last line with a token counts, as in BERT."""
+    if not path.is_file():
+        raise InvalidInput(
+            f"{path.parent}: tokenizer.json or vocab.txt needed for a text, got neither; {_ADVICE}"
+        )
+    # Only line feeds end a line: a token may be another of Unicode's line separators.
+    lines = _bytes(path).decode("utf-8").removesuffix("\n").split("\n")
+    return {line.removesuffix("\r"): i for i, line in enumerate(lines)}
