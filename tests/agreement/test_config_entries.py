@@ -140,6 +140,12 @@ def saved(family, settings, folder):
 def reference(folder, image):
     """Attention weights by transformers, None where it does not read the folder whole."""
     try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            empty = transformers.AutoModel.from_config(config)
+        # The default sizes of a family fit no small model, and need gigabytes.
+        if sum(part.numel() for part in empty.parameters()) > 10**6:
+            return None
         made, info = transformers.AutoModel.from_pretrained(
             folder,
             attn_implementation="eager",

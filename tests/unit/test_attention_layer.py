@@ -7,7 +7,7 @@ import pytest
 from reference import softmax
 
 from tropattn.attention.context import FixedLayer
-from tropattn.attention.forward import attend, attention_weights
+from tropattn.attention.forward import attend, attention_scores, attention_weights
 from tropattn.attention.head import AttentionHead
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.rotary import RotaryEmbedding
@@ -308,6 +308,19 @@ def test_bad_layers():
 
 
 # ----------------------------------------------------------------------------- whole sequences
+
+
+@pytest.mark.parametrize("layout", ["half", "adjacent"])
+def test_scores_under_rope_turn_each_key_by_its_distance(layout):
+    # The definition, one pair of tokens at a time; both sides at once would turn queries as well.
+    rope = RotaryEmbedding(20.0, layout)
+    head = AttentionLayer.from_arrays(**stacks(5), rope=rope).heads[0]
+    rows = np.random.default_rng(6).normal(size=(7, head.d_model))
+    found = attention_scores(head, rows, causal=False)
+    for i, x in enumerate(rows):
+        keys = rope.rotate(rows @ head.W_K + head.b_K, np.arange(7) - i)
+        right = head.scale * keys @ (x @ head.W_Q + head.b_Q)
+        np.testing.assert_allclose(found[i], right, atol=1e-13, rtol=0)
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -308,3 +308,80 @@ def test_window():
     for window in (0, -1, 1.5, True):
         with pytest.raises(InvalidInput, match="window: a positive integer or None needed"):
             AttentionLayer.from_arrays(one, one, one, one, window=window)
+
+
+# ---- entries of the configuration ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [{"pad_token_id": 0}, {"pad_token_id": 3}, {}])
+def test_roberta_counts_positions_from_the_padding_token(given, tmp_path):
+    # The first token has the position behind the padding token's id, which is 1 where none is said.
+    pad = given.get("pad_token_id", 1)
+    model = load(save(tmp_path, {**BERT, "model_type": "roberta", **given}))
+    table = np.random.default_rng(len("embeddings.position_embeddings.weight"))
+    table = table.normal(size=(8, D)).astype("f4").astype(float)
+    kinds = np.random.default_rng(len("embeddings.token_type_embeddings.weight"))
+    rows = table + kinds.normal(size=(2, D)).astype("f4").astype(float)[0]
+    assert (model.positions == rows[pad + 1 :]).all()
+    ids = [5, 4, pad, 6]
+    places = [pad + 1, pad + 2, pad, pad + 3]
+    assert (model.embedded(ids) == model.embedding[ids] + rows[places]).all()
+    with pytest.raises(InvalidInput, match=f"the padding token {pad} at place 2, got none"):
+        model.states(ids)
+    assert model.states(ids, "1,1,0,1")[0].shape == (4, D)
+
+
+def test_roberta_needs_a_padding_token_that_leaves_positions(tmp_path):
+    for pad in (None, 7, -1, True):
+        with pytest.raises(InvalidInput, match="pad_token_id"):
+            load(save(tmp_path, {**BERT, "model_type": "roberta", "pad_token_id": pad}))
+
+
+def test_the_family_by_the_architectures(tmp_path):
+    plain = {k: v for k, v in BERT.items() if k != "model_type"}
+    model = load(save(tmp_path, {**plain, "architectures": ["BertForMaskedLM"]}))
+    assert (model.states([1, 2])[0] == load(save(tmp_path)).states([1, 2])[0]).all()
+    for listed in (["BertGenerationEncoder"], ["BertModel", "RobertaModel"], [], "BertModel"):
+        with pytest.raises(
+            InvalidInput, match=r"model_type 'albert', .* needed, got None with arch"
+        ):
+            load(save(tmp_path, {**plain, "architectures": listed}))
+
+
+def test_entries_that_nobody_knows_are_listed(tmp_path):
+    given = {**BERT, "hidden_dropout_prob": 0.1, "new_scale": 2.0, "another": None}
+    assert load(save(tmp_path, given)).unread == ("another", "new_scale")
+
+
+# ---- names that wrappers put in -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["_orig_mod.", "module.", "module._orig_mod.bert.", "model.language_model.", "model.bert."],
+)
+def test_names_of_wrappers_are_taken_off(prefix, tmp_path):
+    right = load(save(tmp_path)).states([1, 2])[0]
+    assert (load(save(tmp_path, prefix=prefix)).states([1, 2])[0] == right).all()
+
+
+def test_names_within_the_names_are_taken_off(tmp_path):
+    right = load(save(tmp_path)).fix([1, 2]).heads[0].slopes
+    arrays = {
+        name.replace("layer.0.", "layer.0._orig_mod.").replace("self.", "self.module."): (
+            np.random.default_rng(len(name)).normal(size=shape).astype("f4")
+        )
+        for name, shape in bert_shapes().items()
+    }
+    save_file(arrays, tmp_path / "model.safetensors")
+    assert (load(tmp_path).fix([1, 2]).heads[0].slopes == right).all()
+
+
+def test_names_that_may_mean_two_models_are_shown(tmp_path):
+    twice = {p + name: shape for p in ("", "bert.") for name, shape in bert_shapes().items()}
+    with pytest.raises(InvalidInput, match=r"one tensor .* got bert.embed.*, embeddings.word"):
+        load(save(tmp_path, shapes=twice))
+    with pytest.raises(InvalidInput, match=r"tensor embeddings.* needed, got other.embeddings"):
+        load(save(tmp_path, prefix="other."))
+    clash = {p + name: shape for p in ("", "module.") for name, shape in bert_shapes().items()}
+    assert load(save(tmp_path, shapes=clash)).embedding.shape == (V, D)

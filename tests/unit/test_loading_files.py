@@ -148,6 +148,62 @@ def test_llama_with_and_without_configuration(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("given", "theta"),
+    [
+        ({}, 1e4),
+        ({"rope_theta": 7.0}, 7.0),
+        ({"rope_theta": 7.0, "rope_scaling": {"rope_type": "default", "rope_theta": 50.0}}, 50.0),
+        ({"rope_theta": 7.0, "rope_parameters": {"rope_theta": 50.0}}, 50.0),
+        ({"rope_theta": 7.0, "rope_parameters": {"rope_type": "default"}}, 7.0),
+        ({"rope_scaling": {"rope_theta": 3.0}, "rope_parameters": {"rope_theta": 50.0}}, 3.0),
+        ({"rope_scaling": {}, "rope_parameters": {"rope_theta": 50.0}}, 50.0),
+    ],
+)
+def test_the_base_of_rope_stands_in_three_places(given, theta, tmp_path):
+    model = load(save_llama(tmp_path, {**CONFIG, **given}))
+    assert model.layers[0].heads[0].rope.theta == theta
+
+
+@pytest.mark.parametrize(
+    ("given", "window", "causal"),
+    [
+        ({"model_type": "llama", "is_causal": False}, None, False),
+        ({"model_type": "llama", "is_causal": None}, None, False),
+        # What the reference takes where nothing is said.
+        ({"model_type": "mistral"}, 4096, True),
+        ({"model_type": "mistral", "sliding_window": None}, None, True),
+        ({"model_type": "mistral", "sliding_window": 5}, 5, True),
+        ({"model_type": "mistral", "sliding_window": None, "is_causal": False}, None, False),
+    ],
+)
+def test_windows_and_sight_of_a_configuration(given, window, causal, tmp_path):
+    model = load(save_llama(tmp_path, {**CONFIG, **given}))
+    assert (model.layers[0].window, model.causal) == (window, causal)
+
+
+@pytest.mark.parametrize(
+    ("given", "window"),
+    [
+        ({"sliding_window": 5}, None),
+        # Windows begin at layer 28 where nothing is said.
+        ({"use_sliding_window": True, "sliding_window": 5}, None),
+        ({"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 0}, 5),
+        ({"use_sliding_window": True, "max_window_layers": 0}, 4096),
+        ({"use_sliding_window": True, "layer_types": ["sliding_attention"]}, 4096),
+        ({"use_sliding_window": True, "layer_types": ["full_attention"]}, None),
+    ],
+)
+def test_windows_of_qwen2(given, window, tmp_path):
+    biases = {
+        ATTENTION + f"{part}_proj__bias": np.ones(n)
+        for part, n in zip("qkv", (8, 4, 4), strict=True)
+    }
+    model = load(save_llama(tmp_path, {**CONFIG, "model_type": "qwen2", **given}, **biases))
+    assert model.layers[0].window == window
+    assert model.layers[0].heads[0].b_Q.tolist() == [1.0] * 4
+
+
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "F64"])
 def test_narrow_floats_are_read_exactly(kind, tmp_path):
     rng = np.random.default_rng(3)
@@ -415,6 +471,19 @@ ATTENTION = "model__layers__0__self_attn__"
         ({"rope_theta": [1]}, {}, r"a positive number as rope_theta needed, got '\[1\]'"),
         ({"rope_theta": float("nan")}, {}, "a positive number as rope_theta needed, got 'nan'"),
         ({"rope_parameters": [1]}, {}, "a JSON object as rope_parameters needed"),
+        (
+            {"rope_parameters": {"full": {"rope_theta": 1.0}}},
+            {},
+            "'default' needed, got \"\\['full'",
+        ),
+        ({"sliding_window": 4}, {}, "no entry as sliding_window needed, got '4'"),
+        ({"model_type": "mistral", "is_causal": False}, {}, "is_causal true beside a sliding win"),
+        ({"model_type": "mistral", "layer_types": ["full_attention"]}, {}, "as layer_types needed"),
+        (
+            {"model_type": "qwen2", "layer_types": ["sliding_attention"]},
+            {},
+            "use_sliding_window true needed",
+        ),
         ({"rope_scaling": {"type": "linear"}}, {}, "rope_type 'default' needed, got 'linear'"),
         ({"rope_parameters": {"rope_type": "llama3"}}, {}, "'default' needed, got 'llama3'"),
         ({"partial_rotary_factor": 0.5}, {}, "partial_rotary_factor 1 needed"),

@@ -1,7 +1,7 @@
 """From text to ids as a checkpoint's own tokenizer does it, by the package ``tokenizers``.
 
 A folder's ``tokenizer.json`` is read as it stands; without it, vocabulary files are read as the
-class of the tokenizer says. Settings in ``tokenizer_config.json`` that the class lays over its files
+class of the tokenizer says. Settings in ``tokenizer_config.json`` that a class lays over its files
 are laid over them here as well: BERT's and ALBERT's normalisation, the blank before a text, added
 and special tokens. The package is imported when a text comes, and no network is reached.
 """
