@@ -16,8 +16,15 @@ from tropattn.attention.context import FixedLayer
 from tropattn.attention.forward import attend
 from tropattn.attention.head import read_states
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.linear import n_axes, read_vector, row_products, shared
-from tropattn.attention.norms import LayerNorm, Norm, RMSNorm
+from tropattn.attention.linear import n_axes, read_vector, row_products
+from tropattn.attention.model_fields import (
+    fitting,
+    read_entry,
+    read_layers,
+    read_norms,
+    read_vocabulary,
+)
+from tropattn.attention.norms import Norm
 from tropattn.attention.padding import Padding, read_mask
 from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
@@ -107,13 +114,13 @@ class Model:
         padding: Padding | None = None,
         unread: Sequence[str] = (),
     ) -> None:
-        table, n_tokens, entry = _read_entry(embedding, patches)
+        table, n_tokens, entry = read_entry(embedding, patches)
         width = entry if projection is None else projection.matrix.shape[1]
-        units = _read_layers(layers, width)
-        logits = _fitting("unembedding", unembedding, (width, n_tokens))
+        units = read_layers(layers, width)
+        logits = fitting("unembedding", unembedding, (width, n_tokens))
         if b_U is not None and logits is None:
             raise InvalidInput("b_U: an unembedding needed beside it, got none; pass both.")
-        learned = _fitting("positions", positions, (None, entry))
+        learned = fitting("positions", positions, (None, entry))
         widths = [entry, *[width] * (len(units) - 1)]
         if blocks and len(blocks) != len(units):
             raise InvalidInput(
@@ -122,9 +129,9 @@ class Model:
         fields = {
             "layers": units,
             "embedding": table,
-            "vocabulary": _read_vocabulary(vocabulary, n_tokens),
+            "vocabulary": read_vocabulary(vocabulary, n_tokens),
             "positions": learned,
-            "norms": _read_norms(norms, widths),
+            "norms": read_norms(norms, widths),
             "unembedding": logits,
             "b_U": None
             if logits is None
@@ -576,83 +583,3 @@ def _index(name: str, value: Any, length: int) -> int:
             "negative ones count from the end."
         )
     return index % length
-
-
-def _fitting(name: str, value: Any, shape: tuple[int | None, int]) -> Array | None:
-    if value is None:
-        return None
-    rows = "max_length" if shape[0] is None else shape[0]
-    array = shared(name, value, 2, shape=f"({rows}, {shape[1]})")
-    if array.shape[1] != shape[1] or len(array) != (shape[0] or len(array)) or not len(array):
-        raise InvalidInput(
-            f"{name}: shape ({rows}, {shape[1]}) needed to fit the embedding, got {array.shape}; "
-            "check the file."
-        )
-    return array
-
-
-def _read_entry(embedding: Any, patches: Patches | None) -> tuple[Array | None, int, int]:
-    """The embedding, the number of its tokens, and the width of what it gives."""
-    if embedding is None and patches is not None:
-        return None, 0, len(patches.bias)
-    table = shared("embedding", embedding, 2, shape="(V, d)")
-    n_tokens, width = table.shape
-    if not n_tokens or not width:
-        raise InvalidInput(
-            f"embedding: shape (V, d) with V, d >= 1 needed, got {table.shape}; "
-            "give one row a token."
-        )
-    return table, n_tokens, width
-
-
-def _read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
-    units = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-    if not units:
-        raise InvalidInput("layers: at least one needed, got none; pass AttentionLayer values.")
-    for place, layer in enumerate(units):
-        if not isinstance(layer, AttentionLayer):
-            raise InvalidInput(
-                f"layers: AttentionLayer values needed, got {type(layer).__name__} at {place}; "
-                "build one with AttentionLayer(heads)."
-            )
-        head = layer.heads[0]
-        if (head.d_query, head.d_model, head.d_out) != (width, width, width):
-            raise InvalidInput(
-                f"layers: states of width {width} as in the embedding needed, got "
-                f"{(head.d_query, head.d_model, head.d_out)} for layer {place}; check the shapes."
-            )
-    return units
-
-
-def _read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
-    units = tuple(norms)
-    if units and len(units) != len(widths):
-        raise InvalidInput(
-            f"norms: one a layer needed ({len(widths)}), got {len(units)}; give all or none."
-        )
-    for place, norm in enumerate(units):
-        if not isinstance(norm, RMSNorm | LayerNorm) or norm.width != widths[place]:
-            raise InvalidInput(
-                f"norms: RMSNorm or LayerNorm values of width {widths[place]} needed, got another "
-                f"at {place}; build one with RMSNorm(weight, eps)."
-            )
-    return units
-
-
-def _read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:
-    if vocabulary is None:
-        return None
-    tokens = tuple(vocabulary)
-    if not all(isinstance(token, str) for token in tokens):
-        raise InvalidInput("vocabulary: strings needed, got something else; give one string an id.")
-    if len(set(tokens)) != len(tokens):
-        twice = next(token for token in tokens if tokens.count(token) > 1)
-        raise InvalidInput(
-            f"vocabulary: distinct strings needed, got {twice!r} twice; give each id its own token."
-        )
-    if len(tokens) > n_tokens:
-        raise InvalidInput(
-            f"vocabulary: at most {n_tokens} tokens needed, one a row of the embedding, got "
-            f"{len(tokens)}; check that both belong to one model."
-        )
-    return tokens
