@@ -162,7 +162,7 @@ def test_bad_bert_files(config, changes, message, tmp_path):
         ("tokenizer_config.json", '{"do_lower_case": 3}', "true or false as do_lower_case needed"),
         ("tokenizer_config.json", '{"added_tokens_decoder": {"9": {"content": "new"}}}', "id 9"),
         ("tokenizer_config.json", '{"cls_token": 3}', "special tokens as strings needed, got '3'"),
-        ("tokenizer.json", "{", "tokenizer.json: a tokenizer of the package tokenizers needed"),
+        ("tokenizer.json", "{", "files of a tokenizer as the package tokenizers reads it needed"),
     ],
 )
 def test_bad_vocabularies_refuse_the_text_not_the_model(name, text, message, tmp_path):

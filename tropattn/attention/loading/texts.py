@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,6 @@ class _Opened:
 
     @classmethod
     def of(cls, folder: Path, family: str) -> _Opened:
-        settings = _settings(folder)
-        kind = _class(settings, family)
         try:
             library = importlib.import_module("tokenizers")
         except ImportError:
@@ -138,34 +137,23 @@ class _Opened:
                 f"text: the package tokenizers needed for {folder}, got none installed; "
                 "pip install tokenizers, or pass ids."
             ) from None
-        file = folder / "tokenizer.json"
-        where = file if file.is_file() else folder
-        try:
+        with _one_error(f"{folder}: files of a tokenizer as the package tokenizers reads it"):
+            settings = _settings(folder)
+            kind = _class(settings, family)
             tokenizer = _built(library, folder, kind, settings)
             _add_tokens(library, tokenizer, settings, kind)
-        except InvalidInput:
-            raise
-        except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
-            raise InvalidInput(
-                f"{where}: a tokenizer of the package tokenizers needed, got "
-                f"{str(error)[:120]}; restore the file that came with the weights."
-            ) from None
         tokenizer.no_truncation()
         tokenizer.no_padding()
         model = tokenizer.model
         drops = isinstance(model, library.models.BPE) and not model.unk_token
-        return cls(where, tokenizer, drops and not model.byte_fallback)
+        return cls(folder, tokenizer, drops and not model.byte_fallback)
 
     def ids(self, text: str) -> list[int]:
         if self.drops:
             self._refuse_dropped(text)
-        try:
+        known = f"text: words of the vocabulary of {self.where}, or an unknown token in it,"
+        with _one_error(known):
             return list(self.tokenizer.encode(text).ids)
-        except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
-            raise InvalidInput(
-                f"text: words of the vocabulary of {self.where}, or an unknown token in it, "
-                f"needed, got {str(error)[:120]}; {_ADVICE}"
-            ) from None
 
     def _refuse_dropped(self, text: str) -> None:
         """Raise where a model without an unknown token would leave a character out."""
@@ -181,6 +169,21 @@ class _Opened:
                         f"text: characters of the vocabulary of {self.where}, or an unknown token "
                         f"in it, needed, got {character!r}; {_ADVICE}"
                     )
+
+
+@contextmanager
+def _one_error(wanted: str) -> Iterator[None]:
+    """Turn whatever the package raises into one line."""
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except BaseException as error:
+        # A panic of the package's own code is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        got = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InvalidInput(f"{wanted} needed, got {got}; {_ADVICE}") from None
 
 
 # ---- settings ---------------------------------------------------------------------------------
