@@ -9,7 +9,8 @@ from reference import softmax
 
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import load
-from tropattn.attention.model import Model, RMSNorm
+from tropattn.attention.model import Model
+from tropattn.attention.norms import RMSNorm
 from tropattn.errors import InvalidInput
 
 V, D, WIDTH, LENGTH = 5, 3, 2, 6
