@@ -103,13 +103,22 @@ def _exact_objects(name: str, array: Array, wanted: str) -> Array:
     out = np.empty(array.shape, dtype=object)
     for index, entry in np.ndenumerate(array):
         try:
-            out[index] = Fraction(entry)
+            out[index] = _exact_number(entry)
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput(
                 f"{name}: int, Fraction or finite float entries needed ({wanted}), got "
                 f"{entry!r} at index {index}; give every row the same length and real numbers only."
             ) from None
     return out
+
+
+def _exact_number(entry: Any) -> Fraction:
+    """One real number; numpy's own kinds are the numbers that they hold, text is none."""
+    if isinstance(entry, str | bytes):
+        raise TypeError
+    if isinstance(entry, np.floating):
+        return Fraction(*map(int, entry.as_integer_ratio()))
+    return Fraction(entry.item() if isinstance(entry, np.generic) else entry)
 
 
 def as_fractions(array: Array) -> Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import extreme as kernel
 from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE, decide, proves_dead
 from tropattn.polyhedra.cone import as_doubles
+from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
 from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
@@ -160,12 +161,16 @@ def _settle(
     answers.verdicts[j] = DEAD
     answers.rows[j], answers.weights[j] = -1, 0.0
     whole = primitive_rows(system)
-    for i, (at, weight) in enumerate(zip(verdict.support, verdict.weights, strict=True)):
+    weights = []
+    for at, weight in zip(verdict.support, verdict.weights, strict=True):
         # The weight is that of the row's coprime multiple.
         k = next((k for k in range(system.ncols()) if system[at, k] != 0), None)
-        true = weight if k is None else weight * whole[at, k] / system[at, k]
+        weights.append(weight if k is None else weight * whole[at, k] / system[at, k])
+    # Rows of any magnitude: relative to the largest weight of a rival.
+    size = max((w for at, w in zip(verdict.support, weights, strict=True) if at >= walls), default=1)
+    for i, (at, weight) in enumerate(zip(verdict.support, weights, strict=True)):
         answers.rows[j, i] = names[at]
-        answers.weights[j, i] = int(true.p) / int(true.q)
+        answers.weights[j, i] = nearest_double(weight / size)
 
 
 def _not_below(j: int, rows: kernel.Rows, point: NDArray[np.float64]) -> NDArray[np.int64]:
