@@ -167,7 +167,9 @@ def _settle(
         k = next((k for k in range(system.ncols()) if system[at, k] != 0), None)
         weights.append(weight if k is None else weight * whole[at, k] / system[at, k])
     # Rows of any magnitude: relative to the largest weight of a rival.
-    size = max((w for at, w in zip(verdict.support, weights, strict=True) if at >= walls), default=1)
+    size = max(
+        (w for at, w in zip(verdict.support, weights, strict=True) if at >= walls), default=1
+    )
     for i, (at, weight) in enumerate(zip(verdict.support, weights, strict=True)):
         answers.rows[j, i] = names[at]
         answers.weights[j, i] = nearest_double(weight / size)

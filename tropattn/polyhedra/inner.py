@@ -135,9 +135,7 @@ def _rounded(value: flint.fmpq) -> Iterator[float]:
         yield near
 
 
-def _nearest(
-    low: flint.fmpq | None, high: flint.fmpq | None, at: flint.fmpq
-) -> float | None:
+def _nearest(low: flint.fmpq | None, high: flint.fmpq | None, at: flint.fmpq) -> float | None:
     """The double strictly between that is nearest to ``at``, a point between."""
     near = nearest_double(at)
     # No double lies between ``at`` and the nearest on either side.

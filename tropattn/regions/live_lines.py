@@ -435,6 +435,4 @@ def enumerate_live(
     witnesses = freeze(np.array(line.to_ambient(np.array(parameters)[:, None])))
     where = f"{line.describe()}, keys live"
     stats = _stats(sweep, partition)
-    return RegionComplex(
-        freeze(patterns), witnesses, inside, where, None, stats, tuple(intervals)
-    )
+    return RegionComplex(freeze(patterns), witnesses, inside, where, None, stats, tuple(intervals))
