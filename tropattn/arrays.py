@@ -6,6 +6,7 @@ Numbers from numpy are floats and stand for the dyadic rationals that they are; 
 
 from __future__ import annotations
 
+import copyreg
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -32,6 +33,14 @@ __all__ = [
 Array = NDArray[Any]
 
 _LARGEST_EXACT_INT = 2**53
+
+
+def _integers_of(matrix: flint.fmpz_mat) -> tuple[Any, ...]:
+    return flint.fmpz_mat, (matrix.nrows(), matrix.ncols(), [int(v) for v in matrix.entries()])
+
+
+# Cells of networks hold integer matrices, and flint does not say how they are pickled.
+copyreg.pickle(flint.fmpz_mat, _integers_of)
 
 
 def freeze(array: Array) -> Array:
