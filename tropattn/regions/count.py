@@ -75,8 +75,9 @@ def count_regions(
     Notes
     -----
     Lines cost O(N log N) a head, planes the crossings of walls, enumeration a few small linear
-    programs a cell; memory does not grow with the cells. The engines without cells (line, plane,
-    subsets) compare ``max_cells`` with their result.
+    programs a cell; its memory does not grow with the cells. The line engine keeps what it counts,
+    about 200 bytes a cell; it and the others without cells (plane, subsets) compare ``max_cells``
+    with their result.
 
     Examples
     --------

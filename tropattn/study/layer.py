@@ -72,8 +72,9 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     -------
     Record
         Counts ``exact``, ``bound`` (T6 or T7 for the keys given, as ``upper_bound``),
-        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row a head: keys, live and dead ones by name, cells, sites and walls of the power diagram,
-        vertices and f-vector of the Newton polytope (None for large ones).
+        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row a head: keys,
+        live and dead ones by name, cells, sites and walls of the power diagram, vertices and
+        f-vector of the Newton polytope (None for large ones).
 
     Raises
     ------

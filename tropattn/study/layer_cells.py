@@ -58,10 +58,11 @@ def layer_row(
     -------
     dict
         ``variable``; ``cells`` on all of R^d (exact by direct sum or enumeration, else a lower
-        bound); ``bound`` (T6 or T7 for the keys given) and ``bound_live`` (T6 for live keys); ``patterns``, the product of the key counts;
-        ``ranks``, the heads' spans, and ``rank``, their sum's; ``independent``; ``norm_cells``, the
-        cells that normalised states meet, and ``centre``, the distance of the heads' common centre
-        from the ellipsoid's, in its radii (doubles).
+        bound); ``bound`` (T6 or T7 for the keys given) and ``bound_live`` (T6 for live keys);
+        ``patterns``, the product of the key counts; ``ranks``, the heads' spans, and ``rank``,
+        their sum's; ``independent``; ``norm_cells``, the cells that normalised states meet, and
+        ``centre``, the distance of the heads' common centre from the ellipsoid's, in its radii
+        (doubles).
 
     Raises
     ------

@@ -513,7 +513,7 @@ def _sums(text: str, start: int, close: str, *, powers: bool) -> list[list[_Prod
     """
     sums: list[list[_Product]] = [[]]
     # What came last: a number, a name, a power, a sign, a product's *, or a new sum's beginning.
-    last, sign = "sum", 1
+    last, sign, name = "sum", 1, ""
     for token in _TOKEN.finditer(text, start):
         kind, word, place = str(token.lastgroup), token[0], token.start()
         whole = last in ("number", "name", "power")

@@ -239,9 +239,9 @@ class Refinement:
         return flat[rows].astype(np.int32)
 
     def to_parameters(self, z: Any) -> Array:
-        """Points of the domain's parameters from directions z (m, D), 0 in dropped columns; rounded.
+        """Points of the domain's parameters from directions z (m, D), 0 in dropped columns.
 
-        ``tropical/witness`` moves the rounded points into their cells.
+        They are rounded; ``tropical/witness`` moves them into their cells.
         """
         z = np.atleast_2d(np.asarray(z, dtype=np.float64)) * self.scaling
         out = np.zeros((len(z), self.units[0].dim))

@@ -63,6 +63,7 @@ class Always:
     step: AffineMap
 
     def __call__(self, pattern: Sequence[Any]) -> AffineMap:
+        """The one map."""
         return self.step
 
 

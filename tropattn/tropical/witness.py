@@ -100,7 +100,7 @@ class _Cells:
     def surely_within(self, parameters: Array) -> NDArray[np.bool_]:
         """Parameters that doubles prove to lie inside all walls."""
         walls = self.refinement.given_walls
-        sure = np.isfinite(parameters).all(axis=1)
+        sure: NDArray[np.bool_] = np.array(np.isfinite(parameters).all(axis=1))
         if len(walls):
             p = np.column_stack([parameters, np.ones(len(parameters))])
             near, lost = to_float(walls)
@@ -115,7 +115,7 @@ class _Cells:
 
     def surely_won(self, points: Array) -> NDArray[np.bool_]:
         """Points at which doubles prove that each head's winner is the cell's."""
-        won = np.isfinite(points).all(axis=1)
+        won: NDArray[np.bool_] = np.array(np.isfinite(points).all(axis=1))
         ambient = np.column_stack([points, np.ones(len(points))])
         for h, unit in enumerate(self.units):
             rivals = self.rivals[h]
