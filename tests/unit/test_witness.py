@@ -53,6 +53,12 @@ def check(units, box=None):
         found.patterns.tolist(), found.witnesses.tolist(), found.inside.tolist(), strict=True
     ):
         assert holds(units, pattern, point, box) == inside, (units, box, pattern, point)
+    for unit, head in zip(units, heads, strict=True):
+        alive = ta.live_terms(head, box)
+        for key, point, inside in zip(
+            alive.live.tolist(), alive.witnesses.tolist(), alive.inside.tolist(), strict=True
+        ):
+            assert holds([unit], [key], point, box) == inside, (unit, box, key, point)
     return int(found.inside.sum()), len(found)
 
 

@@ -37,10 +37,12 @@ class Reasons:
     """Per row: whether it wins, a direction where it does, or the combination that forbids it.
 
     ``rows`` (n, D + 1) other rows of the combination (walls as ``-2 - index``, unused -1) with
-    positive ``weights``; ``exact_decisions`` counts rows settled in rationals.
+    positive ``weights``; ``proved`` directions are proved as they stand, others were rounded from
+    exact ones; ``exact_decisions`` counts rows settled in rationals.
     """
 
     wins: NDArray[np.bool_]
+    proved: NDArray[np.bool_]
     points: NDArray[np.float64]
     rows: NDArray[np.int64]
     weights: NDArray[np.float64]
@@ -94,11 +96,17 @@ def winning_rows(
                 report(n - left, left)
     finally:
         flag[0] = 1
+    proved = answers.verdicts == LIVE
     open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
     for j in open_rows:
         _settle(j, rows, answers, exact)
     return Reasons(
-        answers.verdicts == LIVE, answers.points, answers.rows, answers.weights, len(open_rows)
+        answers.verdicts == LIVE,
+        proved,
+        answers.points,
+        answers.rows,
+        answers.weights,
+        len(open_rows),
     )
 
 

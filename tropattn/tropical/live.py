@@ -87,7 +87,7 @@ def live_terms(
     wins = np.flatnonzero(reasons.wins)
     return LiveTerms(
         kept[wins],
-        *inner_points([f], refinement, wins[:, None], reasons.points[wins]),
+        *inner_points([f], refinement, wins[:, None], reasons.points[wins], reasons.proved[wins]),
         kept[dead],
         _combinations(kept, dead, reasons.rows[dead], reasons.weights[dead]),
         reasons.exact_decisions,

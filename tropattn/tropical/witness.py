@@ -36,7 +36,11 @@ _MANY = 5_000
 
 
 def inner_points(
-    units: Sequence[TropicalPolynomial], refinement: Refinement, rows: Array, z: Array
+    units: Sequence[TropicalPolynomial],
+    refinement: Refinement,
+    rows: Array,
+    z: Array,
+    proved: Array | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """One point of each cell in ambient coordinates, and whether it is proved to lie inside.
 
@@ -44,6 +48,7 @@ def inner_points(
     ----------
     units : the heads in ambient coordinates, of which ``refinement`` was made.
     rows : (R, H) stacked row numbers of the winners; z : (R, D) directions inside the cells.
+    proved : (R,) directions whose doubles are proved inside as they stand; none where omitted.
 
     Returns
     -------
@@ -62,12 +67,24 @@ def inner_points(
         points = parameters
         if refinement.domain is not None:
             points = np.array(refinement.domain.to_ambient(parameters))
-        inside = cells.surely_within(parameters) & cells.surely_won(points)
+        inside = (
+            np.zeros(len(z), bool) if proved is None else proved & _unrounded(refinement, points)
+        )
+        test = np.flatnonzero(~inside)
+        inside[test] = cells.surely_within(parameters[test]) & cells.surely_won(test, points[test])
     left = np.flatnonzero(~inside & np.isfinite(parameters).all(1) & np.isfinite(points).all(1))
     inside[left] = cells.within(parameters[left]) & cells.won(left, points[left])
     for i in np.flatnonzero(~inside).tolist():
         points[i], inside[i] = cells.moved(i, z[i])
     return freeze(points), freeze(inside)
+
+
+def _unrounded(refinement: Refinement, points: Array) -> NDArray[np.bool_]:
+    """Points that are directions times powers of two: the common centre is 0."""
+    still = refinement.domain is None and refinement.central and not any(refinement.centre)
+    size = np.abs(points)
+    moderate = ((size > 2.0**-1000) | (size == 0)).all(axis=1) & np.isfinite(size).all(axis=1)
+    return moderate & still
 
 
 def embedded(domain: Domain | None, parameters: Point) -> Point:
@@ -113,8 +130,8 @@ class _Cells:
         walls = self.refinement.full_rows([])
         return np.array([solves(walls, _exactly(p)) for p in parameters], dtype=bool)
 
-    def surely_won(self, points: Array) -> NDArray[np.bool_]:
-        """Points at which doubles prove that each head's winner is the cell's."""
+    def surely_won(self, cells: Array, points: Array) -> NDArray[np.bool_]:
+        """Points of some cells at which doubles prove that each head's winner is the cell's."""
         won: NDArray[np.bool_] = np.array(np.isfinite(points).all(axis=1))
         ambient = np.column_stack([points, np.ones(len(points))])
         for h, unit in enumerate(self.units):
@@ -126,7 +143,7 @@ class _Cells:
             largest, error = np.abs(terms).max(axis=0), errors.max(axis=0)
             loss = np.abs(ambient) @ (error + gamma(unit.dim + 3) * (largest + error))
             loss = 2.02 * (loss + (unit.dim + 2) * TINY)
-            own = np.searchsorted(rivals, self.rows[:, h])[:, None]
+            own = np.searchsorted(rivals, self.rows[cells, h])[:, None]
             size = max(1, _BLOCK // len(kept))
             for start in range(0, len(points), size):
                 part = slice(start, start + size)
