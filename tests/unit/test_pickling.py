@@ -27,7 +27,11 @@ def again(value):
     return pickle.loads(pickle.dumps(value))
 
 
-@pytest.mark.parametrize("target", [F, LAYER, NETWORK, LAYER.stages()[0]], ids=repr)
+@pytest.mark.parametrize(
+    "target",
+    [F, LAYER, NETWORK, LAYER.stages()[0]],
+    ids=["polynomial", "layer", "network", "stage"],
+)
 def test_targets_count_the_same(target):
     assert ta.count_regions(again(target)).value == ta.count_regions(target).value
     assert ta.count_regions(again(target), again(BOX)).value == ta.count_regions(target, BOX).value
