@@ -6,6 +6,7 @@ Numbers from numpy are floats and stand for the dyadic rationals that they are; 
 
 from __future__ import annotations
 
+import copyreg
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -32,6 +33,14 @@ __all__ = [
 Array = NDArray[Any]
 
 _LARGEST_EXACT_INT = 2**53
+
+
+def _integers_of(matrix: flint.fmpz_mat) -> tuple[Any, ...]:
+    return flint.fmpz_mat, (matrix.nrows(), matrix.ncols(), [int(v) for v in matrix.entries()])
+
+
+# Cells of networks hold integer matrices, and flint does not say how they are pickled.
+copyreg.pickle(flint.fmpz_mat, _integers_of)
 
 
 def freeze(array: Array) -> Array:
@@ -103,13 +112,22 @@ def _exact_objects(name: str, array: Array, wanted: str) -> Array:
     out = np.empty(array.shape, dtype=object)
     for index, entry in np.ndenumerate(array):
         try:
-            out[index] = Fraction(entry)
+            out[index] = _exact_number(entry)
         except (TypeError, ValueError, OverflowError):
             raise InvalidInput(
                 f"{name}: int, Fraction or finite float entries needed ({wanted}), got "
                 f"{entry!r} at index {index}; give every row the same length and real numbers only."
             ) from None
     return out
+
+
+def _exact_number(entry: Any) -> Fraction:
+    """One real number; numpy's own kinds are the numbers that they hold, text is none."""
+    if isinstance(entry, str | bytes):
+        raise TypeError
+    if isinstance(entry, np.floating):
+        return Fraction(*map(int, entry.as_integer_ratio()))
+    return Fraction(entry.item() if isinstance(entry, np.generic) else entry)
 
 
 def as_fractions(array: Array) -> Array:

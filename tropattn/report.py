@@ -144,6 +144,16 @@ def _work(found: RegionCount) -> str:
     return ", ".join(words)
 
 
+def _theorem(bound: RegionCount) -> str:
+    """The theorem, and the numbers of keys that it was used for."""
+    keys = bound.stats.get("keys")
+    if not keys:
+        return bound.engine
+    if len(set(keys)) == 1:
+        return f"{bound.engine} for {counted(len(keys), 'head')} of {counted(keys[0], 'key')}"
+    return f"{bound.engine} for heads of {_names([str(n) for n in keys])} keys"
+
+
 def _draws(found: RegionCount) -> list[str]:
     stats = found.stats
     words = f"{counted(stats['samples'], 'draw')}, {stats['discarded']:,} discarded"
@@ -170,7 +180,7 @@ def count(record: Record, console: Console) -> None:
     rows.append(("engine", _work(found)))
     bound = record.counts.get("bound")
     if bound is not None:
-        rows.append(("bound", f"{number(bound.value)}, {bound.engine}, {bound.domain}"))
+        rows.append(("bound", f"{number(bound.value)}, {_theorem(bound)}, {bound.domain}"))
     _lines(console, rows)
 
 
@@ -179,7 +189,7 @@ def bounds(record: Record, console: Console) -> None:
     found = record.answer
     if found is not None:
         console.print(Text(_headline(found)), soft_wrap=True)
-        _lines(console, [("theorem", found.engine), ("for", found.domain)])
+        _lines(console, [("theorem", _theorem(found)), ("for", found.domain)])
 
 
 def sample(record: Record, console: Console) -> None:
@@ -256,14 +266,13 @@ def witnesses(record: Record, console: Console) -> None:
     )
     if "sampled" in counts:
         found = counts["sampled"]
-        table.add_row("sampler, at least", number(found.value), Text("; ".join(_draws(found))))
+        words = "; ".join([*_draws(found), f"law: {found.stats['distribution']}"])
+        table.add_row("sampler, at least", number(found.value), Text(words))
     table.add_row("exact count", number(exact.value), Text(_work(exact)))
-    bound = counts["bound"]
-    table.add_row(
-        "sharp bound, at most",
-        number(bound.value),
-        f"{bound.engine} for the live keys, {bound.domain}",
-    )
+    for name, keys in (("bound_live", "live keys"), ("bound", "keys given")):
+        bound = counts[name]
+        words = f"{_theorem(bound)}, {keys}, {bound.domain}"
+        table.add_row("sharp bound, at most", number(bound.value), words)
     console.print(table)
 
 
@@ -370,7 +379,7 @@ def temperature(record: Record, console: Console) -> None:
 
 
 _HEADS = ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness")
-_LAYERS = ("layer", "rank", "independent", "cells", "bound", "plane", "norm_cells")
+_LAYERS = ("layer", "rank", "independent", "cells", "bound_live", "bound", "plane", "norm_cells")
 
 
 def inspection(record: Record, console: Console) -> None:
@@ -395,7 +404,13 @@ def inspection(record: Record, console: Console) -> None:
 
 
 def _heading(column: str) -> tuple[str, str]:
-    words = {"norm_cells": "behind\nnorm", "reachable": "in\nreach", "sink_wins": "sink\nwins"}
+    words = {
+        "norm_cells": "behind\nnorm",
+        "reachable": "in\nreach",
+        "sink_wins": "sink\nwins",
+        "bound_live": "bound,\nlive keys",
+        "bound": "bound,\nkeys given",
+    }
     return words.get(column, column), "" if column in ("sink", "variable") else "right"
 
 

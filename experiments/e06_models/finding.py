@@ -47,7 +47,7 @@ def contexts(model: ta.Model, path: Path) -> None:
             line = (
                 f"  layer {row['layer']}: farthest cell {max(h['farthest'] for h in mine):.2f} "
                 f"radii; won {won[0]}..{won[-1]}, median {np.median(won):g}; "
-                f"cells 10^{row['cells'].log10:.1f} of 10^{row['bound'].log10:.1f}"
+                f"cells 10^{row['cells'].log10:.1f} of 10^{row['bound_live'].log10:.1f}"
             )
             cells = row["norm_cells"]
             if cells is not None:

@@ -229,10 +229,15 @@ def test_demo_tells_what_it_computed(invoke, tmp_path):
     assert "compiling kernels (first run only)" in result.stderr
     fixed = ta.load(shipped()).fix(CONTEXT)
     exact = int(ta.count_regions(fixed))
-    found = re.search(r"([\d,]+) <= ([\d,]+) <= ([\d,]+): the three", result.stdout)
-    low, middle, high = (int(word.replace(",", "")) for word in found.groups())
-    assert low <= middle <= high
+    found = re.search(r"([\d,]+) <= ([\d,]+) <= ([\d,]+) <= ([\d,]+): the three", result.stdout)
+    low, middle, of_live, high = (int(word.replace(",", "")) for word in found.groups())
+    assert low <= middle <= of_live <= high
     assert middle == exact
+    # 9, 10, 9 and 10 live keys of 10, four heads in R^8: T6 is the product.
+    assert (of_live, high) == (8_100, 10_000)
+    words = " ".join(result.stdout.split())
+    assert "for 4 heads of 10 keys, keys given" in words
+    assert "for heads of 9 10 9 10 keys, live keys" in words
     dead = [set(range(10)) - set(head.active_terms().tolist()) for head in fixed.heads]
     for h, missing in enumerate(dead):
         row = next(line for line in result.stdout.splitlines() if line.split()[:1] == [str(h)])
@@ -242,6 +247,28 @@ def test_demo_tells_what_it_computed(invoke, tmp_path):
             assert words[-2] == "none"
         else:
             assert words[-1 - len(missing) : -1] == [f"{CONTEXT[j]}@{j}" for j in sorted(missing)]
+
+
+def test_commands_agree_on_bound_and_sampler(invoke, tmp_path):
+    """One bound (T6 for the keys given, 10^4) and one law of the draws for one input."""
+    model = ["demo", "--text", CONTEXT]
+    counted = document(invoke("count", *model, "--json"))
+    (row,) = document(invoke("inspect", *model, "--layer", 0, "--json"))["tables"]["layers"]
+    bounded = document(invoke("bounds", *model, "--json"))
+    for bound in (counted["counts"]["bound"], row["bound"], bounded):
+        assert bound["value"] == "10000"
+        assert bound["stats"]["keys"] == [10, 10, 10, 10]
+    live = document(invoke("bounds", *model, "--live", "--json"))
+    assert live["value"] == row["bound_live"]["value"] == "8100"
+    shown = invoke("demo", "--seed", 3, "--output", tmp_path / "demo.png").stdout
+    drawn = document(invoke("sample", *model, "--seed", 3, "--json"))
+    assert f"\n{int(drawn['value']):,} <= " in shown
+    law = "normal round the mean of the context's states, 10 times as wide"
+    assert drawn["spec"]["distribution"] == drawn["stats"]["distribution"] == law
+    assert f"law: {law}" in " ".join(shown.split())
+    named = document(invoke("sample", *model, "--distribution", "gaussian", "--json"))
+    assert named["stats"]["distribution"] == "gaussian"
+    assert named["value"] != drawn["value"]
 
 
 def test_every_command_and_option_has_help():

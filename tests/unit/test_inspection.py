@@ -82,7 +82,9 @@ def test_inspection_agrees_with_direct_evaluation():
         assert row["hardness"] == pytest.approx(np.mean(hard))
     (layer,) = record.tables["layers"]
     assert layer["cells"].value == ta.count_regions(model.fix(ids), engine="enumeration").value
-    assert layer["cells"].value <= layer["bound"].value <= layer["patterns"]
+    assert layer["cells"].certified
+    assert layer["cells"].value <= layer["bound_live"].value <= layer["bound"].value
+    assert layer["bound"].value <= layer["patterns"]
     assert layer["variable"] == "layer input"
     document = json.loads(record.to_json())
     assert document["tables"]["layers"][0]["cells"]["value"] == str(layer["cells"].value)

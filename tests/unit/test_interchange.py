@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
@@ -113,6 +114,142 @@ def test_polymake_text_round_trip():
 def test_other_text_is_refused(read, wrong):
     with pytest.raises(InvalidInput, match="needed"):
         read(wrong)
+
+
+def terms(f):
+    return [[*map(str, row), str(c)] for row, c in zip(f.slopes, f.intercepts, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "given, dim, expected",
+    [
+        ("max(0,x,y,x+y, 2x-1, 2y-1)", 2, "0 0 0|1 0 0|0 1 0|1 1 0|2 0 -1|0 2 -1"),
+        ("max(w, z)", 2, "1 0 0|0 1 0"),
+        ("max(0.5+x0, 3)", 1, "1 1/2|0 3"),
+        ("max(1.5*x0, x0*2, 2*3*x_0)", 1, "3/2 0|2 0|6 0"),
+        (" max ( 2 x1 - 1/2 , -x0+x0 )", 2, "0 2 -1/2|0 0 0"),
+    ],
+)
+def test_polymake_polynomials_are_read_as_written(given, dim, expected):
+    """Each expected row, slopes and constant, is read off the text by hand."""
+    f = text.from_polymake_polynomial(given, dim)
+    assert terms(f) == [row.split() for row in expected.split("|")]
+
+
+@pytest.mark.parametrize(
+    "given, place",
+    [
+        ("max(inf, x0)", "character 5"),
+        ("max(3 4, x0)", "character 7"),
+        ("max(1e3+x0, 0)", "character 6"),
+        ("max(0, x(0))", "character 9"),
+        ("max(0, --x0)", "character 9"),
+        ("max(-(x0), 1)", "character 6"),
+        ("max(x0^2, 0)", "character 7"),
+        ("max(x0*x0, 0)", "character 5"),
+        ("max(0, x)", "character 8"),
+        ("max(x0, y)", "character 9"),
+        ("max(1/0, x0)", "character 5"),
+        ("max()", "character 5"),
+        ("max(,x0)", "character 5"),
+        ("max(x0", "the end"),
+        ("max(x0) 1", "character 8"),
+        ("max(1_0, x0)", "character 6"),
+    ],
+)
+def test_what_is_not_read_is_refused_with_its_place(given, place):
+    with pytest.raises(InvalidInput, match=place):
+        text.from_polymake_polynomial(given, 2)
+
+
+@pytest.mark.parametrize(
+    "given, place",
+    [
+        ("Q[x]{x^a}", "character 7"),
+        ("Q[x]{x^2^3}", "character 9"),
+        ("Q[x]{0*x}", "character 6"),
+        ("Q[x,y]{2x+y}", "character 9"),
+        ("Q[x,y]{x,}", "character 10"),
+        ("Q[x,x]{x}", "different names"),
+    ],
+)
+def test_gfan_text_is_refused_with_its_place(given, place):
+    with pytest.raises(InvalidInput, match=place):
+        text.from_gfan(given)
+
+
+def test_polymake_rows_may_be_sparse_and_never_get_lost():
+    def read(rows):
+        return text.from_polymake(json.dumps({"VERTICES": rows})).tolist()
+
+    both = [[Fraction(0), Fraction(0)], [Fraction(1, 2), Fraction(3)]]
+    assert read([{"0": "1"}, {"2": "3", "1": "1/2", "0": "1"}, {"cols": 3}]) == both
+    assert read([["1", "0", "0"], {"0": 1, "1": 0.5, "2": "3.0"}, {"cols": 3}]) == both
+    for rows, place in [
+        ([["1", "0"], ["1"]], "row 1"),
+        ([["1", "1/0"]], "row 0, column 1"),
+        ([["1", "1_0"]], "row 0, column 1"),
+        ([["1", True]], "row 0, column 1"),
+        ([{"0": "1"}], "cols"),
+        ([{"0": "1", "7": "1"}, {"cols": 2}], "cols"),
+        ([["1", float("nan")]], "column 1"),
+    ]:
+        with pytest.raises(InvalidInput, match=place):
+            read(rows)
+
+
+FAN = """AMBIENT_DIM
+2
+
+LINEALITY_DIM
+0
+
+RAYS
+1 0\t# 0
+0 1\t# 1
+-1 -1\t# 2
+
+LINEALITY_SPACE
+
+F_VECTOR
+1 3 3
+
+CONES
+{}\t# Dimension 0
+{0}\t# Dimension 1
+{1}
+{2}
+{0 1}\t# Dimension 2
+{0 2}
+{1 2}
+
+MAXIMAL_CONES
+{0 1}\t# Dimension 2
+{0 2}
+{1 2}
+"""
+
+
+def test_gfan_fans_are_complete_only_where_the_file_proves_it():
+    """Three cones between (1, 0), (0, 1) and (-1, -1) cover the plane; two of them do not."""
+    assert text.from_gfan_fan(FAN).complete
+    without = FAN.replace("{1 2}\n", "").replace("1 3 3", "1 3 2")
+    assert text.from_gfan_fan(without).cones == ((0, 1), (0, 2))
+    assert not text.from_gfan_fan(without).complete
+    rays = FAN.replace("{0 1}\t# Dimension 2\n{0 2}\n{1 2}\n\nMAX", "\nMAX").replace(
+        "{0 1}\t# Dimension 2\n{0 2}\n{1 2}\n", "{0}\n{1}\n{2}\n"
+    )
+    tropical_line = text.from_gfan_fan(rays.replace("1 3 3", "1 3"))
+    assert tropical_line.cones == ((0,), (1,), (2,))
+    assert not tropical_line.complete
+    for wrong, named in [
+        (FAN.replace("AMBIENT_DIM\n2", "AMBIENT_DIM\n3"), "RAYS, got 2 in line 1"),
+        (FAN.replace("{1 2}", "{1 7}"), "MAXIMAL_CONES"),
+        (FAN.replace("-1 -1", "-1 1/2"), "'1/2' in line 3"),
+        (FAN.replace("AMBIENT_DIM\n2", "AMBIENT_DIM\n2 2"), "one integer"),
+    ]:
+        with pytest.raises(InvalidInput, match=named):
+            text.from_gfan_fan(wrong)
 
 
 def test_what_cannot_be_written_is_refused():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -279,60 +279,7 @@ class FixedLayer:
             for h, own in enumerate(self.own or ())
             if own is not None
         ]
-        return (RoutingStage(self.heads, self._maps(), live=tuple(live)),)
-
-    def _linear_parts(self) -> Callable[[Sequence[Any]], Array]:
-        """The matrix of a pattern; equal ones are the same object, as far as they are kept."""
-        base = freeze(np.eye(self.dim) if self.residual else np.zeros((self.dim, self.d_out)))
-        live = [(h, own) for h, own in enumerate(self.own or ()) if own is not None]
-        classes = [self.heads[h].distinct[1] for h, _ in live]
-        known: dict[tuple[Fraction, ...], Array] = {}
-
-        def share(own: OwnValue, equal: Array, choice: Any) -> Fraction:
-            if n_axes(choice):
-                return Fraction(int(own.term in choice), len(choice))
-            members = equal == equal[int(choice)]
-            return Fraction(int(members[own.term]), int(members.sum()))
-
-        def linear(pattern: Sequence[Any]) -> Array:
-            shares = tuple(
-                share(own, equal, pattern[h]) for (h, own), equal in zip(live, classes, strict=True)
-            )
-            if not any(shares):
-                return base
-            if shares not in known:
-                if len(known) >= _MATRICES:
-                    known.clear()
-                parts = [own.matrix for _, own in live]
-                known[shares] = _exact_combination(base, shares, parts)
-            return known[shares]
-
-        return linear
-
-    def _maps(self) -> Callable[[Sequence[Any]], AffineMap]:
-        linear = self._linear_parts()
-        # Doubles are integers over one power of two, and Python's integers add without rounding.
-        unit = 2 ** max(_binary_places(array) for array in (self.b_O, *self.values))
-        base = _multiples(self.b_O, unit)
-        rows: dict[tuple[int, int], list[Any]] = {}
-
-        def added(h: int, choice: Any) -> list[Any]:
-            if n_axes(choice):
-                return _multiples(_exact_mean(self.values[h], np.asarray(choice)), unit)
-            index = int(choice)
-            if (h, index) not in rows:
-                # Equal terms win together, so the hard layer averages their values (T2).
-                classes = self.heads[h].distinct[1]
-                members = np.flatnonzero(classes == classes[index])
-                rows[h, index] = _multiples(_exact_mean(self.values[h], members), unit)
-            return rows[h, index]
-
-        def maps(pattern: Sequence[Any]) -> AffineMap:
-            chosen = [added(h, choice) for h, choice in enumerate(pattern)]
-            totals = [sum(column) for column in zip(base, *chosen, strict=True)]
-            return AffineMap(linear(pattern), freeze(_quotients(totals, unit)))
-
-        return maps
+        return (RoutingStage(self.heads, _Steps(self), live=tuple(live)),)
 
     def __repr__(self) -> str:
         terms = " + ".join(str(head.n_terms) for head in self.heads)
@@ -342,6 +289,61 @@ class FixedLayer:
             f"FixedLayer({len(self.heads)} heads, {terms} terms, "
             f"R^{self.dim} -> R^{self.d_out}, {self.variable})"
         )
+
+
+class _Steps:
+    """The affine map of each pattern of a layer; what patterns share is worked out once."""
+
+    def __init__(self, layer: FixedLayer) -> None:
+        self.layer = layer
+        # Doubles are integers over one power of two, and Python's integers add without rounding.
+        self.unit = 2 ** max(_binary_places(array) for array in (layer.b_O, *layer.values))
+        self.base = _multiples(layer.b_O, self.unit)
+        self.rows: dict[tuple[int, int], list[Any]] = {}
+        square = np.eye(layer.dim) if layer.residual else np.zeros((layer.dim, layer.d_out))
+        self.still = freeze(square)
+        self.own = [(h, own) for h, own in enumerate(layer.own or ()) if own is not None]
+        self.linear: dict[tuple[Fraction, ...], Array] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Steps, (self.layer,)
+
+    def __call__(self, pattern: Sequence[Any]) -> AffineMap:
+        chosen = [self._added(h, choice) for h, choice in enumerate(pattern)]
+        totals = [sum(column) for column in zip(self.base, *chosen, strict=True)]
+        return AffineMap(self._matrix(pattern), freeze(_quotients(totals, self.unit)))
+
+    def _added(self, h: int, choice: Any) -> list[Any]:
+        """Multiples of 1 / unit that a head's winner adds; equal terms win together (T2)."""
+        values = self.layer.values[h]
+        if n_axes(choice):
+            return _multiples(_exact_mean(values, np.asarray(choice)), self.unit)
+        index = int(choice)
+        if (h, index) not in self.rows:
+            classes = self.layer.heads[h].distinct[1]
+            members = np.flatnonzero(classes == classes[index])
+            self.rows[h, index] = _multiples(_exact_mean(values, members), self.unit)
+        return self.rows[h, index]
+
+    def _matrix(self, pattern: Sequence[Any]) -> Array:
+        """The matrix of a pattern; equal ones are the same object, as far as they are kept."""
+        shares = tuple(self._share(h, own, pattern[h]) for h, own in self.own)
+        if not any(shares):
+            return self.still
+        if shares not in self.linear:
+            if len(self.linear) >= _MATRICES:
+                self.linear.clear()
+            parts = [own.matrix for _, own in self.own]
+            self.linear[shares] = _exact_combination(self.still, shares, parts)
+        return self.linear[shares]
+
+    def _share(self, h: int, own: OwnValue, choice: Any) -> Fraction:
+        """How much of a head's live value a winner, or tied winners, add."""
+        if n_axes(choice):
+            return Fraction(int(own.term in choice), len(choice))
+        classes = self.layer.heads[h].distinct[1]
+        members = classes == classes[int(choice)]
+        return Fraction(int(members[own.term]), int(members.sum()))
 
 
 def read_temperature(temperature: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tropattn.arrays import as_array, as_fractions, freeze, is_exact
 from tropattn.attention.linear import n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import Readout, RoutingStage
+from tropattn.tropical.stage import Always, Readout, RoutingStage
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["Affine", "FeedForward", "Maxout", "read_points"]
@@ -122,7 +123,7 @@ class FeedForward:
         """
         units = self._units()
         readout = Readout(self.W_2, self.b_2, self.residual)
-        return (RoutingStage(units, lambda pattern: readout.map(units, pattern), readout),)
+        return (RoutingStage(units, partial(readout.map, units), readout),)
 
     def __repr__(self) -> str:
         return f"FeedForward({self.W_1.shape[1]} units, R^{self.dim} -> R^{self.d_out})"
@@ -204,7 +205,7 @@ class Maxout:
         """The stage that the engines count: the units themselves."""
         units = self._units()
         readout = Readout(freeze(np.eye(len(units))), freeze(np.zeros(len(units))), False)
-        return (RoutingStage(units, lambda pattern: readout.map(units, pattern), readout),)
+        return (RoutingStage(units, partial(readout.map, units), readout),)
 
     def __repr__(self) -> str:
         return f"Maxout({self.d_out} units, {self.slopes.shape[1]} terms, R^{self.dim})"
@@ -273,7 +274,7 @@ class Affine:
         (1, [[2.0]])
         """
         step = AffineMap(self.matrix, self.offset)
-        return (RoutingStage((TropicalPolynomial(np.zeros((1, self.dim))),), lambda _: step),)
+        return (RoutingStage((TropicalPolynomial(np.zeros((1, self.dim))),), Always(step)),)
 
     def __repr__(self) -> str:
         return f"Affine(R^{self.dim} -> R^{self.d_out})"

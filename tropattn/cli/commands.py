@@ -275,8 +275,9 @@ def _bound_of(
 @click.option(
     "--distribution",
     type=click.Choice(["gaussian", "sphere"]),
-    help="Standard normal or unit-sphere states. Default: uniform on a bounded --domain, gaussian "
-    "on the whole space.",
+    help="Standard normal or unit-sphere states. Default: uniform on a bounded --domain; on the "
+    "whole space normal round the context's mean, 10 times as wide as its states (as a standard "
+    "normal for bare heads).",
 )
 @click.option(
     "--method",
@@ -310,11 +311,11 @@ def sample(
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.record import Record
-    from tropattn.regions.sampling import sample_regions
+    from tropattn.study.draws import default_law, sampled
 
     opened, where, spec = _asked(path, context, domain)
-    law = distribution or ("gaussian" if where is None else None)
-    spec |= {"samples": samples, "distribution": law or "uniform", "method": method}
+    law = distribution or default_law(opened, where)
+    spec |= {"samples": samples, "distribution": law, "method": method}
 
     def give_up(lower: int, why: str) -> None:
         part = _partial(lower, "cells", opened, where, why)
@@ -323,12 +324,12 @@ def sample(
             options.show(record, True, report.sample)
 
     with lower_bounds(give_up):
-        found = sample_regions(
-            opened.target,
+        found = sampled(
+            opened,
             samples,
             seed=seed,
             domain=where,
-            distribution=law,
+            distribution=distribution,
             method=method,
             threads=threads,
             progress=options.watching(),

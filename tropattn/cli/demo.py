@@ -76,7 +76,7 @@ def _tell(path: str, record: Record, plane: TokenPlane, output: str, out: Consol
     report.heads(record, out)
     out.print()
     report.witnesses(record, out)
-    numbers = [record.counts[name].value for name in ("sampled", "exact", "bound")]
+    numbers = [record.counts[name].value for name in ("sampled", "exact", "bound_live", "bound")]
     _say(
         out,
         f"\n{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n\n"

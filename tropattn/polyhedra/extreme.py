@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import extreme as kernel
 from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE, decide, proves_dead
 from tropattn.polyhedra.cone import as_doubles
+from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
 from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
@@ -36,10 +37,12 @@ class Reasons:
     """Per row: whether it wins, a direction where it does, or the combination that forbids it.
 
     ``rows`` (n, D + 1) other rows of the combination (walls as ``-2 - index``, unused -1) with
-    positive ``weights``; ``exact_decisions`` counts rows settled in rationals.
+    positive ``weights``; ``proved`` directions are proved as they stand, others were rounded from
+    exact ones; ``exact_decisions`` counts rows settled in rationals.
     """
 
     wins: NDArray[np.bool_]
+    proved: NDArray[np.bool_]
     points: NDArray[np.float64]
     rows: NDArray[np.int64]
     weights: NDArray[np.float64]
@@ -93,11 +96,17 @@ def winning_rows(
                 report(n - left, left)
     finally:
         flag[0] = 1
+    proved = answers.verdicts == LIVE
     open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
     for j in open_rows:
         _settle(j, rows, answers, exact)
     return Reasons(
-        answers.verdicts == LIVE, answers.points, answers.rows, answers.weights, len(open_rows)
+        answers.verdicts == LIVE,
+        proved,
+        answers.points,
+        answers.rows,
+        answers.weights,
+        len(open_rows),
     )
 
 
@@ -160,12 +169,18 @@ def _settle(
     answers.verdicts[j] = DEAD
     answers.rows[j], answers.weights[j] = -1, 0.0
     whole = primitive_rows(system)
-    for i, (at, weight) in enumerate(zip(verdict.support, verdict.weights, strict=True)):
+    weights = []
+    for at, weight in zip(verdict.support, verdict.weights, strict=True):
         # The weight is that of the row's coprime multiple.
         k = next((k for k in range(system.ncols()) if system[at, k] != 0), None)
-        true = weight if k is None else weight * whole[at, k] / system[at, k]
+        weights.append(weight if k is None else weight * whole[at, k] / system[at, k])
+    # Rows of any magnitude: relative to the largest weight of a rival.
+    size = max(
+        (w for at, w in zip(verdict.support, weights, strict=True) if at >= walls), default=1
+    )
+    for i, (at, weight) in enumerate(zip(verdict.support, weights, strict=True)):
         answers.rows[j, i] = names[at]
-        answers.weights[j, i] = int(true.p) / int(true.q)
+        answers.weights[j, i] = nearest_double(weight / size)
 
 
 def _not_below(j: int, rows: kernel.Rows, point: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tropattn.arrays import freeze
 from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
 from tropattn.outputs import output_path
 from tropattn.polyhedra.domain import Domain, as_domain
@@ -28,6 +29,7 @@ from tropattn.threads import thread_count
 from tropattn.tropical.live_stack import MovesTokens
 from tropattn.tropical.refinement import Refinement, domain_walls
 from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
+from tropattn.tropical.witness import inner_points
 
 __all__ = ["count_regions", "enumerate_regions", "upper_bound"]
 
@@ -73,8 +75,9 @@ def count_regions(
     Notes
     -----
     Lines cost O(N log N) a head, planes the crossings of walls, enumeration a few small linear
-    programs a cell; memory does not grow with the cells. The engines without cells (line, plane,
-    subsets) compare ``max_cells`` with their result.
+    programs a cell; its memory does not grow with the cells. The line engine keeps what it counts,
+    about 200 bytes a cell; it and the others without cells (plane, subsets) compare ``max_cells``
+    with their result.
 
     Examples
     --------
@@ -245,12 +248,11 @@ def enumerate_regions(
     rows, z = _collected(outcome)
     patterns = refinement.pattern(rows)
     order = np.lexsort(patterns.T[::-1])
-    ambient = refinement.to_ambient(z[order])
-    patterns = patterns[order]
-    patterns.setflags(write=False)
-    ambient.setflags(write=False)
+    witnesses, inside = inner_points(stage.units, refinement, rows[order], z[order])
+    patterns = freeze(patterns[order])
     stats = {"rank": refinement.dim, "central": refinement.central, **outcome.stats()}
-    return RegionComplex(patterns, ambient, _domain_name(stage, domain), stage, stats)
+    where = _domain_name(stage, domain)
+    return RegionComplex(patterns, witnesses, inside, where, stage, stats)
 
 
 def upper_bound(target: Any, domain: Domain | None = None) -> RegionCount:

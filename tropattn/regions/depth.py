@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational_matrix
+from tropattn.arrays import freeze, rational_matrix
 from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.complex import RegionComplex
@@ -37,6 +37,7 @@ from tropattn.regions.depth_cells import (
     primitive,
     tightened,
 )
+from tropattn.regions.depth_witness import depth_witnesses
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
 from tropattn.regions.stage_table import StageTable, lowest, whole
@@ -474,12 +475,8 @@ def enumerate_depth(
     tower = Tower(stages, domain)
     mapped = stages[-1].maps is not None or stages[-1].readout is not None
     cells = all_cells(tower, mapped=mapped, max_cells=max_cells, threads=threads, report=report)
-    patterns = np.array([cell.pattern for cell in cells], dtype=np.int32)
-    witnesses = np.array([cell.witness for cell in cells])
-    if domain is not None:
-        witnesses = np.array(domain.to_ambient(witnesses))
-    for array in (patterns, witnesses):
-        array.setflags(write=False)
+    patterns = freeze(np.array([cell.pattern for cell in cells], dtype=np.int32))
+    witnesses, inside = depth_witnesses(tower.tables, domain, cells)
     stats = {"stages": len(stages), **tower.inner.stats()}
     name = domain_name(stages, domain)
-    return RegionComplex(patterns, witnesses, name, stages[-1], stats, tuple(cells))
+    return RegionComplex(patterns, witnesses, inside, name, stages[-1], stats, tuple(cells))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import fraction_array
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import Verdict
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -85,9 +86,10 @@ class Frame:
 
     def to_parameters(self, q: Array) -> NDArray[np.float64]:
         """Parameters (m, k) of local points (m, k), in doubles."""
-        # Python divides integers of any size with one rounding.
-        low = [float(w << self.grid) if self.grid >= 0 else w / 2**-self.grid for w in self.shift]
-        return np.array(low) + np.ldexp(q, self.scale)
+        below = flint.fmpq(2) ** self.grid
+        low = [nearest_double(w * below) for w in self.shift]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.array(low) + np.ldexp(q, self.scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +191,9 @@ class CellSystem(Refinement):
         """Local points (m, k) of directions z (m, D); 0 in dropped columns."""
         full = np.zeros((len(z), len(self.local_walls[-1])))
         full[:, self.columns] = z
-        return full[:, :-1] / full[:, -1:]
+        # A point beyond the doubles is moved by whoever needs it (``depth_witness``).
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return full[:, :-1] / full[:, -1:]
 
     @classmethod
     def build(

@@ -46,7 +46,7 @@ def layer(n_terms: Iterable[int], dim: int, central: bool = False) -> RegionCoun
     value = _central(counts, dim) if central else _affine(counts, dim)
     name = "T7 (Weibel 2012)" if central else "T6 (Montufar, Ren, Zhang 2022)"
     where = f"rank {dim}, {'common centre' if central else 'affine'}"
-    return RegionCount(value, "upper", "cells", where, name, certified=True)
+    return RegionCount(value, "upper", "cells", where, name, True, 0, {"keys": counts})
 
 
 def _affine(counts: list[int], dim: int) -> int:

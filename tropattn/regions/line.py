@@ -13,13 +13,15 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import envelope
-from tropattn.arrays import as_fractions, fraction
-from tropattn.errors import Interrupted, InvalidInput
+from tropattn.arrays import as_fractions, fraction, rational
+from tropattn.errors import EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
+from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
 from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -46,12 +48,17 @@ class LineCells:
     ends : (t_min, t_max) of the open domain, infinite where it has no end.
     winners, changes : of each head, its winning keys in order, and for each change of winner the
         index of its breakpoint.
+    errors : (R - 1,) bounds on the rounding of the breakpoints.
+    units, window : the heads as polynomials of the parameter, and the exact ends, None for none.
     """
 
     breakpoints: NDArray[np.float64]
     ends: tuple[float, float]
     winners: tuple[NDArray[np.int32], ...]
     changes: tuple[NDArray[np.int64], ...]
+    errors: NDArray[np.float64]
+    units: tuple[TropicalPolynomial, ...]
+    window: tuple[Fraction | None, Fraction | None]
 
     def __len__(self) -> int:
         return len(self.breakpoints) + 1
@@ -71,17 +78,52 @@ class LineCells:
 
     @property
     def midpoints(self) -> NDArray[np.float64]:
-        """A parameter inside each cell (rounded), (R,)."""
-        if not len(self.breakpoints) and not np.isfinite(self.ends).any():
-            return np.zeros(1)
+        """A parameter strictly inside each cell, (R,), next to it where ``inside`` is False."""
+        return self._points[0]
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Whether the midpoint is proved to lie inside, (R,); False where no double does."""
+        return self._points[1]
+
+    @cached_property
+    def _points(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         low, high = self.ends
+        if not len(self.breakpoints) and not np.isfinite(self.ends).any():
+            return np.zeros(1), np.ones(1, bool)
         inner = self.breakpoints
         first = inner[:1] if len(inner) else np.array([high if np.isfinite(high) else low])
         last = inner[-1:] if len(inner) else np.array([low if np.isfinite(low) else high])
-        left = np.array([low]) if np.isfinite(low) else first - 1.0 - np.abs(first)
-        right = np.array([high]) if np.isfinite(high) else last + 1.0 + np.abs(last)
-        marks = np.concatenate([left, inner, right])
-        return marks[:-1] + np.diff(marks) / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            left = np.array([low]) if np.isfinite(low) else first - 1.0 - np.abs(first)
+            right = np.array([high]) if np.isfinite(high) else last + 1.0 + np.abs(last)
+            marks = np.concatenate([left, inner, right])
+            middle = marks[:-1] + np.diff(marks) / 2
+            ends = [np.spacing(np.abs(left)), self.errors, np.spacing(np.abs(right))]
+            error = 1.01 * np.concatenate(ends)
+            inside = (middle - marks[:-1] > error[:-1]) & (marks[1:] - middle > error[1:])
+        for i in np.flatnonzero(~inside).tolist():
+            rows: list[list[Any]] = []
+            low, high = self._exact_end(i), self._exact_end(i + 1)
+            rows += [] if low is None else [[-1, rational(low)]]
+            rows += [] if high is None else [[1, -rational(high)]]
+            matrix = flint.fmpq_mat(len(rows), 2, [v for row in rows for v in row])
+            (point,) = inner_point(matrix) or (None,)
+            assert point is not None
+            found = inner_doubles(matrix, [point])
+            inside[i] = found is not None
+            middle[i] = nearest_double(point) if found is None else found[0]
+        return middle, inside
+
+    def _exact_end(self, place: int) -> Fraction | None:
+        """The end between cells ``place - 1`` and ``place``, exactly."""
+        if place in (0, len(self)):
+            return self.window[place > 0]
+        for unit, keys, at in zip(self.units, self.winners, self.changes, strict=True):
+            i = int(np.searchsorted(at, place - 1))
+            if i < len(at) and at[i] == place - 1:
+                return _crossing(unit, int(keys[i]), int(keys[i + 1]))
+        raise EngineError(f"line: a change of winner needed at breakpoint {place - 1}, got none.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +178,9 @@ def line_cells(
     except KeyboardInterrupt:
         lower = 1 + max((len(p.breakpoints) for p in parts), default=0)
         raise Interrupted(f"interrupted: at least {lower} cells before the stop.", lower) from None
-    values, places = _merged(parts)
-    return LineCells(values, ends, tuple(p.winners for p in parts), tuple(places))
+    values, errors, places = _merged(parts)
+    winners = tuple(part.winners for part in parts)
+    return LineCells(values, ends, winners, tuple(places), errors, units, (low, high))
 
 
 def _as_float(value: Fraction | None, default: float) -> float:
@@ -178,7 +221,7 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
     p, q = kept[:-1], kept[1:]
     rise = a[q] - a[p]
     slack = ea[p] + ea[q] + UNIT * np.abs(rise)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         at = (c[p] - c[q]) / rise
         error = (np.abs(at) * slack + ec[p] + ec[q] + UNIT * np.abs(c[p] - c[q])) / (rise - slack)
         error = np.where(rise > 2 * slack, 1.01 * error + 4 * UNIT * np.abs(at), np.inf)
@@ -255,8 +298,8 @@ def _exact_chain(unit: TropicalPolynomial, indices: Array) -> Array:
     return np.array([k for _, _, k in hull], np.int64)
 
 
-def _merged(parts: list[_Changes]) -> tuple[Array, list[Array]]:
-    """Distinct breakpoints of all heads, and for each head the places of its own."""
+def _merged(parts: list[_Changes]) -> tuple[Array, Array, list[Array]]:
+    """Distinct breakpoints of all heads, their errors, and for each head the places of its own."""
     values = np.concatenate([p.breakpoints for p in parts])
     errors = np.concatenate([p.errors for p in parts])
     owner = np.repeat(np.arange(len(parts)), [len(p.breakpoints) for p in parts])
@@ -271,17 +314,18 @@ def _merged(parts: list[_Changes]) -> tuple[Array, list[Array]]:
     if len(order) and not apart.all():
         order, place = _settled(parts, order, place, owner, index)
     distinct = place[-1] + 1 if len(place) else 0
-    merged = np.zeros(int(distinct))
-    merged[place] = values[order]
+    merged, loss = np.zeros(int(distinct)), np.zeros(int(distinct))
+    merged[place], loss[place] = values[order], errors[order]
     # Neighbours may be equal but for rounding; their order is proved, so let doubles show it.
-    merged = np.maximum.accumulate(merged)
+    merged, given = np.maximum.accumulate(merged), merged
+    loss += 1.01 * (merged - given)
     places = []
     for h, part in enumerate(parts):
         mine = np.empty(len(part.breakpoints), np.int64)
         chosen = owner[order] == h
         mine[index[order][chosen]] = place[chosen]
         places.append(mine)
-    return merged, places
+    return merged, loss, places
 
 
 def _settled(

@@ -9,6 +9,7 @@ come back after it left, so intervals are counted, not patterns.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import fraction_array, rational
+from tropattn.arrays import fraction_array, freeze, rational
 from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain, Line
 from tropattn.regions.complex import RegionComplex
@@ -36,6 +37,11 @@ __all__ = ["LineInterval", "count_live", "enumerate_live"]
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Report = Callable[[int, int], None]
+
+_LARGEST = float(np.finfo(np.float64).max)
+
+_NEIGHBOURS = 16
+"""Doubles tried in an interval whose middle in doubles is not inside."""
 
 _BLOCK, _ROOM = 64, 1 << 21
 """Most intervals, and most scores, that are found together."""
@@ -67,10 +73,28 @@ class LineInterval:
         """A parameter inside (the nearest double, where the interval is thinner than doubles)."""
         low, high = self.ends
         if np.isfinite(low) and np.isfinite(high):
-            return low + (high - low) / 2
-        if np.isfinite(low):
-            return low + max(1.0, abs(low))
-        return high - max(1.0, abs(high)) if np.isfinite(high) else 0.0
+            near = low / 2 + high / 2
+        elif np.isfinite(low):
+            near = min(low + max(1.0, abs(low)), _LARGEST)
+        else:
+            near = max(high - max(1.0, abs(high)), -_LARGEST) if np.isfinite(high) else 0.0
+        if self.holds(near) or self.low is None or self.high is None:
+            return near
+        # Few doubles lie between the bounds of the ends then.
+        at = self.low.low
+        for _ in range(_NEIGHBOURS):
+            if self.holds(at):
+                return at
+            at = math.nextafter(at, math.inf)
+        return near
+
+    def holds(self, t: float) -> bool:
+        """Whether a parameter lies inside, exactly."""
+        if not math.isfinite(t):
+            return False
+        at = Root.rational(t)
+        above = self.low is None or compare(self.low, at) < 0
+        return above and (self.high is None or compare(at, self.high) < 0)
 
     def key(self) -> tuple[tuple[int, ...], ...]:
         """A tuple that is equal exactly for equal maps."""
@@ -406,10 +430,9 @@ def enumerate_live(
     partition = sweep.run(line)
     intervals = _intervals(partition)
     patterns = sweep.all_patterns()
-    witnesses = np.array(line.to_ambient([[interval.witness] for interval in intervals]))
-    for array in (patterns, witnesses):
-        array.setflags(write=False)
+    parameters = [interval.witness for interval in intervals]
+    inside = freeze(np.array([i.holds(t) for i, t in zip(intervals, parameters, strict=True)]))
+    witnesses = freeze(np.array(line.to_ambient(np.array(parameters)[:, None])))
     where = f"{line.describe()}, keys live"
-    return RegionComplex(
-        patterns, witnesses, where, None, _stats(sweep, partition), tuple(intervals)
-    )
+    stats = _stats(sweep, partition)
+    return RegionComplex(freeze(patterns), witnesses, inside, where, None, stats, tuple(intervals))

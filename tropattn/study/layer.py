@@ -21,6 +21,7 @@ from tropattn.record import Record
 from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount, decimal
 from tropattn.regions.sampling import sample_regions
+from tropattn.study.draws import sampled
 from tropattn.study.inputs import Heads, Source, open_heads
 from tropattn.tropical.live import live_terms
 from tropattn.tropical.newton import NewtonPolytope
@@ -44,10 +45,7 @@ class LayerSpec:
     source : file and context.
     domain : where cells are counted; None is the whole space of the variable.
     engine, certify, max_cells, threads : as for ``count_regions``.
-    samples, seed : of the sampler; 0 samples leave it out.
-    spread : on the whole space the sampler draws normal states round the mean of the context's
-        states (the origin for bare polynomials), ``spread`` times as wide as they are (as a
-        standard normal). On a domain it draws uniformly.
+    samples, seed : of the sampler, which draws by ``draws.default_law``; 0 samples leave it out.
     geometry : whether power diagrams and Newton polytopes are described too.
     """
 
@@ -58,7 +56,6 @@ class LayerSpec:
     max_cells: int | None = None
     samples: int = 100_000
     seed: int = 0
-    spread: float = 10.0
     threads: int | None = None
     geometry: bool = True
 
@@ -74,9 +71,10 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     Returns
     -------
     Record
-        Counts ``exact``, ``bound`` (T6 or T7 with live keys) and ``sampled``; table ``heads``, one
-        row a head: keys, live and dead ones by name, cells, sites and walls of the power diagram,
-        vertices and f-vector of the Newton polytope (None for large ones).
+        Counts ``exact``, ``bound`` (T6 or T7 for the keys given, as ``upper_bound``),
+        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row a head: keys,
+        live and dead ones by name, cells, sites and walls of the power diagram, vertices and
+        f-vector of the Newton polytope (None for large ones).
 
     Raises
     ------
@@ -102,10 +100,16 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
             threads=spec.threads,
         )
     with step("sharp bound and sampler"):
-        bound = upper_bound(live, spec.domain)
-        counts = {"exact": exact, "bound": bound}
+        bound, bound_live = (upper_bound(of, spec.domain) for of in (opened.target, live))
+        counts = {"exact": exact, "bound": bound, "bound_live": bound_live}
         if spec.samples:
-            counts["sampled"] = _sampled(opened, spec)
+            counts["sampled"] = sampled(
+                opened,
+                spec.samples,
+                seed=spec.seed,
+                domain=spec.domain,
+                threads=spec.threads,
+            )
         agree(counts)
     return Record(
         "layer",
@@ -118,13 +122,13 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
 
 
 def _spec(spec: LayerSpec, opened: Heads, domain: str) -> dict[str, Any]:
-    names = ("source", "engine", "certify", "max_cells", "samples", "spread")
+    names = ("source", "engine", "certify", "max_cells", "samples")
     settings = {name: getattr(spec, name) for name in names}
     return settings | {"variable": opened.variable, "domain": domain}
 
 
 def agree(counts: dict[str, RegionCount]) -> None:
-    """Assert sampled <= exact <= bound, for those that are there.
+    """Assert sampled <= exact <= bound_live <= bound, for those that are there.
 
     Raises ``EngineError`` for witnesses that contradict each other.
 
@@ -133,7 +137,8 @@ def agree(counts: dict[str, RegionCount]) -> None:
     Traceback (most recent call last):
     tropattn.errors.EngineError: count: exact 3 <= bound 2 needed; ...
     """
-    order = [(name, counts[name]) for name in ("sampled", "exact", "bound") if name in counts]
+    names = ("sampled", "exact", "bound_live", "bound")
+    order = [(name, counts[name]) for name in names if name in counts]
     for (low_name, low), (high_name, high) in pairwise(order):
         if low.value > high.value:
             raise EngineError(
@@ -207,24 +212,3 @@ def _faces(polytope: NewtonPolytope) -> tuple[int, ...] | None:
         return polytope.f_vector()
     except EngineError:
         return None
-
-
-def _sampled(opened: Heads, spec: LayerSpec) -> RegionCount:
-    law: Any = None
-    if spec.domain is None:
-        stream = np.random.Generator(np.random.Philox(spec.seed))
-        draws = stream.standard_normal((spec.samples, opened.dim))
-        if opened.states is None:
-            law = spec.spread * draws
-        else:
-            centre = opened.states.mean(axis=0)
-            width = float(np.sqrt(((opened.states - centre) ** 2).mean()))
-            law = centre + spec.spread * width * draws
-    return sample_regions(
-        opened.target,
-        spec.samples,
-        seed=spec.seed,
-        domain=spec.domain,
-        distribution=law,
-        threads=spec.threads,
-    )

@@ -16,7 +16,7 @@ from tropattn.attention.norms import Norm
 from tropattn.errors import BudgetExceeded, Degenerate, EngineError
 from tropattn.polyhedra.domain import Slice
 from tropattn.regions import bounds
-from tropattn.regions.count import count_regions
+from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.result import RegionCount
 from tropattn.study.layer import with_terms
@@ -58,10 +58,11 @@ def layer_row(
     -------
     dict
         ``variable``; ``cells`` on all of R^d (exact by direct sum or enumeration, else a lower
-        bound); ``bound`` (T6 or T7 with live keys); ``patterns``, the product of the key counts;
-        ``ranks``, the heads' spans, and ``rank``, their sum's; ``independent``; ``norm_cells``, the
-        cells that normalised states meet, and ``centre``, the distance of the heads' common centre
-        from the ellipsoid's, in its radii (doubles).
+        bound); ``bound`` (T6 or T7 for the keys given) and ``bound_live`` (T6 for live keys);
+        ``patterns``, the product of the key counts; ``ranks``, the heads' spans, and ``rank``,
+        their sum's; ``independent``; ``norm_cells``, the cells that normalised states meet, and
+        ``centre``, the distance of the heads' common centre from the ellipsoid's, in its radii
+        (doubles).
 
     Raises
     ------
@@ -79,13 +80,13 @@ def layer_row(
     single = all(len(group) == 1 for group in groups)
     cells = _product(fixed, groups, ranks, live, threads) if single else _cells(fixed, threads)
     spans = {group[0]: rank for group, rank in zip(groups, ranks, strict=True) if single}
-    upper = bounds.layer(live, max(sum(ranks), 1))
     return {
         "variable": fixed.variable,
         "heads": len(fixed.heads),
         "keys": [head.n_terms for head in fixed.heads],
         "cells": cells,
-        "bound": upper,
+        "bound": upper_bound(fixed),
+        "bound_live": bounds.layer(live, max(sum(ranks), 1)),
         "patterns": prod(head.n_terms for head in fixed.heads),
         "independent": single,
         "rank": sum(ranks),
@@ -146,18 +147,19 @@ def _product(
     threads: int | None,
 ) -> RegionCount:
     """The product over heads with proved independent spans, each counted in its query space."""
-    factors = []
-    for (h,) in groups:
-        alone = count_regions(in_query_space(fixed.heads[h]), threads=threads).value
-        if alone != live[h]:
+    alone = [count_regions(in_query_space(fixed.heads[h]), threads=threads) for (h,) in groups]
+    for (h,), found in zip(groups, alone, strict=True):
+        if found.value != live[h]:
             raise EngineError(
-                f"count: as many cells as live keys needed for head {h}, got {alone} and "
+                f"count: as many cells as live keys needed for head {h}, got {found.value} and "
                 f"{live[h]}; two witnesses contradict each other, please report the input."
             )
-        factors.append(alone)
+    factors = [found.value for found in alone]
     stats = {"groups": groups, "ranks": ranks, "factors": factors}
+    # Ranks and independence are proved, so the product is as certain as its factors.
+    sure = all(found.certified for found in alone)
     domain = f"R^{fixed.dim}"
-    return RegionCount(prod(factors), "exact", "cells", domain, "direct_sum", False, 0, stats)
+    return RegionCount(prod(factors), "exact", "cells", domain, "direct_sum", sure, 0, stats)
 
 
 def in_query_space(f: TropicalPolynomial) -> TropicalPolynomial:

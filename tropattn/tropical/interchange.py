@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+
+_WRONG = (AttributeError, KeyError, RecursionError, TypeError, ValueError, ZeroDivisionError)
+"""What text of another kind makes json and Fraction raise."""
 
 # ---- JSON ---------------------------------------------------------------------------------------
 
@@ -108,7 +112,9 @@ def from_json(text: str) -> TropicalPolynomial | MinkowskiSum:
                     "the file was changed or cut."
                 )
             return again
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except InvalidInput:
+        raise
+    except _WRONG as error:
         raise InvalidInput(f"text: JSON written by to_json needed, got {error!r}.") from None
     raise InvalidInput(f"text: a polynomial or a sum needed, got type {kind!r}.")
 
@@ -184,27 +190,30 @@ def _whole(points: Array) -> NDArray[np.int64]:
 def from_gfan(text: str) -> list[TropicalPolynomial]:
     """Exponents of each polynomial as slopes, in the order written; coefficients are dropped.
 
+    Monomials are written with ``*`` and ``^``. Raises ``InvalidInput`` with the place of what is
+    not read.
+
     >>> from_gfan("Q[x,y]{1+x*y^2, 3*x-y}")[1].slopes.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    match = re.fullmatch(r"\s*\w+(?:/\d+\w*)?\[([^\]]*)\]\s*\{(.*)\}\s*", text, re.DOTALL)
+    match = re.match(r"\s*\w+(?:/\d+\w*)?\[([^\]]*)\]\s*\{", text)
     if not match:
         raise InvalidInput(f"text: Q[x,y]{{f, g}} needed, got {text[:40]!r}.")
     names = [name.strip() for name in match[1].split(",")]
+    if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
+        raise InvalidInput(
+            f"text: different names of letters and digits needed in the ring, got {match[1]!r}."
+        )
     found = []
-    for polynomial in match[2].split(","):
+    for polynomial in _sums(text, match.end(), "}", powers=True):
         rows = []
-        for term in re.split(r"(?<!\^)[+-]", polynomial.strip().lstrip("+-")):
-            row = [0] * len(names)
-            for factor in term.strip().split("*"):
-                base, _, power = factor.strip().partition("^")
-                if base in names:
-                    row[names.index(base)] += int(power or 1)
-                elif not re.fullmatch(r"\d+(/\d+)?", base):
-                    raise InvalidInput(
-                        f"text: monomials in {', '.join(names)} needed, got {factor!r}."
-                    )
-            rows.append(row)
+        for product in polynomial:
+            unknown = [name for name in product.powers if name not in names]
+            if unknown:
+                raise _refused(text, product.place, f"monomials in {', '.join(names)}")
+            if product.number == 0:
+                raise _refused(text, product.place, "coefficients other than 0")
+            rows.append([product.powers.get(name, 0) for name in names])
         found.append(TropicalPolynomial(rows))
     return found
 
@@ -228,21 +237,88 @@ def gfan_f_vector(text: str) -> tuple[int, ...]:
     >>> gfan_f_vector(chr(10).join(["F_VECTOR", "1 4 4"]))
     (1, 4, 4)
     """
-    return tuple(int(v) for row in _section(text, "F_VECTOR") for v in row)
+    return tuple(v for row in _integers(text, "F_VECTOR") for v in row)
 
 
 def from_gfan_fan(text: str) -> NormalFan:
     """Rays, lineality space and maximal cones of a fan that gfan printed.
 
-    gfan prints fans for maxima, so rays are outer normals, as ours.
+    gfan prints fans for maxima, so rays are outer normals, as ours. The fan is called complete
+    where section ``CONES`` proves it: all maximal cones have the dimension of the space, and each
+    cone of one dimension less lies in two of them.
+
+    Raises
+    ------
+    InvalidInput : sections are missing, or numbers in them do not fit each other.
     """
-    (dim,) = (int(v) for row in _section(text, "AMBIENT_DIM") for v in row)
-    fields = []
-    for name in ("RAYS", "LINEALITY_SPACE"):
-        rows = [[int(v) for v in row] for row in _section(text, name)]
-        fields.append(freeze(np.array(rows, dtype=object).reshape(-1, dim)))
-    cones = tuple(tuple(int(v) for v in row) for row in _section(text, "MAXIMAL_CONES"))
-    return NormalFan(fields[0], cones, fields[1], complete=True)
+    dim = _entry(text, "AMBIENT_DIM")
+    rays, lineality = (_vectors(text, name, dim) for name in ("RAYS", "LINEALITY_SPACE"))
+    cones = _index_sets(text, "MAXIMAL_CONES", len(rays))
+    return NormalFan(rays, cones, lineality, complete=_covers(text, dim, len(rays), cones))
+
+
+def _entry(text: str, name: str) -> int:
+    """The one non-negative integer of a section."""
+    rows = _integers(text, name)
+    if [len(row) for row in rows] != [1] or rows[0][0] < 0:
+        raise InvalidInput(f"text: one integer >= 0 needed in section {name}, got {rows}.")
+    return rows[0][0]
+
+
+def _integers(text: str, name: str) -> list[list[int]]:
+    """The lines of a section as integers."""
+    out = []
+    for at, row in enumerate(_section(text, name)):
+        wrong = [word for word in row if not re.fullmatch(r"-?[0-9]+", word)]
+        if wrong:
+            raise InvalidInput(
+                f"text: integers needed in section {name}, got {wrong[0]!r} in line {at + 1} of it."
+            )
+        out.append([int(word) for word in row])
+    return out
+
+
+def _vectors(text: str, name: str, dim: int) -> Array:
+    """The lines of a section as vectors."""
+    rows = _integers(text, name)
+    for at, row in enumerate(rows):
+        if len(row) != dim:
+            raise InvalidInput(
+                f"text: {dim} coordinates (AMBIENT_DIM) needed in section {name}, got {len(row)} "
+                f"in line {at + 1} of it."
+            )
+    return freeze(np.array(rows, dtype=object).reshape(-1, dim))
+
+
+def _index_sets(text: str, name: str, n_rays: int) -> tuple[tuple[int, ...], ...]:
+    """The lines of a section as sets of rays."""
+    rows = _integers(text, name)
+    for at, row in enumerate(rows):
+        if any(not 0 <= ray < n_rays for ray in row) or len(set(row)) < len(row):
+            raise InvalidInput(
+                f"text: different rays in 0..{n_rays - 1} needed in section {name}, got {row} in "
+                f"line {at + 1} of it."
+            )
+    return tuple(tuple(row) for row in rows)
+
+
+def _covers(text: str, dim: int, n_rays: int, cones: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether the file proves that its cones cover the space."""
+    lines = text.splitlines()
+    if any(name not in lines for name in ("CONES", "F_VECTOR", "LINEALITY_DIM")):
+        return False
+    counts, smallest = gfan_f_vector(text), _entry(text, "LINEALITY_DIM")
+    known = _index_sets(text, "CONES", n_rays)
+    if sum(counts) != len(known) or smallest + len(counts) - 1 != dim:
+        return False
+    largest = counts[-1]
+    below = len(known) - largest
+    walls = known[below - counts[-2] : below] if len(counts) > 1 else ()
+    whole = {frozenset(cone) for cone in cones}
+    if whole != {frozenset(cone) for cone in known[below:]}:
+        return False
+    # A set of full-dimensional cones is bounded by walls that lie in one of them.
+    return all(sum(cone.issuperset(wall) for cone in whole) == 2 for wall in walls)
 
 
 # ---- polymake -----------------------------------------------------------------------------------
@@ -268,26 +344,71 @@ def to_polymake(polytope: Any) -> str:
 
 
 def from_polymake(text: str) -> Array:
-    """Points (or vertices) of a polymake file, as rationals (N, d).
+    """Points (or vertices) of a polymake file, as rationals (N, d); rows may be sparse.
 
-    Raises ``InvalidInput`` for other files and for rays (leading coordinate 0).
+    Raises ``InvalidInput`` for other files, for rows that do not fit, and for rays (leading
+    coordinate 0).
     """
     try:
         found = json.loads(text)
         rows = found.get("VERTICES", found.get("POINTS"))
-        # polymake writes the number of columns as a last entry of some matrices.
-        table = [[Fraction(str(v)) for v in row] for row in rows if isinstance(row, list)]
-    except (json.JSONDecodeError, AttributeError, TypeError, ValueError) as error:
+    except _WRONG as error:
         raise InvalidInput(f"text: a polymake polytope in JSON needed, got {error!r}.") from None
-    if not table or any(row[0] != 1 for row in table):
+    if not isinstance(rows, list):
+        raise InvalidInput(
+            f"text: lists VERTICES or POINTS needed, got {', '.join(map(str, found)) or 'neither'}."
+        )
+    columns = None
+    # polymake writes the number of columns as a last entry where rows may be sparse.
+    if rows and isinstance(rows[-1], dict) and set(rows[-1]) == {"cols"}:
+        rows, columns = rows[:-1], rows[-1]["cols"]
+    table = [_row(at, row, columns) for at, row in enumerate(rows)]
+    if not table or any(row[:1] != [1] for row in table):
         raise InvalidInput(
             "text: points with leading coordinate 1 needed, got none or rays; polymake writes "
             "bounded polytopes that way."
         )
-    out = np.empty((len(table), len(table[0]) - 1), dtype=object)
+    wide = max(map(len, table)) if columns is None else columns
+    for at, row in enumerate(table):
+        if len(row) != wide or wide < 2:
+            raise InvalidInput(
+                f"text: {max(wide, 2)} entries a row needed, got {len(row)} in row {at}."
+            )
+    out = np.empty((len(table), wide - 1), dtype=object)
     for at, row in enumerate(table):
         out[at] = row[1:]
     return freeze(out)
+
+
+def _row(at: int, row: Any, columns: Any) -> list[Fraction]:
+    """One row of a polymake matrix, dense or sparse."""
+    if isinstance(row, list):
+        return [_polymake_number(f"row {at}, column {k}", value) for k, value in enumerate(row)]
+    places = {k: re.fullmatch(r"[0-9]+", k) and int(k) for k in row} if type(row) is dict else {}
+    if (
+        not places
+        or type(columns) is not int
+        or any(k is None or k >= columns for k in places.values())
+    ):
+        raise InvalidInput(
+            f"text: a list, or a sparse row with columns below the number in 'cols', needed, got "
+            f"{str(row)[:60]!r} in row {at}."
+        )
+    dense = [Fraction(0)] * columns
+    for name, k in places.items():
+        dense[k or 0] = _polymake_number(f"row {at}, column {k}", row[name])
+    return dense
+
+
+def _polymake_number(place: str, value: Any) -> Fraction:
+    """A rational in quotes, or a JSON number: doubles are the dyadic rationals that they are."""
+    given = type(value) in (int, float) and abs(value) < float("inf")
+    if not given and not (isinstance(value, str) and _SIGNED.fullmatch(value)):
+        raise InvalidInput(f"text: a rational number needed in {place}, got {value!r}.")
+    try:
+        return Fraction(value)
+    except ZeroDivisionError:
+        raise InvalidInput(f"text: a denominator other than 0 needed in {place}.") from None
 
 
 def to_polymake_polynomial(f: TropicalPolynomial) -> str:
@@ -312,32 +433,124 @@ def to_polymake_polynomial(f: TropicalPolynomial) -> str:
 def from_polymake_polynomial(text: str, dim: int) -> TropicalPolynomial:
     """A ``max(...)`` of affine terms in ``x0, ..., x{dim-1}``, as rationals.
 
+    Variables are numbered (``x0`` or ``x_0``); ``dim`` other names count in alphabetical order, as
+    in polymake. Coefficients are integers, fractions or decimals, before the variable (``2x0``,
+    ``2*x0``) or behind it (``x0*2``). Raises ``InvalidInput`` with the place of what is not read.
+
     >>> f = from_polymake_polynomial("max(1,-3+2*x0-x1)", 2)
     >>> [[int(v) for v in row] for row in f.slopes], [int(v) for v in f.intercepts]
     ([[0, 0], [2, -1]], [1, -3])
     """
-    match = re.fullmatch(r"\s*max\((.*)\)\s*", text, re.DOTALL)
+    match = re.match(r"\s*max\s*\(", text)
     if not match:
         raise InvalidInput(f"text: max(term, ...) needed, got {text[:40]!r}.")
+    terms = _sums(text, match.end(), ")", powers=False)
+    columns = _columns(text, [product for term in terms for product in term], dim)
     slopes, intercepts = [], []
-    for term in match[1].replace(" ", "").split(","):
+    for term in terms:
         slope, constant = [Fraction(0)] * dim, Fraction(0)
-        pieces = re.findall(r"([+-]?)(\d+(?:/\d+)?)?(\*?)(?:x_?(\d+))?", term)
-        for sign, size, _, variable in pieces:
-            if not size and not variable:
-                continue
-            value = (-1 if sign == "-" else 1) * Fraction(size or 1)
-            if not variable:
-                constant += value
-            elif int(variable) < dim:
-                slope[int(variable)] += value
+        for product in term:
+            if product.powers:
+                (name,) = product.powers
+                slope[columns[name]] += product.number
             else:
-                raise InvalidInput(f"dim: above {variable} needed for x{variable}, got {dim}.")
+                constant += product.number
         slopes.append(slope)
         intercepts.append(constant)
     return TropicalPolynomial(
         np.array(slopes, dtype=object).reshape(-1, dim), np.array(intercepts, dtype=object)
     )
+
+
+def _columns(text: str, products: list[_Product], dim: int) -> dict[str, int]:
+    """The coordinate of each variable."""
+    for product in products:
+        if sum(product.powers.values()) > 1:
+            raise _refused(text, product.place, "one variable a product")
+    places = {name: product.place for product in products for name in product.powers}
+    numbered = {name: re.fullmatch(r"x_?([0-9]+)", name) for name in places}
+    if not all(numbered.values()):
+        odd = next(name for name in places if not numbered[name])
+        if any(numbered.values()) or len(places) != dim:
+            raise _refused(text, places[odd], f"variables x0, ..., or {dim} other names")
+        return {name: k for k, name in enumerate(sorted(places))}
+    columns = {name: int(match[1]) for name, match in numbered.items() if match}
+    for k in columns.values():
+        if k >= dim:
+            raise InvalidInput(f"dim: above {k} needed for x{k}, got {dim}.")
+    return columns
+
+
+# ---- sums of products ---------------------------------------------------------------------------
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_TOKEN = re.compile(
+    r"(?P<number>[0-9]+(?:/[0-9]+|\.[0-9]+)?)|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
+    r"|(?P<power>\^\s*-?[0-9]+)|(?P<sign>[+-])|(?P<other>\S)"
+)
+_SIGNED = re.compile(r"[+-]?[0-9]+(?:/[0-9]+|\.[0-9]+)?")
+
+
+@dataclass(slots=True)
+class _Product:
+    """A number times powers of variables, and the character where it begins."""
+
+    number: Fraction
+    powers: dict[str, int]
+    place: int
+
+
+def _refused(text: str, place: int, wanted: str) -> InvalidInput:
+    got = repr(text[place : place + 12]) if place < len(text) else "the end"
+    return InvalidInput(f"text: {wanted} needed at character {place + 1}, got {got}.")
+
+
+def _sums(text: str, start: int, close: str, *, powers: bool) -> list[list[_Product]]:
+    """Sums of products between commas, up to a closing bracket; anything else is refused.
+
+    With ``powers`` names take exponents and every product needs its ``*``; without them ``2x`` is
+    a product too.
+    """
+    sums: list[list[_Product]] = [[]]
+    # What came last: a number, a name, a power, a sign, a product's *, or a new sum's beginning.
+    last, sign, name = "sum", 1, ""
+    for token in _TOKEN.finditer(text, start):
+        kind, word, place = str(token.lastgroup), token[0], token.start()
+        whole = last in ("number", "name", "power")
+        joined = last == "number" and kind == "name" and not powers
+        if joined and re.fullmatch(r"[eE][0-9]*", word):
+            raise _refused(text, place, "a * between number and variable")
+        if (kind == "number" and not whole) or (kind == "name" and (joined or not whole)):
+            if last in ("sum", "sign"):
+                sums[-1].append(_Product(Fraction(sign), {}, place))
+            product = sums[-1][-1]
+            if kind == "name":
+                if word.lower() in ("inf", "infinity", "nan"):
+                    raise _refused(text, place, "a finite number or a variable")
+                product.powers[word] = product.powers.get(word, 0) + 1
+            elif re.search(r"/0+$", word):
+                raise _refused(text, place, "a denominator other than 0")
+            else:
+                product.number *= Fraction(word)
+            name = word
+        elif kind == "power" and last == "name" and powers:
+            sums[-1][-1].powers[name] += int(word[1:]) - 1
+        elif kind == "sign" and (whole or last == "sum"):
+            sign = 1 if word == "+" else -1
+        elif word == "*" and whole:
+            kind = "times"
+        elif word == "," and whole:
+            sums.append([])
+            kind, sign = "sum", 1
+        elif word == close and whole:
+            if text[token.end() :].strip():
+                raise _refused(text, token.end(), "nothing more")
+            return sums
+        else:
+            operator = "an operator, a comma or the closing bracket"
+            raise _refused(text, place, operator if whole else "a number or a variable")
+        last = kind
+    raise _refused(text, len(text), repr(close))
 
 
 # ---- networkx -----------------------------------------------------------------------------------
@@ -377,11 +590,14 @@ def graph_from_json(text: str) -> nx.Graph[Any]:
         kept = {key: value for key, value in data.items() if key not in without}
         return {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
 
-    found = json.loads(text)
-    graph: nx.Graph[Any] = nx.DiGraph() if found["directed"] else nx.Graph()
-    for node in found["nodes"]:
-        graph.add_node(name(node["id"]), **plain(node, "id"))
-    for link in found["links"]:
-        ends = name(link["source"]), name(link["target"])
-        graph.add_edge(*ends, **plain(link, "source", "target"))
+    try:
+        found = json.loads(text)
+        graph: nx.Graph[Any] = nx.DiGraph() if found["directed"] else nx.Graph()
+        for node in found["nodes"]:
+            graph.add_node(name(node["id"]), **plain(node, "id"))
+        for link in found["links"]:
+            ends = name(link["source"]), name(link["target"])
+            graph.add_edge(*ends, **plain(link, "source", "target"))
+    except _WRONG as error:
+        raise InvalidInput(f"text: JSON of graph_to_json needed, got {error!r}.") from None
     return graph

@@ -15,6 +15,7 @@ from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import counting
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.witness import inner_points
 
 __all__ = ["LiveTerms", "live_terms"]
 
@@ -26,7 +27,9 @@ class LiveTerms:
     Attributes
     ----------
     live : (n_live,) indices, ascending; of equal terms the smallest index.
-    witnesses : (n_live, d) a point where that term alone wins (ambient coordinates).
+    witnesses : (n_live, d) doubles, a point where that term alone wins (ambient coordinates).
+    inside : (n_live,) whether the witness is such a point: False where no double inside was found,
+        as in a cell thinner than their spacing; it then is next to one.
     dead : (n_dead,) indices of the other distinct terms.
     combinations : {dead index: (indices, weights)}, a convex combination of other terms that is
         never below the dead one on the domain (float weights of an exactly decided combination;
@@ -36,6 +39,7 @@ class LiveTerms:
 
     live: NDArray[np.int64]
     witnesses: NDArray[np.float64]
+    inside: NDArray[np.bool_]
     dead: NDArray[np.int64]
     combinations: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
     exact_decisions: int
@@ -64,9 +68,10 @@ def live_terms(
         )
     refinement = Refinement.of([f], domain)
     kept = refinement.kept[0]
-    inside, _, _ = refinement.interior
     if len(kept) == 1:
-        return LiveTerms(kept, refinement.to_ambient(inside), np.zeros(0, np.int64), {}, 0)
+        z, _, _ = refinement.interior
+        points = inner_points([f], refinement, np.zeros((1, 1), np.int64), z[None, :])
+        return LiveTerms(kept, *points, np.zeros(0, np.int64), {}, 0)
 
     with counting("keys decided", progress, "to do") as report:
         reasons = winning_rows(
@@ -79,10 +84,10 @@ def live_terms(
             report,
         )
     dead = np.flatnonzero(~reasons.wins)
-    z = reasons.points[reasons.wins]
+    wins = np.flatnonzero(reasons.wins)
     return LiveTerms(
-        kept[reasons.wins],
-        refinement.to_ambient(z),
+        kept[wins],
+        *inner_points([f], refinement, wins[:, None], reasons.points[wins], reasons.proved[wins]),
         kept[dead],
         _combinations(kept, dead, reasons.rows[dead], reasons.weights[dead]),
         reasons.exact_decisions,

@@ -19,7 +19,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix, to_float
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.tolerance import TINY, gamma
 from tropattn.tropical.terms import (
@@ -224,11 +224,16 @@ class TropicalPolynomial:
         [3.0, 5.0]
         """
         points, single = self._points(x)
-        state = points.astype(np.float64)
-        for step in self.maps:
-            state = state @ step.matrix.astype(np.float64) + step.offset.astype(np.float64)
-        out = float(self.scale) * (state @ self.keys.astype(np.float64).T)
-        out = out + self.biases.astype(np.float64)
+        state = to_float(points)[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in self.maps:
+                state = state @ to_float(step.matrix)[0] + to_float(step.offset)[0]
+            out = float(self.scale) * (state @ to_float(self.keys)[0].T) + to_float(self.biases)[0]
+        if not np.isfinite(out).all():
+            raise InvalidInput(
+                "x: scores below 1.8e308 needed, got larger ones; argmax and winners decide exact "
+                "points, or rescale the input."
+            )
         return out[0] if single else out
 
     def __call__(self, x: Any) -> Any:
@@ -419,9 +424,11 @@ def _exact_sum(a: Array, b: Array) -> Array | None:
     """``a + b`` where no rounding happens, else None (Knuth's two-sum finds the lost part)."""
     if is_exact(a) or is_exact(b):
         return as_fractions(a) + as_fractions(b)
-    total = a + b
-    part = total - a
-    lost = (a - (total - part)) + (b - part)
+    # A sum beyond the doubles has lost something: not a number is true.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = a + b
+        part = total - a
+        lost = (a - (total - part)) + (b - part)
     return None if lost.any() else total
 
 

@@ -114,5 +114,9 @@ def _squares(sites: Array) -> Array:
 
 def _plain(values: Array) -> Array:
     """Doubles where they hold the numbers exactly, else the rationals."""
-    near, lost = to_float(values)
+    try:
+        near, lost = to_float(values)
+    except InvalidInput:
+        # Squares of large slopes are beyond the doubles.
+        return values
     return values if lost.any() else near

@@ -30,6 +30,7 @@ from tropattn.arrays import as_fractions, is_exact, rational, rational_matrix, r
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import Verdict, primitive_rows
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -186,18 +187,36 @@ class Refinement:
         In the kept and scaled columns, so that exact and float directions are the same. Walls come
         first. Row numbers count the stacked rows, as in ``starts``.
         """
-        walls = self._wall_rows
         kept = [(int(k), rational(s)) for k, s in zip(self.columns, self.scaling, strict=True)]
+        return self._rows(winners, kept)
+
+    def full_rows(
+        self, winners: Sequence[tuple[int, int]], rivals: Sequence[Array] | None = None
+    ) -> flint.fmpq_mat:
+        """The same in all columns, unscaled: a point ``p`` is inside where ``<row, (p, 1)> < 0``.
+
+        ``rivals`` names the rows of each unit that the winner is compared with, all when None.
+        """
+        one = flint.fmpq(1)
+        kept = [(k, one) for k in range(self.units[0].dim + 1)]
+        return self._rows(winners, kept, rivals)
+
+    def _rows(
+        self,
+        winners: Sequence[tuple[int, int]],
+        kept: list[tuple[int, flint.fmpq]],
+        rivals: Sequence[Array] | None = None,
+    ) -> flint.fmpq_mat:
+        walls = self._wall_rows
         flat = [walls[i, k] * s for i in range(walls.nrows()) for k, s in kept]
-        count = walls.nrows()
         for unit, row in winners:
-            terms = self._exact(unit)
-            j = row - int(self.starts[unit])
-            for i in range(terms.nrows()):
+            terms, first = self._exact(unit), int(self.starts[unit])
+            j = row - first
+            numbers = range(terms.nrows()) if rivals is None else (rivals[unit] - first).tolist()
+            for i in numbers:
                 if i != j:
                     flat += [(terms[i, k] - terms[j, k]) * s for k, s in kept]
-                    count += 1
-        return flint.fmpq_mat(count, self.rank, flat)
+        return flint.fmpq_mat(len(flat) // max(1, len(kept)), len(kept), flat)
 
     @cached_property
     def interior(self) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None]:
@@ -214,18 +233,16 @@ class Refinement:
             )
         return found
 
-    def to_ambient(self, z: Any) -> Array:
-        """Points of the ambient space from directions z (m, D), in doubles."""
-        points = self.to_parameters(z)
-        return points if self.domain is None else self.domain.to_ambient(points)
-
     def pattern(self, rows: NDArray[Any]) -> NDArray[np.int32]:
         """Key indices (the smallest of merged duplicates) from stacked row numbers (..., H)."""
         flat = np.concatenate(self.kept)
         return flat[rows].astype(np.int32)
 
     def to_parameters(self, z: Any) -> Array:
-        """Points of the domain's parameters from directions z (m, D); 0 in dropped columns."""
+        """Points of the domain's parameters from directions z (m, D), 0 in dropped columns.
+
+        They are rounded; ``tropical/witness`` moves them into their cells.
+        """
         z = np.atleast_2d(np.asarray(z, dtype=np.float64)) * self.scaling
         out = np.zeros((len(z), self.units[0].dim))
         if self.rank == 0:
@@ -233,16 +250,32 @@ class Refinement:
         if not self.central:
             out[:, self.columns[:-1]] = z[:, :-1] / z[:, -1:]
             return out
-        centre = self.centre
-        reach = max(1.0, float(np.abs(centre).max(initial=0.0)))
+        centre = np.array([nearest_double(v) for v in self.centre])
         length = np.abs(z).max(axis=1, keepdims=True)
-        out[:, self.columns] = reach * z / np.where(length > 0, length, 1.0)
+        # Powers of two: directions from a centre at 0 are rounded not at all.
+        reach = np.frexp(np.abs(centre).max(initial=0.0))[1] - np.frexp(length)[1]
+        out[:, self.columns] = np.ldexp(z, np.maximum(reach, -np.frexp(length)[1]))
         return out + centre
 
+    def exact_parameters(self, z: Sequence[flint.fmpq]) -> list[flint.fmpq]:
+        """The parameters of one direction inside the walls, exactly."""
+        scaled = [v * rational(s) for v, s in zip(z, self.scaling.tolist(), strict=True)]
+        if not self.central:
+            out = [flint.fmpq(0)] * self.units[0].dim
+            for k, v in zip(self.columns[:-1].tolist(), scaled[:-1], strict=True):
+                out[k] = v / scaled[-1]
+            return out
+        out = list(self.centre)
+        length = max((abs(v) for v in scaled), default=flint.fmpq(0))
+        reach = max([flint.fmpq(1), *(abs(v) for v in out)])
+        for k, v in zip(self.columns.tolist(), scaled, strict=True):
+            out[k] += reach * v / (length or 1)
+        return out
+
     @cached_property
-    def centre(self) -> Array:
-        """The common centre of central heads, 0 in dropped columns (theory T1), in doubles."""
-        centre = np.zeros(self.units[0].dim)
+    def centre(self) -> list[flint.fmpq]:
+        """The common centre of central heads, exactly; 0 in dropped columns (theory T1)."""
+        centre = [flint.fmpq(0)] * self.units[0].dim
         flat = all(not u.maps and (u.biases == u.biases[0]).all() for u in self.units)
         if flat and not (self.given_walls[:, -1] != 0).any():
             return centre
@@ -264,7 +297,7 @@ class Refinement:
         normal = matrix.transpose() * matrix
         solution = normal.solve(matrix.transpose() * vector)
         for i, k in enumerate(self.columns):
-            centre[k] = -int(solution[i, 0].p) / int(solution[i, 0].q)
+            centre[k] = -solution[i, 0]
         return centre
 
 

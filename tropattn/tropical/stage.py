@@ -20,7 +20,7 @@ from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["LiveTerm", "Readout", "RoutingStage", "on_parameters", "stages_of"]
+__all__ = ["Always", "LiveTerm", "Readout", "RoutingStage", "on_parameters", "stages_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +54,17 @@ class Readout:
             matrix += np.outer(slope[:-1], row)
             total += slope[-1] * row
         return AffineMap(freeze(matrix), freeze(total))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Always:
+    """The maps of a stage that does the same to the state whatever wins."""
+
+    step: AffineMap
+
+    def __call__(self, pattern: Sequence[Any]) -> AffineMap:
+        """The one map."""
+        return self.step
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import rational, rational_matrix, residues, to_float
-from tropattn.errors import EngineError
+from tropattn.errors import EngineError, InvalidInput
 from tropattn.tolerance import TINY, gamma
 
 __all__ = [
@@ -53,8 +53,22 @@ def float_terms(
     """Rows ``(slope, intercept)`` in double precision and a bound on each entry's error.
 
     Returns ``terms`` and ``errors``, both (N, d + 1) with ``|true - terms| <= errors``; the error
-    is zero where the data are given directly. Cost: the matrix products, twice.
+    is zero where the data are given directly. Cost: the matrix products, twice. Raises
+    ``InvalidInput`` where a product is beyond the doubles.
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms, errors = _float_terms(keys, biases, scale, maps)
+    if not np.isfinite(terms).all():
+        raise InvalidInput(
+            "terms: slopes and intercepts below 1.8e308 needed, got larger ones after multiplying "
+            "out the factors; rescale the input."
+        )
+    return terms, errors
+
+
+def _float_terms(
+    keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rows, error = to_float(keys)
     constant = np.zeros(len(rows))
     constant_error = np.zeros(len(rows))
