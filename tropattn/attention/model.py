@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from tropattn.attention.linear import n_axes, read_vector, row_products, shared
 from tropattn.attention.norms import LayerNorm, Norm, RMSNorm
 from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
+from tropattn.numerals import whole
 from tropattn.tropical.terms import AffineMap
 
 if TYPE_CHECKING:
@@ -190,7 +192,7 @@ class Model:
         given = values
         if isinstance(values, str):
             try:
-                values = [int(part) for part in values.split(",")]
+                values = [whole(part.strip(" ")) for part in values.split(",")]
             except ValueError:
                 values = None
         try:
@@ -568,7 +570,7 @@ def _read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:
     if not all(isinstance(token, str) for token in tokens):
         raise InvalidInput("vocabulary: strings needed, got something else; give one string an id.")
     if len(set(tokens)) != len(tokens):
-        twice = next(token for token in tokens if tokens.count(token) > 1)
+        twice = Counter(tokens).most_common(1)[0][0]
         raise InvalidInput(
             f"vocabulary: distinct strings needed, got {twice!r} twice; give each id its own token."
         )
