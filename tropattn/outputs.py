@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -128,7 +129,10 @@ def save(figure: Any, path: str | Path, dpi: int = 150) -> None:
     """
     place = output_path(path, endings=FIGURES)
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=place.suffix.lower()[1:], dpi=dpi)
+    with warnings.catch_warnings():
+        # Tokens may hold characters that the font has not.
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(drawn, format=place.suffix.lower()[1:], dpi=dpi)
     with writing(place) as stream:
         stream.write(drawn.getbuffer())
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tropattn.errors import InvalidInput
+from tropattn.files import printable
 from tropattn.outputs import writing
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.result import RegionCount, decimal
@@ -93,7 +94,8 @@ class Record:
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the document as JSON text, without a newline at the end."""
-        return json.dumps(self.as_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.as_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        return printable(text)
 
     def write(self, path: str | Path) -> None:
         """Write the document to a file, whole or not at all.

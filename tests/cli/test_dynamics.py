@@ -104,3 +104,45 @@ def test_rationals_are_rounded_in_text_alone():
     limits = [row["limit"] for row in answer(*words)["tables"]["limits"]]
     assert "/" not in text and any("/" in entry for limit in limits for entry in limit)
     assert f"({', '.join(f'{float(Fraction(entry)):.4g}' for entry in limits[0])})" in text
+
+
+@pytest.mark.parametrize("command", ["hardmax", "gaussian", "sentiment"])
+def test_damaged_archives_end_with_one_line(command, tmp_path, invoke):
+    """Empty (once "interrupted"), truncated, and a lone array in its place."""
+    np.savez(tmp_path / "good.npz", tokens=np.eye(2), S=np.eye(2))
+    np.save(tmp_path / "lone.npy", np.eye(2))
+    good = (tmp_path / "good.npz").read_bytes()
+    path = tmp_path / "bad.npz"
+    for data in (b"", good[:100], good[:-30], (tmp_path / "lone.npy").read_bytes()):
+        path.write_bytes(data)
+        result = invoke("dynamics", command, path)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.count("\n") == 1
+        assert "a complete .npz archive of number arrays needed" in result.stderr
+
+
+def test_leaders_with_signs_that_figures_would_read(tmp_path, invoke):
+    words = np.array(["<pad>", "<unk>", "$\\frac$", "\x1b[31m\u4e2d"])
+    np.savez(
+        tmp_path / "m.npz",
+        embedding=[[0.0], [0.0], [2.0], [-2.0]],
+        alpha=1.0,
+        weight=[1.0],
+        words=words,
+        bias=0.0,
+        layers=1,
+        length=4,
+        test_ids=[[2, 3, 0, 0]],
+        test_labels=[1],
+    )
+    result = invoke("dynamics", "sentiment", tmp_path / "m.npz", "--output", tmp_path / "m.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize("value", ["1_0", " 3 ", "\uff13", "0x3", "1000000000", "nan", "1e400"])
+def test_numbers_of_options_are_plain_and_bounded(value, invoke):
+    for words in (["hardmax", "--n", value], ["phase", "--layers", value]):
+        result = invoke("dynamics", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.count("\n") == 1

@@ -469,7 +469,11 @@ ATTENTION = "model__layers__0__self_attn__"
         ({"rms_norm_eps": -1}, {}, "a positive number as rms_norm_eps needed, got '-1'"),
         ({"rms_norm_eps": 10**400}, {}, "a positive number as rms_norm_eps needed, got '1000"),
         ({"rope_theta": [1]}, {}, r"a positive number as rope_theta needed, got '\[1\]'"),
-        ({"rope_theta": float("nan")}, {}, "a positive number as rope_theta needed, got 'nan'"),
+        (
+            {"rope_theta": float("nan")},
+            {},
+            "config.json: a JSON object needed, got NaN, which is no",
+        ),
         ({"rope_parameters": [1]}, {}, "a JSON object as rope_parameters needed"),
         (
             {"rope_parameters": {"full": {"rope_theta": 1.0}}},

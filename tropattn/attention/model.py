@@ -28,6 +28,7 @@ from tropattn.attention.norms import Norm
 from tropattn.attention.padding import Padding, read_mask
 from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
+from tropattn.numerals import whole
 from tropattn.tropical.terms import AffineMap
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Model:
         given = values
         if isinstance(values, str):
             try:
-                values = [int(part) for part in values.split(",")]
+                values = [whole(part.strip(" ")) for part in values.split(",")]
             except ValueError:
                 values = None
         try:

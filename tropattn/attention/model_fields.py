@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +91,7 @@ def read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:
     if not all(isinstance(token, str) for token in tokens):
         raise InvalidInput("vocabulary: strings needed, got something else; give one string an id.")
     if len(set(tokens)) != len(tokens):
-        twice = next(token for token in tokens if tokens.count(token) > 1)
+        twice = Counter(tokens).most_common(1)[0][0]
         raise InvalidInput(
             f"vocabulary: distinct strings needed, got {twice!r} twice; give each id its own token."
         )

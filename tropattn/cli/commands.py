@@ -8,6 +8,7 @@ import click
 
 from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
+from tropattn.numerals import Whole
 
 if TYPE_CHECKING:
     from tropattn.polyhedra.domain import Domain
@@ -189,7 +190,7 @@ def count(
 @options.approximate
 @options.domain
 @click.option("--keys", type=options.Numbers(), help="Keys of each head, instead of INPUT.")
-@click.option("--dim", type=click.IntRange(min=0), help="Dimension (effective rank), with --keys.")
+@click.option("--dim", type=Whole(0, 10**9), help="Dimension (effective rank), with --keys.")
 @click.option("--central", is_flag=True, help="All heads share a centre (T7), with --keys.")
 @click.option("--live", is_flag=True, help="Count only the keys of INPUT that ever win.")
 @options.json_flag
@@ -266,7 +267,7 @@ def _bound_of(
 @options.domain
 @click.option(
     "--samples",
-    type=click.IntRange(min=1),
+    type=Whole(1, 10**12),
     default=100_000,
     show_default=True,
     help="Number of random states.",
@@ -349,7 +350,7 @@ def sample(
     help="panels: heads side by side and their refinement (default for several heads); partition: "
     "the refinement; diagram: one head (default for one); polytope: a Newton polytope.",
 )
-@click.option("--head", type=click.IntRange(min=0), help="Head of a diagram or polytope, from 0.")
+@click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
 @options.figure(required=True)
 @options.threads
 def plot(

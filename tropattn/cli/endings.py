@@ -23,6 +23,7 @@ from tropattn.errors import (
     Inconclusive,
     InvalidInput,
 )
+from tropattn.files import printable
 
 __all__ = ["EXIT_CODES", "Group", "lower_bounds"]
 
@@ -30,6 +31,9 @@ EXIT_CODES = (
     "Exit codes: 0 good, 1 witnesses contradict each other, 2 bad input, 3 limit reached or "
     "inconclusive, 130 interrupted, 70 internal error."
 )
+
+_LONGEST = 1200
+"""Characters of a message: what was got may be as long as a file."""
 
 
 class _Stopped(Exception):
@@ -81,7 +85,7 @@ def _ending(error: BaseException, debug: bool) -> int:
         traceback.print_exception(error)
     code, message = _verdict(error)
     with suppress(OSError, ValueError):
-        click.echo(f"tropattn: {' '.join(message.split())}", err=True)
+        click.echo(f"tropattn: {printable(' '.join(message.split()), _LONGEST)}", err=True)
     return code
 
 

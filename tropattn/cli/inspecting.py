@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tropattn.cli import options
+from tropattn.numerals import Whole
 
 __all__ = ["inspect"]
 
@@ -15,7 +16,7 @@ __all__ = ["inspect"]
 @click.command(short_help="Tabulate the heads of a trained model.")
 @options.heads_input
 @options.context
-@click.option("--head", "heads", type=int, multiple=True, help="Head, from 0; may be repeated.")
+@click.option("--head", "heads", type=Whole(), multiple=True, help="Head, from 0; may be repeated.")
 @click.option(
     "--vocabulary", is_flag=True, help="Take every word of the embedding as a key (layer 0)."
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tropattn.numerals import Whole, whole
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,9 +43,12 @@ Decorator = Callable[[Any], Any]
 
 
 class Numbers(click.ParamType):
-    """Integers >= 1 with commas between them."""
+    """Integers in 1..most with commas between them."""
 
     name = "N,N,..."
+
+    def __init__(self, most: int = 2**53) -> None:
+        self.most = most
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -52,11 +57,13 @@ class Numbers(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            numbers = tuple(int(part) for part in str(value).split(","))
+            numbers = tuple(whole(part.strip(" ")) for part in str(value).split(","))
         except ValueError:
             numbers = ()
         if not numbers or min(numbers) < 1:
             self.fail(f"integers >= 1 with commas between them needed, got {value!r}.", param, ctx)
+        if max(numbers) > self.most:
+            self.fail(f"integers up to {self.most} needed, got {max(numbers)}.", param, ctx)
         return numbers
 
 
@@ -72,7 +79,7 @@ class Layer(click.ParamType):
         if value == "all" or isinstance(value, int):
             return value
         try:
-            return int(value)
+            return whole(value)
         except ValueError:
             self.fail(f"an integer or the word all needed, got {value!r}.", param, ctx)
 
@@ -97,7 +104,7 @@ context = _all_of(
     ),
     click.option(
         "--position",
-        type=int,
+        type=Whole(),
         help="Token whose state moves; negative counts from the end. Default: the last one that "
         "counts.",
     ),
@@ -126,7 +133,7 @@ domain = click.option(
 )
 
 threads = click.option(
-    "--threads", type=click.IntRange(min=1), help="Worker threads. Default: all processors."
+    "--threads", type=Whole(1, 1024), help="Worker threads. Default: all processors."
 )
 
 json_flag = click.option(
@@ -135,7 +142,7 @@ json_flag = click.option(
 
 max_cells = click.option(
     "--max-cells",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Stop with exit code 3 beyond this many enumerated cells.",
 )
 
@@ -192,7 +199,7 @@ def figure(required: bool, default: str | None = None) -> Decorator:
 def seed(help_: str) -> Decorator:
     """The option ``--seed``, with what it is the seed of."""
     return click.option(
-        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help=help_
+        "--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help=help_
     )
 
 

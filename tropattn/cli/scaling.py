@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from tropattn.cli import options
+from tropattn.numerals import Whole
 
 __all__ = ["scaling"]
 
 
 @click.command(short_help="Tabulate how cells grow with keys, heads and layers.")
 @click.argument("path", metavar="[INPUT]", required=False, is_eager=True)
-@click.option("--layer", type=int, help="Layer of a model, from 0 (the default).")
+@click.option("--layer", type=Whole(), help="Layer of a model, from 0 (the default).")
 @click.option("--text", help="Context of a model, as text, e.g. 314159265=.")
 @click.option("--ids", help="Context of a model, as token ids, e.g. 3,1,4.")
 @click.option(
@@ -24,23 +25,27 @@ __all__ = ["scaling"]
     "the digit transformer attains the bound of several layers. Default: both of the first two.",
 )
 @click.option(
-    "--keys", type=options.Numbers(), default="2,3,4,5", show_default=True, help="Keys a head, N."
+    "--keys",
+    type=options.Numbers(50_000),
+    default="2,3,4,5",
+    show_default=True,
+    help="Keys a head, N.",
 )
 @click.option(
     "--heads",
-    type=options.Numbers(),
+    type=options.Numbers(1000),
     help="Heads, H: the first ones of INPUT. Default: 1,2,3, or all heads of INPUT; digits have "
     "one a dimension.",
 )
 @click.option(
     "--dim",
-    type=click.IntRange(min=1),
+    type=Whole(1, 1000),
     help="Dimension of the variable (2); for INPUT, of a random flat through the moving state "
     "instead of the whole space.",
 )
 @click.option(
     "--depth",
-    type=click.IntRange(min=1),
+    type=Whole(1, 1000),
     default=1,
     show_default=True,
     help="Layers, L: of Gaussian heads, digits, or a model of attention alone.",
@@ -49,14 +54,14 @@ __all__ = ["scaling"]
 @options.seed("First seed of Gaussian heads, flats and the sampler.")
 @click.option(
     "--seeds",
-    type=click.IntRange(min=1),
+    type=Whole(1, 1000),
     default=1,
     show_default=True,
     help="How many seeds to try, for the spread of the exponents.",
 )
 @click.option(
     "--samples",
-    type=click.IntRange(min=0),
+    type=Whole(0, 10**8),
     default=20_000,
     show_default=True,
     help="Random states a row; 0 for none.",
@@ -70,7 +75,7 @@ __all__ = ["scaling"]
 )
 @click.option(
     "--max-cells",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Stop a row beyond this many cells; it keeps its lower bound, and the exit code is 3.",
 )
 @options.threads

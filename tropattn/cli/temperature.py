@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tropattn.cli import options
+from tropattn.numerals import Real, Whole, real
 
 __all__ = ["temperature"]
 
@@ -22,13 +23,13 @@ __all__ = ["temperature"]
 )
 @click.option(
     "--tolerance",
-    type=float,
+    type=Real(),
     default=0.01,
     show_default=True,
     help="Weight that the losing keys of a head may hold for soft to follow hard.",
 )
 @click.option(
-    "--samples", type=click.IntRange(min=1), default=20_000, show_default=True, help="States drawn."
+    "--samples", type=Whole(1, 10**8), default=20_000, show_default=True, help="States drawn."
 )
 @options.seed("Seed of the states.")
 @options.figure(required=False)
@@ -61,7 +62,7 @@ def temperature(
     from tropattn.study.temperature import TAUS, TemperatureSpec, curve_figure, run
 
     try:
-        chosen = TAUS if taus is None else tuple(float(t) for t in taus.split(","))
+        chosen = TAUS if taus is None else tuple(real(t.strip(" ")) for t in taus.split(","))
     except ValueError:
         raise InvalidInput(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."

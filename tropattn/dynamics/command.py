@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 import click
 
+from tropattn.files import printable
+from tropattn.numerals import Real, Whole
 from tropattn.outputs import FIGURES, keep_apart, output_path
 
 __all__ = ["dynamics_group"]
@@ -59,8 +61,8 @@ def dynamics_group(run: Runner) -> click.Group:
 
 def _simulate(run: Runner) -> click.Command:
     @click.command(short_help="Run particles with Q = K = V = 1.")
-    @_number("--n", 32, "Number of tokens.", 1)
-    @_number("--dim", 3, "Dimension of the tokens.", 1)
+    @_number("--n", 32, "Number of tokens.", 1, 4096)
+    @_number("--dim", 3, "Dimension of the tokens.", 1, 10**4)
     @_kind("softmax", ["softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear"])
     @click.option(
         "--space",
@@ -72,7 +74,7 @@ def _simulate(run: Runner) -> click.Command:
     @_real("--beta", 4.0, "Inverse temperature.")
     @click.option("--causal", is_flag=True, help="Tokens read earlier tokens only.")
     @_real("--time", 20.0, "Last time.")
-    @_number("--frames", 100, "Number of stored times.", 1)
+    @_number("--frames", 100, "Number of stored times.", 1, 20_000)
     @click.option(
         "--engine",
         type=click.Choice(["tokens", "gram"]),
@@ -93,16 +95,16 @@ def _simulate(run: Runner) -> click.Command:
 
 def _phase(run: Runner) -> click.Command:
     @click.command(short_help="Share of runs in which two tokens have met, over beta and time.")
-    @_number("--n", 32, "Number of tokens.", 2)
-    @_number("--dim", 128, "Dimension of the tokens.", 1)
-    @_number("--betas", 10, "Number of inverse temperatures from 0 to --beta-max.", 1)
+    @_number("--n", 32, "Number of tokens.", 2, 1024)
+    @_number("--dim", 128, "Dimension of the tokens.", 1, 10**4)
+    @_number("--betas", 10, "Number of inverse temperatures from 0 to --beta-max.", 1, 1000)
     @_real("--beta-max", 9.0, "Largest inverse temperature.")
-    @_number("--layers", 300, "Number of layers, or of stored times.", 1)
+    @_number("--layers", 300, "Number of layers, or of stored times.", 1, 10_000)
     @_real("--step", 0.1, "Size of a layer.")
-    @_number("--runs", 32, "Runs for each beta.", 1)
+    @_number("--runs", 32, "Runs for each beta.", 1, 10_000)
     @_kind("softmax", ["softmax", "unnormalised"])
     @_scheme
-    @click.option("--threads", type=click.IntRange(min=1), help="Worker threads. Default: all.")
+    @click.option("--threads", type=Whole(1, 1024), help="Worker threads. Default: all.")
     @_common
     def phase(**given: Any) -> None:
         """Draw the phase diagram of SA or USA from uniform tokens on the sphere."""
@@ -114,8 +116,8 @@ def _phase(run: Runner) -> click.Command:
 def _hardmax(run: Runner) -> click.Command:
     @click.command(short_help="Leaders, exact limits and cells of a hardmax transformer.")
     @click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
-    @_number("--n", 20, "Number of random tokens where no file is given.", 1)
-    @_number("--dim", 2, "Their dimension.", 1)
+    @_number("--n", 20, "Number of random tokens where no file is given.", 1, 10**5)
+    @_number("--dim", 2, "Their dimension.", 1, 10**4)
     @_real("--alpha", 1.0, "Step parameter: a token moves alpha / (1 + alpha) of the way.")
     @click.option(
         "--ties",
@@ -124,7 +126,7 @@ def _hardmax(run: Runner) -> click.Command:
         show_default=True,
         help="What several winners do.",
     )
-    @_number("--layers", 20, "Number of layers.", 1)
+    @_number("--layers", 20, "Number of layers.", 1, 10_000)
     @click.option(
         "--engine",
         type=click.Choice(["tokens", "exact"]),
@@ -144,12 +146,12 @@ def _hardmax(run: Runner) -> click.Command:
 def _gaussian(run: Runner) -> click.Command:
     @click.command(short_help="What becomes of a Gaussian under attention.")
     @click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
-    @_number("--dim", 2, "Dimension of random matrices where no file is given.", 1)
+    @_number("--dim", 2, "Dimension of random matrices where no file is given.", 1, 64)
     @_kind("softmax", ["softmax", "l2", "sinkhorn", "linear"])
     @_real("--beta", 1.0, "Inverse temperature.")
-    @_number("--n", 1000, "Number of tokens whose freezing level is reported.", 1)
-    @click.option("--time", type=float, help="Last time. Default: just past the verdict's time.")
-    @_number("--frames", 100, "Number of stored times.", 1)
+    @_number("--n", 1000, "Number of tokens whose freezing level is reported.", 1, 10**15)
+    @click.option("--time", type=Real(), help="Last time. Default: just past the verdict's time.")
+    @_number("--frames", 100, "Number of stored times.", 1, 20_000)
     @_common
     def gaussian(**given: Any) -> None:
         """Classify and run a Gaussian under PATH, an .npz with `S` and any of Q, K, V, mean."""
@@ -162,7 +164,7 @@ def _sentiment(run: Runner) -> click.Command:
     @click.command(short_help="Evaluate a hardmax sentiment classifier, and name its leaders.")
     @click.argument("path", is_eager=True, type=click.Path(dir_okay=False))
     @click.option("--text", help="Judge this text instead of the held-out reviews in the file.")
-    @_number("--top", 20, "Number of leaders to list.", 1)
+    @_number("--top", 20, "Number of leaders to list.", 1, 10**6)
     @_common
     def sentiment(**given: Any) -> None:
         """Evaluate PATH, written by experiments/dynamics/sentiment/train.py."""
@@ -171,14 +173,14 @@ def _sentiment(run: Runner) -> click.Command:
     return sentiment
 
 
-def _number(name: str, default: int, help_: str, least: int) -> Any:
+def _number(name: str, default: int, help_: str, least: int, most: int) -> Any:
     return click.option(
-        name, type=click.IntRange(min=least), default=default, show_default=True, help=help_
+        name, type=Whole(least, most), default=default, show_default=True, help=help_
     )
 
 
 def _real(name: str, default: float, help_: str) -> Any:
-    return click.option(name, type=float, default=default, show_default=True, help=help_)
+    return click.option(name, type=Real(), default=default, show_default=True, help=help_)
 
 
 def _kind(default: str, kinds: list[str]) -> Any:
@@ -209,7 +211,7 @@ def _common(function: Any) -> Any:
         click.option("--json", "as_json", is_flag=True, help="Print the full record as JSON."),
         click.option(
             "--seed",
-            type=click.IntRange(0, 2**63 - 1),
+            type=Whole(0, 2**63 - 1),
             default=0,
             show_default=True,
             help="Seed of random starts.",
@@ -277,4 +279,4 @@ def _word(value: Any) -> str:
         return str(value.get("value", value))
     if isinstance(value, list):
         return "(" + ", ".join(_word(v) for v in value) + ")"
-    return "none" if value is None else str(value)
+    return "none" if value is None else printable(str(value))

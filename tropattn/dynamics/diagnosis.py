@@ -37,7 +37,9 @@ def cluster_labels(squared_distances: Array, radius: float) -> NDArray[np.int64]
     """
     if not radius > 0:
         raise InvalidInput(f"radius: a number > 0 needed, got {radius}; state it with every count.")
-    _, labels = connected_components(csr_matrix(squared_distances <= radius**2), directed=False)
+    _, labels = connected_components(
+        csr_matrix(squared_distances <= radius * radius), directed=False
+    )
     return labels.astype(np.int64)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
+from tropattn.files import printable
 from tropattn.outputs import save
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ def draw_leaders(words: list[str], shares: list[float], logits: list[float]) -> 
     """Leaders as bars: share of followers, coloured by the sign of their logit."""
     figure, axes = _figure(1)
     colours = [_BLUE if logit > 0 else _RED for logit in logits]
-    axes[0].barh(words[::-1], shares[::-1], color=colours[::-1])
+    places = range(len(words), 0, -1)
+    axes[0].barh(places, shares, color=colours)
+    # A word may hold signs that matplotlib would read as mathematics, or that no font has.
+    axes[0].set_yticks(places, [printable(word, 40) for word in words], parse_math=False)
     axes[0].set_xlabel("share of tokens led (blue: positive, orange: negative)")
     return figure
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn.arrays import as_array, freeze
-from tropattn.dynamics.flow import Flow, Head, unsolved
+from tropattn.dynamics.flow import Flow, Head, budgeted, unsolved
 from tropattn.errors import InvalidInput
 
 __all__ = [
@@ -209,7 +209,9 @@ def simulate_gaussian(
     y0 = np.concatenate([start.mean, start.covariance.ravel()])
     span = (grid[0], grid[-1])
     with np.errstate(over="ignore", invalid="ignore"):
-        found = solve_ivp(rate, span, y0, "DOP853", grid, events=runaway, rtol=rtol, atol=rtol**1.5)
+        found = solve_ivp(
+            budgeted(rate), span, y0, "DOP853", grid, events=runaway, rtol=rtol, atol=rtol**1.5
+        )
     if found.status < 0 and not np.abs(found.y[:, -1]).max() > 1e6:
         raise unsolved(found.message)
     escape = float(found.t_events[0][0]) if len(found.t_events[0]) else None

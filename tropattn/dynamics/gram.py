@@ -20,7 +20,7 @@ from scipy.integrate import solve_ivp
 
 from tropattn._kernels import flow as kernels
 from tropattn.arrays import as_array
-from tropattn.dynamics.flow import Flow, sa, unsolved, usa, velocity
+from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
 from tropattn.threads import in_order, thread_count
 
@@ -37,7 +37,9 @@ __all__ = [
 Array = NDArray[Any]
 
 _SYNCED = 1e-3
+_LARGEST_BETA = 600.0
 _RUNS_A_TASK = 8
+_EVALUATIONS = 10_000
 
 
 def gram_velocity(flow: Flow, gram: Array) -> NDArray[np.float64]:
@@ -164,6 +166,11 @@ def sync_diagram(
             f"n, dim, layers, runs, step, betas: n >= 2, the others >= 1, step > 0 and a beta "
             f"needed, got {(n, dim, layers, runs, step, len(rates))}."
         )
+    if not normalised and rates.max() > _LARGEST_BETA:
+        raise InvalidInput(
+            f"betas: at most {_LARGEST_BETA:g} needed without normalisation, got {rates.max():g}; "
+            "exp(beta) leaves the doubles beyond."
+        )
     if rates.min() < 0 or scheme not in ("layers", "adaptive"):
         raise InvalidInput(
             f"betas, scheme: betas >= 0 and 'layers' or 'adaptive' needed, got {rates.min()} and "
@@ -200,7 +207,16 @@ def _pair_of_flow(flow: Flow, gram: Array, times: Array) -> Array:
     def rate(_: float, y: Array) -> Array:
         return velocity(flow, y.reshape(tokens.shape)).ravel()
 
-    found = solve_ivp(rate, (0.0, times[-1]), tokens.ravel(), "DOP853", times, rtol=1e-7, atol=1e-9)
+    with np.errstate(over="raise", invalid="raise"):
+        found = solve_ivp(
+            budgeted(rate, _EVALUATIONS),
+            (0.0, times[-1]),
+            tokens.ravel(),
+            "DOP853",
+            times,
+            rtol=1e-7,
+            atol=1e-9,
+        )
     if not found.success:
         raise unsolved(found.message)
     x, y = found.y.reshape(*tokens.shape, -1)[:2]

@@ -20,6 +20,7 @@ from scipy.integrate import solve_ivp
 from tropattn.arrays import freeze
 from tropattn.dynamics.flow import Flow
 from tropattn.dynamics.gaussian import Gaussian, closure
+from tropattn.errors import InvalidInput
 
 __all__ = ["Phase", "blow_up_time", "classify"]
 
@@ -28,6 +29,8 @@ Array = NDArray[Any]
 _DECADES = (1e2, 1e4, 1e6)
 _HORIZON = 1e5
 _EVALUATIONS = 20_000
+_LARGEST = 64
+"""Dimension up to which LSODA's Jacobian, d^2 by d^2, fits."""
 _SETTLED = 1e-2
 _SLOWING = 0.8
 
@@ -76,7 +79,8 @@ def classify(flow: Flow, start: Gaussian) -> Phase:
 
     Raises
     ------
-    InvalidInput : a flow that does not keep Gaussians.
+    InvalidInput : a flow that does not keep Gaussians; a dimension above 64 where there is no
+        closed form.
 
     Notes
     -----
@@ -134,6 +138,11 @@ def _closed_form(score: Array, covariance: Array) -> Phase:
 
 def _integrated(flow: Flow, start: Gaussian) -> Phase:
     dim = start.dim
+    if dim > _LARGEST:
+        raise InvalidInput(
+            f"covariance: dimension at most {_LARGEST} needed for an integrated verdict, got {dim};"
+            " softmax with V = 1 has a closed form."
+        )
     a0, s0 = start.mean, start.covariance
     size = float(np.linalg.norm(s0))
     speed = float(np.linalg.norm(closure(flow, a0, s0)[1]))

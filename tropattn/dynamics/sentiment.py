@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, freeze
 from tropattn.errors import InvalidInput
+from tropattn.files import read_npz
 
 __all__ = ["Leader", "SentimentModel", "load_sentiment"]
 
@@ -26,7 +27,10 @@ Array = NDArray[Any]
 PAD, UNKNOWN = 0, 1
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
-_BATCH = 32
+_BATCH, _PAIRS = 32, 2**21
+"""Texts handled at once, and pairs of their tokens."""
+_MOST, _LARGEST = 4096, 1e150
+"""Layers and tokens a text that a file may ask for; numbers whose squares are doubles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,11 @@ class SentimentModel:
                 "alpha, layers, length: alpha > 0, layers >= 0, length >= 1 needed, got "
                 f"{(self.alpha, self.layers, self.length)}."
             )
+        if max(np.abs(table).max(initial=0), np.abs(weight).max(initial=0)) > _LARGEST:
+            raise InvalidInput(
+                f"embedding, weight: numbers up to {_LARGEST:g} needed, got larger ones; their "
+                "products leave the doubles."
+            )
         for name, value in (("words", words), ("embedding", freeze(table)), ("weight", weight)):
             object.__setattr__(self, name, value)
 
@@ -136,12 +145,19 @@ class SentimentModel:
 
     def _batches(self, ids: Array) -> list[Array]:
         rows = np.asarray(ids)
-        if rows.ndim != 2 or not rows.size or rows.min() < 0 or rows.max() >= len(self.words):
+        if (
+            rows.ndim != 2
+            or not rows.size
+            or rows.dtype.kind not in "iu"
+            or rows.min() < 0
+            or rows.max() >= len(self.words)
+        ):
             raise InvalidInput(
                 f"ids: (m, length) integers in 0..{len(self.words) - 1} needed, got shape "
                 f"{rows.shape}; build them with ids(texts)."
             )
-        return [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+        few = max(1, min(_BATCH, _PAIRS // rows.shape[1] ** 2))
+        return [rows[start : start + few] for start in range(0, len(rows), few)]
 
     def _final(self, ids: Array) -> tuple[Array, Array]:
         """States after the layers, and the winners of the last one, (b, length, d), (b, length)."""
@@ -159,20 +175,62 @@ def load_sentiment(path: str | Path) -> tuple[SentimentModel, dict[str, Array]]:
 
     Raises ``InvalidInput`` for a file that is not one.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            held = {name: data[name] for name in data.files}
-        model = SentimentModel(
-            held["words"].tolist(),
-            held["embedding"],
-            held["weight"],
-            float(held["bias"]),
-            float(held["alpha"]),
-            int(held["layers"]),
-            int(held["length"]),
-        )
-    except (OSError, KeyError, ValueError) as error:
+    held = read_npz(path)
+    needed = ("words", "embedding", "weight", "bias", "alpha", "layers", "length")
+    missing = [name for name in needed if name not in held]
+    if missing:
         raise InvalidInput(
-            f"path: a .npz file of experiments/dynamics/sentiment needed, got {path} ({error})."
-        ) from None
-    return model, {k: held[k] for k in ("test_ids", "test_labels") if k in held}
+            f"{path}: a file of experiments/dynamics/sentiment needed, got none of "
+            f"{', '.join(missing)}; write it with train.py."
+        )
+    words = held["words"]
+    if words.dtype.kind != "U" or words.ndim != 1:
+        raise InvalidInput(
+            f"{path}, words: a list of texts needed, got {words.dtype} of shape {words.shape}; "
+            "write it with train.py."
+        )
+    bias, alpha = (_number(path, name, held[name]) for name in ("bias", "alpha"))
+    layers, length = (_whole(path, name, held[name]) for name in ("layers", "length"))
+    model = SentimentModel(
+        words.tolist(), held["embedding"], held["weight"], bias, alpha, layers, length
+    )
+    return model, _tests(path, held)
+
+
+def _tests(path: str | Path, held: dict[str, Array]) -> dict[str, Array]:
+    """The held-out texts and their labels, if there are any."""
+    found = {name: held[name] for name in ("test_ids", "test_labels") if name in held}
+    if not found:
+        return {}
+    shapes = {name: array.shape for name, array in found.items()}
+    if (
+        len(found) < 2
+        or found["test_ids"].dtype.kind not in "iu"
+        or found["test_labels"].dtype.kind not in "iufb"
+        or found["test_ids"].ndim != 2
+        or shapes["test_labels"] != shapes["test_ids"][:1]
+    ):
+        raise InvalidInput(
+            f"{path}, test_ids, test_labels: integers (m, length) and numbers (m,) needed, got "
+            f"shapes {shapes}; leave both out to judge a --text alone."
+        )
+    return found
+
+
+def _number(path: str | Path, name: str, array: Array) -> float:
+    if array.shape != () or array.dtype.kind not in "iuf" or not np.isfinite(array):
+        raise InvalidInput(
+            f"{path}, {name}: one finite number needed, got {array.dtype} of shape {array.shape}; "
+            "write it with train.py."
+        )
+    return float(array)
+
+
+def _whole(path: str | Path, name: str, array: Array) -> int:
+    value = _number(path, name, array)
+    if value != int(value) or not 0 <= value <= _MOST:
+        raise InvalidInput(
+            f"{path}, {name}: an integer in 0..{_MOST} needed, got {value:g}; write it with "
+            "train.py."
+        )
+    return int(value)

@@ -14,6 +14,7 @@ from tropattn.arrays import fraction_array, freeze, is_exact
 from tropattn.dynamics.diagnosis import cluster_labels
 from tropattn.dynamics.flow import (
     Flow,
+    budgeted,
     energy,
     energy_rate,
     residual_layer,
@@ -29,6 +30,8 @@ from tropattn.errors import InvalidInput
 __all__ = ["Trajectory", "simulate"]
 
 Array = NDArray[Any]
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,15 +153,18 @@ def _integrated(
 
     def rate(t: float, y: Array) -> Array:
         state = y[: start.size].reshape(shape)
-        moved = velocity(model, state, t).ravel()
-        return np.append(moved, energy_rate(model, state)) if with_energy else moved
+        moved = velocity(model, state, t)
+        if not with_energy:
+            return moved.ravel()
+        return np.append(moved, energy_rate(model, state, moved))
 
+    limited = budgeted(rate)
     y0 = np.append(start.ravel(), 0.0) if with_energy else start.ravel()
     pieces = [y0]
     for k in range(len(grid) - 1) if report else [0]:
         span = (grid[k], grid[k + 1]) if report else (grid[0], grid[-1])
         wanted = [grid[k + 1]] if report else grid[1:]
-        found = solve_ivp(rate, span, pieces[-1], "DOP853", wanted, rtol=rtol, atol=rtol * 1e-2)
+        found = solve_ivp(limited, span, pieces[-1], "DOP853", wanted, rtol=rtol, atol=rtol * 1e-2)
         if not found.success:
             raise unsolved(found.message)
         pieces.extend(found.y.T)
@@ -274,7 +280,8 @@ def _square_length(model: Hardmax, tokens: Array) -> float:
 def _squared_distances(x: Array) -> NDArray[np.float64]:
     z = x.astype(np.float64)
     out = np.zeros((len(z), len(z)))
-    for k in range(z.shape[1]):
+    few = max(1, _BLOCK // len(z) ** 2)
+    for k in range(0, z.shape[1], few):
         # By differences: squares of lengths would cancel for tokens that have almost met.
-        out += (z[:, k, None] - z[None, :, k]) ** 2
+        out += ((z[:, None, k : k + few] - z[None, :, k : k + few]) ** 2).sum(axis=2)
     return out

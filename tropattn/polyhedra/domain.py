@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, freeze, rational_matrix
+from tropattn.arrays import as_array, freeze, rational_matrix, to_float
 from tropattn.errors import Degenerate, InvalidInput
 
 __all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain"]
+
+_LARGEST_POINT = 1e150
 
 Array = NDArray[Any]
 
@@ -232,7 +234,12 @@ class Slice(Domain):
         >>> Slice.through([[0, 0, 0], [2, 0, 0], [0, 2, 0]], margin=0.5).window.low.tolist()
         [-1.0, -1.0]
         """
-        rows = as_array("points", points, 2, shape="(k + 1, d)").astype(np.float64)
+        rows = to_float(as_array("points", points, 2, shape="(k + 1, d)"))[0]
+        if np.abs(rows).max(initial=0) > _LARGEST_POINT:
+            raise InvalidInput(
+                f"points: coordinates up to {_LARGEST_POINT:g} needed, got "
+                f"{np.abs(rows).max():g}; their products leave the doubles: rescale them."
+            )
         if len(rows) < 2:
             raise InvalidInput(
                 f"points: at least 2 points needed, got {len(rows)}; 3 points span a plane."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tropattn.arrays import as_array
 from tropattn.dynamics import figures
 from tropattn.dynamics.diagnosis import metastable_windows, soft_hard_horizon
 from tropattn.dynamics.flow import Flow, Head
@@ -19,6 +20,7 @@ from tropattn.dynamics.phase import classify
 from tropattn.dynamics.sentiment import load_sentiment
 from tropattn.dynamics.trajectory import simulate
 from tropattn.errors import Inconclusive, InvalidInput
+from tropattn.files import named, read_npz
 from tropattn.record import Record
 
 __all__ = ["COMMANDS", "run"]
@@ -27,6 +29,10 @@ Report = Callable[[int, int], None] | None
 Settings = Mapping[str, Any]
 
 _MARGIN, _GRID = 0.15, 201
+_LAYERS, _STORED = 20_000, 2**24
+"""Layers of a simulation, and numbers that a run may keep."""
+_TOKENS, _EXACT, _BITS = 2000, 20_000, 2**31
+"""In rationals: tokens, their coordinates, and bits of all layers."""
 
 
 def run(command: str, settings: Settings, report: Report = None) -> Record:
@@ -40,11 +46,18 @@ def run(command: str, settings: Settings, report: Report = None) -> Record:
 
     Raises
     ------
-    InvalidInput : an unknown command, or settings that do not fit.
+    InvalidInput : an unknown command, settings that do not fit, or numbers that leave the doubles.
     """
     if command not in COMMANDS:
         raise InvalidInput(f"command: one of {', '.join(COMMANDS)} needed, got {command!r}.")
-    return COMMANDS[command](settings, report)
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            return COMMANDS[command](settings, report)
+    except FloatingPointError as error:
+        raise InvalidInput(
+            f"settings: numbers that stay within the doubles needed, got {error}; bring beta, "
+            "alpha, times and steps, or the numbers of the file, nearer to 1."
+        ) from None
 
 
 def _simulate(given: Settings, report: Report) -> Record:
@@ -52,22 +65,16 @@ def _simulate(given: Settings, report: Report) -> Record:
     space = given["space"]
     flow = Flow((Head(given["kind"], beta=given["beta"]),), space, given["causal"])
     stream = np.random.Generator(np.random.Philox(key=[given["seed"], 0]))
-    if given["engine"] == "gram":
+    times = _times(given)
+    gram = given["engine"] == "gram"
+    _check_size("n, dim, frames", given["n"], given["n"] if gram else given["dim"], len(times))
+    _check_size("n, dim", given["n"], given["dim"])
+    if gram:
         start = random_gram(given["n"], given["dim"], given["seed"])
     else:
         start = stream.standard_normal((given["n"], given["dim"]))
         if space == "sphere":
             start /= np.linalg.norm(start, axis=1, keepdims=True)
-    if given["frames"] < 1 or not given["time"] > 0:
-        raise InvalidInput(
-            "frames, time: frames >= 1 and time > 0 needed, got "
-            f"{given['frames']}, {given['time']}."
-        )
-    if given["scheme"] == "layers":
-        frames = max(1, round(given["time"] / given["step"]))
-        times = given["step"] * np.arange(frames + 1)
-    else:
-        times = np.linspace(0, given["time"], given["frames"] + 1)
     path = simulate(
         flow,
         start,
@@ -106,8 +113,39 @@ def _simulate(given: Settings, report: Report) -> Record:
     return _record("simulate", given, {"summary": [summary], "windows": windows, "run": rows})
 
 
+def _times(given: Settings) -> Any:
+    """The times of a run, (t,)."""
+    frames, step = given["frames"], given["step"]
+    if frames < 1 or not given["time"] > 0:
+        raise InvalidInput(
+            f"frames, time: frames >= 1 and time > 0 needed, got {frames}, {given['time']}."
+        )
+    if given["scheme"] != "layers":
+        return np.linspace(0, given["time"], frames + 1)
+    if not step > 0 or given["time"] > _LAYERS * step:
+        raise InvalidInput(
+            f"step, time: step > 0 and at most {_LAYERS} layers needed, got {step} and "
+            f"{given['time']}; take a larger step or a shorter time."
+        )
+    return step * np.arange(max(1, round(given["time"] / step)) + 1)
+
+
+def _check_size(names: str, *sizes: int) -> None:
+    """Bound how many numbers a run keeps at once."""
+    if math.prod(sizes) > _STORED:
+        raise InvalidInput(
+            f"{names}: at most {_STORED} numbers to keep needed, got "
+            f"{' x '.join(map(str, sizes))}; choose smaller ones."
+        )
+
+
 def _phase(given: Settings, report: Report) -> Record:
     """Sync diagram of SA or USA over time and beta."""
+    n, dim, times = given["n"], given["dim"], given["layers"] + 1
+    _check_size("n, dim", n, dim)
+    _check_size("runs, n, n", given["runs"], n, n)
+    if given["scheme"] == "adaptive":
+        _check_size("n, dim, layers", n, min(n, dim), times)
     betas = np.linspace(0, given["beta_max"], given["betas"])
     diagram = sync_diagram(
         given["n"],
@@ -139,8 +177,9 @@ def _phase(given: Settings, report: Report) -> Record:
 
 def _hardmax(given: Settings, report: Report) -> Record:
     """Hardmax layers: leaders, exact limits, cells of each layer."""
-    tokens = _tokens(given)
     model = Hardmax(given["alpha"], ties=given["ties"])
+    tokens = model.check_tokens(_tokens(given))
+    _check_exact(model, tokens, given)
     path = simulate(model, tokens, given["layers"], engine=given["engine"], report=report)
     summary: dict[str, Any] = {
         "tokens": len(tokens),
@@ -171,6 +210,24 @@ def _hardmax(given: Settings, report: Report) -> Record:
     return _record("hardmax", given, tables)
 
 
+def _check_exact(model: Hardmax, tokens: Any, given: Settings) -> None:
+    """Bound the rationals of a run, whose digits grow with every layer."""
+    exact = given["engine"] == "exact"
+    if (exact or given["limit"]) and (len(tokens) > _TOKENS or tokens.size > _EXACT):
+        raise InvalidInput(
+            f"tokens: at most {_TOKENS} with {_EXACT} coordinates needed in rationals, got shape "
+            f"{tokens.shape}; use --engine tokens --no-limit."
+        )
+    _check_size("tokens, layers", tokens.size, given["layers"] + 1)
+    bits = model.part.denominator.bit_length() * given["layers"] ** 2 * tokens.size
+    if exact and bits > _BITS:
+        raise InvalidInput(
+            f"layers: rationals of at most {_BITS} bits needed, got {bits} after "
+            f"{given['layers']} layers of this alpha; choose fewer, a rounder alpha or --engine "
+            "tokens."
+        )
+
+
 def _gaussian(given: Settings, report: Report) -> Record:
     """Covariance under attention: its fate, its run, and where n tokens leave it."""
     data = _matrices(given)
@@ -182,6 +239,7 @@ def _gaussian(given: Settings, report: Report) -> Record:
     end = given["time"]
     if end is None:
         end = 1.2 * fate.time if fate.time else 10.0
+    _check_size("dim, dim, frames", dim, dim, given["frames"] + 1)
     path = simulate_gaussian(flow, start, np.linspace(0, end, given["frames"] + 1))
     level = freezing_level(given["n"])
     summary = {
@@ -246,17 +304,13 @@ def _tokens(given: Settings) -> Any:
     if given["path"] is None:
         stream = np.random.Generator(np.random.Philox(key=[given["seed"], 0]))
         return stream.standard_normal((given["n"], given["dim"]))
-    data = _load(given["path"])
-    if "tokens" not in data:
-        raise InvalidInput(f"path: an array 'tokens' (n, d) needed in {given['path']}.")
-    return data["tokens"]
+    return _array(given["path"], read_npz(given["path"]), "tokens", "(n, d)")
 
 
 def _matrices(given: Settings) -> dict[str, Any]:
     if given["path"] is not None:
-        data = _load(given["path"])
-        if "S" not in data or data["S"].ndim != 2:
-            raise InvalidInput(f"path: an array 'S' (d, d) needed in {given['path']}.")
+        data = read_npz(given["path"])
+        _array(given["path"], data, "S", "(d, d)")
         return data
     stream = np.random.Generator(np.random.Philox(key=[given["seed"], 0]))
     dim = given["dim"]
@@ -264,12 +318,12 @@ def _matrices(given: Settings) -> dict[str, Any]:
     return {"Q": drawn[0], "K": drawn[1], "V": drawn[2], "S": np.eye(dim)}
 
 
-def _load(path: str) -> dict[str, Any]:
-    try:
-        with np.load(Path(path), allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"path: a readable .npz file needed, got {path} ({error}).") from None
+def _array(path: str, data: dict[str, Any], name: str, shape: str) -> Any:
+    if name not in data:
+        raise InvalidInput(
+            f"{path}: an array {name!r} {shape} needed, got {named(data)}; rename the arrays."
+        )
+    return as_array(f"{path}, {name}", data[name], 2, shape=shape)
 
 
 def _basin_grid(model: Hardmax, tokens: Any) -> tuple[Any, Any] | None:

@@ -22,7 +22,7 @@ from tropattn.attention.model import Model
 from tropattn.attention.network import Network, fixed_network
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
-from tropattn.study.inputs import Heads, Source, open_heads
+from tropattn.study.inputs import Heads, Source, check_draws, open_heads
 from tropattn.study.layer import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 
@@ -149,6 +149,7 @@ def gaussian_network(n_keys: int, n_heads: int, dim: int, depth: int, *, seed: i
 
 
 def _normal(n: int, dim: int, seed: int) -> Array:
+    check_draws(n, dim)
     return np.random.Generator(np.random.Philox(seed)).standard_normal((n, dim))
 
 

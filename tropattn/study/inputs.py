@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,38 +9,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import as_array
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.linear import n_axes
 from tropattn.attention.live import LiveNetwork
 from tropattn.attention.loading import load, load_polynomials
-from tropattn.attention.loading.paths import existing_path, open_tensors
-from tropattn.attention.loading.safetensor import named, parse_json
+from tropattn.attention.loading.paths import open_tensors
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
 from tropattn.attention.padding import read_mask
 from tropattn.attention.skeleton import entering_states
 from tropattn.errors import InvalidInput
+from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
+from tropattn.numerals import real
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["Heads", "Source", "open_heads", "open_target", "read_domain"]
+__all__ = ["Heads", "Source", "check_draws", "open_heads", "open_target", "read_domain"]
 
-_BROKEN = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What a damaged or hostile archive makes zipfile and NumPy raise."""
+_LARGEST_DRAW = 2**25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +120,15 @@ def open_heads(source: Source) -> Heads:
             "layer: the number of one layer needed, got all; this looks at the heads of one layer."
         )
     return _of_model(load(source.path), source, source.layer or 0)
+
+
+def check_draws(samples: int, dim: int) -> None:
+    """Bound the states that are drawn at once, an array (samples, dim)."""
+    if samples * dim > _LARGEST_DRAW:
+        raise InvalidInput(
+            f"samples: at most {_LARGEST_DRAW // dim} states of R^{dim} needed, got {samples}; "
+            "take fewer."
+        )
 
 
 def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | None]:
@@ -273,13 +266,14 @@ def _of_model(model: Model, source: Source, layer: int) -> Heads:
 
 
 def _token(model: Model, index: int, place: int | None = None) -> str:
-    name = str(index) if model.vocabulary is None else model.vocabulary[index]
+    known = model.vocabulary is not None and index < len(model.vocabulary)
+    name = model.vocabulary[index] if known and model.vocabulary is not None else str(index)
     return repr(name)[1:-1] if place is None else f"{repr(name)[1:-1]}@{place}"
 
 
 def _holds_polynomials(path: str) -> bool:
     place = existing_path(path)
-    if place.suffix == ".npz" and place.is_file():
+    if place.suffix == ".npz" and not place.is_dir():
         return True
     names = open_tensors(place).shapes
     return any(name.split("_")[0] == "slopes" for name in names)
@@ -327,7 +321,7 @@ def read_domain(text: str | None, dim: int) -> Domain | None:
 
 def _box(text: str, dim: int) -> Box:
     try:
-        low, high = (float(part) for part in text.split(","))
+        low, high = (real(part.strip(" ")) for part in text.split(","))
     except ValueError:
         raise InvalidInput(
             f"domain: box:LOW,HIGH with two numbers needed, got {'box:' + text!r}; e.g. box:-1,1."
@@ -336,22 +330,9 @@ def _box(text: str, dim: int) -> Box:
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    existing_path(path, "domain")
     if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except _BROKEN as error:
-            raise InvalidInput(
-                f"{path}: a complete .npz archive of number arrays needed, got "
-                f"{str(error)[:120] or type(error).__name__}; save it with numpy.savez."
-            ) from None
-    try:
-        return parse_json(str(path), path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(
-            f"{path}: a readable file needed, got {error.strerror}; check the path."
-        ) from None
+        return read_npz(path, "domain")
+    return parse_json(str(path), read_bytes(path, "domain"))
 
 
 def _plane(path: str, arrays: dict[str, Any]) -> Slice:
@@ -359,10 +340,12 @@ def _plane(path: str, arrays: dict[str, Any]) -> Slice:
         plane = Slice.through(arrays["points"])
     elif {"origin", "basis"} <= set(arrays) <= {"origin", "basis", "window"}:
         window = arrays.get("window")
-        if window is not None and np.shape(window) != (2, 2):
+        if window is not None:
+            window = as_array(f"{path}, window", window, 2, shape="[[low, low], [high, high]]")
+        if window is not None and window.shape != (2, 2):
             raise InvalidInput(
                 f"{path}, window: [[low, low], [high, high]] needed, got shape "
-                f"{np.shape(window)}; the first row is the lower corner."
+                f"{window.shape}; the first row is the lower corner."
             )
         plane = Slice(arrays["origin"], arrays["basis"], window)
     else:

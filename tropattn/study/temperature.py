@@ -20,7 +20,7 @@ from tropattn.attention.padding import read_mask
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Box, Domain
 from tropattn.record import Record
-from tropattn.study.inputs import Heads, Source, open_heads
+from tropattn.study.inputs import Heads, Source, check_draws, open_heads
 from tropattn.study.layer import Step
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
@@ -133,6 +133,7 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
 
 
 def _points(opened: Heads, dim: int, spec: TemperatureSpec) -> Array:
+    check_draws(spec.samples, dim)
     stream = np.random.Generator(np.random.Philox(spec.seed))
     if spec.domain is None:
         draws = stream.standard_normal((spec.samples, dim))

@@ -175,7 +175,7 @@ def slip(gap: Any, temperature: Any, ratio: Any) -> Any:
     0.8
     """
     tau = _positive(temperature)
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         odds = ratio * np.exp(-np.asarray(gap, dtype=np.float64) / tau)
     out = odds / (1.0 + odds)
     return float(out) if np.ndim(out) == 0 else out
@@ -327,7 +327,7 @@ def guaranteed(
     """
     tau = _positive(temperature)
     state = _merged(f, x, values)
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         e = np.exp(-state.gap / tau)
     eps = slip(state.gap, tau, state.ratio)
     wall = state.gap == 0
@@ -395,8 +395,8 @@ def losers(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
 def _odds(state: _Merged, tau: float) -> Array:
     """Weight of each class over the winner's, (m, C), 0 for the winner itself."""
     rows = np.arange(len(state.best))
-    shifted = (state.scores - state.scores[rows, state.best][:, None]) / tau
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
+        shifted = (state.scores - state.scores[rows, state.best][:, None]) / tau
         odds = state.times * np.exp(shifted) / state.times[state.best][:, None]
     odds[rows, state.best] = 0.0
     return odds

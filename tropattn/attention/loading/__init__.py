@@ -9,10 +9,11 @@ from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.families import build
 from tropattn.attention.loading.modules import from_torch
 from tropattn.attention.loading.own import is_own, load_own
-from tropattn.attention.loading.paths import existing_path, open_tensors
+from tropattn.attention.loading.paths import open_tensors
 from tropattn.attention.loading.polynomials import load_polynomials
 from tropattn.attention.model import Model
 from tropattn.errors import InvalidInput
+from tropattn.files import existing_path
 
 __all__ = ["from_torch", "load", "load_polynomials"]
 

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tropattn.attention.blocks import ACTIVATIONS
-from tropattn.attention.loading.tensors import parse_json
 from tropattn.errors import InvalidInput
+from tropattn.files import read_json
 
-__all__ = ["Config", "Entries", "read_json"]
-
-_LARGEST_FILE = 10**8
+__all__ = ["Config", "Entries"]
 
 _RESTORE = "restore the file that came with the weights."
 
@@ -224,19 +222,3 @@ class Config:
                 raise InvalidInput(
                     f"{self.where}: {wanted} as {name} needed, got {str(value)[:40]!r}; {why}."
                 )
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object from a file, None where there is no file."""
-    try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InvalidInput(
-                f"{path}: a file below {_LARGEST_FILE} bytes needed, got a larger one; " + _RESTORE
-            )
-        return parse_json(str(path), path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(
-            f"{path}: a readable file needed, got {error.strerror}; check its permissions."
-        ) from None

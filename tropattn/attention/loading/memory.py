@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
+from tropattn.files import regular_file
 
 __all__ = ["Memory", "import_torch"]
 
@@ -55,8 +56,13 @@ class Memory(Tensors):
 
         Raises ``InvalidInput`` for a damaged file, or one with anything but tensors in it.
         """
+        regular_file(path)
         torch = import_torch(str(path))
+        with path.open("rb") as file:
+            start = file.read(2)
         try:
+            if start != b"PK" and start[:1] != b"\x80":
+                raise ValueError("neither an archive nor a pickle")
             found = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # noqa: BLE001 (damaged files raise whatever they reach)
             first = (str(error).strip() or type(error).__name__).splitlines()[0]

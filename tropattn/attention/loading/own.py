@@ -6,13 +6,14 @@ Metadata ``format = "tropattn"``, ``version = "1"``, ``vocabulary`` (a JSON list
 
 from __future__ import annotations
 
-import json
 import re
 
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.loading.tensors import Tensors, named
+from tropattn.attention.loading.tensors import Tensors
 from tropattn.attention.model import Model
 from tropattn.errors import InvalidInput
+from tropattn.files import json_value, named
+from tropattn.numerals import real
 
 __all__ = ["is_own", "load_own"]
 
@@ -92,7 +93,7 @@ def _count_layers(file: Tensors) -> int:
 def _scale(file: Tensors) -> float:
     text = file.metadata.get("scale")
     try:
-        scale = float(text) if text is not None else 0.0
+        scale = real(text) if text is not None else 0.0
     except ValueError:
         scale = 0.0
     if not 0 < scale < float("inf"):
@@ -116,8 +117,8 @@ def _causal(file: Tensors) -> bool:
 def _vocabulary(file: Tensors, n_tokens: int) -> list[str]:
     text = file.metadata.get("vocabulary")
     try:
-        tokens = json.loads(text) if text is not None else None
-    except (ValueError, RecursionError):
+        tokens = json_value(text) if text is not None else None
+    except ValueError:
         tokens = None
     if not isinstance(tokens, list) or len(tokens) != n_tokens:
         raise InvalidInput(

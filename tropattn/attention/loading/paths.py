@@ -4,37 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from tropattn.attention.loading.memory import Memory
 from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.attention.loading.shards import INDEX, Shards
-from tropattn.attention.loading.tensors import Tensors, named
+from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
+from tropattn.files import named
 
-__all__ = ["existing_path", "files_read", "open_tensors", "weights_file"]
+__all__ = ["files_read", "open_tensors", "weights_file"]
 
 _TORCH = "pytorch_model.bin"
 _BESIDE = ("config.json", "vocab.txt", "vocab.json", "tokenizer.json", "tokenizer_config.json")
-
-
-def existing_path(path: Any, argument: str = "path") -> Path:
-    """Return the path of a file or folder that exists, else raise ``InvalidInput`` on the argument.
-
-    >>> existing_path(".")
-    PosixPath('.')
-    """
-    try:
-        place = Path(path)
-        found = place.exists()
-    except (TypeError, ValueError, OSError):
-        place, found = None, False
-    if place is None or not found:
-        raise InvalidInput(
-            f"{argument}: an existing file or folder needed, got {str(path)[:200]!r}; check the "
-            "spelling."
-        )
-    return place
 
 
 def open_tensors(place: Path) -> Tensors:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-import struct
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_array
-from tropattn.attention.loading.paths import existing_path
-from tropattn.attention.loading.safetensor import TensorFile, named
+from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.errors import InvalidInput
+from tropattn.files import existing_path, named, read_npz
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["load_polynomials"]
@@ -24,25 +19,6 @@ __all__ = ["load_polynomials"]
 Array = NDArray[Any]
 
 _NAME = re.compile(r"(slopes|intercepts)_(0|[1-9]\d{0,5})")
-_LARGEST_ARCHIVE = 2**31
-
-# What a damaged or hostile archive makes zipfile and NumPy raise.
-_BROKEN = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    struct.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def load_polynomials(path: Any) -> list[TropicalPolynomial]:
@@ -61,16 +37,17 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(Path(folder, "two.npz"), slopes=[[[0.0], [1.0]], [[2.0], [3.0]]])
     ...     load_polynomials(Path(folder, "two.npz"))
     [TropicalPolynomial(2 terms on R^1), TropicalPolynomial(2 terms on R^1)]
     """
     place = existing_path(path)
-    if place.suffix == ".npz" and place.is_file():
-        arrays = _read_npz(place)
-    elif place.suffix == ".safetensors" and place.is_file():
+    if place.suffix == ".npz" and not place.is_dir():
+        arrays = read_npz(place)
+        _check_names(place, arrays)
+    elif place.suffix == ".safetensors" and not place.is_dir():
         file = TensorFile.open(place)
         _check_names(place, file.shapes)
         arrays = {name: file.read(name) for name in file.shapes}
@@ -84,28 +61,6 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
         return _stacked(place, arrays["slopes"], arrays.get("intercepts"))
     heads = sorted(int(name.split("_")[1]) for name in arrays if name.startswith("slopes_"))
     return [_head(place, arrays, h) for h in heads]
-
-
-def _read_npz(path: Path) -> dict[str, Array]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > _LARGEST_ARCHIVE:
-            raise ValueError(f"{size} bytes unpacked, above the limit of {_LARGEST_ARCHIVE}")
-        with np.load(path, allow_pickle=False) as archive:
-            _check_names(path, archive.files)
-            arrays = {name: archive[name] for name in archive.files}
-            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-                raise ValueError("members that are no arrays")
-            return arrays
-    except InvalidInput:
-        raise
-    except _BROKEN as error:
-        raise InvalidInput(
-            f"{path}: a complete .npz archive of number arrays needed, got "
-            f"{str(error)[:120] or type(error).__name__}; save it with numpy.savez "
-            "(pickled objects are never read)."
-        ) from None
 
 
 def _check_names(path: Path, names: Any) -> None:

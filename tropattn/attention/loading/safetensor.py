@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from tropattn.attention.loading.tensors import Tensors, named, parse_json
+from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
+from tropattn.files import json_value, printable, regular_file
 
-__all__ = ["TensorFile", "named", "parse_json"]
+__all__ = ["TensorFile"]
 
 Array = NDArray[Any]
+
+_LARGEST_HEADER = 10**7
+"""Bytes of a header; a tensor takes about a hundred."""
 
 _DTYPES = {
     "F64": "<f8",
@@ -51,15 +55,21 @@ class TensorFile(Tensors):
     @classmethod
     def open(cls, path: Path) -> TensorFile:
         """Read and check the header. Raises ``InvalidInput`` for any other or broken file."""
+        regular_file(path)
         try:
-            with safe_open(path, framework="numpy") as checked:
-                metadata = dict(checked.metadata() or {})
             with path.open("rb") as file:
                 (size,) = struct.unpack("<Q", file.read(8))
-                header = parse_json(f"{path}: header", file.read(size))
-        except (SafetensorError, OSError, struct.error, OverflowError, MemoryError) as error:
+                if size > _LARGEST_HEADER:
+                    raise ValueError(f"a header of {size} bytes")
+                header = json_value(file.read(size))
+            if not isinstance(header, dict):
+                raise ValueError("a header that is no table")
+            with safe_open(path, framework="numpy") as checked:
+                metadata = dict(checked.metadata() or {})
+        except (SafetensorError, OSError, struct.error, ValueError, MemoryError) as error:
+            why = printable(str(error), 120) or "a broken file"
             raise InvalidInput(
-                f"{path}: a complete safetensors file needed, got {str(error) or 'a broken file'}; "
+                f"{path}: a complete safetensors file needed, got {why}; "
                 "download or export it again (pickles are never read)."
             ) from None
         shapes: dict[str, tuple[int, ...]] = {}

@@ -8,10 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tropattn.attention.loading.config import read_json
 from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
+from tropattn.files import read_json
 
 __all__ = ["INDEX", "Shards"]
 
@@ -41,8 +41,9 @@ class Shards(Tensors):
         shapes: dict[str, tuple[int, ...]] = {}
         files: dict[str, TensorFile] = {}
         for tensor, name in listed.items():
+            place = _part(index, name)
             if name not in parts:
-                parts[name] = TensorFile.open(_part(index, name))
+                parts[name] = TensorFile.open(place)
             if tensor not in parts[name].shapes:
                 raise InvalidInput(
                     f"{index}: tensor {tensor} in {name} needed, got a part without it; "

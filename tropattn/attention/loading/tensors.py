@@ -6,7 +6,6 @@ or a module in memory; the families of models see names, shapes and numbers only
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import product
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
+from tropattn.files import named
 
-__all__ = ["Tensors", "first_prefix", "found_prefixes", "named", "parse_json", "unwrapped"]
+__all__ = ["Tensors", "first_prefix", "found_prefixes", "named", "unwrapped"]
 
 Array = NDArray[Any]
 
@@ -166,33 +166,3 @@ def first_prefix(tensors: Tensors, anchor: str, prefixes: tuple[str, ...]) -> st
             f"{named(p + anchor for p in found)}; keep the tensors of one of the models."
         )
     return found[0] if found else prefixes[0]
-
-
-def named(names: Any) -> str:
-    """List a few of the names, for a message.
-
-    >>> named(["a", "b"]), named([])
-    ('a, b', 'no tensors')
-    """
-    few = sorted(str(name)[:60] for name in names)
-    more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-    return ", ".join(few[:5]) + more if few else "no tensors"
-
-
-def parse_json(what: str, text: str | bytes) -> dict[str, Any]:
-    """Read a JSON object, or raise ``InvalidInput``.
-
-    >>> parse_json("config", '{"a": 1}')
-    {'a': 1}
-    """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            f"{what}: a JSON object needed, got {error}; the file is damaged."
-        ) from None
-    if not isinstance(value, dict):
-        raise InvalidInput(
-            f"{what}: a JSON object needed, got {type(value).__name__}; this is another file."
-        )
-    return value

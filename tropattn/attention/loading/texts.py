@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.loading.config import Config, read_json
+from tropattn.attention.loading.config import Config
 from tropattn.errors import InvalidInput
+from tropattn.files import read_bytes, read_json
 
 __all__ = ["FILES", "TextReader"]
 
 FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
 """Files that only a tokenizer can read; beside a vocabulary of characters there are none."""
-
-_LARGEST_FILE = 10**8
 
 _OF_FAMILY = {
     "albert": "AlbertTokenizer",
@@ -258,7 +257,7 @@ def _built(library: Any, folder: Path, kind: str, settings: dict[str, Any]) -> A
     file = folder / "tokenizer.json"
     tokenizer = None
     if file.is_file():
-        tokenizer = library.Tokenizer.from_str(_bytes(file).decode("utf-8"))
+        tokenizer = library.Tokenizer.from_str(read_bytes(file).decode("utf-8"))
     named = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
     special = {
         f"{name}_token": value["content"] if isinstance(value, dict) else value
@@ -327,7 +326,7 @@ def _of_merges(
             f"{folder}: tokenizer.json, or vocab.json and merges.txt, needed for a text, got "
             f"neither; {_ADVICE}"
         )
-    lines = _bytes(merges).decode("utf-8").split("\n")
+    lines = read_bytes(merges).decode("utf-8").split("\n")
     pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     tokenizer = library.Tokenizer(library.models.BPE(vocab=words, merges=pairs))
     if kind == "Qwen2Tokenizer":
@@ -417,19 +416,6 @@ def _id(words: dict[str, int], token: str) -> int:
     return words[token]
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InvalidInput(
-                f"{path}: a file below {_LARGEST_FILE} bytes needed, got a larger one; {_ADVICE}"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(
-            f"{path}: a readable file needed, got {error.strerror}; check its permissions."
-        ) from None
-
-
 def _lines(path: Path) -> dict[str, int]:
     """The ids of the tokens of ``vocab.txt``; the last line with a token counts, as in BERT."""
     if not path.is_file():
@@ -437,5 +423,5 @@ def _lines(path: Path) -> dict[str, int]:
             f"{path.parent}: tokenizer.json or vocab.txt needed for a text, got neither; {_ADVICE}"
         )
     # Only line feeds end a line: a token may be another of Unicode's line separators.
-    lines = _bytes(path).decode("utf-8").removesuffix("\n").split("\n")
+    lines = read_bytes(path).decode("utf-8").removesuffix("\n").split("\n")
     return {line.removesuffix("\r"): i for i, line in enumerate(lines)}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.loading.config import read_json
 from tropattn.attention.loading.texts import FILES, TextReader
 from tropattn.errors import InvalidInput
+from tropattn.files import read_bytes, read_json
 
 __all__ = ["Words", "read_words"]
-
-_LARGEST_FILE = 10**8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,14 +80,12 @@ def _is_special(token: str) -> bool:
 
 
 def _read_lines(path: Path, n_tokens: int) -> list[str] | None:
+    if not os.path.lexists(path):
+        return None
     try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ValueError(f"more than {_LARGEST_FILE} bytes")
         # Only line feeds end a line: a token may be another of Unicode's line separators.
-        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
-    except (OSError, ValueError) as error:
+        lines = read_bytes(path).decode("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
         raise InvalidInput(
             f"{path}: a text file with one token a line needed, got {str(error)[:120]}; "
             "restore the file that came with the weights."

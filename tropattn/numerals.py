@@ -1,0 +1,78 @@
+"""Numbers that a user writes: plain decimal numerals, and nothing else that Python would take.
+
+``int`` and ``float`` also read ``1_0``, digits of other scripts and blanks around; here a numeral
+is one that every reader takes for the same number.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import click
+
+__all__ = ["Real", "Whole", "real", "whole"]
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
+_REAL = re.compile(
+    r"[+-]?(([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,6})?|inf|nan)", re.ASCII
+)
+
+
+def whole(text: str) -> int:
+    """The integer that a text stands for, or ``ValueError``.
+
+    >>> whole("-12")
+    -12
+    >>> whole("1_0")
+    Traceback (most recent call last):
+    ValueError: '1_0' is not a valid integer.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a valid integer.")
+    return int(text)
+
+
+def real(text: str) -> float:
+    """The double that a text stands for, ``inf`` and ``nan`` among them, or ``ValueError``.
+
+    A numeral beyond the largest double stands for none.
+
+    >>> real("2.5e-1"), real("-inf")
+    (0.25, -inf)
+    """
+    if not _REAL.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a valid number.")
+    value = float(text)
+    if math.isinf(value) and not text.endswith("inf"):
+        raise ValueError(f"{text[:40]!r} is beyond the largest double, 1.8e308.")
+    return value
+
+
+class Whole(click.IntRange):
+    """An integer as the type of an option, within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read ``"12"``."""
+        try:
+            number = whole(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(number, param, ctx)
+
+
+class Real(click.FloatRange):
+    """A finite number as the type of an option, within bounds."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read ``"0.5"``."""
+        try:
+            number = real(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"a finite number needed, got {number}.", param, ctx)
+        return super().convert(number, param, ctx)
