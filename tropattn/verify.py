@@ -13,39 +13,47 @@ is accepted when
 
 All arithmetic is in integers and rationals. Nothing is taken from the file but claims, and no more
 is claimed than the size of the file can answer for: a line, a number and all that has to be kept
-are bounded by what has been read (``_Room``), so no file takes memory without end.
+are bounded by what has been read (``Room``), so no file takes memory without end.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-import stat
 import zlib
-from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import flint
 
+from tropattn.claims import (
+    Malformed,
+    Room,
+    Subject,
+    a_list,
+    common_denominator,
+    in_words,
+    indices,
+    inflated,
+    integers,
+    lines_of,
+    opened,
+    packed,
+    rational,
+    unpacked,
+)
 from tropattn.errors import EngineError, InvalidInput
 
 __all__ = ["Verified", "verify"]
 
 _DISCARD, _CHILD, _UP, _LEAF = 1, 2, 3, 4
 
-_HEADER = {"format", "version", "of", "polynomials", "walls"}
 _LISTS = {"log", "cells", "points", "rest", "deferred"}
 """What a range says of itself, on its own line or on lines below it."""
-
-_NUMBER = re.compile(r"-?[0-9]+(/0*[1-9][0-9]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Verified:
     @property
     def domain(self) -> str:
         """The domain in words."""
-        return _words(self.walls.nrows(), self.walls.ncols() - 1)
+        return in_words(self.walls.nrows(), self.walls.ncols() - 1)
 
 
 def verify(
@@ -94,12 +102,12 @@ def verify(
     a byte of the file. A damaged file is refused before its claims are looked at.
     """
     try:
-        with _opened(path) as stream:
-            room = _Room(os.fstat(stream.fileno()).st_size)
-            for text in _inflated(stream):
+        with opened(path) as stream:
+            room = Room(os.fstat(stream.fileno()).st_size)
+            for text in inflated(stream):
                 room.unpack(len(text))
             stream.seek(0)
-            lines = _lines(stream, room)
+            lines = lines_of(stream, room)
             header = next(lines, {})
             if (header.get("format"), header.get("version")) != ("tropattn-certificate", 1):
                 raise InvalidInput(
@@ -107,7 +115,7 @@ def verify(
                     f"{str(header.get('format'))[:40]!r}; write one with "
                     "tropattn count --certificate FILE."
                 )
-            about = _Input(header, room)
+            about = Subject(header, room)
             return _check(about, lines, polynomials, walls)
     except InvalidInput:
         raise
@@ -120,287 +128,8 @@ def verify(
     )
 
 
-# ---- reading ----------------------------------------------------------------------------------
-
-
-class _Malformed(ValueError):
-    """A line that says nothing: not a claim that is false, but none."""
-
-
-class _Room:
-    """What a file of a given size may ask for; an honest one takes a small part of it."""
-
-    def __init__(self, size: int) -> None:
-        self.text = 2**28 + 100 * size
-        self.line = 2**23 + size // 2
-        self.digits = 2**17 + size
-        self.kept = 150_000_000 + 25 * size
-        self.scaled = 16_000_000 + 8 * size
-
-    def unpack(self, length: int) -> None:
-        """Take the length of a text unpacked."""
-        self.text -= length
-        if self.text < 0:
-            raise _Malformed("one that unpacks to more than a hundred times its size")
-
-    def keep(self, length: int) -> None:
-        """Take the memory of a claim that has to be remembered."""
-        self.kept -= length
-        if self.kept < 0:
-            raise _Malformed("one that claims more than a file of its size can prove")
-
-
-def _opened(path: str | Path) -> BinaryIO:
-    try:
-        # A pipe or device is looked at, never waited for.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        raise InvalidInput(f"{path}: an existing file needed, got none; check the path.") from None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise InvalidInput(
-            f"{path}: a regular file needed, got a folder, pipe or device; check the path."
-        )
-    return os.fdopen(handle, "rb")
-
-
-def _inflated(stream: BinaryIO) -> Iterator[bytes]:
-    """The text of a gzipped file, piece by piece, its check sum compared at the end."""
-    inflate = zlib.decompressobj(31)
-    while not inflate.eof:
-        packed = inflate.unconsumed_tail or stream.read(2**16)
-        if not packed:
-            raise EOFError("one that is cut short")
-        yield inflate.decompress(packed, 2**20)
-    if inflate.unused_data or stream.read(1):
-        raise _Malformed("more bytes after its end")
-
-
-def _lines(stream: BinaryIO, room: _Room) -> Iterator[dict[str, Any]]:
-    """The lines as objects; the last one, ``sha256``, is compared with those above it."""
-    digest = hashlib.sha256()
-    for line in _split(stream, room):
-        value = json.loads(
-            line.decode("ascii"), object_pairs_hook=_distinct, parse_constant=_no_number
-        )
-        if type(value) is not dict or not value:
-            raise _Malformed("a line that is no object, or an empty one")
-        # Damage by accident; a forger who signs anew still has to prove the claims.
-        if value.keys() == {"sha256"} and value["sha256"] != digest.hexdigest():
-            raise EngineError("certificate rejected: its digest does not match.")
-        digest.update(line)
-        yield value
-
-
-def _split(stream: BinaryIO, room: _Room) -> Iterator[bytes]:
-    begun: list[bytes] = []
-    length = 0
-    for text in _inflated(stream):
-        *whole, rest = text.split(b"\n")
-        for line in whole:
-            yield b"".join([*begun, line, b"\n"])
-            begun, length = [], 0
-        begun.append(rest)
-        length += len(rest)
-        if length > room.line:
-            raise _Malformed("a line too long for a file of its size")
-    if length:
-        raise _Malformed("a last line without end")
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise _Malformed("a line that says the same thing twice")
-    return value
-
-
-def _no_number(text: str) -> None:
-    raise _Malformed(f"{text} where a number belongs")
-
-
-def _list(value: Any) -> list[Any]:
-    if type(value) is not list:
-        raise _Malformed(f"{type(value).__name__} where a list belongs")
-    return value
-
-
-def _integers(value: Any) -> list[int]:
-    kinds = set(map(type, _list(value))) - {int}
-    if kinds:
-        raise _Malformed(f"{kinds.pop().__name__} where an integer belongs")
-    return value
-
-
-def _indices(value: Any, end: int) -> list[int]:
-    """Integers of a list, all in range(end)."""
-    if _integers(value) and not (0 <= min(value) and max(value) < end):
-        raise _Malformed(f"an index outside of 0 to {end - 1}")
-    return value
-
-
-def _packed(numbers: Sequence[int]) -> bytes:
-    """A path or pattern as bytes, a tenth of the memory of a list; ``_unpacked`` reads it."""
-    try:
-        return array("i", numbers).tobytes()
-    except OverflowError:
-        raise _Malformed("an index beyond 2**31") from None
-
-
-def _unpacked(numbers: bytes) -> list[int]:
-    return array("i", numbers).tolist()
-
-
-def _rational(value: Any, room: _Room) -> flint.fmpq:
-    if type(value) is str:
-        if len(value) > room.digits or not _NUMBER.fullmatch(value):
-            raise _Malformed(f"{value[:20]!r} where a rational number belongs")
-        numerator, _, denominator = value.partition("/")
-        return flint.fmpq(flint.fmpz(numerator), flint.fmpz(denominator or "1"))
-    if type(value) is int:
-        return flint.fmpq(value)
-    if type(value) is not float:
-        raise _Malformed(f"{type(value).__name__} where a number belongs")
-    if value in (float("inf"), -float("inf")):
-        raise _Malformed("a number beyond the doubles")
-    return flint.fmpq(*value.as_integer_ratio())
-
-
-# ---- what the certificate is about ------------------------------------------------------------
-
-
-class _Rows:
-    """Rational rows of one width, read in parts and brought to integers by one positive factor."""
-
-    def __init__(self, room: _Room) -> None:
-        self.room = room
-        self.parts: list[flint.fmpq_mat] = []
-        self.count = 0
-        self.common = flint.fmpz(1)
-
-    def add(self, rows: Any, width: int) -> int:
-        """Append rows of texts, of the width given or, where that is 0, of one width; return it."""
-        width = width or len(_list(next(iter(_list(rows)), [])))
-        if any(len(_list(row)) != width for row in rows):
-            raise _Malformed("rows of unequal lengths")
-        flat = [text for row in rows for text in row]
-        if not flat:
-            return width
-        if set(map(type, flat)) != {str}:
-            raise _Malformed("a coordinate that is no text")
-        self.room.keep(sum(map(len, flat)) + 24 * len(flat) + 256 * len(rows))
-        # Of equal texts, all zeros say, one is read.
-        read = {text: _rational(text, self.room) for text in set(flat)}
-        self.parts.append(flint.fmpq_mat(len(rows), width, [read[text] for text in flat]))
-        self.count += len(rows)
-        denominators = {value.q for value in read.values()}
-        self.common = _common({self.common, *denominators}, self.count * width, self.room)
-        return width
-
-    def whole(self, width: int) -> flint.fmpz_mat:
-        """All rows times ``common``."""
-        self.room.keep(self.count * width * self.common.bit_length() // 8)
-        scaled = []
-        for part in self.parts:
-            numerators, common = part.numer_denom()
-            scaled.append(numerators * (self.common // common))
-        if len(scaled) == 1:
-            return scaled[0]
-        return flint.fmpz_mat(self.count, width, [v for part in scaled for v in part.entries()])
-
-
-class _Input:
-    """The heads and walls that a certificate is about, as integer rows times a factor each."""
-
-    def __init__(self, header: dict[str, Any], room: _Room) -> None:
-        if header.keys() != _HEADER or header["of"] != "cells":
-            raise _Malformed("a first line that is none of a certificate of cells")
-        self.room = room
-        self.width = 0
-        self.rows: list[_Rows] = []
-        self.wall_rows = _Rows(room)
-        for terms in _list(header["polynomials"]):
-            room.keep(1000)
-            self.rows.append(_Rows(room))
-            self.width = self.rows[-1].add(terms, self.width)
-        self.width = self.wall_rows.add(header["walls"], self.width)
-
-    def read(self, line: dict[str, Any]) -> None:
-        """Take further rows of a head, or further walls."""
-        if line.keys() == {"walls"}:
-            self.width = self.wall_rows.add(line["walls"], self.width)
-        elif line.keys() == {"head", "rows"}:
-            head = self.rows[_indices([line["head"]], len(self.rows))[0]]
-            self.width = head.add(line["rows"], self.width)
-        else:
-            raise _Malformed("a line of unknown kind")
-
-    def close(self) -> None:
-        """Bring all to integers; nothing is added any more."""
-        if not self.rows or any(not rows.count for rows in self.rows):
-            raise _Malformed("a head without terms")
-        self.heads = [rows.whole(self.width) for rows in self.rows]
-        self.factors = [rows.common for rows in self.rows]
-        self.walls = self.wall_rows.whole(self.width)
-        self.rows = []
-
-    def compare(self, polynomials: Sequence[flint.fmpq_mat], walls: Any) -> None:
-        """Raise ``EngineError`` unless heads and domain are those asked for."""
-        given = [terms.numer_denom() for terms in polynomials]
-        if given != list(zip(self.heads, self.factors, strict=True)):
-            raise EngineError("certificate rejected: its polynomials are not those of the input.")
-        asked = [] if walls is None else _wall_rows(walls)
-        own = [[self.walls[i, k] for k in range(self.width)] for i in range(self.walls.nrows())]
-        if _primitive(asked, self.width) != _primitive(own, self.width):
-            dim = self.width - 1
-            raise EngineError(
-                f"certificate rejected: it is about {_words(len(own), dim)}, and not about the "
-                f"domain of the input, {_words(len(asked), dim)}."
-            )
-
-
-def _words(walls: int, dim: int) -> str:
-    if not walls:
-        return f"the whole space R^{dim}"
-    return f"the set A x < b of {walls} wall{'s' * (walls > 1)} in R^{dim}"
-
-
-def _wall_rows(walls: tuple[Any, Any]) -> list[list[flint.fmpz]]:
-    """Integer multiples of the rows (a, -b)."""
-    rows = []
-    for a, b in zip(*walls, strict=True):
-        values = [v if type(v) is flint.fmpq else flint.fmpq(*v.as_integer_ratio()) for v in (*a, b)]
-        numerators, _ = flint.fmpq_mat(1, len(values), [*values[:-1], -values[-1]]).numer_denom()
-        rows.append(numerators.entries())
-    return rows
-
-
-def _primitive(rows: list[list[flint.fmpz]], width: int) -> set[tuple[flint.fmpz, ...]]:
-    """The half-spaces, apart from order, repetition, positive factors and ``0 < 1``."""
-    found = {(*[flint.fmpz(0)] * (width - 1), flint.fmpz(-1))}
-    for row in rows:
-        content = flint.fmpz(0)
-        for v in row:
-            content = content.gcd(v)
-        found.add(tuple(v // content for v in row) if content else tuple(row))
-    return found
-
-
-def _common(denominators: Iterable[flint.fmpz], numbers: int, room: _Room) -> flint.fmpz:
-    """The least common denominator, as long as so many numbers over it can be held."""
-    common = flint.fmpz(1)
-    for q in denominators:
-        common = common.lcm(q)
-        if common.bit_length() * numbers > 8 * room.scaled:
-            raise _Malformed("numbers whose common denominator is too long for a file of its size")
-    return common
-
-
-# ---- the proof --------------------------------------------------------------------------------
-
-
 def _check(
-    about: _Input,
+    about: Subject,
     lines: Iterator[dict[str, Any]],
     polynomials: Sequence[flint.fmpq_mat] | None,
     walls: Any,
@@ -425,10 +154,10 @@ def _check(
             line = next(lines, {})
         groups.append(group.close())
     if not line:
-        raise _Malformed("one that ends before its count")
+        raise Malformed("one that ends before its count")
     claimed = _natural(line["count"], about.room)
     if line.keys() != {"count"} or [set(line) for line in lines] != [{"sha256"}]:
-        raise _Malformed("something else than its digest after its count")
+        raise Malformed("something else than its digest after its count")
     _check_groups(about, [group.heads for group in groups])
     total = prod(group.cells for group in groups)
     if total != claimed:
@@ -445,13 +174,13 @@ def _check(
     )
 
 
-def _natural(value: Any, room: _Room) -> int:
+def _natural(value: Any, room: Room) -> int:
     if type(value) is not str or not value.isdigit() or "/" in value:
-        raise _Malformed("a count that is no text of digits")
-    return int(_rational(value, room).p)
+        raise Malformed("a count that is no text of digits")
+    return int(rational(value, room).p)
 
 
-def _check_groups(about: _Input, groups: list[list[int]]) -> None:
+def _check_groups(about: Subject, groups: list[list[int]]) -> None:
     """Each head counted once, or constant; several groups only for a direct sum on all of R^d."""
     named = [h for group in groups for h in group]
     for h in set(range(len(about.heads))) - set(named):
@@ -493,23 +222,23 @@ class _Proved:
 class _Group:
     """The claims about one group of heads, checked line by line."""
 
-    def __init__(self, about: _Input, line: dict[str, Any]) -> None:
+    def __init__(self, about: Subject, line: dict[str, Any]) -> None:
         if not {"group", "kept"} <= line.keys() <= {"group", "kept", "columns"}:
-            raise _Malformed("a line of unknown kind")
+            raise Malformed("a line of unknown kind")
         self.room = about.room
         self.width = about.width
-        self.heads = _indices(line["group"], len(about.heads))
-        kept = _list(line["kept"])
+        self.heads = indices(line["group"], len(about.heads))
+        kept = a_list(line["kept"])
         if not self.heads or len(kept) != len(self.heads):
-            raise _Malformed("a group without heads, or without the distinct terms of each")
+            raise Malformed("a group without heads, or without the distinct terms of each")
         if len(set(self.heads)) < len(self.heads):
             raise EngineError("certificate rejected: a head is counted twice.")
         # Witnesses are 0 in all other columns.
-        self.columns = _indices(line.get("columns", list(range(self.width))), self.width)
+        self.columns = indices(line.get("columns", list(range(self.width))), self.width)
         if self.columns != sorted(set(self.columns)):
-            raise _Malformed("columns out of order")
+            raise Malformed("columns out of order")
         self.rows = [
-            _distinct_rows(about.heads[h], _indices(keep, about.heads[h].nrows()))
+            _distinct_rows(about.heads[h], indices(keep, about.heads[h].nrows()))
             for h, keep in zip(self.heads, kept, strict=True)
         ]
         self.starts = [0]
@@ -537,16 +266,16 @@ class _Group:
             return
         self._end_range()
         if "range" in line and line.keys() <= {"range", *_LISTS}:
-            path = _integers(line["range"])
-            self._finish(_packed(path))
+            path = integers(line["range"])
+            self._finish(packed(path))
             self.walk = _Walk(self, path)
             self.walk.read(line)
         elif line.keys() == {"settled", "support"}:
-            path = _integers(line["settled"])
-            self._finish(_packed(path))
-            support = [tuple(_integers(pair)) for pair in _list(line["support"])]
+            path = integers(line["settled"])
+            self._finish(packed(path))
+            support = [tuple(integers(pair)) for pair in a_list(line["support"])]
             if any(len(pair) != 2 for pair in support):
-                raise _Malformed("a row that is no pair")
+                raise Malformed("a row that is no pair")
             self.refute(support, set(path[1::2]))
         elif line.keys() == {"single"}:
             if self.several:
@@ -554,14 +283,14 @@ class _Group:
             self.cell(self.starts[:-1], line["single"])
             self._finish(b"")
         else:
-            raise _Malformed("a line of unknown kind")
+            raise Malformed("a line of unknown kind")
 
     def close(self) -> _Proved:
         """Nothing more comes: no branch may be left open."""
         self._end_range()
         if self.open:
             raise EngineError(
-                f"certificate rejected: the branch {_unpacked(min(self.open))} is missing."
+                f"certificate rejected: the branch {unpacked(min(self.open))} is missing."
             )
         return _Proved(self.heads, len(self.patterns), self.discards, self.ranges)
 
@@ -573,7 +302,7 @@ class _Group:
     def _finish(self, path: bytes) -> None:
         if path not in self.open:
             raise EngineError(
-                f"certificate rejected: the branch {_unpacked(path)} comes unasked or twice."
+                f"certificate rejected: the branch {unpacked(path)} comes unasked or twice."
             )
         self.open.remove(path)
         self.ranges += 1
@@ -620,10 +349,10 @@ class _Group:
 
     def cell(self, pattern: Sequence[int], point: Any) -> bytes:
         """Accept a cell: new, and strictly won at its witness; return its pattern."""
-        values = [_rational(v, self.room) for v in _list(point)]
+        values = [rational(v, self.room) for v in a_list(point)]
         if len(values) != len(self.columns):
             raise EngineError("certificate rejected: a witness that is not a point.")
-        common = _common({v.q for v in values}, len(values), self.room)
+        common = common_denominator({v.q for v in values}, len(values), self.room)
         z = flint.fmpz_mat(len(values), 1, [v.p * (common // v.q) for v in values])
         if self.columns[-1:] == [self.width - 1] and z[len(values) - 1, 0] < 0:
             raise EngineError("certificate rejected: a witness that is not a point.")
@@ -640,12 +369,12 @@ class _Group:
             best = scores[key - first]
             if sum(v >= best for v in scores) != 1:
                 raise EngineError(f"certificate rejected: a false witness of {list(pattern)}.")
-        packed = _packed(pattern)
-        if packed in self.patterns:
+        name = packed(pattern)
+        if name in self.patterns:
             raise EngineError(f"certificate rejected: the cell {list(pattern)} is listed twice.")
-        self.room.keep(110 + len(packed))
-        self.patterns.add(packed)
-        return packed
+        self.room.keep(110 + len(name))
+        self.patterns.add(name)
+        return name
 
 
 def _distinct_rows(terms: flint.fmpz_mat, keep: list[int]) -> flint.fmpz_mat:
@@ -708,18 +437,18 @@ class _Walk:
 
     def read(self, line: dict[str, Any]) -> None:
         """Take what the range left, its cells and its log, or parts of them."""
-        for path in [*_list(line.get("rest", [])), *_list(line.get("deferred", []))]:
-            if len(_integers(path)) < 2 or len(path) % 2:
-                raise _Malformed("a branch that is no list of pairs")
-            self.group.leave(_packed(path))
+        for path in [*a_list(line.get("rest", [])), *a_list(line.get("deferred", []))]:
+            if len(integers(path)) < 2 or len(path) % 2:
+                raise Malformed("a branch that is no list of pairs")
+            self.group.leave(packed(path))
             *above, unit, key = path
-            self.left.setdefault(_packed(above), {}).setdefault(unit, set()).add(key)
-        cells, points = _list(line.get("cells", [])), _list(line.get("points", []))
+            self.left.setdefault(packed(above), {}).setdefault(unit, set()).add(key)
+        cells, points = a_list(line.get("cells", [])), a_list(line.get("points", []))
         if len(cells) != len(points):
-            raise _Malformed("cells and points of unequal number")
+            raise Malformed("cells and points of unequal number")
         for pattern, point in zip(cells, points, strict=True):
-            self.cells.append(self.group.cell(_integers(pattern), point))
-        self.log += _integers(line.get("log", []))
+            self.cells.append(self.group.cell(integers(pattern), point))
+        self.log += integers(line.get("log", []))
         self._replay()
 
     def _replay(self) -> None:
@@ -756,7 +485,7 @@ class _Walk:
     def close(self) -> None:
         """Nothing more comes: every open node must be accounted for."""
         if self.log:
-            raise _Malformed("a log that ends within a step")
+            raise Malformed("a log that ends within a step")
         while self.nodes:
             self._up()
         if self.cells:
@@ -817,7 +546,7 @@ class _Walk:
         for _ in range(count):
             if not self.cells:
                 raise EngineError("certificate rejected: a leaf without its cells.")
-            pattern = _unpacked(self.cells.popleft())
+            pattern = unpacked(self.cells.popleft())
             if any(key not in c for key, c in zip(pattern, self.group.candidates, strict=True)):
                 raise EngineError("certificate rejected: a cell outside its leaf.")
             if unit != -1:
@@ -837,7 +566,7 @@ class _Walk:
                 self._take(node.unit, keys - node.followed)
         elif not node.leaf:
             # All its children were left to other ranges.
-            units = self.left.get(_packed(self.here), {})
+            units = self.left.get(packed(self.here), {})
             if len(units) != 1 or next(iter(units.values())) != self._candidates(next(iter(units))):
                 raise EngineError("certificate rejected: a node without its children.")
             self._take(*next(iter(units.items())))
@@ -845,7 +574,7 @@ class _Walk:
 
     def _take(self, unit: int, keys: set[int]) -> None:
         """Account for keys of a unit that are left to other ranges: these, and no other."""
-        above = _packed(self.here)
+        above = packed(self.here)
         left = self.left.get(above, {}).get(unit, set())
         if keys - left:
             path = [*self.here, unit, min(keys - left)]

@@ -112,7 +112,9 @@ def scales(rng):
     units = []
     for slopes, intercepts in layer(rng, dim):
         size, away = 10.0 ** rng.randint(-9, 9), 10.0 ** rng.randint(0, 10)
-        units.append(([[size * v for v in row] for row in slopes], [size * away * v for v in intercepts]))
+        units.append(
+            ([[size * v for v in row] for row in slopes], [size * away * v for v in intercepts])
+        )
     place = rng.choice([5118838.1, 1e10, 3.0])
     axis = [1.0] + [0.0] * (dim - 1)
     for gap in rng.sample([0.0, 1e-3, 0.1, 1.0, 1e-6], 2):

@@ -9,9 +9,9 @@ ranges. Branches settled in rationals have a line of their own.
 
 What would make a line long follows it in lines of its own: ``{"head": h, "rows": [...]}`` and
 ``{"walls": [...]}`` below the first line, and ``log``, ``cells`` with ``points``, ``rest`` and
-``deferred`` below a range, what a range left first, then its cells, then its log. So a checker reads
-any certificate in bounded memory. ``tropattn.verify`` does, in rationals, and shares no code with
-the search.
+``deferred`` below a range: what a range left comes first, then its cells, then its log. So a
+checker reads any certificate in bounded memory. ``tropattn.verify`` does, in rationals, and shares
+no code with the search.
 """
 
 from __future__ import annotations
