@@ -204,8 +204,9 @@ class _Rows:
 
     def add(self, rows: Any, width: int) -> int:
         """Append rows of texts, of the width given or, where that is 0, of one width; return it."""
-        width = width or len(a_list(next(iter(a_list(rows)), [])))
-        if any(len(a_list(row)) != width for row in rows):
+        lengths = [len(a_list(row)) for row in a_list(rows)]
+        width = width or max(lengths, default=0)
+        if any(length != width for length in lengths):
             raise Malformed("rows of unequal lengths")
         flat = [text for row in rows for text in row]
         if not flat:
