@@ -240,7 +240,8 @@ class Subject:
     """The heads and walls that a certificate is about, as integer rows times a factor each."""
 
     def __init__(self, header: dict[str, Any], room: Room) -> None:
-        if header.keys() != _HEADER or header["of"] != "cells" or header["version"] is True:
+        whole = type(header.get("version")) is int
+        if header.keys() != _HEADER or header["of"] != "cells" or not whole:
             raise Malformed("a first line that is none of a certificate of cells")
         self.room = room
         self.width = 0
