@@ -262,6 +262,8 @@ class _Group:
     def read(self, line: dict[str, Any]) -> None:
         """Check one line below the group's own."""
         if self.walk is not None and line.keys() <= _LISTS:
+            if not any(line.values()):
+                raise Malformed("a line that says nothing")
             self.walk.read(line)
             return
         self._end_range()
