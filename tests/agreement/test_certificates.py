@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from reference import brute, families
 
-from tropattn import Box, EngineError, InvalidInput, count_regions, initialisers
+from tropattn import (
+    Box,
+    EngineError,
+    InvalidInput,
+    Polytope,
+    Slice,
+    TropicalPolynomial,
+    constructions,
+    count_regions,
+    initialisers,
+)
+from tropattn.tropical.stage import on_parameters
 from tropattn.verify import verify
 
 
@@ -145,6 +156,121 @@ def test_other_weights_are_rejected(tmp_path):
     others = initialisers.gaussian_heads(4, 2, 2, seed=3)
     with pytest.raises(EngineError, match="not those of the input"):
         verify(tmp_path / "c.gz", [h.exact_terms() for h in others])
+
+
+WINDOW = Box.cube(-1, 1, 2)
+
+
+@pytest.fixture(name="strips")
+def _strips():
+    """Three parabola strips of three keys: 19 cells in the plane (T6), 8 in (-1, 1)^2."""
+    heads = constructions.parabola_strips([3, 3, 3], dim=2)
+    return heads, [h.exact_terms() for h in heads]
+
+
+def test_a_certificate_is_about_its_domain(strips, tmp_path):
+    """A proof on one domain is none on another; the same walls may be written in other ways."""
+    heads, terms = strips
+    small = Box.cube(-0.1, 0.1, 2)
+    for domain, cells in ((None, 19), (WINDOW, 8), (small, 1)):
+        count_regions(heads, domain, certificate=tmp_path / "c.gz")
+        for other in (None, WINDOW, small):
+            walls = None if other is None else other.walls
+            if other is domain:
+                assert verify(tmp_path / "c.gz", terms, walls).count == cells
+            else:
+                with pytest.raises(EngineError, match="not those of the domain asked for"):
+                    verify(tmp_path / "c.gz", terms, walls)
+    count_regions(heads, WINDOW, certificate=tmp_path / "c.gz")
+    a, b = WINDOW.walls
+    order = [3, 1, 1, 0, 2]
+    again = a[order] * [[0.5], [3], [1], [1], [2]], b[order] * [0.5, 3, 1, 1, 2]
+    proved = verify(tmp_path / "c.gz", terms, again)
+    assert proved.domain == "the set A x < b of 4 walls in R^2"
+    assert proved.walls.nrows() == 4
+    assert verify(tmp_path / "c.gz").count == 8
+    with pytest.raises(EngineError, match="asked for"):
+        verify(tmp_path / "c.gz", terms, (a[:3], b[:3]))
+
+
+def test_on_a_plane_the_walls_are_those_of_its_window(strips, tmp_path):
+    plane = Slice([0.0, 0.0], [[1.0, 1.0], [1.0, -1.0]], ([-1.0, -1.0], [1.0, 2.0]))
+    counted = count_regions(strips[0], plane, certificate=tmp_path / "c.gz")
+    local = [h.exact_terms() for h in on_parameters(strips[0], plane)]
+    assert verify(tmp_path / "c.gz", local, plane.walls).count == counted.value
+    with pytest.raises(EngineError, match="not those of the input"):
+        verify(tmp_path / "c.gz", strips[1], plane.walls)
+
+
+def forgeries(lines):
+    """Signed anew: walls added or removed, a witness of a neighbour, a range or a row left out."""
+    i = next(i for i, entry in enumerate(lines) if len(entry.get("cells", [])) > 1)
+    entry = lines[i]
+
+    def changed(at, **fields):
+        return [*lines[:at], {**lines[at], **fields}, *lines[at + 1 :]]
+
+    walls = lines[0]["walls"]
+    yield changed(0, walls=[*walls, ["1/1", "0/1", "0/1"]])
+    yield changed(0, walls=walls[1:])
+    yield changed(0, walls=[])
+    points = entry["points"]
+    yield changed(i, points=[points[1], points[0], *points[2:]])
+    ranges = [at for at, line in enumerate(lines) if "range" in line or "settled" in line]
+    yield from ([*lines[:at], *lines[at + 1 :]] for at in ranges)
+    for at in ranges:
+        log = lines[at].get("log", [])
+        for start in _events(log):
+            if log[start] == 1:
+                # One row fewer in the basis of a discard.
+                shorter = [*log[: start + 3], log[start + 3] - 1, *log[start + 6 :]]
+                yield changed(at, log=shorter)
+
+
+def test_forged_domains_witnesses_and_bases_are_rejected(strips, tmp_path):
+    """Also without polynomials to compare, but for walls, which only the comparison shows."""
+    count_regions(strips[0], WINDOW, threads=1, certificate=tmp_path / "c.gz")
+    lines = read(tmp_path / "c.gz")
+    tried = 0
+    for altered in forgeries(lines):
+        write(tmp_path / "a.gz", altered, True)
+        with pytest.raises(EngineError):
+            verify(tmp_path / "a.gz", strips[1], WINDOW.walls)
+        tried += 1
+    assert tried >= 10
+    # A proof of one cell in a corner: true, but of another domain.
+    corner = Polytope([[1, 0], [0, 1], [-1, 0], [0, -1], [1, 0]], [1, 1, 1, 1, -0.999])
+    count_regions(strips[0], corner, certificate=tmp_path / "c.gz")
+    assert verify(tmp_path / "c.gz").count < 8
+    with pytest.raises(EngineError, match="asked for"):
+        verify(tmp_path / "c.gz", strips[1], WINDOW.walls)
+
+
+def test_a_settled_branch_witnesses_its_own_cell_alone(tmp_path):
+    """Three cells in a sliver: the cell of a sibling has a witness of its own, from a program."""
+    third, other = [-5 / 13, 12 / 13], [12 / 13, 5 / 13]
+    heads = [
+        TropicalPolynomial([third, [0.6, -0.8], [1.0, 0.0], [-0.6, -0.8]], [-0.5] * 4),
+        TropicalPolynomial([[-1.0, 0.0], [0.0, 1.0], third, other], [-0.5] * 4),
+    ]
+    sliver = Box([-1.0, -1.0], [1.0, -0.9999999999990905])
+    assert count_regions(heads, sliver, certificate=tmp_path / "c.gz").value == 3
+    proved = verify(tmp_path / "c.gz", [h.exact_terms() for h in heads], sliver.walls)
+    assert proved.count == 3
+
+
+def test_long_lines_are_cut(tmp_path, monkeypatch):
+    """Where a line would grow too long it goes on below, and the checker reads it as one."""
+    from tropattn.regions import certificates
+
+    heads = initialisers.gaussian_heads(6, 4, 3, seed=2)
+    counted = count_regions(heads, Box.cube(-1, 1, 3), certificate=tmp_path / "whole.gz")
+    monkeypatch.setattr(certificates, "_LONG", 200)
+    count_regions(heads, Box.cube(-1, 1, 3), certificate=tmp_path / "cut.gz")
+    assert len(read(tmp_path / "whole.gz")) == 5 and len(read(tmp_path / "cut.gz")) > 50
+    terms, walls = [h.exact_terms() for h in heads], Box.cube(-1, 1, 3).walls
+    for name in ("whole.gz", "cut.gz"):
+        assert verify(tmp_path / name, terms, walls).count == counted.value
 
 
 def test_unreadable_files(tmp_path):

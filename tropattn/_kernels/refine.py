@@ -189,48 +189,56 @@ def winner_at(system, space, unit, level, z):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def relation_in_integers(system, space):
-    """Whether the support of the final weights is dead in exact integers."""
-    dim = system.terms.shape[1]
-    if len(system.integers) == 0:
-        return False
+def likely_support(system, space):
+    """Write the basis rows whose weights look positive to ``support``; return their number."""
     count = np.int64(0)
-    for i in range(dim + 1):
+    for i in range(system.terms.shape[1] + 1):
         if space.basis[i] >= 0 and space.weights[i] > 1e-9:
-            a = space.pair[space.basis[i], 0]
-            b = space.pair[space.basis[i], 1]
-            for k in range(dim):
-                if a < 0:
-                    space.columns[k, count] = system.wall_integers[b, k]
-                else:
-                    space.columns[k, count] = system.integers[b, k] - system.integers[a, k]
+            space.support[count] = space.basis[i]
             count += 1
-    if count == 0:
+    return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def relation_in_integers(system, space, count):
+    """Whether the first ``count`` rows of the support are dead in exact integers."""
+    dim = system.terms.shape[1]
+    if len(system.integers) == 0 or count == 0:
         return False
+    for i in range(count):
+        a = space.pair[space.support[i], 0]
+        b = space.pair[space.support[i], 1]
+        for k in range(dim):
+            if a < 0:
+                space.columns[k, i] = system.wall_integers[b, k]
+            else:
+                space.columns[k, i] = system.integers[b, k] - system.integers[a, k]
     return positive_relation(space.columns, dim, count, space.work)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def refuted(system, space):
-    """Whether the final basis is a proved refutation: in all columns, in fewer, or in integers.
+    """Prove the final basis a refutation: in all columns, in fewer, or in integers.
+
+    Returns the number of rows in ``support`` between which a positive relation is proved, 0 where
+    none is. Which rows these are depends on the proof: in all columns the whole basis, however
+    small some weights are.
 
     Rows of a few low-rank heads span less than the whole space. A relation between them never
     fills a basis there, but it does in the columns that determine these heads.
     """
     dim = system.terms.shape[1]
     if proves_dead(space.rows, space.rho, system.everywhere, dim, space.basis, space.inverse):
-        return True
+        for i in range(dim + 1):
+            space.support[i] = space.basis[i]
+        return np.int64(dim + 1)
+    count = likely_support(system, space)
     if len(system.ranks) > 1:
         mask = 0
-        count = 0
-        for i in range(dim + 1):
-            row = space.basis[i]
-            if row >= 0 and space.weights[i] > 1e-9:
-                winner = space.pair[row, 0]
-                unit = len(system.starts) - 1 if winner < 0 else system.unit_of[winner]
-                mask |= 1 << unit
-                space.support[count] = row
-                count += 1
+        for i in range(count):
+            winner = space.pair[space.support[i], 0]
+            unit = len(system.starts) - 1 if winner < 0 else system.unit_of[winner]
+            mask |= 1 << unit
         if (
             count > 1
             and system.ranks[mask] == count - 1
@@ -244,8 +252,8 @@ def refuted(system, space):
                 space.small_inverse,
             )
         ):
-            return True
-    return relation_in_integers(system, space)
+            return count
+    return count if relation_in_integers(system, space, count) else np.int64(0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -260,20 +268,17 @@ def record(log, counters, event, first, second):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def record_discard(system, space, unit, key, log, counters):
-    """Append a discard with the rows of its Farkas basis."""
+def record_discard(space, unit, key, used, log, counters):
+    """Append a discard with the ``used`` rows of the support that proved it."""
     if not len(log):
         return
     record(log, counters, np.int64(DISCARD), unit, np.int64(key))
     at = counters[LOGGED]
-    used = 0
-    for i in range(system.terms.shape[1] + 1):
-        row = space.basis[i]
-        if row >= 0 and space.weights[i] > 1e-9:
-            log[at + 1 + 2 * used] = space.pair[row, 0]
-            log[at + 2 + 2 * used] = space.pair[row, 1]
-            used += 1
     log[at] = used
+    for i in range(used):
+        row = space.support[i]
+        log[at + 1 + 2 * i] = space.pair[row, 0]
+        log[at + 2 + 2 * i] = space.pair[row, 1]
     counters[LOGGED] = at + 1 + 2 * used
 
 
@@ -302,9 +307,11 @@ def settle(system, space, unit, level, key, log, counters):
     )
     if verdict == LIVE:
         space.state[key] = ALIVE
-    elif verdict == DEAD and refuted(system, space):
+        return
+    used = refuted(system, space) if verdict == DEAD else np.int64(0)
+    if used > 0:
         space.state[key] = GONE
-        record_discard(system, space, unit, key, log, counters)
+        record_discard(space, unit, key, used, log, counters)
     else:
         space.state[key] = OPEN
 

@@ -28,27 +28,35 @@ def verify(
     """Check a certificate of a count in rationals, by code that shares nothing with the engines.
 
     Every witness, every discarded branch and the completeness of the search are checked. With
-    --weights (and the same --text, --layer, --domain as for count) the polynomials in the file must
-    be those of the weights, number for number. Exit code 1 if any claim is false;
-    --json then prints "verified": false and the reason.
+    --weights (and the same --text, --layer, --domain as for count) the polynomials and the domain
+    in the file must be those given, number for number; without --domain that is the whole space.
+    Without --weights nothing is compared, and the answer says what domain the file is about. Exit
+    code 1 if any claim is false; --json then prints "verified": false and the reason.
 
     \b
     Examples:
       tropattn verify demo.cert.gz
       tropattn verify demo.cert.gz --weights demo --text 314159265=
     """  # noqa: D301 (click reads the backspace)
-    from tropattn.errors import EngineError
+    from tropattn.errors import EngineError, InvalidInput
+    from tropattn.regions.result import decimal
     from tropattn.study.inputs import open_heads, read_domain
     from tropattn.tropical.stage import on_parameters
     from tropattn.verify import verify as check
 
-    exact = None
+    exact = walls = None
+    if weights is None and domain is not None:
+        raise InvalidInput(
+            f"domain: --weights beside it needed, got --domain {domain} alone; name the input that "
+            "was counted there."
+        )
     if weights is not None:
         opened = open_heads(options.source_of(weights, context))
         where = read_domain(domain, opened.dim)
         exact = [unit.exact_terms() for unit in on_parameters(opened.heads, where)]
+        walls = None if where is None else where.walls
     try:
-        proved = check(file, exact)
+        proved = check(file, exact, walls)
     except EngineError as error:
         if as_json:
             click.echo(json.dumps({"verified": False, "reason": str(error)}, indent=2))
@@ -57,18 +65,20 @@ def verify(
     if as_json:
         answer = {
             "verified": True,
-            "value": str(proved.count),
+            "value": decimal(proved.count),
             "cells": proved.cells,
             "discards": proved.discards,
             "ranges": proved.ranges,
             "about": about,
+            "domain": proved.domain,
         }
         click.echo(json.dumps(answer, indent=2))
         return
     from tropattn.report import counted
 
     click.echo(
-        f"accepted: {counted(proved.count, 'cell')} of {about};\n"
+        f"accepted: {counted(proved.count, 'cell')} of {about}\n"
+        f"in {proved.domain};\n"
         f"{counted(proved.cells, 'witness', 'witnesses')} and "
         f"{counted(proved.discards, 'discarded branch', 'discarded branches')} checked in "
         f"{counted(proved.ranges, 'range')}"

@@ -1,11 +1,17 @@
 """Writing a certificate: every step of a search, so that a stranger can check the count.
 
 A certificate is a gzipped file of JSON lines, written while the search runs. The first line holds
-the exact polynomials; then one line for each group of heads that was counted by itself, and below
-it one line for each work range: its path from the root, the log of its steps (discarded keys with
-the rows of their Farkas basis, children entered, leaves), its cells with a witness each, and the
-branches that it left to other ranges. Branches settled in rationals have a line of their own.
-``tropattn.verify`` checks such a file in rationals and shares no code with the search.
+the exact polynomials and the walls of the domain; then one line for each group of heads that was
+counted by itself, and below it one line for each work range: its path from the root, the log of its
+steps (discarded keys with the rows between which a relation was proved, children entered, leaves),
+its cells with a witness each, in the group's columns, and the branches that it left to other
+ranges. Branches settled in rationals have a line of their own.
+
+What would make a line long follows it in lines of its own: ``{"head": h, "rows": [...]}`` and
+``{"walls": [...]}`` below the first line, and ``log``, ``cells`` with ``points``, ``rest`` and
+``deferred`` below a range: what a range left comes first, then its cells, then its log. So a
+checker reads any certificate in bounded memory. ``tropattn.verify`` does, in rationals, and shares
+no code with the search.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -22,10 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import refine
+from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
 from tropattn.polyhedra.strict import Verdict
 from tropattn.regions.enumeration import path_pairs
+from tropattn.regions.result import decimal
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
 
@@ -35,6 +43,9 @@ Array = NDArray[Any]
 
 FORMAT = "tropattn-certificate"
 VERSION = 1
+
+_LONG = 2**21
+"""Characters beyond which the lists of a line go to lines of their own."""
 
 
 class CertificateFile:
@@ -47,25 +58,33 @@ class CertificateFile:
             gzip.open(stream, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115 (entered)
         )
         self._digest = hashlib.sha256()
-        self.write(
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "of": "cells",
-                "polynomials": [_terms(unit) for unit in units],
-                "walls": [[_number(v) for v in row] for row in walls.tolist()],
-            }
-        )
+        self._write_input([_terms(unit) for unit in units], walls)
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Append one JSON line."""
-        text = json.dumps(line, separators=(",", ":")) + "\n"
+    def _write_input(self, heads: list[list[list[str]]], walls: Array) -> None:
+        """The first line: what is counted, and where."""
+        rows = [[_number(v) for v in row] for row in walls.tolist()]
+        line = {"format": FORMAT, "version": VERSION, "of": "cells"}
+        if self.write({**line, "polynomials": heads, "walls": rows}, _LONG):
+            return
+        self.write({**line, "polynomials": [[] for _ in heads], "walls": []})
+        for h, terms in enumerate(heads):
+            for part in _parts(terms):
+                self.write({"head": h, "rows": part})
+        for part in _parts(rows):
+            self.write({"walls": part})
+
+    def write(self, line: dict[str, Any], longest: int | None = None) -> bool:
+        """Append one JSON line, unless it is longer than that; return whether it was written."""
+        text = _text(line) + "\n"
+        if longest is not None and len(text) > longest:
+            return False
         self._digest.update(text.encode())
         self._stream.write(text)
+        return True
 
     def close(self, count: int) -> None:
         """Write the claimed count and a digest of all above, and give the file its name."""
-        self.write({"count": str(count)})
+        self.write({"count": decimal(count)})
         self.write({"sha256": self._digest.hexdigest()})
         self._open.close()
 
@@ -86,24 +105,33 @@ class GroupWriter:
         self.file = file
         self.refinement = refinement
         kept = [k.tolist() for k in refinement.kept]
-        file.write({"group": heads, "kept": kept})
+        file.write({"group": heads, "kept": kept, "columns": refinement.columns.tolist()})
 
     def add_range(self, found: Any, counters: list[int]) -> None:
         """Record one work range: its log, its cells, and what it left to others."""
         cells = counters[refine.CELLS]
-        points: list[Any] = self._points(found.points[:cells])
-        if not found.item.proved and cells == 1 and found.item.exact_point is not None:
+        log = found.log[: counters[refine.LOGGED]].tolist()
+        points = self._points(found.points[:cells])
+        # A log that leaves nothing ends with UP, or is that of a single leaf. Only there is the
+        # range's own point a witness; all others come from programs, and doubles prove them.
+        one_leaf = log[-3:] == [refine.LEAF, -1, 1] and not counters[refine.REST]
+        if one_leaf and not found.item.proved:
             points = [self._exact_point(found.item.exact_point)]
-        self.file.write(
-            {
-                "range": _flat(found.item.path),
-                "log": found.log[: counters[refine.LOGGED]].tolist(),
-                "cells": found.patterns[:cells].tolist(),
-                "points": points,
-                "rest": [_flat(p) for p in found.rest[: counters[refine.REST]]],
-                "deferred": [_flat(p) for p in found.deferred[: counters[refine.DEFERRED]]],
-            }
-        )
+        rest = [_flat(p) for p in found.rest[: counters[refine.REST]]]
+        deferred = [_flat(p) for p in found.deferred[: counters[refine.DEFERRED]]]
+        patterns = found.patterns[:cells].tolist()
+        line = {"range": _flat(found.item.path)}
+        lists = {"log": log, "cells": patterns, "points": points}
+        if self.file.write({**line, **lists, "rest": rest, "deferred": deferred}, _LONG):
+            return
+        self.file.write(line)
+        for name, paths in (("rest", rest), ("deferred", deferred)):
+            for part in _parts(paths):
+                self.file.write({name: part})
+        for part in _parts(list(zip(patterns, points, strict=True))):
+            self.file.write({"cells": [c for c, _ in part], "points": [p for _, p in part]})
+        for part in _parts(log):
+            self.file.write({"log": part})
 
     def add_settled(self, pairs: list[tuple[int, int]], verdict: Verdict) -> None:
         """Record a branch found dead in rationals, by the rows of its relation."""
@@ -121,23 +149,37 @@ class GroupWriter:
         else:
             self.file.write({"single": self._exact_point(exact_point)})
 
-    def _points(self, z: Array) -> list[list[float]]:
-        """Directions in all d + 1 coordinates, exact: the kept columns scale by powers of two."""
-        full = np.zeros((len(z), self.refinement.units[0].dim + 1))
-        full[:, self.refinement.columns] = z * self.refinement.scaling
-        return full.tolist()
+    def _points(self, z: Array) -> list[list[Any]]:
+        """Directions in the group's columns, exact: these scale by powers of two.
 
-    def _exact_point(self, point: tuple[Any, ...]) -> list[str]:
-        full = ["0"] * (self.refinement.units[0].dim + 1)
-        scaled = zip(self.refinement.columns, self.refinement.scaling, point, strict=True)
-        for column, scale, v in scaled:
-            numerator, denominator = float(scale).as_integer_ratio()
-            full[int(column)] = str(v * numerator / denominator)
-        return full
+        Where that leaves the range of doubles, or loses digits below it, rationals are written.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            near = z * self.refinement.scaling
+            exact = (near / self.refinement.scaling == z).all(axis=1)
+        rows = near.tolist()
+        for i in np.flatnonzero(~exact).tolist():
+            rows[i] = self._exact_point([rational(v) for v in z[i].tolist()])
+        return rows
+
+    def _exact_point(self, point: Sequence[Any]) -> list[str]:
+        scaling = self.refinement.scaling.tolist()
+        return [str(v * rational(scale)) for v, scale in zip(point, scaling, strict=True)]
 
 
 def _flat(path: Array) -> list[int]:
     return [v for pair in path_pairs(path) for v in pair]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _parts(values: list[Any]) -> Iterator[list[Any]]:
+    """Slices of a list whose texts are not long, entry by entry about the same."""
+    count = -(-len(_text(values)) // _LONG)
+    step = max(1, -(-len(values) // count))
+    return (values[at : at + step] for at in range(0, len(values), step))
 
 
 def _terms(unit: TropicalPolynomial) -> list[list[str]]:
@@ -147,4 +189,4 @@ def _terms(unit: TropicalPolynomial) -> list[list[str]]:
 
 def _number(value: Any) -> str:
     numerator, denominator = value.as_integer_ratio()
-    return f"{numerator}/{denominator}"
+    return f"{decimal(numerator)}/{decimal(denominator)}"
