@@ -44,7 +44,7 @@ def head_and_unit(kind, point, reach, rng):
         heights = -slopes @ point
     elif kind == "strips":
         # Parallel walls at tiny distances.
-        slopes = np.outer(np.arange(3), np.round(rng.standard_normal(2), 1) + [0.05, 0])
+        slopes = np.outer(np.arange(3), np.round(rng.standard_normal(2), 1) + np.array([0.05, 0]))
         heights = -slopes @ point - epsilon * reach * np.array([0, 0, 1])
     elif kind == "fractions":
         step = Fraction(1, int(10 ** rng.choice([17, 20, 30])))
@@ -81,7 +81,8 @@ def hard_layer(seed):
         normals = np.column_stack([np.cos(turn), np.sin(turn)])
         window = Polytope(normals, normals @ centre + reach)
     else:
-        # A sliver along a diagonal.
+        # A sliver along a diagonal, whose offsets doubles can tell apart.
+        reach = max(reach, 1e-8 * np.abs(centre).max())
         normals = np.array([[1.0, 1], [-1, -1], [1, -1], [-1, 1]])
         window = Polytope(normals, normals @ centre + reach * np.array([1e-4, 1e-4, 1, 1]))
     kinds = rng.choice(KINDS, rng.integers(1, 4))
@@ -111,7 +112,9 @@ def assert_exact(cells, units, window, where=None):
 
 def share_of_box(corners):
     """What share of its bounding box a window fills; areas are summed in the box's coordinates."""
-    (left, low), (right, high) = (tuple(f(c) for c in zip(*corners, strict=True)) for f in (min, max))
+    (left, low), (right, high) = (
+        tuple(f(c) for c in zip(*corners, strict=True)) for f in (min, max)
+    )
     return float(polygons.area(corners) / 2 / ((right - left) * (high - low)))
 
 
@@ -147,7 +150,7 @@ def test_two_keys_equal_in_doubles_share_a_wall_through_the_window():
 
 
 def test_normalised_keys_doubled():
-    """x / |x| and 3 x / |3 x| differ by an ulp or not at all."""
+    """The keys x / |x| and 3 x / |3 x| differ by an ulp or not at all."""
     doubled = 0
     for seed in range(25):
         vectors = np.random.default_rng(seed).standard_normal((4, 2))
@@ -167,7 +170,7 @@ def test_sites_doubled_up_to_an_ulp_tile_the_window():
 
 @pytest.mark.parametrize("width", [Fraction(1, 10**30), 1e-13, 1e-14, 1e-16])
 def test_strips_thinner_than_doubles_touch_both_sides(width):
-    """x > 0 and x > w cut the square into three columns in a row."""
+    """The walls x = 0 and x = w cut the square into three columns in a row."""
     heads = [
         TropicalPolynomial(np.array([[0, 0], [1, 0]], object), np.array([0, -exact(w)], object))
         for w in (0, width)
@@ -176,6 +179,18 @@ def test_strips_thinner_than_doubles_touch_both_sides(width):
     assert cells.patterns.tolist() == [[0, 0], [1, 0], [1, 1]]
     assert sorted(cells.adjacency().edges) == [(0, 1), (1, 2)]
     assert cells.areas == pytest.approx([2, 2 * float(width), 2 - 2 * float(width)], rel=1e-9)
+
+
+def test_corners_that_a_proved_order_leaves_open_are_placed_exactly():
+    """Here walls cross in a proved order, but rows rounded once place corners to 1e-5 only."""
+    for seed in (9, 84, 283, 305, 322, 330, 364, 376):
+        rng = np.random.default_rng([77, seed])
+        keys, epsilon = rng.standard_normal((4, 2)), 10.0 ** -rng.integers(9, 14)
+        step, point = epsilon * rng.standard_normal(2), rng.uniform(-0.5, 0.5, 2)
+        keys, heights = np.vstack([keys, keys[0] + step]), rng.standard_normal(4)
+        head = TropicalPolynomial(keys, np.append(heights, heights[0] - step @ point))
+        window = Box([-1, -1], [1, 1])
+        assert_exact(plane_cells(head, window), [unit_of(head)], window, seed)
 
 
 def test_factored_heads_with_two_nearly_equal_keys():

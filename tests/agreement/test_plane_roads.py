@@ -157,7 +157,9 @@ def test_both_roads_against_rational_polygons(integers, monkeypatch):
             if cells is None:
                 continue
             assert cells.patterns.tolist() == [list(p) for p in patterns]
-            assert cells.areas == pytest.approx([float(polygons.area(expected[p])) / 2 for p in patterns])
+            assert cells.areas == pytest.approx(
+                [float(polygons.area(expected[p])) / 2 for p in patterns]
+            )
             assert {tuple(sorted(e)) for e in cells.adjacency().edges} == edges
     assert proved >= 22 if not integers else 3 <= proved <= 22
 
@@ -174,8 +176,8 @@ def named_pairs(cells):
     return set(zip(owners[inner].tolist(), cells.neighbours[inner].tolist(), strict=True))
 
 
-def assert_drawn(cells, heads, window, edges=True):
-    """Patterns, every area, corners in the window, symmetric neighbours; exact edges on request."""
+def assert_drawn(cells, heads, window):
+    """Patterns, every area, corners in the window, and exactly the neighbours that there are."""
     corners = window_corners(window)
     expected = rational_cells(heads, corners)
     patterns = sorted(expected)
@@ -191,9 +193,8 @@ def assert_drawn(cells, heads, window, edges=True):
     pairs = named_pairs(cells)
     assert {(b, a) for a, b in pairs} == pairs
     assert (cells.neighbours >= -1).all() and not any(a == b for a, b in pairs)
-    if edges:
-        found = {tuple(sorted(e)) for e in cells.adjacency().edges}
-        assert found == polygons.neighbours([expected[p] for p in patterns])
+    found = {tuple(sorted(e)) for e in cells.adjacency().edges}
+    assert found == polygons.neighbours([expected[p] for p in patterns])
 
 
 def square(centre, half):
@@ -302,7 +303,7 @@ def check_random_windows(seeds, monkeypatch):
         roads += graph is not None
         for cells in (overlay, graph):
             if cells is not None:
-                assert_drawn(cells, heads, window, edges=False)
+                assert_drawn(cells, heads, window)
     return roads
 
 
@@ -330,7 +331,7 @@ def test_a_window_unbounded_or_empty_is_refused(rows, right):
 
 
 def test_sides_thinner_than_doubles_have_neighbours():
-    """x > 0, x > 2^-70 and y > 0: a strip of two cells between two columns of two."""
+    """Walls x = 0, x = 2^-70 and y = 0: a strip of two cells between two columns of two."""
     close = TropicalPolynomial([[0, 0], [1, 0]], [0, -(2.0**-70)])
     x, y = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
     cells = plane_cells([close, x, y], Box([-1, -1], [1, 1]))

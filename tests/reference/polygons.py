@@ -1,7 +1,7 @@
 """Cells of heads in a window of the plane as polygons, in rationals, straight from the definition.
 
-A cell is what is left of the window when every key but the winner has cut its half-plane off. A
-head is a pair (slopes, heights), a polygon a list of corners, a row (a, b) the half-plane a . x <= b.
+A cell is what is left of the window when every key but the winner has cut its half-plane off.
+A head is a pair (slopes, heights), a polygon a list of corners, a row (a, b) means a . x <= b.
 """
 
 from fractions import Fraction

@@ -111,7 +111,8 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
     sizes, errors : (H,) bounds on the entries of a head's rows and on their errors.
 
     Returns a status, codes (m,) int32 and shares (m, 2), each with the width of its interval, in
-    the order of the arcs and along each, proved distinct, and the number on each arc. Cost O(1) a crossing and pair of an arc and a head.
+    the order of the arcs and along each, proved distinct, and the number on each arc. Cost O(1) a
+    crossing and pair of an arc and a head.
     """
     at = np.empty(64, np.int64)
     codes = np.empty(64, np.int32)

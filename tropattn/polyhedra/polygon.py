@@ -18,10 +18,12 @@ from tropattn.polyhedra.domain import Box, Domain
 __all__ = [
     "Polygon",
     "Row",
+    "as_window",
     "bounding_window",
     "cross",
     "cut_exactly",
     "exact_corners",
+    "exact_polygon",
     "integer_row",
     "value_at",
     "window_polygon",
@@ -139,6 +141,20 @@ def window_polygon(window: Any) -> Polygon:
     >>> window_polygon(([0, 0], [1, 3])).area
     3.0
     """
+    window = as_window(window)
+    if isinstance(window, Box) and window.bounded:
+        return Polygon.box(window.low, window.high)
+    corners = exact_corners(window).astype(np.float64)
+    return Polygon(corners, np.full(len(corners), -1))
+
+
+def as_window(window: Any) -> Domain:
+    """A window of the plane as a domain: one as it is, a pair (low, high) as a ``Box``.
+
+    Raises
+    ------
+    InvalidInput : None, what is no pair, another dimension.
+    """
     if window is None:
         raise InvalidInput(
             "window: a bounded window needed to draw, got the whole plane; give low and high."
@@ -156,10 +172,7 @@ def window_polygon(window: Any) -> Polygon:
         raise InvalidInput(
             f"window: a window of the plane needed, got {window.describe()}; use two coordinates."
         )
-    if isinstance(window, Box) and window.bounded:
-        return Polygon.box(window.low, window.high)
-    corners = exact_corners(window).astype(np.float64)
-    return Polygon(corners, np.full(len(corners), -1))
+    return window
 
 
 def exact_corners(window: Domain) -> Array:
@@ -174,25 +187,29 @@ def exact_corners(window: Domain) -> Array:
     >>> [[str(v) for v in corner] for corner in exact_corners(Box([0, 0], [1, 3])).tolist()]
     [['1', '0'], ['1', '3'], ['0', '3'], ['0', '0']]
     """
+    _, points = exact_polygon(window)
+    corners = [(Fraction(x, z), Fraction(y, z)) for x, y, z in points]
+    return np.array(corners, dtype=object)
+
+
+def exact_polygon(window: Domain) -> tuple[list[Row], list[Row]]:
+    """Sides and corners of the same in integers, as ``cut_exactly`` takes and returns them."""
     # Beyond all doubles, and so beyond the corners of all but absurd windows.
     far = 2**1100
     points: list[Row] = [(-far, far, 1), (-far, -far, 1), (far, -far, 1), (far, far, 1)]
     sides = [cross(points[m], points[m - 1]) for m in range(4)]
     for row, right in zip(*(as_fractions(side).tolist() for side in window.walls), strict=True):
         sides, points = cut_exactly(sides, points, integer_row((*row, -right)))
-    corners = [(Fraction(x, z), Fraction(y, z)) for x, y, z in points]
-    found = np.array(corners, dtype=object).reshape(-1, 2)
-    x, y = (found - found[:1]).T
-    if len(found) < 3 or not (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() > 0:
+    if not points:
         raise InvalidInput(
             f"window: a window with interior needed, got {window.describe()} without; loosen it."
         )
-    if (np.abs(found) == far).any():
+    if any(max(abs(x), abs(y)) == far * z for x, y, z in points):
         raise InvalidInput(
             f"window: a bounded window needed to draw, got {window.describe()}; "
             "give low and high for both coordinates."
         )
-    return found
+    return sides, points
 
 
 def cut_exactly(sides: list[Row], points: list[Row], row: Row) -> tuple[list[Row], list[Row]]:

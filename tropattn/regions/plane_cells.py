@@ -1,11 +1,11 @@
 """Cells of heads in a bounded window of a plane as polygons: areas, and who touches whom.
 
 Two roads. Where the walls are proved to meet in simple crossings only, the cells are the faces of
-their graph (``plane_graph``): patterns and neighbours are proved, corners and areas are doubles.
-Elsewhere the patterns come from the enumeration engine, proved, and each cell is cut out of the
-window by itself: corners, areas and neighbours are then computed in doubles, and a cell thinner
-than doubles can draw has no corners. Both roads run in coordinates of the window
-(``plane_frame``), so that a tiny or far one is drawn as well as any.
+their graph (``plane_graph``): patterns and neighbours are proved, and corners are doubles with an
+error bound. Elsewhere the patterns come from the enumeration engine, proved, and corners and
+neighbours from exact numbers (``plane_exact``), which also place the corners of the graph whose
+bound is too large, such as those of keys that are nearly equal. Both roads run in coordinates of
+the window (``plane_frame``), so that a tiny or far one is drawn as well as any.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ class PlaneCells:
     patterns : (R, H) int32 winners, in lexicographic order.
     local, offsets : (V, 2) corners u, counterclockwise; cell r has
         ``local[offsets[r]:offsets[r + 1]]``. In the plane's parameters ``centre + scale * u``.
+        Corners of a cell thinner than doubles can draw may be equal.
     centre, scale : (2,) ``Fraction``s; they put the window into (-1, 1)^2.
-    neighbours : (V,) the cell beyond the side that ends in each corner; -1 beyond the window; -2
-        where doubles do not decide it. Two cells name each other or do not.
+    neighbours : (V,) the cell beyond the side that ends in each corner, proved; -1 beyond the
+        window.
     """
 
     patterns: NDArray[np.int32]
@@ -79,7 +80,7 @@ class PlaneCells:
 
     @property
     def areas(self) -> NDArray[np.float64]:
-        """Area of each cell in the plane's parameters, (R,)."""
+        """Area of each cell in the plane's parameters, (R,), to 1e-9 of the window's."""
         return self._local_areas * float(self.scale[0] * self.scale[1])
 
     @cached_property
@@ -123,10 +124,11 @@ def plane_cells(
     ------
     InvalidInput : several layers, or a domain that is not a bounded piece of a plane.
     BudgetExceeded, Interrupted : with ``.lower``.
+    EngineError : cells that do not tile the window, which contradicts the proofs.
 
     Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` a cell, ``O(1)`` for each pair of a
     wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet in
-    simple crossings: that of ``enumerate_regions`` and ``O(n)`` a corner, for n keys in all.
+    simple crossings: that of ``enumerate_regions``, and some 0.2 ms a cell in exact numbers.
 
     >>> from tropattn import Box, TropicalPolynomial
     >>> cells = plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [3, 1]))
