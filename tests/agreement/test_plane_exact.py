@@ -9,7 +9,17 @@ import pytest
 
 from tests.reference import polygons
 from tests.reference.brute import exact
-from tropattn import Box, Polytope, PowerDiagram, TropicalPolynomial, plane_cells
+from tropattn import (
+    Box,
+    EngineError,
+    Interrupted,
+    Polytope,
+    PowerDiagram,
+    TropicalPolynomial,
+    plane_cells,
+)
+from tropattn.regions import plane_cells as module
+from tropattn.regions import plane_exact
 from tropattn.tropical.terms import AffineMap
 
 EPSILONS = (1e-10, 1e-12, 1e-13, 1e-14, 3e-15, 1e-15, 2.0**-52, 2.0**-53)
@@ -191,6 +201,27 @@ def test_corners_that_a_proved_order_leaves_open_are_placed_exactly():
         head = TropicalPolynomial(keys, np.append(heights, heights[0] - step @ point))
         window = Box([-1, -1], [1, 1])
         assert_exact(plane_cells(head, window), [unit_of(head)], window, seed)
+
+
+def test_an_interrupt_while_cells_are_drawn_keeps_their_number(monkeypatch):
+    """Both where all cells are exact (three walls in a point) and where corners of a graph are."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    through = [TropicalPolynomial([[0, 0], row]) for row in ([1, 0], [0, 1], [1, 1])]
+    monkeypatch.setattr(plane_exact, "_rounded", stop)
+    monkeypatch.setattr(module, "_NEAR", 0.0)
+    for heads, count in ((through, 6), (through[:2], 4)):
+        with pytest.raises(Interrupted) as stopped:
+            plane_cells(heads, Box([-1, -1], [1, 1]))
+        assert stopped.value.lower == count
+
+
+def test_areas_that_do_not_add_up_are_no_answer(monkeypatch):
+    monkeypatch.setattr(module, "_placed", lambda *graph: (0.9 * graph[2][:, :2], *graph[3:]))
+    with pytest.raises(EngineError, match="areas that add up"):
+        plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [1, 1]))
 
 
 def test_factored_heads_with_two_nearly_equal_keys():

@@ -144,20 +144,31 @@ def plane_cells(
         )
     refinement = Refinement.of(stages[0].units, where)
     frame = window_frame(refinement)
-    found = graph_cells(frame.system, max_cells, threads, report)
-    if found is None:
-        found = _overlay(refinement, frame, max_cells, threads, report)
+    graph = graph_cells(frame.system, max_cells, threads, report)
+    if graph is None:
+        found = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
+        patterns = refinement.pattern(np.vstack(found.patterns))
+        patterns = patterns[np.lexsort(patterns.T[::-1])]
     else:
-        found = _placed(frame, *found)
-    cells = PlaneCells(*found, frame.centre, frame.scale)
-    _check(cells, frame)
+        patterns = graph[0]
+    try:
+        drawn = ExactCells(frame, patterns).outlines() if graph is None else _placed(frame, *graph)
+        cells = PlaneCells(patterns, *drawn, frame.centre, frame.scale)
+        _check(cells, frame)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: {len(patterns)} cells found, not yet all drawn.", len(patterns)
+        ) from None
     return cells
 
 
 def _placed(
     frame: Frame, patterns: Array, corners: Array, offsets: Array, neighbours: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Cells of the graph with every corner near its place: exact where doubles leave it open."""
+) -> tuple[Array, Array, Array]:
+    """Corners (V, 2), offsets and neighbours of the graph, each corner near its place.
+
+    Where doubles leave a corner open, it is computed exactly from the two walls that meet there.
+    """
     limit = _NEAR * frame.polygon.area
     rough = np.flatnonzero(~(corners[:, 2] <= limit))
     local = np.ascontiguousarray(corners[:, :2])
@@ -169,7 +180,7 @@ def _placed(
         sides[sides >= 0] = numbers[len(cells) :]
         exact = ExactCells(frame, patterns[used])
         local[rough] = [exact.place(*row) for row in sides.tolist()]
-    return patterns, local, offsets, np.maximum(neighbours, -1)
+    return local, offsets, np.maximum(neighbours, -1)
 
 
 def _check(cells: PlaneCells, frame: Frame) -> None:
@@ -180,22 +191,3 @@ def _check(cells: PlaneCells, frame: Frame) -> None:
             f"cells: areas that add up to {frame.polygon.area} needed, got {total}; "
             "please report the input."
         )
-
-
-def _overlay(
-    refinement: Refinement,
-    frame: Frame,
-    max_cells: int,
-    threads: int | None,
-    report: Callable[[int, int], None] | None,
-) -> tuple[Array, Array, Array, Array]:
-    """Patterns, corners, offsets and neighbours by enumeration, then in exact numbers."""
-    outcome = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
-    patterns = refinement.pattern(np.vstack(outcome.patterns))
-    patterns = patterns[np.lexsort(patterns.T[::-1])]
-    try:
-        return patterns, *ExactCells(frame, patterns).outlines()
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: {len(patterns)} cells found, not yet all drawn.", len(patterns)
-        ) from None
