@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tests.reference import brute
 from tests.reference import plane as reference
+from tests.reference import polygons
 from tropattn import (
     Box,
     BudgetExceeded,
@@ -131,60 +131,10 @@ def test_roads_agree_on_1400_layers(monkeypatch):
     assert proved >= 1150
 
 
-def clipped(corners, row, right):
-    """The part of a rational polygon with ``row . x <= right``."""
-    values = [right - row[0] * x - row[1] * y for x, y in corners]
-    kept = []
-    for i, corner in enumerate(corners):
-        j = (i + 1) % len(corners)
-        if values[i] >= 0:
-            kept.append(corner)
-        if values[i] * values[j] < 0:
-            t = values[i] / (values[i] - values[j])
-            kept.append(tuple(a + t * (b - a) for a, b in zip(corner, corners[j], strict=True)))
-    return kept
-
-
-def area(corners):
-    """Twice the area of a rational polygon, by the shoelace formula."""
-    total = Fraction(0)
-    for i, (x, y) in enumerate(corners):
-        total += x * corners[i - 1][1] - corners[i - 1][0] * y
-    return abs(total)
-
-
 def rational_cells(heads, corners):
-    """Cells with interior by clipping in rationals: pattern -> polygon."""
-    cells = {(): corners}
-    for head in heads:
-        slopes = [[brute.exact(v) for v in row] for row in head.slopes.tolist()]
-        heights = [brute.exact(v) for v in head.intercepts.tolist()]
-        finer = {}
-        for pattern, polygon in cells.items():
-            for i in range(len(slopes)):
-                part = polygon
-                for k in range(len(slopes)):
-                    row = [slopes[k][c] - slopes[i][c] for c in (0, 1)]
-                    part = clipped(part, row, heights[i] - heights[k]) if part else part
-                if area(part) > 0:
-                    finer[*pattern, i] = part
-        cells = finer
-    return cells
-
-
-def share_a_side(first, second):
-    """Whether two convex rational polygons with disjoint interiors meet in more than a point."""
-    for i, a in enumerate(first):
-        b = first[i - 1]
-        for j, c in enumerate(second):
-            d = second[j - 1]
-            u = (b[0] - a[0], b[1] - a[1])
-            if any(u[0] * (p[1] - a[1]) != u[1] * (p[0] - a[0]) for p in (c, d)):
-                continue
-            along = sorted((p[0] - a[0]) * u[0] + (p[1] - a[1]) * u[1] for p in (c, d))
-            if max(along[0], 0) < min(along[1], u[0] ** 2 + u[1] ** 2):
-                return True
-    return False
+    """Cells with interior in rationals: pattern -> polygon."""
+    units = [(head.slopes.tolist(), head.intercepts.tolist()) for head in heads]
+    return polygons.cells(units, corners)
 
 
 @pytest.mark.parametrize("integers", [False, True])
@@ -201,29 +151,22 @@ def test_both_roads_against_rational_polygons(integers, monkeypatch):
         graph, overlay = both_roads(heads, Box([-1, -1], [1, 1]), monkeypatch)
         expected = rational_cells(heads, square)
         patterns = sorted(expected)
-        edges = {
-            (i, j)
-            for j in range(len(patterns))
-            for i in range(j)
-            if share_a_side(expected[patterns[i]], expected[patterns[j]])
-        }
+        edges = polygons.neighbours([expected[p] for p in patterns])
         proved += graph is not None
         for cells in (overlay, graph):
             if cells is None:
                 continue
             assert cells.patterns.tolist() == [list(p) for p in patterns]
-            assert cells.areas == pytest.approx([float(area(expected[p])) / 2 for p in patterns])
+            assert cells.areas == pytest.approx(
+                [float(polygons.area(expected[p])) / 2 for p in patterns]
+            )
             assert {tuple(sorted(e)) for e in cells.adjacency().edges} == edges
     assert proved >= 22 if not integers else 3 <= proved <= 22
 
 
 def window_corners(window):
     """Corners of a window in rationals."""
-    far = Fraction(10) ** 12
-    corners = [(-far, -far), (far, -far), (far, far), (-far, far)]
-    for row, right in zip(*(side.tolist() for side in window.walls), strict=True):
-        corners = clipped(corners, [brute.exact(v) for v in row], brute.exact(right))
-    return corners
+    return polygons.window(zip(*(side.tolist() for side in window.walls), strict=True))
 
 
 def named_pairs(cells):
@@ -233,15 +176,15 @@ def named_pairs(cells):
     return set(zip(owners[inner].tolist(), cells.neighbours[inner].tolist(), strict=True))
 
 
-def assert_drawn(cells, heads, window, edges=True):
-    """Patterns, every area, corners in the window, symmetric neighbours; exact edges on request."""
+def assert_drawn(cells, heads, window):
+    """Patterns, every area, corners in the window, and exactly the neighbours that there are."""
     corners = window_corners(window)
     expected = rational_cells(heads, corners)
     patterns = sorted(expected)
     assert cells.patterns.tolist() == [list(p) for p in patterns]
-    areas = np.array([float(area(expected[p]) / 2) for p in patterns])
+    areas = np.array([float(polygons.area(expected[p]) / 2) for p in patterns])
     assert np.abs(cells.areas - areas).max() <= 1e-9 * areas.sum()
-    assert cells.areas.sum() == pytest.approx(float(area(corners) / 2), rel=1e-9, abs=0)
+    assert cells.areas.sum() == pytest.approx(float(polygons.area(corners) / 2), rel=1e-9, abs=0)
     for c in range(2):
         low, high = (float(f(p[c] for p in corners)) for f in (min, max))
         slack = 4 * np.spacing(max(abs(low), abs(high))) + 1e-12 * (high - low)
@@ -249,15 +192,9 @@ def assert_drawn(cells, heads, window, edges=True):
         assert cells.corners[:, c].max() <= high + slack
     pairs = named_pairs(cells)
     assert {(b, a) for a, b in pairs} == pairs
-    assert (cells.neighbours >= -2).all() and not any(a == b for a, b in pairs)
-    if edges:
-        polygons = [expected[p] for p in patterns]
-        assert {tuple(sorted(e)) for e in cells.adjacency().edges} == {
-            (i, j)
-            for j in range(len(patterns))
-            for i in range(j)
-            if share_a_side(polygons[i], polygons[j])
-        }
+    assert (cells.neighbours >= -1).all() and not any(a == b for a, b in pairs)
+    found = {tuple(sorted(e)) for e in cells.adjacency().edges}
+    assert found == polygons.neighbours([expected[p] for p in patterns])
 
 
 def square(centre, half):
@@ -366,7 +303,7 @@ def check_random_windows(seeds, monkeypatch):
         roads += graph is not None
         for cells in (overlay, graph):
             if cells is not None:
-                assert_drawn(cells, heads, window, edges=False)
+                assert_drawn(cells, heads, window)
     return roads
 
 
@@ -393,16 +330,16 @@ def test_a_window_unbounded_or_empty_is_refused(rows, right):
         plane_cells([ACROSS], Polytope(rows, right))
 
 
-def test_a_side_that_doubles_do_not_decide_is_marked():
+def test_sides_thinner_than_doubles_have_neighbours():
+    """Walls x = 0, x = 2^-70 and y = 0: a strip of two cells between two columns of two."""
     close = TropicalPolynomial([[0, 0], [1, 0]], [0, -(2.0**-70)])
     x, y = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
     cells = plane_cells([close, x, y], Box([-1, -1], [1, 1]))
-    pairs = named_pairs(cells)
-    assert pairs and {(b, a) for a, b in pairs} == pairs
-    sides = np.diff(cells.offsets)
-    assert (sides[cells.areas == 0] <= 2).all()
-    # Six outer sides of four drawn cells lie on the window, and no inner side is called outer.
-    assert (cells.neighbours == -1).sum() == 8
+    edges = {tuple(sorted(e)) for e in cells.adjacency().edges}
+    assert edges == {(0, 1), (2, 3), (4, 5), (0, 2), (2, 4), (1, 3), (3, 5)}
+    # The four corner cells have two outer sides each, the two of the strip one each.
+    assert (cells.neighbours == -1).sum() == 10
+    assert np.diff(cells.offsets).tolist() == [4] * 6
 
 
 def test_areas_tile_the_window_and_the_count_is_eulers():

@@ -11,6 +11,7 @@ from reference import brute, families
 from scipy.spatial import ConvexHull, Delaunay
 
 from tropattn import Box, InvalidInput, PowerDiagram, TropicalPolynomial, live_terms
+from tropattn.tropical.terms import AffineMap
 
 
 @pytest.mark.parametrize("kind", ["integer", "central", "float", "low_rank", "duplicates"])
@@ -86,6 +87,16 @@ def test_polynomial_and_diagram_have_the_same_cells():
     assert again.to_polynomial().argmax(x).tolist() == f.argmax(x).tolist()
     j = int(f.argmax(x[0]))
     assert diagram.cell(j).contains(x[0])[0]
+
+
+def test_the_cell_of_a_factored_site_keeps_a_wall_that_products_in_doubles_lose():
+    """Two keys differ by 2^-52 in one entry; in rationals the wall is that times a row of W."""
+    matrix, offset = np.array([[1 / 3, 0.7], [0.9, 1 / 7]]), np.array([[0.1, 0.3]])
+    keys = np.array([[1.0, 2.0], [1.0 + 2.0**-52, 2.0], [-3.0, 1.0]])
+    f = TropicalPolynomial.factored(keys, maps=(AffineMap(matrix, offset[0]),))
+    cell = f.power_diagram().cell(0)
+    assert cell.A[0].tolist() == [2.0**-52 / 3, 2.0**-52 * 0.9]
+    assert cell.b[0] == -(2.0**-52) * 0.1
 
 
 def test_cell_of_a_dead_site_and_of_duplicates():

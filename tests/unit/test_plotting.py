@@ -359,6 +359,60 @@ def test_colours_differ_for_colour_blind_readers():
     assert len(set(DASHES[: len(INKS)])) == len(INKS)
 
 
+def limits_and_data(axes):
+    """Limits of 3-D axes and the box of their dots, lines and crosses, each (3, 2)."""
+    limits = np.array([axes.get_xlim(), axes.get_ylim(), axes.get_zlim()])
+    points = np.hstack([np.array(line.get_data_3d()) for line in axes.lines])
+    return limits, np.column_stack([points.min(axis=1), points.max(axis=1)])
+
+
+@pytest.mark.parametrize("reach", [1e-9, 1, 1e9])
+def test_limits_in_space_come_from_the_data(reach):
+    """Facets of three to six corners among memory that was full of large numbers."""
+    cube = [[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    octahedron = np.vstack([np.eye(3), -np.eye(3)])
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        slopes = reach * (5 + rng.integers(-2, 3, (12, 3)).astype(float))
+        head = ta.TropicalPolynomial(slopes, reach * rng.integers(-2, 3, 12).astype(float))
+        figures = [
+            plotting.polytope(head.newton_polytope()),
+            plotting.polytope(ta.minkowski_sum([reach * np.array(cube), reach * octahedron])),
+            plotting.polytope(
+                ta.TropicalPolynomial(slopes[:, :2], slopes[:, 2]).newton_polytope(lifted=True),
+                lifted=True,
+            ),
+        ]
+        junk = [np.full(40 * n, 1e295) for n in range(1, 60)]
+        del junk
+        for axes in (axes for figure in figures for axes in figure.axes):
+            limits, box = limits_and_data(axes)
+            side = np.ptp(box, axis=1).max()
+            middle = box.mean(axis=1)
+            assert (limits[:, 0] <= box[:, 0]).all() and (box[:, 1] <= limits[:, 1]).all()
+            assert (np.abs(limits - middle[:, None]) <= side).all()
+
+
+@pytest.mark.parametrize(
+    "points", [[[5, 5, 5]], [[1000, 0, 0], [1001, 0, 0]], [[0, 0, 7], [1, 0, 7], [0, 1, 7]]]
+)
+def test_limits_of_flat_polytopes_in_space(points):
+    figure = plotting.polytope(ta.TropicalPolynomial(np.array(points, float)).newton_polytope())
+    limits, box = limits_and_data(figure.axes[0])
+    assert (limits[:, 0] < box[:, 0]).all() and (box[:, 1] < limits[:, 1]).all()
+    assert (np.ptp(limits, axis=1) <= 2 * max(np.ptp(box, axis=1).max(), 5)).all()
+
+
+def test_cells_of_keys_equal_in_doubles_are_drawn_side_by_side():
+    """The square of side 5 in pieces of 8, 15.5 and 1.5; see the areas of ``plane_cells``."""
+    tiny = 2.0**-51
+    head = ta.TropicalPolynomial([[0, 0], [-3, 3], [-3, 3 - tiny]], [0, 3 + 2 * tiny, 3])
+    window = ta.Box([-3, -3], [2, 2])
+    for figure in (plotting.diagram(head, window), plotting.partition([head], domain=window)):
+        shapes = [path.vertices[:-1] for path in figure.axes[0].collections[0].get_paths()]
+        assert [area(shape) for shape in shapes] == pytest.approx([8, 15.5, 1.5])
+
+
 def test_small_windows_far_away_keep_their_area():
     """Corners of a polytope are computed in rationals, then rounded."""
     angle = np.arange(6) * np.pi / 3

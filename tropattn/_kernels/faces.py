@@ -110,8 +110,9 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
     rows, starts : (n, 3) live rows of all heads and the first of each.
     sizes, errors : (H,) bounds on the entries of a head's rows and on their errors.
 
-    Returns a status, codes (m,) int32 and shares (m,) in the order of the arcs and along each,
-    proved distinct, and the number on each arc. Cost O(1) a crossing and pair of an arc and a head.
+    Returns a status, codes (m,) int32 and shares (m, 2), each with the width of its interval, in
+    the order of the arcs and along each, proved distinct, and the number on each arc. Cost O(1) a
+    crossing and pair of an arc and a head.
     """
     at = np.empty(64, np.int64)
     codes = np.empty(64, np.int32)
@@ -131,13 +132,13 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
             slack_v = _score_bound(sizes[g], errors[g], arcs[arc, 7])
             row = _locate(row, u, slack_u, rows, links)
             if row < 0:
-                return UNPROVED, codes[:0], shares[:0], counts
+                return UNPROVED, codes[:0], np.empty((0, 2)), counts
             while True:
                 link, share, lower, upper = _exit(row, u, v, slack_u, slack_v, rows, links)
                 if link == _END:
                     break
                 if link == _OPEN:
-                    return UNPROVED, codes[:0], shares[:0], counts
+                    return UNPROVED, codes[:0], np.empty((0, 2)), counts
                 if made == len(at):
                     at, codes = np.concatenate((at, at)), np.concatenate((codes, codes))
                     shares = np.concatenate((shares, shares))
@@ -150,7 +151,9 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
     order, distinct = _along(at[:made], low[:made], high[:made], counts)
     if not distinct and status == PROVED:
         status = UNPROVED
-    return status, codes[order], shares[order], counts
+    places = np.empty((made, 2))
+    places[:, 0], places[:, 1] = shares[order], (high[:made] - low[:made])[order]
+    return status, codes[order], places, counts
 
 
 @njit(nogil=True, cache=True)
@@ -381,8 +384,14 @@ def _merge(groups, keys, most, united, still, parent, offset, size, local):
 
 
 @njit(nogil=True, cache=True)
+def _off(x, y, error, scale):
+    """How far off the parameters of a ray ``(x, y, 1)`` are whose entries have this error."""
+    return 1.01 * error * max((1.0 + abs(x)) * scale[0], (1.0 + abs(y)) * scale[1])
+
+
+@njit(nogil=True, cache=True)
 def places(arcs, names, inner, links, scale, out):
-    """Both ends of each arc (E, 2, 2), the same in all arcs that end in a vertex.
+    """Both ends of each arc and their errors (E, 2, 3), the same in all arcs that end in a vertex.
 
     ``scale`` (2,) takes ratios of a ray's entries to the plane's parameters.
     """
@@ -397,48 +406,58 @@ def places(arcs, names, inner, links, scale, out):
                         of = code >> 1
                         # The three rows of the vertex: the one that ``of`` lacks ends it there.
                         end = 0 if names[of, 2] == names[e, 1 - d] else 1
-            for c in range(2):
-                out[e, s, c] = arcs[of, 3 * end + c] / arcs[of, 3 * end + 2] * scale[c]
+            depth = arcs[of, 3 * end + 2]
+            x, y = arcs[of, 3 * end] / depth, arcs[of, 3 * end + 1] / depth
+            out[e, s, 0], out[e, s, 1] = x * scale[0], y * scale[1]
+            out[e, s, 2] = _off(x, y, arcs[of, 6 + end] / depth, scale)
 
 
 @njit(nogil=True, cache=True)
-def write(graph, order, offsets, arcs, shares, ends, scale, first_cell, last_cell, out):
+def write(graph, order, offsets, arcs, names, shares, ends, scale, first_cell, last_cell, out):
     """Corners and neighbours of cells ``first_cell .. last_cell``, each in its place.
 
     Parameters
     ----------
     graph : (first, codes, inner, owner of each piece, following, face, begin, rank).
     order : (R,) face of each cell. offsets : (R + 1,) first corner of each cell.
-    out : corners (V, 2) and the cell beyond the side that ends there, -1 beyond the window.
+    out : corners and their errors (V, 3), and the cell beyond the side that ends there, -1 - i
+        beyond wall i of the window.
     """
     first, codes, inner, owner, following, face, begin, rank = graph
     corners, neighbours = out
+    ray = np.empty(3)
     for r in range(first_cell, last_cell):
         h = begin[order[r]]
         for at in range(offsets[r], offsets[r + 1]):
             beyond = face[h ^ 1]
-            neighbours[at] = rank[beyond] if beyond >= 0 else -1
             p, back = h >> 1, h & 1
             e, on = owner[p], following[h]
+            neighbours[at] = rank[beyond] if beyond >= 0 else names[e, 0]
             h = on
             if p == (first[e] if back else first[e + 1] - 1):
-                corners[at, 0], corners[at, 1] = ends[e, 1 - back, 0], ends[e, 1 - back, 1]
+                for c in range(3):
+                    corners[at, c] = ends[e, 1 - back, c]
                 continue
             x = p - back - e
             f = codes[x] >> 1
             if e >= inner:
                 end = 1 - (codes[x] & 1)
-                corners[at, 0], corners[at, 1] = ends[f, end, 0], ends[f, end, 1]
+                for c in range(3):
+                    corners[at, c] = ends[f, end, c]
                 continue
             if f < inner and f < e:
                 # Both arcs of a crossing must give the same point: take the first one's.
                 x = (on >> 1) - 1 + (on & 1) - f
                 e = f
-            share = shares[x]
+            share = shares[x, 0]
             depth = (1.0 - share) * arcs[e, 2] + share * arcs[e, 5]
-            for c in range(2):
-                ray = (1.0 - share) * arcs[e, c] + share * arcs[e, 3 + c]
-                corners[at, c] = ray / depth * scale[c]
+            reach = 0.0
+            for c in range(3):
+                ray[c] = ((1.0 - share) * arcs[e, c] + share * arcs[e, 3 + c]) / depth
+                reach = max(reach, abs(arcs[e, c] - arcs[e, 3 + c]))
+            error = (shares[x, 1] * reach + max(arcs[e, 6], arcs[e, 7])) / depth
+            corners[at, 0], corners[at, 1] = ray[0] * scale[0], ray[1] * scale[1]
+            corners[at, 2] = _off(ray[0], ray[1], error, scale)
 
 
 @njit(nogil=True, cache=True)

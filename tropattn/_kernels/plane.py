@@ -20,7 +20,6 @@ __all__ = [
     "crossings",
     "diagram",
     "make_polygon",
-    "polygons",
     "simplex_cones",
     "start_polygon",
 ]
@@ -38,8 +37,6 @@ else meets there at u and at v: a third row, or -1 - i for wall i.
 
 _U = 2.0**-53
 _TINY = 1e-290
-# A corner of two rows with a larger error is better placed between the rays next to it.
-_SHARP = 1e-11
 # Corners of start cones are integers: fine enough to miss coordinate planes, small enough that
 # their cross products are exact.
 _GRID = 2.0**20
@@ -71,28 +68,22 @@ def _meet(p, p_error, q, q_error, out):
 
 
 @njit(nogil=True, cache=True)
-def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_errors, sides, near):
-    """Cut a polygon by ``row . z < 0``, in place.
-
-    A ray whose side is not proved ends the cut where ``near`` is 0; else rays are taken as given,
-    and those on the row count as inside. A new ray in doubt then lies between old ones.
+def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_errors, sides):
+    """Cut a polygon by ``row . z < 0``, in place; a ray whose side is not proved ends the cut.
 
     ``rays[m]`` is where ``rows[m]`` and ``rows[m + 1]`` meet. Returns the new number of sides, 0
     where nothing is left, or -1 where a sign is not proved.
     """
     size = max(abs(row[0]), abs(row[1]), abs(row[2]))
-    inside, outside, worst, most = 0, 0, 0, 0.0
+    inside, outside, first = 0, 0, 0
     for m in range(count):
         value = row[0] * rays[m, 0] + row[1] * rays[m, 1] + row[2] * rays[m, 2]
-        bound = 10.0 * _U * size + _TINY
-        if near == 0:
-            bound += 3.0 * (ray_errors[m] * size + row_error * 1.01)
-        if abs(value) <= bound and near == 0:
+        bound = 3.0 * (ray_errors[m] * size + row_error * 1.01) + 10.0 * _U * size + _TINY
+        if abs(value) <= bound:
             return -1
-        sides[m] = 1 if value > bound else -1
-        if value > most:
-            worst, most = m, value
-        if value > bound:
+        sides[m] = 1 if value > 0 else -1
+        if value > 0:
+            first = m
             outside += 1
         else:
             inside += 1
@@ -100,13 +91,9 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
         return count
     if inside == 0:
         return 0
-    # One run of rays goes, the one of the ray farthest out: where signs are not proved, rounding
-    # may show others, of rays on the row.
-    first, outside = worst, 1
+    # The rays outside are one run.
     while sides[first - 1 if first > 0 else count - 1] > 0:
         first = first - 1 if first > 0 else count - 1
-    while sides[(first + outside) % count] > 0:
-        outside += 1
     if count - outside + 2 > len(rows):
         return -1
     # Rotate so that the run stands at the end, then close with two rays on the new row.
@@ -115,10 +102,6 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
     entering, leaving = np.empty(3), np.empty(3)
     entering_error = _meet(rows[0], row_errors[0], row, row_error, entering)
     leaving_error = _meet(row, row_error, rows[outside], row_errors[outside], leaving)
-    if near != 0 and not (entering_error < _SHARP and entering[2] > 0.0):
-        entering_error = _between(row, rays[count - 1], rays[0], entering)
-    if near != 0 and not (leaving_error < _SHARP and leaving[2] > 0.0):
-        leaving_error = _between(row, rays[outside], rays[outside - 1], leaving)
     if entering_error == np.inf or leaving_error == np.inf:
         return -1
     # New order: rows[0], row, rows[outside], ..., rows[count - 1].
@@ -139,21 +122,6 @@ def _cut(row, row_error, label, count, rows, row_errors, labels, rays, ray_error
     ray_errors[0] = entering_error
     ray_errors[1] = leaving_error
     return total
-
-
-@njit(nogil=True, cache=True)
-def _between(row, inside, outside, out):
-    """Where a row vanishes between two rays, the first on its negative side; never beyond them."""
-    a = -(row[0] * inside[0] + row[1] * inside[1] + row[2] * inside[2])
-    b = row[0] * outside[0] + row[1] * outside[1] + row[2] * outside[2]
-    share = a / (a + max(b, 0.0)) if a > 0.0 else 0.0
-    size = 0.0
-    for c in range(3):
-        out[c] = (1.0 - share) * inside[c] + share * outside[c]
-        size = max(size, abs(out[c]))
-    for c in range(3):
-        out[c] /= size
-    return 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -239,7 +207,7 @@ def start_polygon(corner_rows, walls, wall_errors, rows, row_errors, labels, ray
         ray_errors[m] = _meet(rows[m], 0.0, rows[(m + 1) % 3], 0.0, rays[m])
         if ray_errors[m] == np.inf:
             return -1
-    count, exact = np.int64(3), np.int64(0)
+    count = np.int64(3)
     for i in range(len(walls)):
         count = _cut(
             walls[i],
@@ -252,7 +220,6 @@ def start_polygon(corner_rows, walls, wall_errors, rows, row_errors, labels, ray
             rays,
             ray_errors,
             sides,
-            exact,
         )
         if count <= 0:
             return count
@@ -317,9 +284,7 @@ def _cell(i, terms, size, error, count, polygon, sides, scores):
         if best >= 0 and top - scores[i] > bound:
             for c in range(3):
                 row[c] = terms[c, best] - terms[c, i]
-            count = _cut(
-                row, 2.0 * error + 2.0 * _U * size, best, count, *polygon, sides, np.int64(0)
-            )
+            count = _cut(row, 2.0 * error + 2.0 * _U * size, best, count, *polygon, sides)
             if count <= 0:
                 return count
             at, proved = 0, 0
@@ -512,141 +477,3 @@ def _next(u, v, winner, slack_u, slack_v):
             if not (a > 0 and a > upper * (a + b) * (1.0 + 8.0 * _U)):
                 return -1, 0.0, 0.0
     return best, lower, upper
-
-
-@njit(nogil=True, cache=True)
-def polygons(patterns, terms, starts, sizes, window, corners, offsets, beyond, stop):
-    """Polygons of cells in a bounded window, for drawing and measuring: nothing is proved here.
-
-    Parameters
-    ----------
-    patterns : (R, H) winning columns of ``terms`` in each cell, sorted: cells with a common prefix
-        share the polygon that it cuts out.
-    terms, starts : (3, n) rows of all heads, and the first of each.
-    sizes : (n,) largest entry of each row, more where its error is more than some roundings.
-    window : its polygon, exactly as long as it has sides.
-    corners, offsets : (V, 3) rays, (R + 1,) the first one of each cell; both written.
-    beyond : (V, H) winners just beyond the side that ends in a corner, -1 at the window; written.
-
-    Returns the number of cells written, fewer than R where the room ends. Cost O(N) a corner and
-    head whose winner differs from that of the cell before.
-    """
-    heads, n = len(starts) - 1, terms.shape[1]
-    room = len(window[0]) + n
-    rows, row_errors = np.empty((heads + 1, room, 3)), np.empty((heads + 1, room))
-    labels = np.empty((heads + 1, room), np.int64)
-    rays, ray_errors = np.empty((heads + 1, room, 3)), np.empty((heads + 1, room))
-    counts = np.zeros(heads + 1, np.int64)
-    sides, scores = np.empty(room, np.int8), np.empty(n)
-    counts[0] = len(window[0])
-    for m in range(counts[0]):
-        for c in range(3):
-            rows[0, m, c] = window[0][m, c]
-            rays[0, m, c] = window[3][m, c]
-        row_errors[0, m], labels[0, m], ray_errors[0, m] = 0.0, -1, 0.0
-    for r in range(len(patterns)):
-        if stop[0]:
-            return r
-        first = 0
-        while r > 0 and first < heads - 1 and patterns[r, first] == patterns[r - 1, first]:
-            first += 1
-        for h in range(first, heads):
-            for m in range(counts[h]):
-                for c in range(3):
-                    rows[h + 1, m, c] = rows[h, m, c]
-                    rays[h + 1, m, c] = rays[h, m, c]
-                row_errors[h + 1, m], labels[h + 1, m] = row_errors[h, m], labels[h, m]
-                # Here errors of rays are not used: a negative one marks a corner that is done.
-                ray_errors[h + 1, m] = 0.0
-            polygon = (
-                rows[h + 1],
-                row_errors[h + 1],
-                labels[h + 1],
-                rays[h + 1],
-                ray_errors[h + 1],
-            )
-            counts[h + 1] = _cut_to(
-                patterns[r, h],
-                starts[h],
-                starts[h + 1],
-                terms,
-                sizes,
-                counts[h],
-                polygon,
-                sides,
-                scores,
-            )
-        polygon = (rows[heads], row_errors[heads], labels[heads], rays[heads], ray_errors[heads])
-        at = offsets[r]
-        if at + counts[heads] > len(corners):
-            return r
-        for m in range(counts[heads]):
-            if _beyond(
-                r, m, counts[heads], polygon, patterns, terms, starts, sizes, scores, beyond[at]
-            ):
-                for c in range(3):
-                    corners[at, c] = rays[heads, m, c]
-                at += 1
-        offsets[r + 1] = at
-    return len(patterns)
-
-
-@njit(nogil=True, cache=True)
-def _cut_to(winner, start, end, terms, sizes, count, polygon, marks, scores):
-    """Cut a polygon, in place and unproved, to where ``winner`` beats rows ``start .. end``."""
-    row = np.empty(3)
-    rays, done = polygon[3], polygon[4]
-    x, y, z = terms[0, start:end], terms[1, start:end], terms[2, start:end]
-    part = scores[: end - start]
-    at = 0
-    while at < count:
-        if done[at] < 0.0:
-            at += 1
-            continue
-        done[at] = -1.0
-        _scores(x, y, z, rays[at], part)
-        best = _largest(part)
-        size = max(sizes[start + best], sizes[winner])
-        if part[best] - part[winner - start] > 25.0 * _U * size:
-            for c in range(3):
-                row[c] = terms[c, start + best] - terms[c, winner]
-            cut = _cut(row, 0.0, start + best, count, *polygon, marks, np.int64(1))
-            if cut >= 0:
-                count, at = cut, 0
-    return count
-
-
-@njit(nogil=True, cache=True)
-def _beyond(r, side, count, polygon, patterns, terms, starts, sizes, scores, out):
-    """Winners just beyond a side: of the rows tied in its middle the steepest one outwards.
-
-    Returns False for a side without length, which several walls in one point leave behind.
-    """
-    middle = np.empty(3)
-    before = side - 1 if side > 0 else count - 1
-    rays, row = polygon[3], polygon[0][side]
-    length, reach = 0.0, 0.0
-    for c in range(3):
-        # Rays end at z = 1, so that their mean is the middle of the side.
-        a, b = rays[before, c] / rays[before, 2], rays[side, c] / rays[side, 2]
-        middle[c] = a + b
-        length = max(length, abs(a - b))
-        reach += abs(a + b)
-    if length <= 1e-14 * reach:
-        return False
-    _scores(terms[0], terms[1], terms[2], middle, scores)
-    for h in range(len(out)):
-        out[h] = patterns[r, h] if polygon[2][side] >= 0 else -1
-    if polygon[2][side] < 0:
-        return True
-    for h in range(len(out)):
-        level, own = scores[patterns[r, h]], sizes[patterns[r, h]]
-        for k in range(starts[h], starts[h + 1]):
-            close = 64.0 * _U * max(sizes[k], own) * reach
-            if k == polygon[2][side] or abs(scores[k] - level) <= close:
-                gain = 0.0
-                for c in range(3):
-                    gain += (terms[c, k] - terms[c, out[h]]) * row[c]
-                if gain > 0.0:
-                    out[h] = k
-    return True

@@ -90,7 +90,9 @@ def polytope(
     _name(axes, points, names)
     slopes = [f"slope $a_{k + 1}$" for k in range(dim)]
     _name_axes(axes, [*slopes[:-1], "intercept $c$"] if lifted else slopes)
-    if dim == 2:
+    if isinstance(axes, Axes3D):
+        _fit(axes, points)
+    else:
         axes.set_aspect("auto" if lifted else "equal")
         axes.margins(0.1)
     axes.legend(fontsize=8)
@@ -212,15 +214,16 @@ def _outline(axes: Axes | Axes3D, solid: MinkowskiSum, corners: Array, fills: li
         if solid.dim < 3:
             # A flat polytope is its own only face.
             sides, fills = [list(range(len(corners)))], fills[:1] or [_MIXED]
-        axes.add_collection3d(
-            Poly3DCollection(
-                [_cyclic(corners[side]) for side in sides],
-                facecolors=fills,
-                edgecolors=INKS[1],
-                linewidths=1.2,
-                alpha=0.45,
-            )
+        faces = Poly3DCollection(
+            [_cyclic(corners[side]) for side in sides],
+            facecolors=fills,
+            edgecolors=INKS[1],
+            linewidths=1.2,
+            alpha=0.45,
         )
+        # Faces of different length are padded with whatever was in memory, and ``add_collection3d``
+        # would scale to that.
+        axes.add_collection(faces, autolim=False)
         return
     around = corners[by_angle(corners)]
     axes.fill(*around.T, facecolor="#F2F2F2", edgecolor=INKS[1], linewidth=1.5)
@@ -252,6 +255,17 @@ def _name_axes(axes: Axes | Axes3D, names: Sequence[str]) -> None:
     axes.set_ylabel(names[1])
     if isinstance(axes, Axes3D):
         axes.set_zlabel(names[2])
+
+
+def _fit(axes: Axes3D, points: Array) -> None:
+    """Limits a tenth beyond the points; where these are flat, a tenth of the longest side."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    sides = high - low
+    longest = sides.max() or max(1.0, np.abs(points).max())
+    pad = 0.1 * np.where(sides > 0, sides, longest)
+    axes.set_xlim(low[0] - pad[0], high[0] + pad[0])
+    axes.set_ylim(low[1] - pad[1], high[1] + pad[1])
+    axes.set_zlim(low[2] - pad[2], high[2] + pad[2])
 
 
 def _to_scale(axes: Axes | Axes3D, corners: Array) -> None:

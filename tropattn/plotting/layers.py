@@ -1,6 +1,6 @@
 """Pictures of a network on a plane: its cells behind each layer, walls by the layer that made them.
 
-Cells, their walls and their numbers are exact; where they lie is drawn in doubles.
+Cells, their walls and their numbers are exact, and each corner is rounded once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from tropattn.plotting.colouring import colouring
 from tropattn.plotting.style import INKS, lighter, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
-from tropattn.polyhedra.polygon import Polygon
+from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
+from tropattn.polyhedra.polygon import Row as Line
 from tropattn.regions.depth import count_depth, enumerate_depth
-from tropattn.regions.depth_cells import DepthCell, Row, unit_rows
+from tropattn.regions.depth_cells import DepthCell, Row
 from tropattn.tropical.stage import RoutingStage, stages_of
 
 __all__ = ["layer_panels"]
@@ -82,22 +83,18 @@ def layer_panels(
 def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
     """The cells behind each layer that routes, each polygon cut out of the one before."""
     out: list[_Level] = []
-    before: dict[Pattern, Polygon] = {(): plane.window}
+    window = exact_polygon(plane.parameters)
     for depth in range(1, len(stages) + 1):
         units = stages[depth - 1].units
         if max(unit.n_terms for unit in units) == 1:
-            # An affine layer adds a column of zeros to every pattern and cuts nothing.
-            zeros = (0,) * len(units)
-            before = {pattern + zeros: cell for pattern, cell in before.items()}
+            # An affine layer cuts nothing.
             continue
         found = enumerate_depth(stages[:depth], plane.counted, max_cells=_MAX_CELLS)
         cells, rows = {}, {}
         for piece in found.pieces or ():
             assert isinstance(piece, DepthCell)
-            parent = before.get(piece.pattern[: -len(units)])
-            polygon = parent and _polygon(piece, parent)
-            if polygon:
-                cells[piece.pattern], rows[piece.pattern] = polygon, piece.walls
+            cells[piece.pattern] = _polygon(piece.walls, *window)
+            rows[piece.pattern] = piece.walls
         head = f"behind {depth} of {len(stages)} layers: "
         if plane.whole:
             total = count_depth(stages[:depth]).value
@@ -107,23 +104,17 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
         noun = "units" if stages[depth - 1].readout is not None else "heads"
         words = noun[:-1] if len(units) == 1 else noun
         out.append(_Level(depth - 1, f"{len(units)} {words}", cells, rows, head))
-        before = cells
     return out
 
 
-def _polygon(piece: DepthCell, parent: Polygon) -> Polygon:
-    """The cell within its parent; sides carry the number of their wall."""
-    near, _ = unit_rows(piece.walls) if piece.walls else (np.zeros((0, 3)), None)
-    blank = Polygon(parent.vertices, np.where(parent.labels >= 0, -2, -1))
-    cut = blank.cut(near[:, :2], -near[:, 2], np.arange(len(near)))
-    if not cut or not (cut.labels == -2).any():
-        return cut
-    # A side that the parent brought along is one of the cell's own walls: the nearest one.
-    middles = (cut.vertices + np.roll(cut.vertices, -1, axis=0)) / 2
-    slopes = np.linalg.norm(near[:, :2], axis=1)
-    away = np.abs(middles @ near[:, :2].T + near[:, 2]) / np.where(slopes > 0, slopes, np.nan)
-    nearest = np.nanargmin(away, axis=1)
-    return Polygon(cut.vertices, np.where(cut.labels == -2, nearest, cut.labels))
+def _polygon(walls: Sequence[Row], sides: list[Line], points: list[Line]) -> Polygon:
+    """The window cut by the walls of a cell, exactly; sides carry the number of their wall."""
+    names = {integer_row(row): i for i, row in enumerate(walls)} | dict.fromkeys(sides, -1)
+    for row in walls:
+        sides, points = cut_exactly(sides, points, integer_row(row))
+    # There a side ends in its corner, here it starts there.
+    labels = np.roll([names[side] for side in sides], -1)
+    return Polygon(np.array([(x / z, y / z) for x, y, z in points]), labels)
 
 
 def _draw(axes: Axes, plane: Plane, levels: Sequence[_Level]) -> None:

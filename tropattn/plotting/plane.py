@@ -1,6 +1,6 @@
 """Pictures of the plane: one head's cells, and the common refinement of several heads.
 
-What is said in titles is counted exactly; where cells lie is drawn in doubles.
+What is said in titles is counted exactly, and cells lie where ``plane_cells`` puts them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from tropattn.errors import InvalidInput
 from tropattn.plotting.colouring import colouring
 from tropattn.plotting.layers import layer_panels
 from tropattn.plotting.style import DASHES, FILLS, INKS, lighter, new_figure
-from tropattn.plotting.window import Plane, mark
+from tropattn.plotting.window import Plane, drawn, mark
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon
-from tropattn.regions.count import count_regions, enumerate_regions
+from tropattn.regions.count import count_regions
+from tropattn.regions.plane_cells import plane_cells
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.power_diagram import PowerDiagram
 from tropattn.tropical.stage import stages_of
@@ -71,7 +72,7 @@ def diagram(
 
     Notes
     -----
-    Cost: one exact count, and O(N) clipped polygons in doubles.
+    Cost: one exact count, and the polygons of ``plane_cells``.
 
     >>> diagram(TropicalPolynomial([[0, 0], [1, 0], [0, 1]])).axes[0].get_title()
     '3 cells on R^2, 3 in the window (3 keys)'
@@ -122,7 +123,7 @@ def partition(
 
     Notes
     -----
-    Cost: one exact enumeration, and O(R H) clipped polygons in doubles.
+    Cost: one exact count, and the polygons of ``plane_cells``.
 
     >>> square = [TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])]
     >>> partition(square).axes[0].get_title()
@@ -267,12 +268,11 @@ def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -
 def _draw_refinement(
     axes: Axes, plane: Plane, labels: Sequence[Sequence[str]] | None = None
 ) -> None:
-    complex_ = enumerate_regions(plane.units, plane.parameters, max_cells=_MAX_CELLS)
-    alone = [plane.cells(unit) for unit in plane.units]
-    starts = np.cumsum([0] + [unit.n_terms for unit in plane.units])
-    patterns = [tuple(row) for row in complex_.patterns.tolist()]
-    cells = {p: cell for p in patterns if (cell := _overlay(plane, alone, starts, p))}
-    colours = colouring(list(cells), _neighbours(cells, starts))
+    found = plane_cells(plane.units, plane.parameters, max_cells=_MAX_CELLS)
+    cells = drawn(found)
+    patterns = list(cells)
+    edges = [(patterns[i], patterns[j]) for i, j in found.adjacency().edges]
+    colours = colouring(patterns, edges)
     axes.add_collection(
         PolyCollection(
             [cell.vertices for cell in cells.values()],
@@ -281,16 +281,16 @@ def _draw_refinement(
         )
     )
     handles = []
-    for h, (unit, found) in enumerate(zip(plane.units, alone, strict=True)):
+    for h, unit in enumerate(plane.units):
         ink, dash = INKS[h % len(INKS)], DASHES[h % len(DASHES)]
         axes.add_collection(
-            LineCollection(_walls(found), colors=ink, linewidths=1.3, linestyles=[dash])
+            LineCollection(_walls(plane.cells(unit)), colors=ink, linewidths=1.3, linestyles=[dash])
         )
         if h < len(INKS):
-            alike = ", ".join(map(str, range(h, len(alone), len(INKS))))
+            alike = ", ".join(map(str, range(h, len(plane.units), len(INKS))))
             name = (
                 f"walls of head {h} ({_keys(unit)})"
-                if len(alone) <= len(INKS)
+                if len(plane.units) <= len(INKS)
                 else (f"walls of head{'s' if ',' in alike else ''} {alike}")
             )
             handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
@@ -300,43 +300,6 @@ def _draw_refinement(
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, fontsize=8
     )
-
-
-def _overlay(
-    plane: Plane,
-    alone: Sequence[dict[int, Polygon]],
-    starts: NDArray[np.int64],
-    pattern: Sequence[int],
-) -> Polygon | None:
-    """The polygon of one pattern: head by head, cut by the sides of that head's own cell."""
-    polygon = plane.window
-    for h, j in enumerate(pattern):
-        cell = alone[h].get(j)
-        if cell is None:
-            return None
-        near = np.unique(cell.labels[cell.labels >= 0])
-        slopes = plane.units[h].slopes.astype(np.float64)
-        intercepts = plane.units[h].intercepts.astype(np.float64)
-        polygon = polygon.cut(
-            slopes[near] - slopes[j], intercepts[j] - intercepts[near], starts[h] + near
-        )
-        if not polygon:
-            return None
-    return polygon
-
-
-def _neighbours(
-    cells: dict[tuple[int, ...], Polygon], starts: NDArray[np.int64]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Pairs of drawn cells on the two sides of a wall."""
-    pairs = []
-    for pattern, cell in cells.items():
-        for label in cell.labels[cell.labels >= 0].tolist():
-            h = int(np.searchsorted(starts, label, side="right")) - 1
-            other = (*pattern[:h], label - int(starts[h]), *pattern[h + 1 :])
-            if other in cells:
-                pairs.append((pattern, other))
-    return pairs
 
 
 def _walls(cells: dict[int, Polygon]) -> list[Array]:

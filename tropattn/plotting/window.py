@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Box, Domain, Slice
-from tropattn.polyhedra.polygon import Polygon, bounding_window, window_polygon
+from tropattn.polyhedra.domain import Domain, Slice
+from tropattn.polyhedra.polygon import Polygon, as_window, bounding_window, window_polygon
+from tropattn.regions.plane_cells import PlaneCells, plane_cells
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.power_diagram import PowerDiagram
 from tropattn.tropical.stage import on_parameters, stages_of
 
-__all__ = ["Plane", "mark"]
+__all__ = ["Plane", "drawn", "mark"]
 
 Array = NDArray[Any]
 
@@ -65,8 +66,7 @@ class Plane:
         on_parameters(units, domain)
         whole = domain is None
         if domain is None:
-            low, high = _default_window(units) if window is None else window
-            domain = Box(low, high)
+            domain = as_window(_default_window(units) if window is None else window)
         return cls(
             units,
             window_polygon(domain),
@@ -108,12 +108,15 @@ class Plane:
 
     def cells(self, unit: TropicalPolynomial) -> dict[int, Polygon]:
         """The polygon of each cell that meets the window; sides carry the other key's index."""
-        return _cells(unit, self.window)
+        found = plane_cells([unit], self.parameters)
+        return {pattern[0]: cell for pattern, cell in drawn(found).items()}
 
     @property
-    def parameters(self) -> Domain | None:
+    def parameters(self) -> Domain:
         """The window as a domain of the two parameters."""
-        return self.counted.window if isinstance(self.counted, Slice) else self.counted
+        window = self.counted.window if isinstance(self.counted, Slice) else self.counted
+        assert window is not None
+        return window
 
     @property
     def tall(self) -> float:
@@ -132,6 +135,24 @@ class Plane:
             axes.set_aspect("equal")
         axes.set_xlabel(self.axes[0])
         axes.set_ylabel(self.axes[1])
+
+
+def drawn(cells: PlaneCells) -> dict[tuple[int, ...], Polygon]:
+    """The polygon of each pattern; sides carry the number of the cell beyond, of one head the key.
+
+    >>> from tropattn.polyhedra.domain import Box
+    >>> square = plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [1, 1]))
+    >>> {pattern: sorted(cell.labels.tolist()) for pattern, cell in drawn(square).items()}
+    {(0,): [-1, -1, -1, 1], (1,): [-1, -1, -1, 0]}
+    """
+    found = {}
+    for r, pattern in enumerate(cells.patterns.tolist()):
+        # There a side ends in its corner, here it starts there.
+        beyond = np.roll(cells.neighbours[cells.offsets[r] : cells.offsets[r + 1]], -1)
+        if len(pattern) == 1:
+            beyond = np.where(beyond >= 0, cells.patterns[beyond, 0], -1)
+        found[tuple(pattern)] = Polygon(cells.polygon(r), beyond)
+    return found
 
 
 def mark(axes: Axes, points: Any, names: Sequence[str], *, small: bool = False) -> None:

@@ -1,12 +1,11 @@
-"""Convex polygons cut by half-planes, in doubles: for drawing, never for counting.
-
-Only the corners of a window are exact, before they are rounded.
-"""
+"""Convex polygons cut by half-planes: in doubles for drawing, in integers where corners count."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,24 @@ from tropattn.arrays import as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain
 
-__all__ = ["Polygon", "bounding_window", "exact_corners", "window_polygon"]
+__all__ = [
+    "Polygon",
+    "Row",
+    "as_window",
+    "bounding_window",
+    "cross",
+    "cut_exactly",
+    "exact_corners",
+    "exact_polygon",
+    "integer_row",
+    "value_at",
+    "window_polygon",
+]
 
 Array = NDArray[Any]
+
+Row = tuple[int, int, int]
+"""A line ``a x + b y + c = 0``, or a point ``(x, y) / z`` with ``z > 0``, in integers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +141,20 @@ def window_polygon(window: Any) -> Polygon:
     >>> window_polygon(([0, 0], [1, 3])).area
     3.0
     """
+    window = as_window(window)
+    if isinstance(window, Box) and window.bounded:
+        return Polygon.box(window.low, window.high)
+    corners = exact_corners(window).astype(np.float64)
+    return Polygon(corners, np.full(len(corners), -1))
+
+
+def as_window(window: Any) -> Domain:
+    """A window of the plane as a domain: one as it is, a pair (low, high) as a ``Box``.
+
+    Raises
+    ------
+    InvalidInput : None, what is no pair, another dimension.
+    """
     if window is None:
         raise InvalidInput(
             "window: a bounded window needed to draw, got the whole plane; give low and high."
@@ -144,10 +172,7 @@ def window_polygon(window: Any) -> Polygon:
         raise InvalidInput(
             f"window: a window of the plane needed, got {window.describe()}; use two coordinates."
         )
-    if isinstance(window, Box) and window.bounded:
-        return Polygon.box(window.low, window.high)
-    corners = exact_corners(window).astype(np.float64)
-    return Polygon(corners, np.full(len(corners), -1))
+    return window
 
 
 def exact_corners(window: Domain) -> Array:
@@ -162,33 +187,89 @@ def exact_corners(window: Domain) -> Array:
     >>> [[str(v) for v in corner] for corner in exact_corners(Box([0, 0], [1, 3])).tolist()]
     [['1', '0'], ['1', '3'], ['0', '3'], ['0', '0']]
     """
+    _, points = exact_polygon(window)
+    corners = [(Fraction(x, z), Fraction(y, z)) for x, y, z in points]
+    return np.array(corners, dtype=object)
+
+
+def exact_polygon(window: Domain) -> tuple[list[Row], list[Row]]:
+    """Sides and corners of the same in integers, as ``cut_exactly`` takes and returns them."""
     # Beyond all doubles, and so beyond the corners of all but absurd windows.
-    far = Fraction(2) ** 1100
-    corners = [(-far, -far), (far, -far), (far, far), (-far, far)]
+    far = 2**1100
+    points: list[Row] = [(-far, far, 1), (-far, -far, 1), (far, -far, 1), (far, far, 1)]
+    sides = [cross(points[m], points[m - 1]) for m in range(4)]
     for row, right in zip(*(as_fractions(side).tolist() for side in window.walls), strict=True):
-        slack = [right - row[0] * x - row[1] * y for x, y in corners]
-        kept = []
-        for i, (x, y) in enumerate(corners):
-            after = (i + 1) % len(corners)
-            if slack[i] >= 0:
-                kept.append((x, y))
-            if slack[i] * slack[after] < 0:
-                share = slack[i] / (slack[i] - slack[after])
-                u, v = corners[after]
-                kept.append((x + share * (u - x), y + share * (v - y)))
-        corners = kept
-    found = np.array(corners, dtype=object).reshape(-1, 2)
-    x, y = (found - found[:1]).T
-    if len(found) < 3 or not (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() > 0:
+        sides, points = cut_exactly(sides, points, integer_row((*row, -right)))
+    if not points:
         raise InvalidInput(
             f"window: a window with interior needed, got {window.describe()} without; loosen it."
         )
-    if (np.abs(found) == far).any():
+    if any(max(abs(x), abs(y)) == far * z for x, y, z in points):
         raise InvalidInput(
             f"window: a bounded window needed to draw, got {window.describe()}; "
             "give low and high for both coordinates."
         )
-    return found
+    return sides, points
+
+
+def cut_exactly(sides: list[Row], points: list[Row], row: Row) -> tuple[list[Row], list[Row]]:
+    """The part of a polygon with ``row . z <= 0``, in integers; nothing where that is flat.
+
+    Points are rays ``(x, y, z)`` with ``z > 0``, counterclockwise; side m, a row that is negative
+    inside, ends in point m. Cost O(m).
+
+    >>> square = [(0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 1, 1)]
+    >>> sides = [cross(square[m], square[m - 1]) for m in range(4)]
+    >>> cut_exactly(sides, square, (1, 1, -1))[1]       # x + y <= 1
+    [(0, 1, 1), (0, 0, 1), (1, 0, 1)]
+    """
+    values = [value_at(row, point) for point in points]
+    if max(values, default=0) <= 0:
+        return sides, points
+    count = len(points)
+    if min(values) >= 0:
+        return [], []
+    # Points beyond the row are one run: from the first point after it to the last before it.
+    first = next(m for m in range(count) if values[m] <= 0 and values[m - 1] > 0)
+    inside = [(first + m) % count for m in range(count)]
+    inside = inside[: next(m for m in range(count) if values[inside[m]] > 0)]
+    after = (inside[-1] + 1) % count
+    cut, left = [row], []
+    if values[first] < 0:
+        cut.append(sides[first])
+        left.append(cross(row, sides[first]))
+    cut += [sides[m] for m in inside[1:]]
+    left += [points[m] for m in inside]
+    if values[inside[-1]] < 0:
+        cut.append(sides[after])
+        left.append(cross(sides[after], row))
+    return cut, left
+
+
+def cross(first: Row, second: Row) -> Row:
+    """Where two rows vanish, without common divisors; the row of a line through two points."""
+    (a, b, c), (x, y, z) = first, second
+    u, v, w = b * z - c * y, c * x - a * z, a * y - b * x
+    divisor = gcd(u, v, w)
+    return u // divisor, v // divisor, w // divisor
+
+
+def value_at(row: Row, point: Row) -> int:
+    """The value of a row at a point, in integers."""
+    return row[0] * point[0] + row[1] * point[1] + row[2] * point[2]
+
+
+def integer_row(numbers: Sequence[Any]) -> Row:
+    """The positive multiple of three rationals that is integer without common divisors.
+
+    >>> integer_row([0.5, Fraction(1, 3), 0])
+    (3, 2, 0)
+    """
+    x, y, z = (Fraction(v) for v in numbers)
+    size = lcm(x.denominator, y.denominator, z.denominator)
+    a, b, c = int(x * size), int(y * size), int(z * size)
+    divisor = gcd(a, b, c) or 1
+    return a // divisor, b // divisor, c // divisor
 
 
 def bounding_window(points: Any, margin: float) -> tuple[Array, Array]:

@@ -1,11 +1,11 @@
 """Cells of heads in a bounded window of a plane as polygons: areas, and who touches whom.
 
 Two roads. Where the walls are proved to meet in simple crossings only, the cells are the faces of
-their graph (``plane_graph``): patterns and neighbours are proved, corners and areas are doubles.
-Elsewhere the patterns come from the enumeration engine, proved, and each cell is cut out of the
-window by itself: corners, areas and neighbours are then computed in doubles, and a cell thinner
-than doubles can draw has no corners. Both roads run in coordinates of the window
-(``plane_frame``), so that a tiny or far one is drawn as well as any.
+their graph (``plane_graph``): patterns and neighbours are proved, and corners are doubles with an
+error bound. Elsewhere the patterns come from the enumeration engine, proved, and corners and
+neighbours from exact numbers (``plane_exact``), which also place the corners of the graph whose
+bound is too large, such as those of keys that are nearly equal. Both roads run in coordinates of
+the window (``plane_frame``), so that a tiny or far one is drawn as well as any.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import plane
 from tropattn.arrays import as_fractions
-from tropattn.errors import Interrupted, InvalidInput
+from tropattn.errors import EngineError, Interrupted, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.regions.enumeration import explore
-from tropattn.regions.plane import Heads
+from tropattn.regions.plane_exact import ExactCells
 from tropattn.regions.plane_frame import Frame, window_frame
 from tropattn.regions.plane_graph import graph_cells
-from tropattn.threads import in_order
 from tropattn.tolerance import UNIT
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
@@ -36,11 +34,12 @@ __all__ = ["PlaneCells", "plane_cells"]
 
 Array = NDArray[Any]
 
-_CELLS = 2_000
-"""Cells in a work range."""
+_NEAR = 2.0**-33
+"""Corners that may be off by more than this times the window's area are placed exactly.
 
-_UNDECIDED = -2
-"""Stands for a neighbour that doubles do not tell."""
+The areas are in the window's own coordinates, where no cell's perimeter is more than 8: so each is
+right to 1e-9 of the window's.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +51,10 @@ class PlaneCells:
     patterns : (R, H) int32 winners, in lexicographic order.
     local, offsets : (V, 2) corners u, counterclockwise; cell r has
         ``local[offsets[r]:offsets[r + 1]]``. In the plane's parameters ``centre + scale * u``.
+        Corners of a cell thinner than doubles can draw may be equal.
     centre, scale : (2,) ``Fraction``s; they put the window into (-1, 1)^2.
-    neighbours : (V,) the cell beyond the side that ends in each corner; -1 beyond the window; -2
-        where doubles do not decide it. Two cells name each other or do not.
+    neighbours : (V,) the cell beyond the side that ends in each corner, proved; -1 beyond the
+        window.
     """
 
     patterns: NDArray[np.int32]
@@ -80,17 +80,18 @@ class PlaneCells:
 
     @property
     def areas(self) -> NDArray[np.float64]:
-        """Area of each cell in the plane's parameters, (R,)."""
+        """Area of each cell in the plane's parameters, (R,), to 1e-9 of the window's."""
+        return self._local_areas * float(self.scale[0] * self.scale[1])
+
+    @cached_property
+    def _local_areas(self) -> NDArray[np.float64]:
         first = np.repeat(self.offsets[:-1], np.diff(self.offsets))
         following = np.arange(len(self.local)) + 1
-        drawn = np.diff(self.offsets) > 0
-        following[self.offsets[1:][drawn] - 1] = self.offsets[:-1][drawn]
+        following[self.offsets[1:] - 1] = self.offsets[:-1]
         a = self.local - self.local[first]
-        b = self.local[following] - self.local[first]
+        b = a[following]
         cross = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-        areas = np.zeros(len(self))
-        areas[drawn] = np.abs(np.add.reduceat(cross, self.offsets[:-1][drawn])) / 2
-        return areas * float(self.scale[0] * self.scale[1])
+        return np.abs(np.add.reduceat(cross, self.offsets[:-1])) / 2
 
     def adjacency(self) -> nx.Graph[int]:
         """The graph on cells with an edge where two of them share a side."""
@@ -123,10 +124,11 @@ def plane_cells(
     ------
     InvalidInput : several layers, or a domain that is not a bounded piece of a plane.
     BudgetExceeded, Interrupted : with ``.lower``.
+    EngineError : cells that do not tile the window, which contradicts the proofs.
 
     Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` a cell, ``O(1)`` for each pair of a
     wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet in
-    simple crossings: that of ``enumerate_regions`` and ``O(n)`` a corner, for n keys in all.
+    simple crossings: that of ``enumerate_regions``, and some 0.2 ms a cell in exact numbers.
 
     >>> from tropattn import Box, TropicalPolynomial
     >>> cells = plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [3, 1]))
@@ -142,95 +144,50 @@ def plane_cells(
         )
     refinement = Refinement.of(stages[0].units, where)
     frame = window_frame(refinement)
-    found = graph_cells(frame.system, max_cells, threads, report)
-    if found is None:
-        found = _overlay(refinement, frame, max_cells, threads, report)
-    return PlaneCells(*found, frame.centre, frame.scale)
-
-
-def _overlay(
-    refinement: Refinement,
-    frame: Frame,
-    max_cells: int,
-    threads: int | None,
-    report: Callable[[int, int], None] | None,
-) -> tuple[Array, Array, Array, Array]:
-    """Patterns, corners, offsets and neighbours by enumeration, each cell cut out by itself."""
-    outcome = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
-    rows = np.vstack(outcome.patterns)
-    keys = 1 + int(max(kept.max() for kept in refinement.kept))
-    words = _words(refinement.pattern(rows), keys)
-    order = np.argsort(words)
-    rows, words = rows[order], words[order]
-    cut = _cutter(frame, frame.rows[rows])
-
-    def work(first: int) -> tuple[Array, Array, Array]:
-        corners, offsets, beyond = cut(first)
-        sought = _words(frame.system.pattern(np.maximum(beyond, 0)), keys)
-        at = np.minimum(np.searchsorted(words, sought), len(words) - 1)
-        at = np.where(words[at] == sought, at, _UNDECIDED)
-        at = np.where(beyond[:, 0] >= 0, at, -1)
-        return corners[:, :2] / corners[:, 2:], np.diff(offsets), at
-
+    graph = graph_cells(frame.system, max_cells, threads, report)
+    if graph is None:
+        found = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
+        patterns = refinement.pattern(np.vstack(found.patterns))
+        patterns = patterns[np.lexsort(patterns.T[::-1])]
+    else:
+        patterns = graph[0]
     try:
-        parts = list(in_order(work, range(0, len(rows), _CELLS), threads))
+        drawn = ExactCells(frame, patterns).outlines() if graph is None else _placed(frame, *graph)
+        cells = PlaneCells(patterns, *drawn, frame.centre, frame.scale)
+        _check(cells, frame)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted: {len(rows)} cells found, not yet all drawn.", len(rows)
+            f"interrupted: {len(patterns)} cells found, not yet all drawn.", len(patterns)
         ) from None
-    corners, sizes, neighbours = (np.concatenate(column) for column in zip(*parts, strict=True))
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    return refinement.pattern(rows), corners, offsets, _mutual(offsets, neighbours)
+    return cells
 
 
-def _mutual(offsets: Array, neighbours: Array) -> Array:
-    """Neighbours, undecided where the other cell does not name this one."""
-    cells = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    inner = neighbours >= 0
-    here, there = cells[inner], neighbours[inner]
-    seen = np.isin(here * len(offsets) + there, there * len(offsets) + here)
-    neighbours[np.flatnonzero(inner)[~seen]] = _UNDECIDED
-    return neighbours
+def _placed(
+    frame: Frame, patterns: Array, corners: Array, offsets: Array, neighbours: Array
+) -> tuple[Array, Array, Array]:
+    """Corners (V, 2), offsets and neighbours of the graph, each corner near its place.
+
+    Where doubles leave a corner open, it is computed exactly from the two walls that meet there.
+    """
+    limit = _NEAR * frame.polygon.area
+    rough = np.flatnonzero(~(corners[:, 2] <= limit))
+    local = np.ascontiguousarray(corners[:, :2])
+    if len(rough):
+        cells = np.searchsorted(offsets, rough, side="right") - 1
+        following = np.where(rough + 1 < offsets[cells + 1], rough + 1, offsets[cells])
+        sides = np.column_stack([cells, neighbours[rough], neighbours[following]])
+        used, numbers = np.unique(np.concatenate([cells, sides[sides >= 0]]), return_inverse=True)
+        sides[sides >= 0] = numbers[len(cells) :]
+        exact = ExactCells(frame, patterns[used])
+        local[rough] = [exact.place(*row) for row in sides.tolist()]
+    return local, offsets, np.maximum(neighbours, -1)
 
 
-def _words(patterns: Array, keys: int) -> Array:
-    """Rows of keys, each below ``keys``, as bytes strings of the same order, (m,)."""
-    rows = np.ascontiguousarray(patterns.astype("u1" if keys <= 2**8 else ">u4"))
-    return rows.view(f"S{rows.itemsize * rows.shape[1]}").ravel()
-
-
-def _cutter(frame: Frame, rows: Array) -> Callable[[int], tuple[Array, Array, Array]]:
-    """Cut out cells ``first .. first + _CELLS``: corners (V, 3), offsets, winners beyond (V, H)."""
-    heads = Heads(frame.system)
-    # The kernel allows for rounding by size: here 64 rounded operations, or the error itself.
-    sizes = np.abs(heads.terms).max(axis=0) + frame.system.errors / (64 * UNIT)
-    rays = np.column_stack([frame.polygon.vertices, np.ones(len(frame.polygon.vertices))])
-    # Row m holds the side that ends in corner m, negative inside.
-    sides = np.cross(rays, np.roll(rays, 1, axis=0))
-    still = np.zeros(len(rays))
-    start = (np.ascontiguousarray(sides), still, np.full(len(rays), -1), rays, still)
-    stop = np.zeros(1, np.int64)
-
-    def cut(first: int) -> tuple[Array, Array, Array]:
-        mine = rows[first : first + _CELLS].astype(np.int64)
-        room = 8 * len(mine) + 64
-        while True:
-            corners = np.empty((room, 3))
-            offsets = np.zeros(len(mine) + 1, np.int64)
-            beyond = np.empty((room, mine.shape[1]), np.int32)
-            done = plane.polygons(
-                mine,
-                heads.terms,
-                heads.starts,
-                sizes,
-                start,
-                corners,
-                offsets,
-                beyond,
-                stop,
-            )
-            if done == len(mine):
-                return corners[: offsets[-1]], offsets, beyond[: offsets[-1]]
-            room *= 2
-
-    return cut
+def _check(cells: PlaneCells, frame: Frame) -> None:
+    """The areas add up to the window's, in its own coordinates and up to rounding."""
+    total = cells._local_areas.sum()
+    if not abs(total - frame.polygon.area) <= 64 * UNIT * (len(cells.local) + 16):
+        raise EngineError(
+            f"cells: areas that add up to {frame.polygon.area} needed, got {total}; "
+            "please report the input."
+        )

@@ -42,12 +42,12 @@ class Frame:
     Attributes
     ----------
     system : the heads on the window as functions of u, in three columns, live keys only.
-    rows : (n,) the row in ``system`` of each row of the refinement; -1 for a key left out.
-    polygon : the window. centre, scale : (2,) ``Fraction``s, of ``centre + scale * u``.
+    window, polygon : the window as a set of u, exactly, and its corners rounded.
+    centre, scale : (2,) ``Fraction``s, of ``centre + scale * u``.
     """
 
     system: Refinement
-    rows: NDArray[np.int64]
+    window: Polytope
     polygon: Polygon
     centre: Array
     scale: Array
@@ -67,8 +67,6 @@ def window_frame(refinement: Refinement) -> Frame:
         _relative(unit, kept, centre, scale)
         for unit, kept in zip(refinement.units, refinement.kept, strict=True)
     ]
-    live = np.concatenate([part[0] for part in parts])
-    rows = np.where(live, np.cumsum(live) - 1, -1)
     local = _local(window, centre, scale)
     given = np.vstack([domain_walls(local, 3), as_fractions(np.array([[0.0, 0.0, -1.0]]))])
     # Rationals may lie beyond doubles; a row's length does not matter.
@@ -92,7 +90,7 @@ def window_frame(refinement: Refinement) -> Frame:
         wall_integers=nothing,
         scaling=np.ones(3),
     )
-    return Frame(system, rows, polygon, centre, scale)
+    return Frame(system, local, polygon, centre, scale)
 
 
 def _placed(window: Domain) -> tuple[Polygon, Array, Array]:

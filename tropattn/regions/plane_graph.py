@@ -68,6 +68,8 @@ def graph_cells(
 ) -> tuple[Array, Array, Array, Array] | None:
     """Patterns, corners, offsets and neighbours as in ``PlaneCells``, or None if not proved.
 
+    Corners (V, 3) have their error bound as third entry, and beyond wall i of the window is -1 - i.
+
     Cost ``O(sum_h N_h^2 + A H + X log X)`` for A walls and X crossings, and the size of the output.
 
     Raises
@@ -140,7 +142,7 @@ def _links(names: Array, count: int) -> tuple[Array, Array, Array]:
 def _crossings(
     walls: _Walls, lower: list[int], max_cells: int, threads: int | None, report: Report
 ) -> tuple[Array, Array, Array] | None:
-    """Codes, shares and number of the crossings along each arc; ``lower`` counts along."""
+    """Codes, shares (m, 2) and number of crossings along each arc; ``lower`` counts along."""
     heads = walls.heads
     rows = np.ascontiguousarray(heads.terms.T)
     step = max(16, _PAIRS // len(heads.all))
@@ -270,16 +272,17 @@ def _outline(
     shares: Array,
     threads: int | None,
 ) -> tuple[Array, Array]:
-    """Corners (V, 2) and neighbours (V,) of all cells."""
+    """Corners (V, 3) and neighbours (V,) of all cells."""
     scale = refinement.scaling[:2] / refinement.scaling[2]
-    ends = np.empty((len(walls.arcs), 2, 2))
+    ends = np.empty((len(walls.arcs), 2, 3))
     faces.places(walls.arcs, walls.names, walls.inner, walls.links, scale, ends)
-    out = np.empty((offsets[-1], 2)), np.empty(offsets[-1], np.int64)
+    out = np.empty((offsets[-1], 3)), np.empty(offsets[-1], np.int64)
     ranges = range(0, len(order), _CELLS)
 
     def work(a: int) -> None:
         b = min(a + _CELLS, len(order))
-        faces.write(graph, order, offsets, walls.arcs, shares, ends, scale, a, b, out)
+        parts = walls.arcs, walls.names, shares, ends, scale
+        faces.write(graph, order, offsets, *parts, a, b, out)
 
     for _ in in_order(work, ranges, threads):
         pass

@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, as_fractions, freeze, to_float
+from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.extreme import shared_walls
 from tropattn.polyhedra.polyhedron import Polyhedron
@@ -65,14 +65,20 @@ class PowerDiagram:
     def cell(self, j: int) -> Polyhedron:
         """The closed cell of site ``j`` as ``A x <= b`` (it may be empty or flat: a dead site).
 
-        Rows of equal sites with equal weights are left out: they share the cell.
+        Rows of equal sites with equal weights are left out: they share the cell. Differences of
+        doubles are rounded once, from the exact terms where the sites are products of factors.
         """
         n = len(self.sites)
         if not 0 <= j < n:
             raise InvalidInput(f"j: a site index in 0..{n - 1} needed, got {j}.")
         _, classes = self._polynomial.distinct
         others = np.flatnonzero(classes != classes[j])
-        slopes, intercepts = self._polynomial.slopes, self._polynomial.intercepts
+        f = self._polynomial
+        if f.maps or f.scale != 1:
+            terms = fraction_array(f.exact_terms([j, *others.tolist()]))
+            rows, _ = to_float(terms[1:] - terms[0])
+            return Polyhedron(freeze(rows[:, :-1].copy()), freeze(-rows[:, -1]))
+        slopes, intercepts = f.slopes, f.intercepts
         return Polyhedron(
             freeze(slopes[others] - slopes[j]), freeze(intercepts[j] - intercepts[others])
         )
