@@ -101,8 +101,10 @@ def shape(value: Any) -> Any:
         return {name: shape(entry) for name, entry in value.items()}
     if isinstance(value, list):
         return [shape(value[0])] if value else []
-    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else (
-        "null" if value is None else type(value).__name__
+    return (
+        "number"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else ("null" if value is None else type(value).__name__)
     )
 
 

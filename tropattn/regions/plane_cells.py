@@ -10,6 +10,7 @@ than doubles can draw has no corners. Both roads run in coordinates of the windo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +22,14 @@ from numpy.typing import NDArray
 
 from tropattn._kernels import plane
 from tropattn.arrays import as_fractions
-from tropattn.errors import Interrupted, InvalidInput
+from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
-from tropattn.regions.enumeration import explore
+from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.plane import Heads
 from tropattn.regions.plane_frame import Frame, window_frame
 from tropattn.regions.plane_graph import graph_cells
-from tropattn.threads import in_order
+from tropattn.regions.result import one_cell
+from tropattn.threads import aside, check, in_order, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
@@ -104,6 +106,7 @@ class PlaneCells:
         return graph
 
 
+@stoppable(one_cell)
 def plane_cells(
     target: Any,
     domain: Domain,
@@ -111,6 +114,7 @@ def plane_cells(
     max_cells: int = 1_000_000,
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> PlaneCells:
     """Cells of heads in a bounded window of a plane, as polygons (theory T10).
 
@@ -118,6 +122,7 @@ def plane_cells(
     ----------
     target : heads (``TropicalPolynomial``s, or a ``FixedLayer``) on R^2, on R^d with a ``Slice``.
     domain : a bounded ``Box`` or ``Polytope`` in R^2, or a ``Slice`` with a bounded window.
+    stop : an event that ends the call from another thread, as in ``count_regions``.
 
     Raises
     ------
@@ -140,8 +145,8 @@ def plane_cells(
             f"domain: a bounded window of a plane and one layer needed, got {got} and "
             f"{len(stages)} layers; pass a Box in R^2 or a Slice with a window."
         )
-    refinement = Refinement.of(stages[0].units, where)
-    frame = window_frame(refinement)
+    refinement = Refinement.ready(stages[0].units, where)
+    frame = aside(window_frame, refinement)
     found = graph_cells(frame.system, max_cells, threads, report)
     if found is None:
         found = _overlay(refinement, frame, max_cells, threads, report)
@@ -157,12 +162,24 @@ def _overlay(
 ) -> tuple[Array, Array, Array, Array]:
     """Patterns, corners, offsets and neighbours by enumeration, each cell cut out by itself."""
     outcome = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
+    try:
+        return aside(_drawn, outcome, refinement, frame, threads)
+    except KeyboardInterrupt:
+        # All are found, not yet all drawn.
+        raise interrupted(outcome.cells) from None
+
+
+def _drawn(
+    outcome: Outcome, refinement: Refinement, frame: Frame, threads: int | None
+) -> tuple[Array, Array, Array, Array]:
+    """Every cell that was found, in lexicographic order, cut out of the window."""
     rows = np.vstack(outcome.patterns)
     keys = 1 + int(max(kept.max() for kept in refinement.kept))
     words = _words(refinement.pattern(rows), keys)
     order = np.argsort(words)
     rows, words = rows[order], words[order]
-    cut = _cutter(frame, frame.rows[rows])
+    stop = np.zeros(1, np.int64)
+    cut = _cutter(frame, frame.rows[rows], stop)
 
     def work(first: int) -> tuple[Array, Array, Array]:
         corners, offsets, beyond = cut(first)
@@ -172,12 +189,7 @@ def _overlay(
         at = np.where(beyond[:, 0] >= 0, at, -1)
         return corners[:, :2] / corners[:, 2:], np.diff(offsets), at
 
-    try:
-        parts = list(in_order(work, range(0, len(rows), _CELLS), threads))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: {len(rows)} cells found, not yet all drawn.", len(rows)
-        ) from None
+    parts = list(in_order(work, range(0, len(rows), _CELLS), threads, stop))
     corners, sizes, neighbours = (np.concatenate(column) for column in zip(*parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     return refinement.pattern(rows), corners, offsets, _mutual(offsets, neighbours)
@@ -199,7 +211,7 @@ def _words(patterns: Array, keys: int) -> Array:
     return rows.view(f"S{rows.itemsize * rows.shape[1]}").ravel()
 
 
-def _cutter(frame: Frame, rows: Array) -> Callable[[int], tuple[Array, Array, Array]]:
+def _cutter(frame: Frame, rows: Array, stop: Array) -> Callable[[int], tuple[Array, Array, Array]]:
     """Cut out cells ``first .. first + _CELLS``: corners (V, 3), offsets, winners beyond (V, H)."""
     heads = Heads(frame.system)
     # The kernel allows for rounding by size: here 64 rounded operations, or the error itself.
@@ -209,7 +221,6 @@ def _cutter(frame: Frame, rows: Array) -> Callable[[int], tuple[Array, Array, Ar
     sides = np.cross(rays, np.roll(rays, 1, axis=0))
     still = np.zeros(len(rays))
     start = (np.ascontiguousarray(sides), still, np.full(len(rays), -1), rays, still)
-    stop = np.zeros(1, np.int64)
 
     def cut(first: int) -> tuple[Array, Array, Array]:
         mine = rows[first : first + _CELLS].astype(np.int64)
@@ -231,6 +242,7 @@ def _cutter(frame: Frame, rows: Array) -> Callable[[int], tuple[Array, Array, Ar
             )
             if done == len(mine):
                 return corners[: offsets[-1]], offsets, beyond[: offsets[-1]]
+            check()
             room *= 2
 
     return cut
