@@ -7,61 +7,57 @@ The package reads in the order of its data flow, each row using only the rows be
             -> Minkowski sum = common refinement -> cells, counted and listed
             -> bound and sampler as independent witnesses -> record -> report, plots
 
+Names are imported when first used, so that ``tropattn --help`` answers at once and a command can
+be stopped while it still loads.
+
 >>> import tropattn as ta
 >>> head = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
 >>> int(ta.count_regions(head)), int(ta.bounds.layer([3], 2))
 (3, 3)
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from tropattn.attention import constructions, initialisers
-from tropattn.attention.context import FixedLayer
-from tropattn.attention.feedforward import Affine, FeedForward, Maxout
-from tropattn.attention.head import AttentionHead
-from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.live import LiveNetwork
-from tropattn.attention.loading import from_torch, load, load_polynomials
-from tropattn.attention.model import Model
-from tropattn.attention.network import Network
-from tropattn.attention.rotary import RotaryEmbedding
-from tropattn.errors import (
-    BudgetExceeded,
-    Degenerate,
-    EngineError,
-    Inconclusive,
-    Interrupted,
-    InvalidInput,
-    TropAttnError,
-)
-from tropattn.polyhedra.domain import Box, Line, Polytope, Slice
-from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
-from tropattn.regions import bounds
-from tropattn.regions.complex import RegionComplex
-from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
-from tropattn.regions.estimates import Sample, merge_samples
-from tropattn.regions.line import LineCells, line_cells
-from tropattn.regions.plane_cells import PlaneCells, plane_cells
-from tropattn.regions.result import RegionCount
-from tropattn.regions.sampling import draw_sample, sample_regions
-from tropattn.tropical import temperature
-from tropattn.tropical.live import LiveTerms, live_terms
-from tropattn.tropical.newton import NewtonPolytope
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.stage import RoutingStage
-from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
-
-__version__ = version("tropattn")
-
-
-def __getattr__(name: str) -> object:
-    # Drawing loads matplotlib, which counting does not need.
-    if name == "plotting":
-        return import_module("tropattn.plotting")
-    raise AttributeError(f"module 'tropattn' has no attribute {name!r}")
-
+if TYPE_CHECKING:
+    from tropattn.attention import constructions, initialisers
+    from tropattn.attention.context import FixedLayer
+    from tropattn.attention.feedforward import Affine, FeedForward, Maxout
+    from tropattn.attention.head import AttentionHead
+    from tropattn.attention.layer import AttentionLayer
+    from tropattn.attention.live import LiveNetwork
+    from tropattn.attention.loading import from_torch, load, load_polynomials
+    from tropattn.attention.model import Model
+    from tropattn.attention.network import Network
+    from tropattn.attention.rotary import RotaryEmbedding
+    from tropattn.errors import (
+        BudgetExceeded,
+        Degenerate,
+        EngineError,
+        Inconclusive,
+        Interrupted,
+        InvalidInput,
+        TropAttnError,
+    )
+    from tropattn.polyhedra.domain import Box, Line, Polytope, Slice
+    from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
+    from tropattn.regions import bounds
+    from tropattn.regions.complex import RegionComplex
+    from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
+    from tropattn.regions.estimates import Sample, merge_samples
+    from tropattn.regions.line import LineCells, line_cells
+    from tropattn.regions.plane_cells import PlaneCells, plane_cells
+    from tropattn.regions.result import RegionCount
+    from tropattn.regions.sampling import draw_sample, sample_regions
+    from tropattn.tropical import temperature
+    from tropattn.tropical.live import LiveTerms, live_terms
+    from tropattn.tropical.newton import NewtonPolytope
+    from tropattn.tropical.polynomial import TropicalPolynomial
+    from tropattn.tropical.power_diagram import PowerDiagram
+    from tropattn.tropical.stage import RoutingStage
+    from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
 
 __all__ = [
     "Affine",
@@ -117,3 +113,55 @@ __all__ = [
     "temperature",
     "upper_bound",
 ]
+
+_PARTS = {
+    "bounds": "regions.bounds",
+    "constructions": "attention.constructions",
+    "initialisers": "attention.initialisers",
+    "temperature": "tropical.temperature",
+}
+"""Modules among the public names; every other module of the package has its own name."""
+
+_MODULES = (
+    "attention.context",
+    "attention.feedforward",
+    "attention.head",
+    "attention.layer",
+    "attention.live",
+    "attention.loading",
+    "attention.model",
+    "attention.network",
+    "attention.rotary",
+    "errors",
+    "polyhedra.domain",
+    "polyhedra.minkowski",
+    "regions.complex",
+    "regions.count",
+    "regions.estimates",
+    "regions.line",
+    "regions.plane_cells",
+    "regions.result",
+    "regions.sampling",
+    "tropical.live",
+    "tropical.newton",
+    "tropical.polynomial",
+    "tropical.power_diagram",
+    "tropical.stage",
+    "tropical.subdivision",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
+    if name in __all__ and name not in _PARTS:
+        for module in _MODULES:
+            loaded = import_module(f"{__name__}.{module}")
+            if name in loaded.__all__:
+                return getattr(loaded, name)
+    try:
+        return import_module(f"{__name__}.{_PARTS.get(name, name)}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -1,18 +1,55 @@
-"""Work ranges on a thread pool: the kernels release the GIL, results come back in range order."""
+"""Work on threads that receive no signal, so that Ctrl-C or an event ends it at once.
+
+Signals reach the main thread alone. A kernel there would not let Ctrl-C through before its end, and
+then crash: numba runs a line of Python to make the arrays that it returns, there the signal raises
+``KeyboardInterrupt``, and numba does not look. So kernels run on workers, be it a single one. The
+calling thread waits where a signal or the caller's event ends the wait; then it sets the flag that
+kernels poll, and only then waits for the workers, for a moment: what does not leave in time is left
+behind and ends unheard.
+"""
 
 from __future__ import annotations
 
 import operator
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextvars import ContextVar, copy_context
+from functools import partial, wraps
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
-from tropattn.errors import InvalidInput
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["in_order", "thread_count"]
+from tropattn.errors import Interrupted, InvalidInput
+
+__all__ = [
+    "Pool",
+    "aside",
+    "check",
+    "in_order",
+    "interrupted",
+    "stoppable",
+    "thread_count",
+]
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
+
+_POLL = 0.05
+"""Seconds between two looks at the caller's event."""
+
+_PATIENCE = 0.25
+"""Seconds that workers have to leave once their flag is set."""
+
+_INSIDE: ContextVar[Pool | None] = ContextVar("inside", default=None)
+"""The pool whose item this thread works on."""
+
+_WATCHED: ContextVar[tuple[Callable[[], bool], ...]] = ContextVar("watched", default=())
+"""What says that the work of this thread is to stop."""
 
 
 def thread_count(threads: int | None) -> int:
@@ -30,27 +67,224 @@ def thread_count(threads: int | None) -> int:
     return count
 
 
-def in_order(
-    work: Callable[[Item], Any], items: Sequence[Item], threads: int | None
-) -> Iterator[Any]:
-    """``work(item)`` for every item, on a pool, yielded in the order of the items.
+# ---- stopping ---------------------------------------------------------------------------------
 
-    At most two items a thread are under way, so memory stays bounded; closing the iterator (or an
-    exception in the consumer, Ctrl-C included) drops what has not started.
+
+def check() -> None:
+    """Raise ``KeyboardInterrupt`` where the work of this thread is to stop; for long loops."""
+    for stopped in _WATCHED.get():
+        if stopped():
+            raise KeyboardInterrupt
+
+
+def stoppable(
+    at_least: Callable[..., int] = lambda *_, **__: 0,
+) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Let a public call end early on Ctrl-C, or when its argument ``stop``, an event, is set.
+
+    It then raises ``Interrupted`` with the lower bound that it knows by then; ``at_least`` gives
+    one from the call's arguments, for a stop before anything was found.
+
+    >>> @stoppable()
+    ... def answer(*, stop=None):
+    ...     return 42
+    >>> enough = threading.Event()
+    >>> answer(stop=enough)
+    42
+    >>> enough.set()
+    >>> answer(stop=enough)
+    Traceback (most recent call last):
+    tropattn.errors.Interrupted: interrupted: at least 0 cells were found before the stop.
     """
-    workers = thread_count(threads)
-    if workers == 1 or len(items) == 1:
-        yield from map(work, items)
-        return
-    pending: list[Future[Any]] = []
-    with ThreadPoolExecutor(workers) as pool:
+
+    def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        @wraps(function)
+        def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            stop: Any = kwargs.get("stop")
+            if stop is not None and not isinstance(stop, threading.Event):
+                raise InvalidInput(
+                    f"stop: a threading.Event or None needed, got {type(stop).__name__}; set the "
+                    "event from another thread to end the call."
+                )
+            before = _WATCHED.get()
+            given = _WATCHED.set(before if stop is None else (*before, stop.is_set))
+            try:
+                check()
+                return function(*args, **kwargs)
+            except Interrupted:
+                raise
+            except KeyboardInterrupt:
+                raise interrupted(at_least(*args, **kwargs)) from None
+            finally:
+                _WATCHED.reset(given)
+
+        return call
+
+    return decorate
+
+
+def interrupted(lower: int) -> Interrupted:
+    """What a stop raises, with the cells that are proved by then."""
+    cells = "1 cell was" if lower == 1 else f"{lower} cells were"
+    return Interrupted(f"interrupted: at least {cells} found before the stop.", lower)
+
+
+# ---- workers ----------------------------------------------------------------------------------
+
+
+class _Worker(threading.Thread):
+    """A thread that does what it is given, one thing after the other."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="tropattn worker")
+        self.given: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.given.get()()
+
+
+_IDLE: list[_Worker] = []
+"""Workers without work, kept because small searches come by the thousand."""
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not survive a fork.
+    os.register_at_fork(after_in_child=_IDLE.clear)
+
+
+class Pool:
+    """Workers for the items of one call, at most ``threads``; leaving it early sets ``flag[0]``.
+
+    All waiting is for queues written in C, which a signal interrupts at no wrong moment. A worker
+    gets no signal, so a pool of one thread inside another pool's item needs no other worker: the
+    outer pool then sets its flag.
+    """
+
+    def __init__(self, threads: int, flag: NDArray[np.int64] | None = None) -> None:
+        self.threads, self.busy = threads, 0
+        self.flag = np.zeros(1, np.int64) if flag is None else flag
+        self.outer = _INSIDE.get() if threads == 1 else None
+        self.inner: dict[int, NDArray[np.int64]] = {}
+        self._workers: list[_Worker] = []
+        self._todo: SimpleQueue[Any] = SimpleQueue()
+        self._done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+        self._left: SimpleQueue[None] = SimpleQueue()
+
+    def __enter__(self) -> Pool:
+        if self.outer is not None:
+            self.outer.inner[id(self.flag)] = self.flag
+        return self
+
+    def submit(self, work: Callable[[Item], Any], item: Item, number: int = 0) -> None:
+        """Let a worker do ``work(item)``, where ``check`` knows of this pool's flag."""
+        self.busy += 1
+        if self.outer is not None:
+            self._todo.put((number, partial(work, item)))
+            return
+        context = copy_context()
+        context.run(_WATCHED.set, (*_WATCHED.get(), lambda: bool(self.flag[0])))
+        context.run(_INSIDE.set, self)
+        self._todo.put((number, partial(context.run, work, item)))
+        if len(self._workers) < self.threads:
+            try:
+                worker = _IDLE.pop()
+            except IndexError:
+                worker = _Worker()
+            self._workers.append(worker)
+            worker.given.put(self._serve)
+
+    def _serve(self) -> None:
+        while (given := self._todo.get()) is not None:
+            self._done.put(self._did(*given))
+            del given
+        self._left.put(None)
+
+    def _did(self, number: int, work: Callable[[], Any]) -> tuple[int, Any, BaseException | None]:
         try:
-            ahead = 0
-            for _ in items:
-                while ahead < len(items) and len(pending) < 2 * workers:
-                    pending.append(pool.submit(work, items[ahead]))
-                    ahead += 1
-                yield pending.pop(0).result()
-        finally:
-            for future in pending:
-                future.cancel()
+            return number, None if self.flag[0] else work(), None
+        except BaseException as error:  # noqa: BLE001 (the caller's thread raises it)
+            return number, None, error
+
+    def result(
+        self, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[int, Any, BaseException | None]:
+        """Wait for an item: its number, what it gave and what it raised."""
+        check()
+        if self.outer is not None:
+            found = self._did(*self._todo.get())
+            check()
+            self.busy -= 1
+            return found
+        while True:
+            try:
+                found = self._done.get(timeout=_POLL)
+            except Empty:
+                meanwhile()
+                check()
+                continue
+            self.busy -= 1
+            return found
+
+    def __exit__(self, *_: object) -> None:
+        if self.outer is not None:
+            self.outer.inner.pop(id(self.flag), None)
+            return
+        early = self.busy > 0
+        if early:
+            self.flag[0] = 1
+            for flag in [*self.inner.values()]:
+                flag[0] = 1
+        for _worker in self._workers:
+            self._todo.put(None)
+        if early:
+            until = time.monotonic() + _PATIENCE
+            try:
+                for _worker in self._workers:
+                    self._left.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                pass
+            for worker in self._workers:
+                worker.given.put(partial(_IDLE.append, worker))
+        else:
+            _IDLE.extend(self._workers)
+
+
+def in_order(
+    work: Callable[[Item], Any],
+    items: Sequence[Item],
+    threads: int | None,
+    flag: NDArray[np.int64] | None = None,
+) -> Iterator[Any]:
+    """``work(item)`` for every item, on workers, yielded in the order of the items.
+
+    At most two items a thread are under way, so memory stays bounded. Closing the iterator, an
+    exception in the consumer or a stop sets ``flag[0]``, which kernels poll, and drops the rest.
+
+    >>> list(in_order(abs, [-1, 2, -3], 2))
+    [1, 2, 3]
+    """
+    workers = min(thread_count(threads), max(1, len(items)))
+    found: dict[int, tuple[Any, BaseException | None]] = {}
+    with Pool(workers, flag) as pool:
+        ahead = 0
+        for number in range(len(items)):
+            while ahead < min(len(items), number + 2 * workers):
+                pool.submit(work, items[ahead], ahead)
+                ahead += 1
+            while number not in found:
+                done, value, error = pool.result()
+                found[done] = value, error
+            value, error = found.pop(number)
+            if error is not None:
+                raise error
+            yield value
+
+
+def aside(work: Callable[..., Any], *args: Any) -> Any:
+    """``work(*args)`` on a worker: a kernel that allocates, or whatever may take long.
+
+    >>> aside(max, 1, 2)
+    2
+    """
+    return next(in_order(lambda _: work(*args), (None,), 1))

@@ -396,9 +396,10 @@ def test_a_graph_with_one_wrong_crossing_is_not_used(monkeypatch):
     heads, window = layer("strips", 12)
     refinement = module.Refinement.of(heads, window)
     walls = plane_graph._walls(refinement, 1)
-    lower = [1 + len(walls.keys) - len(heads)]
-    codes, shares, counts = plane_graph._crossings(walls, lower, 10**6, 1, None)
-    assert plane_graph._faces(refinement, walls, (codes, shares, counts), lower[0], 1) is not None
+    tally = plane_graph.Tally(np.diff(walls.heads.starts).tolist(), sphere=False)
+    codes, shares, counts = plane_graph._crossings(walls, tally, 10**6, 1, None)
+    total = tally.cells
+    assert plane_graph._faces(refinement, walls, (codes, shares, counts), total, 1) is not None
     arcs = np.repeat(np.arange(len(counts)), counts)
     wrong = []
     for x in range(len(codes)):
@@ -412,7 +413,7 @@ def test_a_graph_with_one_wrong_crossing_is_not_used(monkeypatch):
             wrong.append(swapped)
     assert len(wrong) > 100
     for changed in wrong:
-        found = plane_graph._faces(refinement, walls, (changed, shares, counts), lower[0], 1)
+        found = plane_graph._faces(refinement, walls, (changed, shares, counts), total, 1)
         assert found is None
 
 

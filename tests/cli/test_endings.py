@@ -338,6 +338,10 @@ def test_ctrl_c_leaves_a_lower_bound(start, invoke, strips, tmp_path):
             # Python itself was still starting: nothing of ours had run.
             continue
         assert process.returncode == 130, err
+        if not out:
+            # Modules were still loading.
+            assert err == "tropattn: interrupted\n"
+            continue
         found = json.loads(out)
         assert found["kind"] == "lower"
         assert "Traceback" not in err

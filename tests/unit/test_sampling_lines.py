@@ -20,7 +20,7 @@ def visited(units, domain, law, n_chords, seed=0):
     heads = [head for head in map(sample_rows.Head.of, units) if len(head.rows) > 1]
     walls = sample_rows.Walls.of(domain, units[0].dim)
     rows = sample_rows.chord_rows(heads, walls, units[0].dim)
-    found = chords.visits(rows, law, seed, chords.STEPS, 0, n_chords)
+    found = chords.visits(rows, law, seed, chords.STEPS, 0, n_chords, np.zeros(1, np.int64))
     return rows, found
 
 

@@ -545,13 +545,13 @@ def origins_of(law, seed, chain, keys, origin):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def visits(rows, law, seed, steps, start, stop):
+def visits(rows, law, seed, steps, start, stop, ending):
     """Cells met by chords [start, stop), ``start`` a multiple of ``steps``, the length of a chain.
 
     Returns ``hashes`` (m, 2), ``chords`` (m,), the chord that met each cell, ``times`` (m,), its
     point on the chord, ``lines`` (stop - start, 2, d), origin and direction of each chord, and the
     number of chords that missed the domain. Given states are the origins of the chains, in order
-    and again from the first.
+    and again from the first. ``ending[0]`` is polled.
     """
     width = rows.rows.shape[1]
     dim = width - 1
@@ -581,6 +581,8 @@ def visits(rows, law, seed, steps, start, stop):
         origins_of(law, seed, chain, keys, origin)
         flag.level[:] = 0
         for step in range(steps):
+            if ending[0] != 0:
+                break
             for r in range(lanes):
                 keys[r] = stream(np.uint64(seed) ^ STEP_KEY, (chain + r) * steps + step)
             directions(law, keys, along[:dim])

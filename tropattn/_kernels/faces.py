@@ -122,11 +122,10 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
     for g in range(len(starts) - 1):
         if g == own or starts[g + 1] - starts[g] == 1:
             continue
-        if stop[0]:
-            status = STOPPED
-            break
         row = starts[g]
         for arc in range(first, last):
+            if stop[0]:
+                return STOPPED, codes[:0], np.empty((0, 2)), counts
             u, v = arcs[arc, 0:3], arcs[arc, 3:6]
             slack_u = _score_bound(sizes[g], errors[g], arcs[arc, 6])
             slack_v = _score_bound(sizes[g], errors[g], arcs[arc, 7])

@@ -10,13 +10,13 @@ _MERGED = 1e-12
 
 
 @njit(nogil=True, cache=True)
-def watch_pair(grams, beta, step, normalised, start, stop, out):
+def watch_pair(grams, beta, step, normalised, start, stop, out, flag):
     """Run layers on Gram matrices [start, stop) and record entry (0, 1) after each.
 
     One layer is x + step * attention(x), divided by its length: with W = exp(beta (G - 1)), row
     sums Z and B = W G / Z the new Gram matrix is G + step (B + B^T) + step^2 B (W / Z)^T, scaled to
     a unit diagonal. Without ``normalised`` the weights are exp(beta G) / n. ``out`` is
-    (runs, layers + 1); the Gram matrices are overwritten.
+    (runs, layers + 1); the Gram matrices are overwritten. ``flag[0]`` is polled.
     """
     n = grams.shape[1]
     layers = out.shape[1] - 1
@@ -28,6 +28,8 @@ def watch_pair(grams, beta, step, normalised, start, stop, out):
         gram = grams[run]
         out[run, 0] = gram[0, 1] if n > 1 else 1.0
         for layer in range(layers):
+            if flag[0] != 0:
+                return
             lowest = 1.0
             for i in range(n):
                 weights[i, i] = 1.0

@@ -19,13 +19,13 @@ _UNIT = 2.0**-53
 
 
 @njit(nogil=True, cache=True)
-def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases):
+def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, flag):
     """Decide every member of the cones ``members[start:stop]``.
 
     ``vectors`` (C, D) doubles within ``rho`` of the true generators, entrywise; ``whole``: they are
     integers, exactly. ``members`` (M, W) rows of distinct generator numbers, unused places -1.
     Writes ``verdicts`` (M, W) int8 and for open ones the last basis into ``bases`` (M, W, D):
-    a position in the row, or ``-1 - i`` for the i-th artificial column.
+    a position in the row, or ``-1 - i`` for the i-th artificial column. ``flag[0]`` is polled.
     """
     dim = vectors.shape[1]
     basis = np.zeros(dim, np.int64)
@@ -38,6 +38,8 @@ def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases):
         for k in range(len(row)):
             if row[k] < 0:
                 continue
+            if flag[0] != 0:
+                return
             _phase_one(vectors, row, k, basis, inverse, level, price)
             for i in range(dim):
                 for j in range(dim):

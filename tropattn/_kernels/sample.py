@@ -184,11 +184,11 @@ def add_words(scores, winners, n_draws, sums):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def patterns(scores, inside, law, seed, start, stop, hashes, draws):
+def patterns(scores, inside, law, seed, start, stop, hashes, draws, flag):
     """Hash the patterns of draws [start, stop); return how many were proved.
 
     ``hashes`` (stop - start, 2) uint64 and ``draws`` (stop - start,) int64 take the proved ones in
-    order. ``law`` as for ``draw``.
+    order. ``law`` as for ``draw``. ``flag[0]`` is polled.
     """
     width = scores.double.shape[1]
     n_heads = len(scores.starts) - 1
@@ -201,6 +201,8 @@ def patterns(scores, inside, law, seed, start, stop, hashes, draws):
     sums = np.empty((TILE, 2), np.uint64)
     n_kept = 0
     for first in range(start, stop, TILE):
+        if flag[0] != 0:
+            break
         n_draws = min(TILE, stop - first)
         blocks = points[: -(-n_draws // SINGLE)]
         draw_blocks(inside, law, seed, first, stop, blocks, size, kept)

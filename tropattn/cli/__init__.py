@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tropattn.cli.commands import main
-from tropattn.cli.inspecting import inspect
-from tropattn.cli.scaling import scaling
-from tropattn.cli.temperature import temperature
-from tropattn.cli.verifying import verify
-from tropattn.dynamics.command import dynamics_group
+from tropattn.cli.signals import loading
+
+with loading():
+    from tropattn.cli.commands import main
+    from tropattn.cli.inspecting import inspect
+    from tropattn.cli.scaling import scaling
+    from tropattn.cli.temperature import temperature
+    from tropattn.cli.verifying import verify
+    from tropattn.dynamics.command import dynamics_group
 
 __all__ = ["main"]
 

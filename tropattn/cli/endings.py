@@ -6,16 +6,19 @@ input, 3 limit reached or inconclusive, 130 interrupted, 70 internal error.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
+from tropattn.cli import signals
 from tropattn.errors import (
     BudgetExceeded,
     Degenerate,
@@ -26,6 +29,8 @@ from tropattn.errors import (
 from tropattn.files import printable
 
 __all__ = ["EXIT_CODES", "Group", "lower_bounds"]
+
+_LIGHT = frozenset(["-h", "--help", "--version"])
 
 EXIT_CODES = (
     "Exit codes: 0 good, 1 witnesses contradict each other, 2 bad input, 3 limit reached or "
@@ -53,14 +58,40 @@ class Group(click.Group):
         argv = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         extra.setdefault("prog_name", "tropattn")
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), signals.as_interrupts():
             warnings.showwarning = _warning
             try:
+                if argv and not _LIGHT.intersection(argv):
+                    with signals.loading():
+                        # What most commands need, so that later a signal meets no import.
+                        import_module("tropattn.study.layer")
                 code = super().main(argv, *rest, **extra)
                 sys.stdout.flush()
             except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
-                code = _ending(error, debug="--debug" in argv)
+                with signals.ignored():
+                    code = _ending(error, debug="--debug" in argv)
+        if code == 130 and args is None:
+            _leave()
         sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a stop ends here, since click would print an empty line for it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Stopped(*_verdict(error), getattr(error, "lower", None)) from error
+
+
+def _leave() -> NoReturn:
+    """End a stopped process at once: to take its modules down would take Python most of a second.
+
+    Work that was given up may still run on a thread, and must not meet that either.
+    """
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(130)
 
 
 def _warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -13,6 +13,7 @@ Sigmoid, unnormalised, masked and spherical attention do not keep Gaussians.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from scipy.integrate import solve_ivp
 from tropattn.arrays import as_array, freeze
 from tropattn.dynamics.flow import Flow, Head, budgeted, unsolved
 from tropattn.errors import InvalidInput
+from tropattn.threads import check, stoppable
 
 __all__ = [
     "Gaussian",
@@ -174,8 +176,14 @@ def sinkhorn_gain(score_matrix: Array, covariance: Array) -> NDArray[np.float64]
     return _sinkhorn_product(score_matrix, covariance, root) @ np.linalg.inv(covariance)
 
 
+@stoppable()
 def simulate_gaussian(
-    flow: Flow, start: Gaussian, times: Any, *, rtol: float = 1e-9
+    flow: Flow,
+    start: Gaussian,
+    times: Any,
+    *,
+    rtol: float = 1e-9,
+    stop: threading.Event | None = None,
 ) -> GaussianTrajectory:
     """Integrate mean and covariance to the given times.
 
@@ -199,6 +207,7 @@ def simulate_gaussian(
     limit = _ESCAPE * (1 + float(np.abs(start.covariance).max()))
 
     def rate(_: float, y: Array) -> Array:
+        check()
         a, s = closure(flow, y[:dim], y[dim:].reshape(dim, dim))
         return np.concatenate([a, s.ravel()])
 

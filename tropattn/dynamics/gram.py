@@ -10,6 +10,7 @@ than they do in R^32 [derived; the source, arXiv 2312.10794, runs the tokens].
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from tropattn._kernels import flow as kernels
 from tropattn.arrays import as_array
 from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
-from tropattn.threads import in_order, thread_count
+from tropattn.threads import check, in_order, stoppable
 
 __all__ = [
     "SyncDiagram",
@@ -128,6 +129,7 @@ class SyncDiagram:
     scheme: str
 
 
+@stoppable()
 def sync_diagram(
     n: int,
     dim: int,
@@ -141,6 +143,7 @@ def sync_diagram(
     normalised: bool = True,
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> SyncDiagram:
     """``P(<x_1(t), x_2(t)> >= 1 - 10^-3)`` from uniform tokens, over inverse temperature and time.
 
@@ -155,6 +158,7 @@ def sync_diagram(
     normalised : SA, else USA.
     threads : worker threads; the result does not depend on it.
     report : called with (done, left) tasks.
+    stop : an event that ends the call from another thread with ``Interrupted``, as Ctrl-C does.
 
     Notes
     -----
@@ -178,6 +182,7 @@ def sync_diagram(
         )
     starts = np.stack([random_gram(n, dim, seed, run) for run in range(runs)])
     times = step * np.arange(layers + 1, dtype=np.float64)
+    flag = np.zeros(1, np.int64)
     tasks = [(b, r) for b in range(len(rates)) for r in range(0, runs, _RUNS_A_TASK)]
 
     def work(task: tuple[int, int]) -> Array:
@@ -185,7 +190,7 @@ def sync_diagram(
         grams = starts[first : first + _RUNS_A_TASK].copy()
         pairs = np.empty((len(grams), layers + 1))
         if scheme == "layers":
-            kernels.watch_pair(grams, rates[b], step, normalised, 0, len(grams), pairs)
+            kernels.watch_pair(grams, rates[b], step, normalised, 0, len(grams), pairs, flag)
         else:
             flow = sa(rates[b]) if normalised else usa(rates[b])
             for run, gram in enumerate(grams):
@@ -193,9 +198,8 @@ def sync_diagram(
         return (pairs >= 1 - _SYNCED).sum(axis=0)
 
     met = np.zeros((len(rates), layers + 1))
-    counts = in_order(work, tasks, thread_count(threads))
-    for done, ((b, _), count) in enumerate(zip(tasks, counts, strict=True), 1):
-        met[b] += count
+    for done, count in enumerate(in_order(work, tasks, threads, flag), 1):
+        met[tasks[done - 1][0]] += count
         if report:
             report(done, len(tasks) - done)
     return SyncDiagram(rates, times, met / runs, runs, scheme)
@@ -205,6 +209,7 @@ def _pair_of_flow(flow: Flow, gram: Array, times: Array) -> Array:
     tokens = tokens_of(gram)
 
     def rate(_: float, y: Array) -> Array:
+        check()
         return velocity(flow, y.reshape(tokens.shape)).ravel()
 
     with np.errstate(over="raise", invalid="raise"):

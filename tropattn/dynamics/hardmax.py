@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import hardmax as kernels
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
 from tropattn.errors import InvalidInput
-from tropattn.threads import in_order, thread_count
+from tropattn.threads import aside, check, in_order
 from tropattn.tolerance import gamma
 from tropattn.tropical.polynomial import TropicalPolynomial
 
@@ -225,6 +225,7 @@ def _all_pairs(
     place = place.ravel()
     width = max(1, _BLOCK // n)
     for start in range(0, n, width):
+        check()
         stop = min(n, start + width)
         scores = directions[start:stop] @ tokens.T
         local = np.arange(stop - start)
@@ -257,7 +258,7 @@ def _on_hull(
         stop = min(n, start + _RANGE)
         kernels.best_vertices(directions, corners, angles, start, stop, winner, top, second)
 
-    for _ in in_order(work, starts, thread_count(threads)):
+    for _ in in_order(work, starts, threads):
         pass
     tied: dict[int, NDArray[np.int64]] = {}
     target = chain[winner]
@@ -281,11 +282,11 @@ def plane_hull(tokens: Array) -> NDArray[np.int64]:
     points = np.ascontiguousarray(tokens, dtype=np.float64)
     # A cross product of differences: each difference and product rounds once, one subtraction.
     rounding = 8 * gamma(4) * float(np.abs(points).max(initial=0.0)) ** 2
-    outer = kernels.outer_points(points, rounding)
+    outer = aside(kernels.outer_points, points, rounding)
     order = outer[np.lexsort((outer, points[outer, 1], points[outer, 0]))]
     repeated = np.zeros(len(order), dtype=bool)
     repeated[1:] = (points[order[1:]] == points[order[:-1]]).all(axis=1)
-    return kernels.hull_chain(points, order[~repeated], rounding)
+    return aside(kernels.hull_chain, points, order[~repeated], rounding)
 
 
 def _edge_angles(corners: Array) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ The source assumes that the hull's vertices own their cells; leaders as winners 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from tropattn.dynamics.hardmax_exact import ExactState, advance, exact_state
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.regions.count import count_regions
 from tropattn.regions.result import RegionCount
+from tropattn.threads import check, stoppable
 from tropattn.tropical.power_diagram import PowerDiagram
 
 __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
@@ -93,7 +95,10 @@ class Basins:
         return out
 
 
-def hardmax_limit(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> HardmaxLimit:
+@stoppable()
+def hardmax_limit(
+    model: Hardmax, tokens: Any, *, max_layers: int = 200, stop: threading.Event | None = None
+) -> HardmaxLimit:
     """The exact limit of every token, from the first settled layer.
 
     Raises
@@ -123,7 +128,10 @@ def hardmax_limit(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> Hard
     )
 
 
-def cells_per_layer(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> list[RegionCount]:
+@stoppable()
+def cells_per_layer(
+    model: Hardmax, tokens: Any, *, max_layers: int = 200, stop: threading.Event | None = None
+) -> list[RegionCount]:
     """Number of cells of each layer's tropical polynomial up to the first settled one (T3).
 
     A cell belongs to a hull vertex of that layer's tokens; leaders keep theirs for good. Ends
@@ -142,7 +150,10 @@ def cells_per_layer(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> li
     return counts
 
 
-def basins(model: Hardmax, tokens: Any, *, max_layers: int = 200) -> Basins:
+@stoppable()
+def basins(
+    model: Hardmax, tokens: Any, *, max_layers: int = 200, stop: threading.Event | None = None
+) -> Basins:
     """Basins of attraction of the leaders, from the power diagrams of the layers.
 
     Raises
@@ -182,6 +193,7 @@ def _layers(model: Hardmax, tokens: Any, max_layers: int) -> Iterator[ExactState
         raise InvalidInput(f"max_layers: a number >= 1 needed, got {max_layers}; e.g. 200.")
     state = exact_state(model, tokens)
     for layer in range(max_layers):
+        check()
         yield state
         if layer + 1 < max_layers:
             state = advance(model, state)

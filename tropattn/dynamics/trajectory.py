@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from tropattn.dynamics.gram import check_gram, gram_layer, tokens_of
 from tropattn.dynamics.hardmax import Decisions, Hardmax, decide, step
 from tropattn.dynamics.hardmax_exact import advance, exact_state
 from tropattn.errors import InvalidInput
+from tropattn.threads import check, stoppable
 
 __all__ = ["Trajectory", "simulate"]
 
@@ -87,6 +89,7 @@ class Trajectory:
         return float(np.abs(self.energy - self.energy[0] - self.dissipated).max())
 
 
+@stoppable()
 def simulate(
     model: Flow | Hardmax,
     tokens: Any,
@@ -97,6 +100,7 @@ def simulate(
     step_size: float = 0.1,
     rtol: float = 1e-9,
     report: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Trajectory:
     """Move tokens through time (flows) or layers (hardmax, fixed-step schemes).
 
@@ -111,6 +115,7 @@ def simulate(
         ``times`` multiples of it; ignored by hardmax.
     rtol : relative tolerance of the adaptive integrator.
     report : called with (done, left) layers or times.
+    stop : an event that ends the call from another thread with ``Interrupted``, as Ctrl-C does.
 
     Raises
     ------
@@ -152,6 +157,7 @@ def _integrated(
     with_energy = model.has_energy() and engine == "tokens"
 
     def rate(t: float, y: Array) -> Array:
+        check()
         state = y[: start.size].reshape(shape)
         moved = velocity(model, state, t)
         if not with_energy:
@@ -191,6 +197,7 @@ def _layers(
     advance_one = gram_layer if engine == "gram" else residual_layer
     for mark in marks[1:].tolist():
         for _ in range(mark - done):
+            check()
             state = advance_one(model, state, size)
         done = mark
         states.append(state)
@@ -227,6 +234,7 @@ def _hardmax_exact(
     state = exact_state(model, tokens)
     states, leaders = [fraction_array(state.tokens)], [state.leaders]
     for layer in range(layers):
+        check()
         state = advance(model, state)
         states.append(fraction_array(state.tokens))
         leaders.append(state.leaders)
@@ -243,6 +251,7 @@ def _hardmax_float(
     known: set[int] = set()
     _, original = np.unique(state, axis=0, return_inverse=True)
     for layer in range(layers + 1):
+        check()
         decisions = decide(model, state, None)
         known |= set(_proved_leaders(model, state, decisions, original.ravel()))
         leaders.append(tuple(sorted(known)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import as_array, freeze, rational_matrix, to_float
 from tropattn.errors import Degenerate, InvalidInput
 
-__all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain"]
+__all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain", "has_points"]
 
 _LARGEST_POINT = 1e150
 
@@ -275,6 +275,16 @@ def _window(value: Any, dim: int) -> Domain:
             f"{str(value)[:80]!r}; it bounds the slice's parameters."
         ) from None
     return Box(low, high)
+
+
+def has_points(domain: Domain | None) -> bool:
+    """Whether a domain's construction has proved that it is not empty: all but polytopes.
+
+    >>> has_points(None), has_points(Polytope([[1], [-1]], [0, 0]))
+    (True, False)
+    """
+    window = domain.window if isinstance(domain, Line | Slice) else domain
+    return not isinstance(window, Polytope)
 
 
 def as_domain(value: Any) -> Domain | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import rays as kernel
-from tropattn.threads import in_order
+from tropattn.threads import check, in_order
 from tropattn.tolerance import UNIT
 
 __all__ = ["Directions", "spans_extreme_ray"]
@@ -75,20 +75,17 @@ class Directions:
         vectors, rho, whole = self.doubles()
         verdicts = np.zeros(members.shape, np.int8)
         bases = np.zeros((*members.shape, self.dim), np.int64)
+        flag = np.zeros(1, np.int64)
 
         def work(start: int) -> None:
             stop = min(start + _CHUNK, len(members))
-            kernel.extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases)
+            kernel.extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, flag)
 
-        starts = range(0, len(members), _CHUNK)
-        if len(starts) < 2:
-            for start in starts:
-                work(start)
-        else:
-            for _ in in_order(work, starts, threads):
-                pass
+        for _ in in_order(work, range(0, len(members), _CHUNK), threads, flag):
+            pass
         found = verdicts == kernel.EXTREME
         for m, k in np.argwhere((verdicts == kernel.OPEN) & (members >= 0)).tolist():
+            check()
             row = members[m].tolist()
             found[m, k] = spans_extreme_ray(
                 [self.vectors[c] if c >= 0 else None for c in row], k, bases[m, k].tolist()

@@ -18,7 +18,7 @@ from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE, decide, proves_dead
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
-from tropattn.threads import in_order
+from tropattn.threads import check, in_order, interrupted
 from tropattn.tolerance import UNIT
 
 __all__ = ["Reasons", "in_single", "shared_walls", "winning_rows"]
@@ -90,16 +90,18 @@ def winning_rows(
         kernel.classify(rows, start, min(start + _CHUNK, n), answers, flag)
 
     try:
-        for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads)):
+        for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
             if report is not None:
                 left = max(0, n - (at + 1) * _CHUNK)
                 report(n - left, left)
-    finally:
-        flag[0] = 1
-    proved = answers.verdicts == LIVE
-    open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
-    for j in open_rows:
-        _settle(j, rows, answers, exact)
+        proved = answers.verdicts == LIVE
+        open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
+        for j in open_rows:
+            check()
+            _settle(j, rows, answers, exact)
+    except KeyboardInterrupt:
+        # Some row wins, found or not.
+        raise interrupted(max(1, int((answers.verdicts == LIVE).sum()))) from None
     return Reasons(
         answers.verdicts == LIVE,
         proved,

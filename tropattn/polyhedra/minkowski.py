@@ -9,6 +9,7 @@ shared with the engines that count routing cells; it is the second road to their
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,7 @@ from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.normal_fan import NormalFan
 from tropattn.polyhedra.walk import Frame, PointMoves, SumMoves, Walk, highest
+from tropattn.threads import stoppable
 
 __all__ = ["Facet", "MinkowskiSum", "minkowski_sum"]
 
@@ -343,12 +345,14 @@ class MinkowskiSum:
         return total[0] if exact else float(total[0])
 
 
+@stoppable()
 def minkowski_sum(
     polytopes: Sequence[Any],
     *,
     upper: bool = False,
     max_vertices: int = 1_000_000,
     threads: int | None = None,
+    stop: threading.Event | None = None,
 ) -> MinkowskiSum:
     """The Minkowski sum ``P_1 + ... + P_H`` with its vertices, decompositions and edges (T5).
 
@@ -359,11 +363,13 @@ def minkowski_sum(
     upper : add the ray ``-e_d``: of lifted polytopes the upper vertices remain, one a routing cell.
     max_vertices : budget; ``BudgetExceeded`` carries the vertices found so far.
     threads : worker threads; the result does not depend on them.
+    stop : an event that ends the call from another thread, as Ctrl-C does from the main one.
 
     Raises
     ------
     InvalidInput : no polytopes, no points, or different dimensions.
-    BudgetExceeded : more than ``max_vertices`` vertices.
+    BudgetExceeded : more than ``max_vertices`` vertices. Interrupted : stopped; both with
+        ``.lower``, the vertices found so far.
 
     Notes
     -----

@@ -78,12 +78,9 @@ def cell_distances(
         kernel.distances(near, rows, names, start, stop, out, flag)
         return stop
 
-    try:
-        for done in in_order(work, range(0, len(names), _CHUNK), threads):
-            if report is not None:
-                report(done, len(names) - done)
-    finally:
-        flag[0] = 1
+    for done in in_order(work, range(0, len(names), _CHUNK), threads, flag):
+        if report is not None:
+            report(done, len(names) - done)
     if np.isnan(out).any():
         at = int(names[np.flatnonzero(np.isnan(out))[0]])
         raise EngineError(f"nearest: an optimum expected for row {at}, got none; report the input.")

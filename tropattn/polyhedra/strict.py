@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import flint
 
+from tropattn.threads import check
+
 __all__ = ["Verdict", "primitive_rows", "strictly_negative"]
 
 
@@ -30,6 +32,7 @@ def primitive_rows(rows: flint.fmpq_mat) -> flint.fmpz_mat:
     """Positive multiples of the rows with coprime integer entries (zero rows stay zero)."""
     flat: list[flint.fmpz] = []
     for i in range(rows.nrows()):
+        check()
         entries = [rows[i, k] for k in range(rows.ncols())]
         common = flint.fmpz(1)
         for v in entries:
@@ -66,6 +69,7 @@ def strictly_negative(rows: flint.fmpq_mat) -> Verdict:
     basis, inverse = _start(columns, dim)
     stalled, previous = 0, None
     while True:
+        check()
         weights = [inverse[i, dim] for i in range(dim + 1)]
         cost = flint.fmpq_mat(1, dim + 1, [int(b < 0) for b in basis])
         multipliers = cost * inverse

@@ -18,6 +18,7 @@ from tropattn.arrays import freeze, is_exact
 from tropattn.errors import BudgetExceeded
 from tropattn.polyhedra.edges import Directions
 from tropattn.polyhedra.faces import primitive
+from tropattn.threads import check, interrupted
 
 __all__ = ["Frame", "PointMoves", "SumMoves", "Walk", "highest"]
 
@@ -132,11 +133,22 @@ class Walk:
 
     def run(self, moves: PointMoves | SumMoves, limit: int) -> NDArray[np.int64]:
         """All vertices' states, (V, width); ``members`` lists each one's edge directions."""
-        start = moves.start()
-        known = {start.tobytes(): 0}
-        states = [start]
+        states = [moves.start()]
+        try:
+            self._complete(states, moves, limit)
+        except KeyboardInterrupt:
+            raise interrupted(len(states)) from None
+        self.stats["exact_decisions"] = self.directions.exact_decisions
+        return np.array(states, dtype=np.int64)
+
+    def _complete(
+        self, states: list[NDArray[np.int64]], moves: PointMoves | SumMoves, limit: int
+    ) -> None:
+        """Follow all edges from the first state on."""
+        known = {states[0].tobytes(): 0}
         done = 0
         while done < len(states):
+            check()
             batch = np.array(states[done : done + _BATCH])
             members = moves.members(batch)
             extreme = self.directions.extreme(members, self.threads)
@@ -160,8 +172,6 @@ class Walk:
                     states.append(state)
                 self.edges.append((v, target))
             done += len(batch)
-        self.stats["exact_decisions"] = self.directions.exact_decisions
-        return np.array(states, dtype=np.int64)
 
 
 class PointMoves:

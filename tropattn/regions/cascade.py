@@ -31,6 +31,7 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.regions.sample_balls import Balls
 from tropattn.regions.sample_rows import Head, Walls, chord_rows, hash_words, point_scores
 from tropattn.regions.sample_steps import step_of_map, step_of_stage
+from tropattn.threads import check
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
@@ -275,6 +276,7 @@ class Cascade:
         if self.embedded:
             self._advance(flow, self.root.step, np.zeros((1, len(size)), np.int32))
         for level in range(depth):
+            check()
             if before is not None and flow.moving is not None:
                 before.append((flow.states, flow.moving))
             scores = self.scores[level]
@@ -313,6 +315,7 @@ class Cascade:
             return still[:0]
         few = []
         for prefix, chosen in _groups(flow.winners[:level], still):
+            check()
             if len(chosen) >= _SHARED or flow.tied[chosen].any():
                 chosen = self._on_piece(flow, level, prefix, chosen)
             few.append(chosen)
@@ -325,6 +328,7 @@ class Cascade:
             flow.winners[level][:, decided] = found[:, proved]
             flow.kept[decided] = True
             for prefix, chosen in _groups(flow.winners[:level], open_[~proved]):
+                check()
                 self._on_piece(flow, level, prefix, chosen)
         return still[flow.kept[still]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 import time
 from math import prod
 from pathlib import Path
@@ -24,8 +25,8 @@ from tropattn.regions.engines import ENGINES, count_cells
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.line import applies, line_cells
 from tropattn.regions.live_lines import count_live, enumerate_live
-from tropattn.regions.result import RegionCount, check_bound, check_budget, out_of_memory
-from tropattn.threads import thread_count
+from tropattn.regions.result import RegionCount, check_bound, check_budget, one_cell, out_of_memory
+from tropattn.threads import aside, interrupted, stoppable, thread_count
 from tropattn.tropical.live_stack import MovesTokens
 from tropattn.tropical.refinement import Refinement, domain_walls
 from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
@@ -34,6 +35,7 @@ from tropattn.tropical.witness import inner_points
 __all__ = ["count_regions", "enumerate_regions", "upper_bound"]
 
 
+@stoppable(one_cell)
 def count_regions(
     target: Any,
     domain: Domain | None = None,
@@ -45,6 +47,7 @@ def count_regions(
     max_cells: int | None = None,
     threads: int | None = None,
     progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> RegionCount:
     """Count the routing cells of a layer or network exactly (theory T5, T8, T12, T13).
 
@@ -66,6 +69,8 @@ def count_regions(
     max_cells : stop with ``BudgetExceeded`` beyond this many enumerated cells.
     threads : worker threads, default all; the result does not depend on it.
     progress : show a counter on stderr when the work takes more than two seconds.
+    stop : an event that ends the count from another thread, as Ctrl-C does from the main one:
+        within half a second ``Interrupted`` is raised, with the lower bound so far.
 
     Raises
     ------
@@ -129,7 +134,7 @@ def count_regions(
     try:
         with counting("cells", progress) as report:
             for group in groups:
-                refinement = Refinement.of([stage.units[h] for h in group], domain)
+                refinement = Refinement.ready([stage.units[h] for h in group], domain)
                 cells, used, work = count_cells(
                     refinement,
                     engine,
@@ -153,6 +158,8 @@ def count_regions(
         raise
     except MemoryError as error:
         raise out_of_memory(error, prod(factors)) from None
+    except KeyboardInterrupt:
+        raise interrupted(one_cell(target, domain) * prod(factors)) from None
     finally:
         if file is not None:
             file.abandon()
@@ -198,7 +205,7 @@ def _groups(
             f"engine: direct_sum needs the whole space, got {domain.describe()}; windows and "
             "slices couple the heads, use engine='enumeration'."
         )
-    groups, ranks = independent_groups(stage.units)
+    groups, ranks = aside(independent_groups, stage.units)
     if len(groups) > 1:
         return groups, ranks
     if engine == "direct_sum" and len(stage.units) > 1:
@@ -210,6 +217,7 @@ def _groups(
     return (groups, ranks) if engine == "direct_sum" and groups else (everything, None)
 
 
+@stoppable(one_cell)
 def enumerate_regions(
     target: Any,
     domain: Domain | None = None,
@@ -217,6 +225,7 @@ def enumerate_regions(
     max_cells: int = 1_000_000,
     threads: int | None = None,
     progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> RegionComplex:
     """List the routing cells of a layer or network: pattern and witness of each (theory T5, T12).
 
@@ -239,23 +248,25 @@ def enumerate_regions(
                 stages, domain, max_cells=max_cells, threads=threads, report=report
             )
     stage = stages[0]
-    refinement = Refinement.of(stage.units, domain)
+    refinement = Refinement.ready(stage.units, domain)
     with counting("cells", progress) as report:
         outcome = explore(
             refinement, emit=True, max_cells=max_cells, threads=threads, report=report
         )
     _check_bound(outcome.cells, refinement)
-    rows, z = _collected(outcome)
-    patterns = refinement.pattern(rows)
-    order = np.lexsort(patterns.T[::-1])
-    witnesses, inside = inner_points(stage.units, refinement, rows[order], z[order])
-    patterns = freeze(patterns[order])
+    try:
+        patterns, witnesses, inside = aside(_sorted, outcome, stage, refinement)
+    except KeyboardInterrupt:
+        raise interrupted(outcome.cells) from None
     stats = {"rank": refinement.dim, "central": refinement.central, **outcome.stats()}
     where = _domain_name(stage, domain)
     return RegionComplex(patterns, witnesses, inside, where, stage, stats)
 
 
-def upper_bound(target: Any, domain: Domain | None = None) -> RegionCount:
+@stoppable(one_cell)
+def upper_bound(
+    target: Any, domain: Domain | None = None, *, stop: threading.Event | None = None
+) -> RegionCount:
     """The closed-form bound that applies to a target: T6 or T7 at its rank, T14 across depth.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
@@ -268,7 +279,7 @@ def upper_bound(target: Any, domain: Domain | None = None) -> RegionCount:
     stages = list(stages_of(target))
     if len(stages) > 1:
         return bounds.depth(stages, domain)
-    return _bound(Refinement.of(stages[0].units, domain))
+    return _bound(aside(Refinement.of, stages[0].units, domain))
 
 
 def _bound(refinement: Refinement) -> RegionCount:
@@ -282,8 +293,13 @@ def _check_bound(cells: int, refinement: Refinement) -> None:
     check_bound(cells, bound.value, bound.engine)
 
 
-def _collected(outcome: Outcome) -> tuple[Any, Any]:
-    return np.vstack(outcome.patterns), np.vstack(outcome.points)
+def _sorted(outcome: Outcome, stage: RoutingStage, refinement: Refinement) -> tuple[Any, Any, Any]:
+    """Patterns in lexicographic order, a witness of each, and whether it is proved inside."""
+    rows, z = np.vstack(outcome.patterns), np.vstack(outcome.points)
+    patterns = refinement.pattern(rows)
+    order = np.lexsort(patterns.T[::-1])
+    witnesses, inside = inner_points(stage.units, refinement, rows[order], z[order])
+    return freeze(patterns[order]), witnesses, inside
 
 
 def _checked(target: Any, of: str, engine: str) -> list[RoutingStage]:

@@ -13,9 +13,7 @@ cell (a dead ReLU in front, say) are equal integer rows and merge there.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import freeze, rational_matrix
-from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
+from tropattn.errors import BudgetExceeded, EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.depth_bounds import depth as depth_bound
@@ -41,7 +39,7 @@ from tropattn.regions.depth_witness import depth_witnesses
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
 from tropattn.regions.stage_table import StageTable, lowest, whole
-from tropattn.threads import thread_count
+from tropattn.threads import Pool, aside, check, interrupted, thread_count
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
@@ -144,6 +142,7 @@ class Tower:
         cuts = _Cuts(found, parent)
         alone = [members[0] for members in parent.classes]
         for numbers, q in zip(found.tolist(), local, strict=True):
+            check()
             chosen = alone.copy()
             for h, number in zip(parent.cutting, numbers, strict=True):
                 chosen[h] = parent.classes[h][number]
@@ -171,6 +170,7 @@ class Tower:
         """The cells of the first ``depth`` stages, depth first."""
         stack = [iter([self.root])]
         while stack:
+            check()
             cell = next(stack[-1], None)
             if cell is None:
                 stack.pop()
@@ -226,10 +226,6 @@ class _Cuts:
         return parent.rows[parent.classes[parent.cutting[h]][number][0]]
 
 
-class _Stopped(Exception):
-    """Raised inside a worker when the count is being stopped."""
-
-
 class _LeafCount:
     """The searches of all cells above the last stage, and the sum of what they find."""
 
@@ -239,7 +235,6 @@ class _LeafCount:
         self.tower, self.threads, self.max_cells, self.report = tower, threads, max_cells, report
         self.total, self.parents = Outcome(), 0
         self.running: dict[int, int] = {}
-        self.stopping = False
         self._clock = time.monotonic()
 
     @property
@@ -248,7 +243,7 @@ class _LeafCount:
 
         At least as many as the most that one cell was cut into: each holds a cell of its own.
         """
-        return max(self.total.cells + sum([*self.running.values()]), self.tower.widest)
+        return max(1, self.total.cells + sum([*self.running.values()]), self.tower.widest)
 
     def run(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
@@ -264,30 +259,21 @@ class _LeafCount:
         except BudgetExceeded as error:
             # What an unfinished search had found lies apart from all that was counted before.
             raise _over(error.lower + self.total.cells) from None
-        except Interrupted as error:
-            raise _interrupted(max(self.so_far, error.lower + self.total.cells)) from None
-        except KeyboardInterrupt:
-            raise _interrupted(self.so_far) from None
+        except KeyboardInterrupt as error:
+            more = getattr(error, "lower", 0)
+            raise interrupted(max(self.so_far, more + self.total.cells)) from None
 
     def _parallel(self, cells: Iterator[DepthCell]) -> None:
-        pending: deque[tuple[int, Future[Outcome]]] = deque()
-        with ThreadPoolExecutor(self.threads) as pool:
-            try:
-                for number, cell in enumerate(cells):
-                    pending.append((number, pool.submit(self._search, number, cell, 1)))
-                    if len(pending) >= 4 * self.threads:
-                        self._await(*pending.popleft())
-                while pending:
-                    self._await(*pending.popleft())
-            finally:
-                self.stopping = True
-                for _, future in pending:
-                    future.cancel()
+        with Pool(self.threads) as pool:
+            for number, cell in enumerate(cells):
+                pool.submit(lambda job: self._search(*job, 1), (number, cell), number)
+                if pool.busy >= 4 * self.threads:
+                    self._await(pool)
+            while pool.busy:
+                self._await(pool)
 
     def _search(self, number: int, cell: DepthCell, threads: int) -> Outcome:
         def watch(found: int, left: int) -> None:
-            if self.stopping:
-                raise _Stopped
             self.running[number] = found
             if threads == self.threads:
                 self._tell()
@@ -295,12 +281,11 @@ class _LeafCount:
         system = self.tower.system(cell).system
         return explore(system, threads=threads, max_cells=self.max_cells, report=watch)
 
-    def _await(self, number: int, future: Future[Outcome]) -> None:
-        while True:
-            try:
-                return self._add(number, future.result(timeout=0.25))
-            except TimeoutError:
-                self._tell()
+    def _await(self, pool: Pool) -> None:
+        number, outcome, error = pool.result(self._tell)
+        if error is not None:
+            raise error
+        self._add(number, outcome)
 
     def _add(self, number: int, outcome: Outcome) -> None:
         self.running.pop(number, None)
@@ -395,10 +380,6 @@ def _over(cells: int) -> BudgetExceeded:
     )
 
 
-def _interrupted(cells: int) -> Interrupted:
-    return Interrupted(f"interrupted: at least {cells} cells were found before the stop.", cells)
-
-
 def domain_name(stages: Sequence[RoutingStage], domain: Domain | None) -> str:
     """The domain in words."""
     return f"R^{stages[0].dim}" if domain is None else domain.describe()
@@ -439,16 +420,15 @@ def all_cells(
                 raise BudgetExceeded("", 0)
     except BudgetExceeded as error:
         raise _over(_so_far(out, distinct, error.lower)) from None
-    except Interrupted as error:
-        raise _interrupted(_so_far(out, distinct, error.lower)) from None
-    except KeyboardInterrupt:
-        raise _interrupted(_so_far(out, distinct)) from None
-    return sorted(out, key=lambda cell: cell.pattern)
+    except KeyboardInterrupt as error:
+        raise interrupted(_so_far(out, distinct, getattr(error, "lower", 0))) from None
+    order = aside(np.lexsort, np.array([cell.pattern for cell in out], np.int32).T[::-1])
+    return [out[i] for i in order.tolist()]
 
 
-def _so_far(cells: list[DepthCell], distinct: bool, more: int = 0) -> int:
+def _so_far(cells: list[DepthCell], distinct: bool, more: int) -> int:
     """Cells, those of an unfinished search included; or distinct maps, of finished ones only."""
-    return len({cell.key() for cell in cells}) if distinct else len(cells) + more
+    return max(1, len({cell.key() for cell in cells}) if distinct else len(cells) + more)
 
 
 def enumerate_depth(

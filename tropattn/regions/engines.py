@@ -52,7 +52,6 @@ def count_cells(
             f"{refinement.dim}; use engine='enumeration'."
         )
     if certificate is None and (_splits(refinement, engine)):
-        refinement.interior  # noqa: B018  # An empty domain is an error with a name.
         method = plane if rank == 3 else subsets
         found = method.euler_count(refinement, threads, report)
         if found is not None:

@@ -14,6 +14,7 @@ from tropattn._kernels.table import insert
 from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
 from tropattn.regions.result import RegionCount
+from tropattn.threads import aside
 
 __all__ = ["Sample", "Tally", "chao1", "merge_samples"]
 
@@ -132,7 +133,7 @@ class Tally:
         self.visits += int(times.sum()) if len(times) else len(hashes)
 
     def _insert(self, hashes: Array, times: Array, draws: Array) -> int:
-        return insert(self._table, self._counts, self._firsts, hashes, times, draws)
+        return aside(insert, self._table, self._counts, self._firsts, hashes, times, draws)
 
     def cells(self) -> tuple[Array, Array, Array]:
         """Hashes, counts and first draws, in the order of the table."""

@@ -7,6 +7,7 @@ all heads are the intervals between the distinct breakpoints.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from tropattn._kernels import envelope
 from tropattn.arrays import as_fractions, fraction, rational
-from tropattn.errors import EngineError, Interrupted, InvalidInput
+from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
-from tropattn.threads import in_order
+from tropattn.regions.result import one_cell
+from tropattn.threads import check, in_order, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters, stages_of
@@ -136,12 +138,14 @@ class _Changes:
     unit: TropicalPolynomial
 
 
+@stoppable(one_cell)
 def line_cells(
     target: Any,
     domain: Domain | None = None,
     *,
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> LineCells:
     """Cells of heads on a line: breakpoints, patterns and lengths (theory T11).
 
@@ -149,6 +153,7 @@ def line_cells(
     ----------
     target : heads (``TropicalPolynomial``s or a ``FixedLayer``) on R, or on R^d with a domain.
     domain : a ``Line``, or any domain with one parameter; None is all of R.
+    stop : an event that ends the call from another thread, as in ``count_regions``.
 
     Raises ``InvalidInput`` where the cells are not intervals or the domain is empty.
 
@@ -175,10 +180,9 @@ def line_cells(
             parts.append(part)
             if report is not None:
                 report(1 + max(len(p.breakpoints) for p in parts), len(units) - len(parts))
+        values, errors, places = _merged(parts)
     except KeyboardInterrupt:
-        lower = 1 + max((len(p.breakpoints) for p in parts), default=0)
-        raise Interrupted(f"interrupted: at least {lower} cells before the stop.", lower) from None
-    values, errors, places = _merged(parts)
+        raise interrupted(1 + max((len(p.breakpoints) for p in parts), default=0)) from None
     winners = tuple(part.winners for part in parts)
     return LineCells(values, ends, winners, tuple(places), errors, units, (low, high))
 
@@ -227,6 +231,7 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
         error = np.where(rise > 2 * slack, 1.01 * error + 4 * UNIT * np.abs(at), np.inf)
     # Slopes that doubles do not tell apart: the lines still differ, and rationals say where.
     for i in np.flatnonzero(~(np.isfinite(at) & np.isfinite(error))):
+        check()
         at[i], error[i] = _near(_crossing(unit, int(p[i]), int(q[i])))
     inside = np.ones(len(at), bool)
     for bound, side in ((low, 1), (high, -1)):
@@ -236,6 +241,7 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
         clear = np.abs(beyond) > error + 2 * UNIT * abs(float(bound))
         inside &= np.where(clear, beyond > 0, True)
         for i in np.flatnonzero(~clear):
+            check()
             inside[i] &= side * (_crossing(unit, int(p[i]), int(q[i])) - bound) > 0
     hit = np.flatnonzero(inside)
     if len(hit):
@@ -285,6 +291,7 @@ def _exact_chain(unit: TropicalPolynomial, indices: Array) -> Array:
     )
     hull: list[tuple[Any, Any, int]] = []
     for a, minus, k in rows:
+        check()
         if hull and hull[-1][0] == a:
             # Parallel: the highest, and of equals the first, came before.
             continue
@@ -335,6 +342,7 @@ def _settled(
     new_order, new_place, count = [], [], -1
     starts = np.concatenate([[0], np.flatnonzero(np.diff(place)) + 1, [len(place)]])
     for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        check()
         run = order[a:b].tolist()
         exact = {}
         if len(run) > 1:

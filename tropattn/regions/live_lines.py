@@ -29,6 +29,7 @@ from tropattn.regions.depth_bounds import live_lines as live_bound
 from tropattn.regions.live_layers import Piece, Reader, reader_of, settle
 from tropattn.regions.quadratics import Quadratic, Root, compare, envelope
 from tropattn.regions.result import RegionCount
+from tropattn.threads import check, interrupted
 from tropattn.tropical.live_stack import LiveStack
 from tropattn.tropical.terms import AffineMap
 
@@ -147,10 +148,7 @@ class _Sweep:
                 reader = reader_of(layer, self.stack.n_tokens, self.stack.moving)
                 partition = _Layer(self, reader, partition).run()
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted: at least {self.found} intervals were found before the stop.",
-                self.found,
-            ) from None
+            raise interrupted(self.found) from None
         return partition
 
     def tell(self, found: int) -> None:
@@ -214,6 +212,7 @@ class _Layer:
         block = max(1, min(_BLOCK, _ROOM // max(1, self.reader.seen.size)))
         winners, left = np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0, 0), dtype=bool)
         for k in range(total):
+            check()
             at = k % block
             if at == 0 and width:
                 part = slice(k, min(k + block, total))

@@ -15,18 +15,19 @@ overlay, which is the enumeration engine, takes over.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import plane
-from tropattn.errors import Interrupted
-from tropattn.threads import in_order
+from tropattn.threads import aside, in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["Heads", "euler_count", "start_polygons"]
+__all__ = ["Heads", "Tally", "euler_count", "start_polygons"]
 
 Array = NDArray[Any]
 
@@ -47,34 +48,68 @@ def euler_count(
     Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys in all, X crossings and N keys a head.
     """
     heads = Heads(refinement)
-    start = start_polygons(refinement)
+    start = aside(start_polygons, refinement)
     parts = None if start is None else heads.diagrams(start, threads)
     if parts is None:
         return None
-    stop = np.zeros(1, np.int64)
     arcs = np.vstack([p for p, _ in parts])
     owners = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
     heads.keep([live for _, live in parts])
-    cells = [n for n in np.diff(heads.starts).tolist() if n > 1]
-    sphere = not len(refinement.walls)
-    total = 2 + sum(n - 2 for n in cells) if sphere else 1 + sum(n - 1 for n in cells)
     step = max(16, _RANGE // (1 + heads.terms.shape[1]))
-    ranges = [(a, min(a + step, len(arcs))) for a in range(0, len(arcs), step)]
-    crossed = 0
+    bounds = np.cumsum([0, *(len(p) for p, _ in parts)]).tolist()
+    ranges = [
+        (a, min(a + step, end)) for first, end in pairwise(bounds) for a in range(first, end, step)
+    ]
+    tally = Tally(np.diff(heads.starts).tolist(), sphere=not len(refinement.walls))
+    stop = np.zeros(1, np.int64)
+
+    def work(part: tuple[int, int]) -> Any:
+        return heads.crossings(arcs, owners, *part, stop)
+
     try:
-        found = in_order(lambda r: heads.crossings(arcs, owners, *r, stop), ranges, threads)
-        for i, (part, status) in enumerate(found):
+        for i, (part, status) in enumerate(in_order(work, ranges, threads, stop)):
             if status != plane.PROVED:
-                stop[0] = 1
                 return None
-            crossed += int(part)
+            tally.add(int(part), bisect_right(bounds, ranges[i][1]) - 1)
             if report is not None:
-                report(total + crossed, len(ranges) - i - 1)
+                report(tally.lower, len(ranges) - i - 1)
     except KeyboardInterrupt:
-        stop[0] = 1
-        lower = max(1, total + crossed)
-        raise Interrupted(f"interrupted: at least {lower} cells before the stop.", lower) from None
-    return total + crossed, {"arcs": len(arcs), "crossings": crossed}
+        raise interrupted(tally.lower) from None
+    return tally.cells, {"arcs": len(arcs), "crossings": tally.crossed}
+
+
+class Tally:
+    """Euler's relation while crossings come in, head by head, and what it proves before its end.
+
+    Once all arcs of the first heads are known to meet other walls in crossings only, these heads,
+    S, cut every cell that the others have: R = R(S) + R(others) - 1 + crossings of S with others
+    (- 2 on the whole sphere), and R(others) is at least the largest R_h. Nothing is known of how
+    heads outside S meet: two of them may be one head.
+    """
+
+    def __init__(self, cells: list[int], sphere: bool) -> None:
+        self.cells_of, self.first = cells, 2 if sphere else 1
+        self.crossed = self._proved = self._heads = 0
+
+    def add(self, crossed: int, heads: int) -> None:
+        """Crossings of a range of arcs, with which those of the first ``heads`` are complete."""
+        self.crossed += crossed
+        if heads > self._heads:
+            self._proved, self._heads = self.crossed, heads
+
+    def _sum(self, cells: list[int]) -> int:
+        return self.first + sum(n - self.first for n in cells if n > 1)
+
+    @property
+    def cells(self) -> int:
+        """The number of cells once all heads are complete."""
+        return self._sum(self.cells_of) + self.crossed
+
+    @property
+    def lower(self) -> int:
+        """A lower bound on the number of cells at any time."""
+        others = max(self.cells_of[self._heads :], default=1)
+        return max(1, self._sum([*self.cells_of[: self._heads], others]) + self._proved)
 
 
 class Heads:
@@ -99,19 +134,27 @@ class Heads:
     ) -> list[tuple[Array, Array]] | None:
         """Arcs and live rows of each head; None where a diagram is not proved."""
         stop = np.zeros(1, np.int64)
-        parts = []
-        found = in_order(lambda h: self.diagram(h, start, stop), self.all, threads)
-        for arcs, live, status in found:
-            if status != plane.PROVED:
-                stop[0] = 1
-                return None
-            parts.append((arcs, live))
+        live = [np.zeros(n, np.bool_) for n in np.diff(self.starts).tolist()]
+        parts: list[tuple[Array, Array]] = []
+
+        def work(h: int) -> tuple[Array, int]:
+            return self._diagram(h, start, live[h], stop)
+
+        try:
+            for h, (arcs, status) in enumerate(in_order(work, self.all, threads, stop)):
+                if status != plane.PROVED:
+                    return None
+                parts.append((arcs, live[h]))
+        except KeyboardInterrupt:
+            # Every row marked so far is proved, and its cell holds one of the refinement.
+            raise interrupted(max([1, *(int(mine.sum()) for mine in live)])) from None
         return parts
 
-    def diagram(self, h: int, start: tuple[Array, ...], stop: Array) -> tuple[Array, Array, int]:
-        """Arcs of one head, which of its rows are live, and the kernel's status."""
+    def _diagram(
+        self, h: int, start: tuple[Array, ...], live: Array, stop: Array
+    ) -> tuple[Array, int]:
+        """Arcs of one head, and the kernel's status; ``live`` marks its rows that win somewhere."""
         mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
-        live = np.zeros(mine.shape[1], np.bool_)
         arcs = np.empty((3 * len(start[0]) * mine.shape[1] + 16, plane.ARC))
         room = start[1].shape[1] + mine.shape[1]
         made, status = plane.diagram(
@@ -128,7 +171,7 @@ class Heads:
             np.empty(mine.shape[1]),
             stop,
         )
-        return arcs[:made], live, status
+        return arcs[:made], status
 
     def crossings(self, arcs: Array, owners: Array, a: int, b: int, stop: Array) -> Any:
         """Crossings of a range of arcs with later heads, and the kernel's status."""

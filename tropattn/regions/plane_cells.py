@@ -10,6 +10,7 @@ the window (``plane_frame``), so that a tiny or far one is drawn as well as any.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_fractions
-from tropattn.errors import EngineError, Interrupted, InvalidInput
+from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.regions.enumeration import explore
 from tropattn.regions.plane_exact import ExactCells
 from tropattn.regions.plane_frame import Frame, window_frame
 from tropattn.regions.plane_graph import graph_cells
+from tropattn.regions.result import one_cell
+from tropattn.threads import aside, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
@@ -105,6 +108,7 @@ class PlaneCells:
         return graph
 
 
+@stoppable(one_cell)
 def plane_cells(
     target: Any,
     domain: Domain,
@@ -112,6 +116,7 @@ def plane_cells(
     max_cells: int = 1_000_000,
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> PlaneCells:
     """Cells of heads in a bounded window of a plane, as polygons (theory T10).
 
@@ -119,6 +124,7 @@ def plane_cells(
     ----------
     target : heads (``TropicalPolynomial``s, or a ``FixedLayer``) on R^2, on R^d with a ``Slice``.
     domain : a bounded ``Box`` or ``Polytope`` in R^2, or a ``Slice`` with a bounded window.
+    stop : an event that ends the call from another thread, as in ``count_regions``.
 
     Raises
     ------
@@ -142,8 +148,8 @@ def plane_cells(
             f"domain: a bounded window of a plane and one layer needed, got {got} and "
             f"{len(stages)} layers; pass a Box in R^2 or a Slice with a window."
         )
-    refinement = Refinement.of(stages[0].units, where)
-    frame = window_frame(refinement)
+    refinement = Refinement.ready(stages[0].units, where)
+    frame = aside(window_frame, refinement)
     graph = graph_cells(frame.system, max_cells, threads, report)
     if graph is None:
         found = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
@@ -152,14 +158,20 @@ def plane_cells(
     else:
         patterns = graph[0]
     try:
-        drawn = ExactCells(frame, patterns).outlines() if graph is None else _placed(frame, *graph)
-        cells = PlaneCells(patterns, *drawn, frame.centre, frame.scale)
+        cells = aside(_drawn, frame, patterns, graph)
         _check(cells, frame)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: {len(patterns)} cells found, not yet all drawn.", len(patterns)
-        ) from None
+        # All are found, not yet all drawn.
+        raise interrupted(len(patterns)) from None
     return cells
+
+
+def _drawn(
+    frame: Frame, patterns: Array, graph: tuple[Array, Array, Array, Array] | None
+) -> PlaneCells:
+    """All cells as polygons: from the graph of walls, or exactly where there is none."""
+    drawn = ExactCells(frame, patterns).outlines() if graph is None else _placed(frame, *graph)
+    return PlaneCells(patterns, *drawn, frame.centre, frame.scale)
 
 
 def _placed(

@@ -23,6 +23,7 @@ from tropattn.polyhedra.polygon import (
     value_at,
 )
 from tropattn.regions.plane_frame import Frame
+from tropattn.threads import check
 from tropattn.tolerance import UNIT
 
 __all__ = ["ExactCells"]
@@ -76,6 +77,7 @@ class ExactCells:
         outer = set(levels[0][0])
         before: Pattern = ()
         for r, pattern in enumerate(self._patterns):
+            check()
             shared = next((h for h, j in enumerate(before) if j != pattern[h]), len(before))
             del levels[shared + 1 :]
             for h in range(shared, heads):

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import faces, plane
-from tropattn.errors import BudgetExceeded, Interrupted
-from tropattn.regions.plane import Heads, start_polygons
-from tropattn.threads import in_order
+from tropattn.errors import BudgetExceeded
+from tropattn.regions.plane import Heads, Tally, start_polygons
+from tropattn.threads import aside, in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
 __all__ = ["graph_cells"]
@@ -79,20 +79,17 @@ def graph_cells(
     walls = _walls(refinement, threads)
     if walls is None:
         return None
-    # Euler: one cell, one more for each cell of a head but its first, and one for each crossing.
-    lower = [1 + len(walls.keys) - len(walls.heads.all)]
+    tally = Tally(np.diff(walls.heads.starts).tolist(), sphere=False)
     try:
-        found = _crossings(walls, lower, max_cells, threads, report)
-        return None if found is None else _faces(refinement, walls, found, lower[0], threads)
+        found = _crossings(walls, tally, max_cells, threads, report)
+        return None if found is None else _faces(refinement, walls, found, tally.cells, threads)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: at least {lower[0]} cells before the stop.", lower[0]
-        ) from None
+        raise interrupted(tally.lower) from None
 
 
 def _walls(refinement: Refinement, threads: int | None) -> _Walls | None:
     heads = Heads(refinement)
-    start = start_polygons(refinement)
+    start = aside(start_polygons, refinement)
     if start is None or len(start[0]) != 1 or heads.terms.shape[0] != 3:
         return None
     parts = heads.diagrams(start, threads)
@@ -140,9 +137,9 @@ def _links(names: Array, count: int) -> tuple[Array, Array, Array]:
 
 
 def _crossings(
-    walls: _Walls, lower: list[int], max_cells: int, threads: int | None, report: Report
+    walls: _Walls, tally: Tally, max_cells: int, threads: int | None, report: Report
 ) -> tuple[Array, Array, Array] | None:
-    """Codes, shares (m, 2) and number of crossings along each arc; ``lower`` counts along."""
+    """Codes, shares (m, 2) and number of crossings along each arc; ``tally`` counts along."""
     heads = walls.heads
     rows = np.ascontiguousarray(heads.terms.T)
     step = max(16, _PAIRS // len(heads.all))
@@ -170,25 +167,23 @@ def _crossings(
         )
 
     parts = []
-    try:
-        for i, (status, *found) in enumerate(in_order(work, ranges, threads)):
-            if status != faces.PROVED:
-                return None
-            parts.append(found)
-            h = ranges[i][0]
-            if h >= 0:
-                # Each crossing is found from both of its arcs: count it from the earlier head's.
-                lower[0] += int((found[0] >= 2 * walls.bounds[h + 1]).sum())
-            if lower[0] > max_cells:
-                raise BudgetExceeded(
-                    f"max_cells: at most {max_cells} cells allowed, more than that found; "
-                    "raise max_cells, or use count_regions.",
-                    lower[0],
-                )
-            if report is not None:
-                report(lower[0], len(ranges) - i - 1)
-    finally:
-        stop[0] = 1
+    for i, (status, *found) in enumerate(in_order(work, ranges, threads, stop)):
+        if status != faces.PROVED:
+            return None
+        parts.append(found)
+        h, _, end = ranges[i]
+        if h >= 0:
+            # Each crossing is found from both of its arcs: count it from the earlier head's.
+            after = walls.bounds[h + 1]
+            tally.add(int((found[0] >= 2 * after).sum()), h + 1 if end == after else h)
+        if tally.lower > max_cells:
+            raise BudgetExceeded(
+                f"max_cells: at most {max_cells} cells allowed, more than that found; "
+                "raise max_cells, or use count_regions.",
+                tally.lower,
+            )
+        if report is not None:
+            report(tally.lower, len(ranges) - i - 1)
     codes, shares, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     return codes, shares, counts
 
@@ -206,13 +201,13 @@ def _faces(
     if first[-1] > _MOST:
         return None
     following = np.full(2 * first[-1], -1, np.int32)
-    if not faces.join(first, codes, walls.names, walls.inner, walls.links, following):
+    if not aside(faces.join, first, codes, walls.names, walls.inner, walls.links, following):
         return None
     face = np.full(len(following), -1, np.int32)
     begin, sides, rank = (np.empty(total, np.int32) for _ in range(3))
-    if faces.trace(following, face, begin, sides) != total:
+    if aside(faces.trace, following, face, begin, sides) != total:
         return None
-    if not faces.ranks(face, first, walls.names, walls.bounds, _places(walls), rank):
+    if not aside(faces.ranks, face, first, walls.names, walls.bounds, _places(walls), rank):
         return None
     order = np.empty(total, np.int32)
     order[rank] = np.arange(total, dtype=np.int32)
@@ -237,21 +232,19 @@ def _patterns(walls: _Walls, graph: tuple[Any, ...], order: Array) -> Array | No
     for h in walls.heads.all:
         best = starts[h] + scores[starts[h] : starts[h + 1]].argmax()
         patterns[stack[0], h] = walls.keys[best]
-    left = 1
-    # In pieces, so that Ctrl-C comes through.
-    while left > 0:
-        left = faces.spread(
-            graph,
-            order,
-            walls.names,
-            walls.bounds,
-            walls.keys,
-            patterns,
-            stack,
-            seen,
-            left,
-            _CELLS,
-        )
+    left = aside(
+        faces.spread,
+        graph,
+        order,
+        walls.names,
+        walls.bounds,
+        walls.keys,
+        patterns,
+        stack,
+        seen,
+        1,
+        len(order),
+    )
     return patterns if left == 0 and seen.all() else None
 
 
@@ -275,7 +268,7 @@ def _outline(
     """Corners (V, 3) and neighbours (V,) of all cells."""
     scale = refinement.scaling[:2] / refinement.scaling[2]
     ends = np.empty((len(walls.arcs), 2, 3))
-    faces.places(walls.arcs, walls.names, walls.inner, walls.links, scale, ends)
+    aside(faces.places, walls.arcs, walls.names, walls.inner, walls.links, scale, ends)
     out = np.empty((offsets[-1], 3)), np.empty(offsets[-1], np.int64)
     ranges = range(0, len(order), _CELLS)
 

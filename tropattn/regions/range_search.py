@@ -1,4 +1,4 @@
-"""A search in work ranges: a queue, a thread pool, a limit, and a clean end on Ctrl-C.
+"""A search in work ranges: a queue, a pool, a limit, and a clean end on Ctrl-C.
 
 What a range is, and what comes out of it, is the affair of the engine. A range may put others into
 the queue; the set of ranges, and with it every number, must not depend on the number of threads.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from tropattn.errors import BudgetExceeded, Interrupted
+from tropattn.errors import BudgetExceeded
+from tropattn.threads import Pool, interrupted
 
 __all__ = ["RangeSearch", "Report"]
 
@@ -49,52 +49,33 @@ class RangeSearch(ABC, Generic[Item, Found]):
     def run(self, root: Item, threads: int) -> None:
         """Work until the queue is empty.
 
-        Raises ``BudgetExceeded`` beyond ``max_cells`` and ``Interrupted`` on Ctrl-C, both with
+        Raises ``BudgetExceeded`` beyond ``max_cells`` and ``Interrupted`` when stopped, both with
         ``.lower``; ``MemoryError`` with ``.found``.
         """
         self.queue.append(root)
         last = time.monotonic()
         try:
-            for found in self._finished(threads):
-                self.collect(found)
-                if self.max_cells is not None and self.cells > self.max_cells:
-                    raise BudgetExceeded(
-                        f"max_cells: at most {self.max_cells} cells allowed, more than that "
-                        "found; raise max_cells, or use the bound or the sampler.",
-                        self.cells,
-                    )
-                if self.report is not None and time.monotonic() - last > 0.25:
-                    last = time.monotonic()
-                    self.report(self.cells, len(self.queue))
+            with Pool(threads, self.stop) as pool:
+                while self.queue or pool.busy:
+                    # The newest range goes first: the queue stays as short as the search is deep.
+                    while self.queue and pool.busy < 2 * threads:
+                        pool.submit(self.work, self.queue.pop())
+                    _, found, error = pool.result()
+                    if error is not None:
+                        raise error
+                    self.collect(found)
+                    if self.max_cells is not None and self.cells > self.max_cells:
+                        raise BudgetExceeded(
+                            f"max_cells: at most {self.max_cells} cells allowed, more than that "
+                            "found; raise max_cells, or use the bound or the sampler.",
+                            self.cells,
+                        )
+                    if self.report is not None and time.monotonic() - last > 0.25:
+                        last = time.monotonic()
+                        self.report(self.cells, len(self.queue))
         except MemoryError as error:
             error.found = self.cells  # type: ignore[attr-defined]
             raise
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted: at least {self.cells} cells were found before the stop.",
-                self.cells,
-            ) from None
-
-    def _finished(self, threads: int) -> Iterator[Found]:
-        """Results of ranges as they come; the consumer refills the queue.
-
-        The newest range goes first: the queue stays as short as the search is deep.
-        """
-        if threads == 1:
-            while self.queue:
-                yield self.work(self.queue.pop())
-            return
-        running: set[Future[Found]] = set()
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                while self.queue or running:
-                    while self.queue and len(running) < 2 * threads:
-                        running.add(pool.submit(self.work, self.queue.pop()))
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-            finally:
-                # Reached early on a limit or Ctrl-C: the kernels poll this flag.
-                self.stop[0] = 1
-                for future in running:
-                    future.cancel()
+            # A domain with interior has a cell, found or not.
+            raise interrupted(max(1, self.cells)) from None

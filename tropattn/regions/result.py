@@ -7,8 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tropattn.errors import BudgetExceeded, EngineError
+from tropattn.polyhedra.domain import Domain, has_points
 
-__all__ = ["RegionCount", "check_bound", "check_budget", "decimal", "log10_of", "out_of_memory"]
+__all__ = [
+    "RegionCount",
+    "check_bound",
+    "check_budget",
+    "decimal",
+    "log10_of",
+    "one_cell",
+    "out_of_memory",
+]
 
 Kind = Literal["exact", "lower", "upper"]
 
@@ -23,6 +32,11 @@ def check_bound(found: int, bound: int, theorem: str, noun: str = "cells") -> No
             f"count: between 1 and {bound} {noun} ({theorem}) expected, got {found}; two "
             "witnesses contradict each other, please report the input."
         )
+
+
+def one_cell(target: Any, domain: Domain | None = None, **_: Any) -> int:
+    """The least number of cells before anything was looked at, for ``threads.stoppable``."""
+    return int(has_points(domain))
 
 
 def check_budget(found: int, max_cells: int | None) -> None:

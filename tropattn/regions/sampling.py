@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from tropattn._kernels import chords as chord_kernel
 from tropattn._kernels import draws
 from tropattn._kernels import sample as kernel
 from tropattn.arrays import as_array, as_fractions
-from tropattn.errors import Interrupted, InvalidInput
+from tropattn.errors import InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Domain, Polytope, Slice, as_domain
 from tropattn.progress import counting
@@ -24,7 +25,7 @@ from tropattn.regions.cascade import Cascade
 from tropattn.regions.estimates import Sample, Tally
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sample_rows import Head, Walls, chord_rows, point_scores
-from tropattn.threads import in_order
+from tropattn.threads import aside, in_order, interrupted, stoppable
 from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
 
 __all__ = ["draw_sample", "sample_regions"]
@@ -39,6 +40,7 @@ _WORK = 3e9
 """Multiply-adds a work item: 0.03 to 0.1 s of a core."""
 
 
+@stoppable()
 def sample_regions(
     target: Any,
     n_samples: int,
@@ -49,6 +51,7 @@ def sample_regions(
     method: str = "points",
     threads: int | None = None,
     progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> RegionCount:
     """Count the distinct routing patterns that random draws meet: a lower bound on the cells.
 
@@ -64,6 +67,7 @@ def sample_regions(
     method : ``"points"``, whose counts estimate volumes, or ``"lines"``: chords through the draws
         in random directions and on along the walls of the cells they meet, with every cell that
         they cross. Lines find far more cells, small ones above all.
+    stop : an event that ends the call from another thread, as in ``count_regions``.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def sample_regions(
     Raises
     ------
     InvalidInput : an unbounded domain without distribution, or a bad argument.
-    Interrupted : with ``.lower``.
+    Interrupted : with ``.lower``, the patterns found so far.
 
     Notes
     -----
@@ -105,6 +109,7 @@ def sample_regions(
     return sample.count(seconds=time.perf_counter() - started)
 
 
+@stoppable()
 def draw_sample(
     target: Any,
     n_samples: int,
@@ -116,6 +121,7 @@ def draw_sample(
     method: str = "points",
     threads: int | None = None,
     progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> Sample:
     """Draws ``start .. start + n_samples - 1`` and their cells, to be merged or counted.
 
@@ -137,21 +143,24 @@ def draw_sample(
     dim = stages[0].dim if domain is None else domain.dim
     law, n_states = _law(dim, domain, distribution)
     if len(stages) == 1:
-        work = _of_layer(stages[0], domain, law, method, seed)
+        work = aside(_of_layer, stages[0], domain, law, method, seed)
     else:
-        work = _of_network(stages, domain, law, method, seed)
-    stop = start + n_samples
+        work = aside(_of_network, stages, domain, law, method, seed)
+    end = start + n_samples
     if law[0] == draws.GIVEN and method == "points":
-        start, stop = min(start, n_states), min(stop, n_states)
-    tally, discarded = _collect(work, start, stop, threads, progress)
-    return tally.sample(
-        ranges=((seed, start, stop),),
-        discarded=discarded,
-        method=method,
-        domain=f"R^{stages[0].dim}" if domain is None else domain.describe(),
-        law=_law_name(law[0], distribution),
-        question=_digest(work.data, law, method),
-    )
+        start, end = min(start, n_states), min(end, n_states)
+    tally, discarded = _collect(work, start, end, threads, progress)
+    facts: dict[str, Any] = {
+        "ranges": ((seed, start, end),),
+        "discarded": discarded,
+        "method": method,
+        "domain": f"R^{stages[0].dim}" if domain is None else domain.describe(),
+        "law": _law_name(law[0], distribution),
+    }
+    try:
+        return aside(lambda: tally.sample(**facts, question=_digest(work.data, law, method)))
+    except KeyboardInterrupt:
+        raise interrupted(tally.distinct) from None
 
 
 # ---- work -------------------------------------------------------------------------------------
@@ -163,13 +172,14 @@ class _Work:
 
     ``run(first, end)`` gives hashes and draws of what was met, and how many draws were discarded;
     ranges start at multiples of ``tile``. ``cost``: multiply-adds a draw. ``data`` name the
-    question.
+    question. ``flag[0]`` ends a range early.
     """
 
     run: Callable[[int, int], tuple[Array, Array, int]]
     tile: int
     cost: float
     data: list[Array]
+    flag: NDArray[np.int64]
 
 
 def _of_layer(
@@ -178,6 +188,7 @@ def _of_layer(
     units = on_parameters(stage.units, domain)
     dim = units[0].dim
     heads = [head for head in map(Head.of, units) if len(head.rows) > 1]
+    flag = np.zeros(1, np.int64)
     walls = Walls.of(domain, dim)
     data = [*(head.rows for head in heads), walls.rows]
     cost = (dim + 1) * (sum(len(head.rows) for head in heads) + 1)
@@ -187,18 +198,18 @@ def _of_layer(
         def by_points(first: int, end: int) -> tuple[Array, Array, int]:
             hashes = np.empty((end - first, 2), np.uint64)
             indices = np.empty(end - first, np.int64)
-            kept = kernel.patterns(scores, inside, law, seed, first, end, hashes, indices)
+            kept = kernel.patterns(scores, inside, law, seed, first, end, hashes, indices, flag)
             return hashes[:kept], indices[:kept], end - first - kept
 
-        return _Work(by_points, kernel.TILE, cost, data)
+        return _Work(by_points, kernel.TILE, cost, data, flag)
     rows = chord_rows(heads, walls, dim)
 
     def by_lines(first: int, end: int) -> tuple[Array, Array, int]:
-        found = chord_kernel.visits(rows, law, seed, chord_kernel.STEPS, first, end)
+        found = chord_kernel.visits(rows, law, seed, chord_kernel.STEPS, first, end, flag)
         return found[0], found[1], found[4]
 
     # A chord takes two products and a few passes over its terms in scalar code.
-    return _Work(by_lines, chord_kernel.TILE, 8 * cost + 40 * cost / (dim + 1), data)
+    return _Work(by_lines, chord_kernel.TILE, 8 * cost + 40 * cost / (dim + 1), data, flag)
 
 
 def _of_network(
@@ -213,6 +224,7 @@ def _of_network(
             kernel.TILE,
             cascade.cost,
             cascade.data(),
+            np.zeros(1, np.int64),
         )
     return _Work(
         lambda first, end: cascade.lines(law, seed, first, end),
@@ -220,6 +232,7 @@ def _of_network(
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
         100 * len(stages) * cascade.cost,
         cascade.data(),
+        np.zeros(1, np.int64),
     )
 
 
@@ -255,16 +268,14 @@ def _collect(
 
     try:
         with counting("cells", progress) as report:
-            for done, (hashes, indices, lost) in enumerate(in_order(run, starts, threads), 1):
+            parts = in_order(run, starts, threads, work.flag)
+            for done, (hashes, indices, lost) in enumerate(parts, 1):
                 tally.add(hashes, indices)
                 discarded += lost
                 if report is not None:
                     report(tally.distinct, len(starts) - done)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted: at least {tally.distinct} cells were seen before the stop.",
-            tally.distinct,
-        ) from None
+        raise interrupted(tally.distinct) from None
     return tally, discarded
 
 

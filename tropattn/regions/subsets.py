@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import solid
-from tropattn.errors import Interrupted
 from tropattn.regions.enumeration import explore
 from tropattn.regions.plane import Heads
-from tropattn.threads import in_order
+from tropattn.threads import in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
 __all__ = ["euler_count"]
@@ -50,7 +49,10 @@ def euler_count(
     wall the diagrams of the later heads on it, n live keys in all, and their crossings.
     """
     heads = Heads(refinement)
-    heads.keep([_live(refinement, h) for h in heads.all])
+    live = [_live(refinement, h) for h in heads.all]
+    # Live keys that were looked for are cells of their head, which the others only cut.
+    lower = max([1, *(int(rows.sum()) for rows in live if len(rows) >= _MANY)])
+    heads.keep(live)
     walls = np.ascontiguousarray(refinement.walls.T).reshape(4, -1)
     pairs = _pairs(np.diff(heads.starts))
     step = max(4, _RANGE // (1 + heads.terms.shape[1]))
@@ -72,19 +74,15 @@ def euler_count(
 
     total = 0
     try:
-        for done, (part, status) in enumerate(in_order(work, ranges, threads)):
+        for done, (part, status) in enumerate(in_order(work, ranges, threads, stop)):
             if status != solid.PROVED:
-                stop[0] = 1
                 return None
             total += int(part)
             if report is not None:
                 # The sum has signs, so no part of it is a bound.
-                report(1, len(ranges) - done - 1)
+                report(lower, len(ranges) - done - 1)
     except KeyboardInterrupt:
-        stop[0] = 1
-        raise Interrupted(
-            "interrupted: at least 1 cell; strata are summed with signs.", 1
-        ) from None
+        raise interrupted(lower) from None
     cells, rest = divmod(total, 4)
     if rest:
         return None

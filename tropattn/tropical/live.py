@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import flint
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, has_points
 from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import counting
+from tropattn.threads import stoppable
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.witness import inner_points
@@ -45,18 +47,22 @@ class LiveTerms:
     exact_decisions: int
 
 
+@stoppable(lambda f, domain=None, **_: int(has_points(domain)))
 def live_terms(
     f: TropicalPolynomial,
     domain: Domain | None = None,
     *,
     threads: int | None = None,
     progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> LiveTerms:
     """Decide for every term whether it wins somewhere inside the domain (theory T2, T3).
 
     On the whole space the live terms are the upper vertices of the lifted Newton polytope. Raises
-    ``InvalidInput`` for a domain of another dimension or without interior. Cost: a few products of
-    N x N scores, then for each term left a linear program over the few rivals that matter.
+    ``InvalidInput`` for a domain of another dimension or without interior, and ``Interrupted`` on
+    Ctrl-C or when the event ``stop`` is set, with ``.lower``, the terms proved live by then. Cost:
+    a few products of N x N scores, then for each term left a linear program over the few rivals
+    that matter.
 
     >>> found = live_terms(TropicalPolynomial([[0], [1], [2]], [0, -2, 0]))   # the middle is below
     >>> found.live.tolist(), found.combinations[1][0].tolist(), found.combinations[1][1].tolist()
@@ -66,7 +72,7 @@ def live_terms(
         raise InvalidInput(
             f"f: a TropicalPolynomial needed, got {type(f).__name__}; take one of layer.heads."
         )
-    refinement = Refinement.of([f], domain)
+    refinement = Refinement.ready([f], domain)
     kept = refinement.kept[0]
     if len(kept) == 1:
         z, _, _ = refinement.interior

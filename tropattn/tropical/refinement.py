@@ -32,6 +32,7 @@ from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import Verdict, primitive_rows
+from tropattn.threads import aside, check
 from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
@@ -168,6 +169,17 @@ class Refinement:
             scaling=scaling,
         )
 
+    @classmethod
+    def ready(cls, units: Sequence[TropicalPolynomial], domain: Domain | None = None) -> Refinement:
+        """``of``, with its interior (so not for an empty domain), made on a worker."""
+
+        def build() -> Refinement:
+            made = cls.of(units, domain)
+            made.interior  # noqa: B018 (an empty domain is an error with a name)
+            return made
+
+        return aside(build)
+
     @cached_property
     def _wall_rows(self) -> flint.fmpq_mat:
         return rational_matrix(self.given_walls)
@@ -214,6 +226,7 @@ class Refinement:
             j = row - first
             numbers = range(terms.nrows()) if rivals is None else (rivals[unit] - first).tolist()
             for i in numbers:
+                check()
                 if i != j:
                     flat += [(terms[i, k] - terms[j, k]) * s for k, s in kept]
         return flint.fmpq_mat(len(flat) // max(1, len(kept)), len(kept), flat)
@@ -284,6 +297,7 @@ class Refinement:
         for h in range(len(self.units)):
             terms = self._exact(h)
             for i in range(1, terms.nrows()):
+                check()
                 rows.append([terms[i, int(k)] - terms[0, int(k)] for k in self.columns])
                 right.append(terms[i, terms.ncols() - 1] - terms[0, terms.ncols() - 1])
         walls = self._wall_rows
@@ -355,8 +369,9 @@ def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:
             0, PRIME, (width + 8, n), dtype=np.int64
         )
         total = np.zeros((width + 8, width), dtype=np.int64)
-        for start in range(0, n, 2**14):
-            part = slice(start, start + 2**14)
+        for start in range(0, n, 2**12):
+            check()
+            part = slice(start, start + 2**12)
             total = (total + modular_product(mixer[:, part], rows[part])) % PRIME
         rows, n = total, width + 8
     if n == 0 or width == 0:
@@ -451,6 +466,7 @@ def _all_exact_rows(
     for h, unit in enumerate(units):
         terms = unit.exact_terms(blocks.kept[h])
         for i in range(1, terms.nrows()):
+            check()
             flat += [terms[i, k] - terms[0, k] for k in range(width)]
     if len(walls):
         exact = rational_matrix(walls)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import rational, rational_matrix, residues, to_float
 from tropattn.errors import EngineError, InvalidInput
+from tropattn.threads import check
 from tropattn.tolerance import TINY, gamma
 
 __all__ = [
@@ -164,6 +165,7 @@ def modular_terms(
     rows = residues(keys, PRIME)
     constant = np.zeros(len(rows), dtype=np.int64)
     for step in reversed(maps):
+        check()
         constant = (
             constant + modular_product(rows, residues(step.offset[:, None], PRIME))[:, 0]
         ) % PRIME
@@ -182,6 +184,7 @@ def exact_terms(
 
     Products start from the narrower end of the factors: the N keys, or the d parameters and 1.
     """
+    check()
     rows = rational_matrix(keys)
     n, d = rows.nrows(), len(maps[0].matrix) if maps else rows.ncols()
     if maps and d + 1 < n:
@@ -189,6 +192,7 @@ def exact_terms(
     else:
         constant = flint.fmpq_mat(n, 1)
         for step in reversed(maps):
+            check()
             constant += rows * rational_matrix(step.offset[:, None])
             rows = rows * rational_matrix(step.matrix).transpose()
         product = _beside(rows, constant)
