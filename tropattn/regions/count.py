@@ -127,6 +127,8 @@ def count_regions(
         with counting("cells", progress) as report:
             for group in groups:
                 refinement = Refinement.of([stage.units[h] for h in group], domain)
+                if file is None:
+                    refinement = refinement.without_twins()
                 cells, used, work = count_cells(
                     refinement,
                     engine,
@@ -236,14 +238,14 @@ def enumerate_regions(
                 stages, domain, max_cells=max_cells, threads=threads, report=report
             )
     stage = stages[0]
-    refinement = Refinement.of(stage.units, domain)
+    refinement = Refinement.of(stage.units, domain).without_twins()
     with counting("cells", progress) as report:
         outcome = explore(
             refinement, emit=True, max_cells=max_cells, threads=threads, report=report
         )
     _check_bound(outcome.cells, refinement)
     rows, z = _collected(outcome)
-    patterns = refinement.pattern(rows)
+    patterns = refinement.of_all_heads(refinement.pattern(rows))
     order = np.lexsort(patterns.T[::-1])
     ambient = refinement.to_ambient(z[order])
     patterns = patterns[order]

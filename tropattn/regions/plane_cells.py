@@ -140,12 +140,14 @@ def plane_cells(
             f"domain: a bounded window of a plane and one layer needed, got {got} and "
             f"{len(stages)} layers; pass a Box in R^2 or a Slice with a window."
         )
-    refinement = Refinement.of(stages[0].units, where)
+    refinement = Refinement.of(stages[0].units, where).without_twins()
     frame = window_frame(refinement)
     found = graph_cells(frame.system, max_cells, threads, report)
     if found is None:
         found = _overlay(refinement, frame, max_cells, threads, report)
-    return PlaneCells(*found, frame.centre, frame.scale)
+    patterns, *rest = found
+    # A twin repeats a column before it, so the order of the rows stays lexicographic.
+    return PlaneCells(refinement.of_all_heads(patterns), *rest, frame.centre, frame.scale)
 
 
 def _overlay(

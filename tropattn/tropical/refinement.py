@@ -17,7 +17,7 @@ factors an upper one, and where they differ rationals decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ from tropattn.tolerance import UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, moderate, modular_product
+from tropattn.tropical.twins import twin_heads
 
 __all__ = ["Refinement", "domain_walls", "rank_of_rows", "unit_rows"]
 
@@ -76,6 +77,8 @@ class Refinement:
     given_walls : (g, d + 1) the domain's rows, and the homogenising one, as given numbers.
     walls, wall_rho : the same as unit rows in the kept columns, with error bounds.
     integers, wall_integers : int64 multiples of the true rows, empty when there are none.
+    copies : for each given head the unit that stands for it and what that unit's keys are called
+        there (``without_twins``); empty where each head stands for itself.
     """
 
     units: tuple[TropicalPolynomial, ...]
@@ -92,6 +95,7 @@ class Refinement:
     integers: NDArray[np.int64]
     wall_integers: NDArray[np.int64]
     scaling: Array
+    copies: tuple[tuple[int, Array], ...] = ()
 
     @cached_property
     def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -223,6 +227,31 @@ class Refinement:
         """Key indices (the smallest of merged duplicates) from stacked row numbers (..., H)."""
         flat = np.concatenate(self.kept)
         return flat[rows].astype(np.int32)
+
+    def without_twins(self) -> Refinement:
+        """The same cells with fewer heads: of heads with equal cells the first (``twins``)."""
+        found = twin_heads(self.units, self.kept) if len(self.units) > 1 else []
+        first = [h for h, (other, _) in enumerate(found) if other == h]
+        if len(first) == len(found):
+            return self
+        rows = [np.arange(self.starts[h], self.starts[h + 1]) for h in first]
+        chosen = np.concatenate(rows)
+        return replace(
+            self,
+            units=tuple(self.units[h] for h in first),
+            kept=tuple(self.kept[h] for h in first),
+            terms=np.ascontiguousarray(self.terms[chosen]),
+            errors=self.errors[chosen],
+            starts=np.cumsum([0, *map(len, rows)]),
+            integers=self.integers[chosen] if len(self.integers) else self.integers,
+            copies=tuple((first.index(other), keys) for other, keys in found),
+        )
+
+    def of_all_heads(self, patterns: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Patterns of all given heads from those of the units, (R, H)."""
+        if not self.copies:
+            return patterns
+        return np.stack([keys[patterns[:, unit]] for unit, keys in self.copies], axis=1)
 
     def to_parameters(self, z: Any) -> Array:
         """Points of the domain's parameters from directions z (m, D); 0 in dropped columns."""
