@@ -11,8 +11,9 @@ that cut it out, and for every unit not yet fixed the keys that may still win in
     3. keys proved dead are dropped for the whole subtree,
     4. the unit with the fewest keys left (two or more) branches over its live keys.
 
-A key that doubles decide neither way is not guessed: its branch is written to ``deferred`` for the
-caller. When the budget or an output buffer runs out, what is left of the search is written to
+A key that doubles decide neither way is tried at twice the precision (``twice``), where witnesses
+may lie in slivers that doubles do not resolve; if that fails too it is not guessed: its branch is
+written to ``deferred`` for the caller. When the budget or an output buffer runs out, what is left of the search is written to
 ``rest`` as paths from the root, so work can be split, resumed and stopped at any node.
 """
 
@@ -22,8 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tropattn._kernels import twice
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import (
+    AMBIGUOUS,
     DEAD,
     LIVE,
     decide,
@@ -66,6 +69,10 @@ class System(NamedTuple):
     everywhere: np.ndarray  # (D,) int64 0, 1, ..., D - 1
     spans: np.ndarray  # (2 ** (H + 1), D) int64 columns that determine the rows of a set of units
     ranks: np.ndarray  # (2 ** (H + 1),) int64 their number, 0 where not known; bit H: the walls
+    fine: np.ndarray  # (2, n, D) the rows at twice the precision, or (2, 0, D): not to be used
+    fine_errors: np.ndarray  # (n,) bounds on the errors of their entries
+    fine_walls: np.ndarray  # (2, g, D)
+    fine_wall_errors: np.ndarray  # (g,)
 
 
 class Space(NamedTuple):
@@ -74,8 +81,8 @@ class Space(NamedTuple):
     keys: np.ndarray  # (H + 1, n) int32 candidate rows of each unit, packed at the unit's start
     n_keys: np.ndarray  # (H + 1, H) int32
     n_live: np.ndarray  # (H + 1, H) int32, live keys come first in the packing
-    points: np.ndarray  # (H + 1, n, D) witnesses of live keys
-    z: np.ndarray  # (H + 1, D) witness of the node
+    points: np.ndarray  # (H + 1, n, 2, D) witnesses of live keys, high and low parts
+    z: np.ndarray  # (H + 1, 2, D) witness of the node
     has_z: np.ndarray  # (H + 1,) bool
     unit: np.ndarray  # (H + 1,) int32 branching unit
     at: np.ndarray  # (H + 1,) int32 next child
@@ -97,6 +104,13 @@ class Space(NamedTuple):
     small_inverse: np.ndarray  # (D + 1, D + 1)
     value: np.ndarray  # (n,)
     home: np.ndarray  # (H + 1, n) int32 child in which the key's witness lies, or -1
+    fine_rows: np.ndarray  # (2, D, R) the rows at hand at twice the precision
+    fine_rho: np.ndarray  # (R,)
+    fine_inverse: np.ndarray  # (2, D + 1, D + 1)
+    fine_weights: np.ndarray  # (2, D + 1)
+    fine_column: np.ndarray  # (2, D + 1)
+    fine_small: np.ndarray  # (2, D + 1, D + 1)
+    exact_sum: np.ndarray  # (16,)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -108,12 +122,13 @@ def make_space(system):
     for h in range(units):
         widest = max(widest, system.starts[h + 1] - system.starts[h])
     room = len(system.walls) + n + widest + 1
+    fine_room = room if system.fine.shape[1] > 0 else 0
     return Space(
         np.zeros((units + 1, n), np.int32),
         np.zeros((units + 1, units), np.int32),
         np.zeros((units + 1, units), np.int32),
-        np.zeros((units + 1, n, dim)),
-        np.zeros((units + 1, dim)),
+        np.zeros((units + 1, n, 2, dim)),
+        np.zeros((units + 1, 2, dim)),
         np.zeros(units + 1, np.bool_),
         np.zeros(units + 1, np.int32),
         np.zeros(units + 1, np.int32),
@@ -135,6 +150,13 @@ def make_space(system):
         np.zeros((dim + 1, dim + 1)),
         np.zeros(n),
         np.full((units + 1, n), -1, np.int32),
+        np.zeros((2, dim, fine_room)),
+        np.zeros(fine_room),
+        np.zeros((2, dim + 1, dim + 1)),
+        np.zeros((2, dim + 1)),
+        np.zeros((2, dim + 1)),
+        np.zeros((2, dim + 1, dim + 1)),
+        np.zeros(16),
     )
 
 
@@ -158,12 +180,12 @@ def push_rows(system, space, start, winner, unit, level):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def winner_at(system, space, unit, level, z):
-    """The candidate of ``unit`` proved to beat all others at ``z``, or -1."""
+    """The candidate of ``unit`` proved to beat all others at ``z`` (2, D), or -1."""
     dim = system.terms.shape[1]
     base = system.starts[unit]
     size = 0.0
     for k in range(dim):
-        size += abs(z[k])
+        size += abs(z[0, k])
     best = -1
     top = -1.0e300
     for p in range(space.n_keys[level, unit]):
@@ -172,20 +194,56 @@ def winner_at(system, space, unit, level, z):
             continue
         v = 0.0
         for k in range(dim):
-            v += system.terms[j, k] * z[k]
+            v += system.terms[j, k] * z[0, k]
         space.value[j] = v
         if v > top:
             top = v
             best = j
-    slack = system.errors[best] + (dim + 3) * _UNIT * system.sizes[best]
+    # One rounding more than a scalar product has covers the low part of z.
+    slack = system.errors[best] + (dim + 4) * _UNIT * system.sizes[best]
+    close = 0
     for p in range(space.n_keys[level, unit]):
         j = space.keys[level, base + p]
         if j == best or space.state[j] == GONE:
             continue
-        bound = (slack + system.errors[j] + (dim + 3) * _UNIT * system.sizes[j]) * size
+        bound = (slack + system.errors[j] + (dim + 4) * _UNIT * system.sizes[j]) * size
         if not top - space.value[j] > bound:
-            return -1
-    return best
+            space.value[j] = np.inf
+            close += 1
+    if close == 0:
+        return best
+    return finer_winner(system, space, unit, level, z, best, size)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def finer_winner(system, space, unit, level, z, best, size):
+    """The same at twice the precision, among ``best`` and the keys marked by an infinite value."""
+    dim = system.terms.shape[1]
+    if system.fine.shape[1] == 0:
+        return -1
+    base = system.starts[unit]
+    space.value[best] = np.inf
+    first, top, top_low = -1, -1.0e300, 0.0
+    for again in range(2):
+        for p in range(space.n_keys[level, unit]):
+            j = space.keys[level, base + p]
+            if space.state[j] == GONE or space.value[j] != np.inf or j == first:
+                continue
+            v, v_low = 0.0, 0.0
+            for k in range(dim):
+                s, s_low = twice.multiply(
+                    system.fine[0, j, k], system.fine[1, j, k], z[0, k], z[1, k]
+                )
+                v, v_low = twice.add(v, v_low, s, s_low)
+            gap, _ = twice.add(v, v_low, -top, -top_low)
+            if again == 0 and gap > 0.0:
+                first, top, top_low = j, v, v_low
+            elif again == 1:
+                errors = system.fine_errors[first] + system.fine_errors[j]
+                sizes = system.sizes[first] + system.sizes[j]
+                if not -gap > (1.01 * errors + (dim + 4) * twice.EXACT * sizes) * size:
+                    return -1
+    return first
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -249,6 +307,62 @@ def refuted(system, space):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def settle_finely(system, space, count, z, counters):
+    """Verdict on rows 0..count at twice the precision; ``basis`` and ``weights`` tell the reason.
+
+    Besides full bases a pair of rows is tried that are exactly opposite, as walls that heads share.
+    """
+    dim = system.terms.shape[1]
+    rows, rho = space.fine_rows, space.fine_rho
+    for i in range(count):
+        a, b = space.pair[i, 0], space.pair[i, 1]
+        if a < 0:
+            rho[i] = twice.wall_into(
+                rows, i, system.fine_walls, system.fine_wall_errors, np.int64(b), dim
+            )
+        else:
+            rho[i] = twice.row_into(
+                rows, i, system.fine, system.fine_errors, np.int64(a), np.int64(b), dim
+            )
+    verdict = twice.decide(
+        rows,
+        rho,
+        count,
+        dim,
+        z,
+        space.basis,
+        space.fine_inverse,
+        space.fine_weights,
+        space.fine_column,
+        counters,
+    )
+    if verdict != DEAD:
+        return verdict
+    used, mask = 0, 0
+    for i in range(dim + 1):
+        row = space.basis[i]
+        positive = row >= 0 and space.fine_weights[0, i] > 1e-24
+        space.weights[i] = 1.0 if positive else 0.0
+        if positive:
+            winner = space.pair[row, 0]
+            mask |= 1 << (len(system.starts) - 1 if winner < 0 else system.unit_of[winner])
+            space.support[used] = row
+            used += 1
+    columns = system.everywhere
+    if 1 < used <= dim and len(system.ranks) > 1 and system.ranks[mask] == used - 1:
+        columns = system.spans[mask]
+    elif used == 2 and dim > 1:
+        first, second = space.support[0], space.support[1]
+        return DEAD if twice.opposite(rows, rho, first, second, dim, space.exact_sum) else AMBIGUOUS
+    elif used <= dim:
+        return AMBIGUOUS
+    proved = twice.proves_dead(
+        rows, rho, columns, used - 1, space.support, space.fine_small, space.fine_inverse
+    )
+    return DEAD if proved else AMBIGUOUS
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def record(log, counters, event, first, second):
     """Append an event; an empty log keeps nothing."""
     if len(log):
@@ -285,13 +399,14 @@ def settle(system, space, unit, level, key, log, counters):
     count = push_rows(system, space, base, key, unit, level)
     counters[PROGRAMS] += 1
     for k in range(dim):
-        space.points[level, key, k] = space.z[level, k]
+        space.points[level, key, 0, k] = space.z[level, 0, k]
+        space.points[level, key, 1, k] = 0.0
     verdict = decide(
         space.rows,
         space.rho,
         count,
         dim,
-        space.points[level, key],
+        space.points[level, key, 0],
         space.basis,
         space.inverse,
         space.weights,
@@ -300,9 +415,13 @@ def settle(system, space, unit, level, key, log, counters):
         counters,
         np.bool_(False),
     )
+    if verdict == DEAD and not refuted(system, space):
+        verdict = AMBIGUOUS
+    if verdict == AMBIGUOUS and system.fine.shape[1] > 0:
+        verdict = settle_finely(system, space, count, space.points[level, key], counters)
     if verdict == LIVE:
         space.state[key] = ALIVE
-    elif verdict == DEAD and refuted(system, space):
+    elif verdict == DEAD:
         space.state[key] = GONE
         record_discard(system, space, unit, key, log, counters)
     else:
@@ -312,21 +431,18 @@ def settle(system, space, unit, level, key, log, counters):
 @njit(nogil=True, cache=True, error_model="numpy")
 def harvest(system, space, level, first, z):
     """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
-    dim = system.terms.shape[1]
     for h in range(first, len(system.starts) - 1):
         if space.fixed[h] >= 0 or space.n_keys[level, h] < 2:
             continue
         key = winner_at(system, space, h, level, z)
         if key >= 0 and space.state[key] == UNDECIDED:
             space.state[key] = ALIVE
-            for k in range(dim):
-                space.points[level, key, k] = z[k]
+            space.points[level, key] = z
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def inherit(system, space, level):
     """Start a node: all candidates undecided, but for those whose witness fell into it."""
-    dim = system.terms.shape[1]
     for h in range(len(system.starts) - 1):
         count = space.n_keys[level, h]
         if space.fixed[h] >= 0 or count < 2:
@@ -339,8 +455,7 @@ def inherit(system, space, level):
                 here = space.fixed[space.unit[level - 1]]
                 if space.home[level - 1, key] == here:
                     space.state[key] = ALIVE
-                    for k in range(dim):
-                        space.points[level, key, k] = space.points[level - 1, key, k]
+                    space.points[level, key] = space.points[level - 1, key]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -412,7 +527,6 @@ def expand(system, space, level, log, counters):
 @njit(nogil=True, cache=True, error_model="numpy")
 def descend(system, space, level, unit, key, z, has_z):
     """Open the child of ``level`` in which ``key`` wins ``unit``."""
-    dim = system.terms.shape[1]
     units = len(system.starts) - 1
     base = system.starts[unit]
     for p in range(space.n_keys[level, unit]):
@@ -427,8 +541,7 @@ def descend(system, space, level, unit, key, z, has_z):
             for p in range(count):
                 space.keys[level + 1, start + p] = space.keys[level, start + p]
     space.has_z[level + 1] = has_z
-    for k in range(dim):
-        space.z[level + 1, k] = z[k]
+    space.z[level + 1] = z
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -458,14 +571,12 @@ def write_path(space, level, unit, key, out):
 @njit(nogil=True, cache=True, error_model="numpy")
 def leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit):
     """Count (and write) the cells of a node with at most one undecided unit."""
-    dim = system.terms.shape[1]
     cells = np.int64(1) if unit < 0 else np.int64(space.n_live[level, unit])
     record(log, counters, np.int64(LEAF), unit, cells)
     if unit < 0:
         if emit:
             write_pattern(system, space, level, patterns[counters[CELLS]])
-            for k in range(dim):
-                points[counters[CELLS], k] = space.z[level, k]
+            points[counters[CELLS]] = space.z[level]
         counters[CELLS] += 1
         return
     base = system.starts[unit]
@@ -476,8 +587,7 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
             if emit:
                 write_pattern(system, space, level, patterns[counters[CELLS]])
                 patterns[counters[CELLS], unit] = key
-                for k in range(dim):
-                    points[counters[CELLS], k] = space.points[level, key, k]
+                points[counters[CELLS]] = space.points[level, key]
             counters[CELLS] += 1
         else:
             write_path(space, level, unit, key, deferred[counters[DEFERRED]])
@@ -487,15 +597,13 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
 @njit(nogil=True, cache=True, error_model="numpy")
 def dump(system, space, level, rest, rest_points, counters):
     """Write every child not yet opened, from the root down."""
-    dim = system.terms.shape[1]
     for up in range(level + 1):
         unit = np.int64(space.unit[up])
         base = system.starts[unit]
         for p in range(space.at[up], space.n_live[up, unit]):
             key = space.keys[up, base + p]
             write_path(space, up, unit, key, rest[counters[REST]])
-            for k in range(dim):
-                rest_points[counters[REST], k] = space.points[up, key, k]
+            rest_points[counters[REST]] = space.points[up, key]
             counters[REST] += 1
 
 
@@ -505,9 +613,10 @@ def search(
 ):
     """Enumerate the subtree below ``path``; return the counters.
 
-    ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` its witness where ``has_z``. ``budget``
-    bounds the programs. ``patterns`` (cap, H), ``points`` (cap, D) are written where ``emit``;
-    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, D). ``log`` takes the events
+    ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
+    and low part. ``budget`` bounds the programs. ``patterns`` (cap, H), ``points`` (cap, 2, D) are
+    written where ``emit``; ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points``
+    (>= n, 2, D). ``log`` takes the events
     (empty: none). ``stop[0]`` is polled.
     """
     counters = np.zeros(N_COUNTERS, np.int64)
@@ -529,8 +638,7 @@ def search(
         space.pair[i, 1] = i
     space.n_rows[0] = len(system.walls)
     space.has_z[0] = has_z
-    for k in range(dim):
-        space.z[0, k] = z[k]
+    space.z[0] = z
     # A node logs at most one discard a key, its branch and its leaf.
     room = len(system.terms) * (2 * dim + 6) + 3 * units + 9
     # Typed, not literal: a literal would compile every callee a second time.

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import refine
+from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
 from tropattn.polyhedra.strict import Verdict
@@ -91,7 +92,10 @@ class GroupWriter:
     def add_range(self, found: Any, counters: list[int]) -> None:
         """Record one work range: its log, its cells, and what it left to others."""
         cells = counters[refine.CELLS]
-        points: list[Any] = self._points(found.points[:cells])
+        points: list[Any] = self._points(found.points[:cells, 0])
+        for i in np.flatnonzero(found.points[:cells, 1].any(axis=1)):
+            high, low = ([rational(v) for v in part] for part in found.points[i].tolist())
+            points[i] = self._exact_point(tuple(a + b for a, b in zip(high, low, strict=True)))
         if not found.item.proved and cells == 1 and found.item.exact_point is not None:
             points = [self._exact_point(found.item.exact_point)]
         self.file.write(

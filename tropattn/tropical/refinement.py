@@ -31,7 +31,7 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.strict import Verdict, primitive_rows
-from tropattn.tolerance import UNIT
+from tropattn.tolerance import TINY, UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, moderate, modular_product
@@ -204,6 +204,36 @@ class Refinement:
         return flint.fmpq_mat(count, self.rank, flat)
 
     @cached_property
+    def fine(self) -> tuple[Array, Array, Array, Array]:
+        """Rows (2, n, D) at twice the precision of doubles, high and low parts, and entrywise error
+        bounds (n,); the same of the walls, (2, g, D) and (g,).
+
+        They are ``terms`` themselves where these have no errors, else rounded once from rationals.
+        """
+        high, low = self.terms.copy(), np.zeros_like(self.terms)
+        errors = np.zeros(len(high))
+        scale = [rational(s) for s in self.scaling]
+        for h, unit in enumerate(self.units):
+            rows = slice(int(self.starts[h]), int(self.starts[h + 1]))
+            if not self.errors[rows].any():
+                continue
+            largest = int(np.frexp(np.abs(unit.float_terms()[0]).max(initial=0.0))[1])
+            # The power of two that ``moderate`` takes from a head.
+            factor = flint.fmpq(2) ** (-largest if abs(largest) > 200 else 0)
+            exact = self._exact(h)
+            for i in range(exact.nrows()):
+                for k, column in enumerate(self.columns.tolist()):
+                    value = exact[i, column] * scale[k] * factor
+                    high[rows.start + i, k], low[rows.start + i, k] = _two_doubles(value)
+            errors[rows] = UNIT**2 * np.abs(high[rows]).max(axis=1) + TINY
+        walls = np.zeros((2, *self.walls.shape))
+        for i in range(len(self.walls)):
+            entries = [self._wall_rows[i, k] * s for k, s in zip(self.columns, scale, strict=True)]
+            size = max(abs(v) for v in entries)
+            walls[:, i] = np.transpose([_two_doubles(v / size) for v in entries])
+        return np.stack([high, low]), errors, walls, np.full(len(self.walls), UNIT**2 + TINY)
+
+    @cached_property
     def interior(self) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None]:
         """A direction strictly inside the walls, whether doubles prove it, else the exact one.
 
@@ -312,6 +342,13 @@ def domain_walls(domain: Domain | None, width: int) -> Array:
                 "remove that row."
             )
     return rows
+
+
+def _two_doubles(value: flint.fmpq) -> tuple[float, float]:
+    """The double nearest to a rational, and the one nearest to the rest."""
+    high = int(value.p) / int(value.q)
+    rest = value - rational(high)
+    return high, int(rest.p) / int(rest.q)
 
 
 def _beyond(walls: Array) -> Array:
