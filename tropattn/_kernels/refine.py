@@ -13,8 +13,9 @@ that cut it out, and for every unit not yet fixed the keys that may still win in
 
 A key that doubles decide neither way is tried at twice the precision (``twice``), where witnesses
 may lie in slivers that doubles do not resolve; if that fails too it is not guessed: its branch is
-written to ``deferred`` for the caller. When the budget or an output buffer runs out, what is left of the search is written to
-``rest`` as paths from the root, so work can be split, resumed and stopped at any node.
+written to ``deferred`` for the caller. When the budget or an output buffer runs out, what is left
+of the search is written to ``rest`` as paths from the root, so work can be split, resumed and
+stopped at any node.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ UP = 3
 LEAF = 4  # unit or -1, number of cells written
 
 _UNIT = 2.0**-53
+
+_FEW = 40
+"""Rows in the first program for a key, which is tried where there are many more in all."""
 
 
 class System(NamedTuple):
@@ -111,6 +115,11 @@ class Space(NamedTuple):
     fine_column: np.ndarray  # (2, D + 1)
     fine_small: np.ndarray  # (2, D + 1, D + 1)
     exact_sum: np.ndarray  # (16,)
+    hot: np.ndarray  # (R,) int64 rows of the node that were in a basis of a program there
+    n_hot: np.ndarray  # (1,) int64
+    few: np.ndarray  # (D, F) those rows and the rivals known to be alive, for a first program
+    few_rho: np.ndarray  # (F,)
+    few_at: np.ndarray  # (F,) int64 where they stand in ``rows``
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -157,6 +166,11 @@ def make_space(system):
         np.zeros((2, dim + 1)),
         np.zeros((2, dim + 1, dim + 1)),
         np.zeros(16),
+        np.zeros(room, np.int64),
+        np.zeros(1, np.int64),
+        np.zeros((dim, _FEW)),
+        np.zeros(_FEW),
+        np.zeros(_FEW, np.int64),
     )
 
 
@@ -392,12 +406,85 @@ def record_discard(system, space, unit, key, log, counters):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def beaten_by_few(system, space, unit, level, key, counters):
+    """Whether ``key`` is proved dead by its live rivals and by rows that mattered before.
+
+    Most dead keys are, and these rows are few where a head has many keys.
+    """
+    dim = system.terms.shape[1]
+    base = np.int64(space.n_rows[level])
+    few = np.int64(0)
+    for p in range(space.n_hot[0]):
+        space.few_at[few] = space.hot[p]
+        few += 1
+    at = base
+    for p in range(space.n_keys[level, unit]):
+        rival = space.keys[level, system.starts[unit] + p]
+        if space.state[rival] == ALIVE and few < _FEW:
+            inverse = row_into(space.rows, at, system.terms, np.int64(key), np.int64(rival), dim)
+            space.rho[at] = row_bound(inverse, system.errors[key], system.errors[rival])
+            space.pair[at, 0] = key
+            space.pair[at, 1] = rival
+            space.few_at[few] = at
+            at += 1
+            few += 1
+    if at == base:
+        return False
+    for i in range(few):
+        for k in range(dim):
+            space.few[k, i] = space.rows[k, space.few_at[i]]
+        space.few_rho[i] = space.rho[space.few_at[i]]
+    z = space.points[level, key, 0]
+    for k in range(dim):
+        z[k] = space.z[level, 0, k]
+    verdict = decide(
+        space.few,
+        space.few_rho,
+        few,
+        dim,
+        z,
+        space.basis,
+        space.inverse,
+        space.weights,
+        space.scratch,
+        space.prices,
+        counters,
+        np.bool_(False),
+    )
+    if verdict != DEAD:
+        return False
+    for i in range(dim + 1):
+        if space.basis[i] >= 0:
+            space.basis[i] = space.few_at[space.basis[i]]
+    return refuted(system, space)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def heat(system, space, level):
+    """Remember the node's rows in the basis of a program."""
+    for i in range(system.terms.shape[1] + 1):
+        row = space.basis[i]
+        if 0 <= row < space.n_rows[level] and space.n_hot[0] < _FEW // 2:
+            known = False
+            for p in range(space.n_hot[0]):
+                known = known or space.hot[p] == row
+            if not known:
+                space.hot[space.n_hot[0]] = row
+                space.n_hot[0] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def settle(system, space, unit, level, key, log, counters):
     """Decide by a program whether ``key`` wins somewhere inside the node."""
     dim = system.terms.shape[1]
     base = space.n_rows[level]
-    count = push_rows(system, space, base, key, unit, level)
     counters[PROGRAMS] += 1
+    many = base + space.n_keys[level, unit] > 2 * _FEW
+    if many and beaten_by_few(system, space, unit, level, key, counters):
+        space.state[key] = GONE
+        record_discard(system, space, unit, key, log, counters)
+        return
+    count = push_rows(system, space, base, key, unit, level)
     for k in range(dim):
         space.points[level, key, 0, k] = space.z[level, 0, k]
         space.points[level, key, 1, k] = 0.0
@@ -415,6 +502,8 @@ def settle(system, space, unit, level, key, log, counters):
         counters,
         np.bool_(False),
     )
+    if many:
+        heat(system, space, level)
     if verdict == DEAD and not refuted(system, space):
         verdict = AMBIGUOUS
     if verdict == AMBIGUOUS and system.fine.shape[1] > 0:
@@ -429,6 +518,14 @@ def settle(system, space, unit, level, key, log, counters):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def copy_point(source, target):
+    """Copy both parts of a point, (2, D)."""
+    for k in range(source.shape[1]):
+        target[0, k] = source[0, k]
+        target[1, k] = source[1, k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def harvest(system, space, level, first, z):
     """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
     for h in range(first, len(system.starts) - 1):
@@ -437,7 +534,7 @@ def harvest(system, space, level, first, z):
         key = winner_at(system, space, h, level, z)
         if key >= 0 and space.state[key] == UNDECIDED:
             space.state[key] = ALIVE
-            space.points[level, key] = z
+            copy_point(z, space.points[level, key])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -455,7 +552,7 @@ def inherit(system, space, level):
                 here = space.fixed[space.unit[level - 1]]
                 if space.home[level - 1, key] == here:
                     space.state[key] = ALIVE
-                    space.points[level, key] = space.points[level - 1, key]
+                    copy_point(space.points[level - 1, key], space.points[level, key])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -498,6 +595,7 @@ def expand(system, space, level, log, counters):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
     units = len(system.starts) - 1
     counters[NODES] += 1
+    space.n_hot[0] = 0
     inherit(system, space, level)
     if space.has_z[level]:
         harvest(system, space, level, np.int64(0), space.z[level])
@@ -541,7 +639,7 @@ def descend(system, space, level, unit, key, z, has_z):
             for p in range(count):
                 space.keys[level + 1, start + p] = space.keys[level, start + p]
     space.has_z[level + 1] = has_z
-    space.z[level + 1] = z
+    copy_point(z, space.z[level + 1])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -576,7 +674,7 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
     if unit < 0:
         if emit:
             write_pattern(system, space, level, patterns[counters[CELLS]])
-            points[counters[CELLS]] = space.z[level]
+            copy_point(space.z[level], points[counters[CELLS]])
         counters[CELLS] += 1
         return
     base = system.starts[unit]
@@ -587,7 +685,7 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
             if emit:
                 write_pattern(system, space, level, patterns[counters[CELLS]])
                 patterns[counters[CELLS], unit] = key
-                points[counters[CELLS]] = space.points[level, key]
+                copy_point(space.points[level, key], points[counters[CELLS]])
             counters[CELLS] += 1
         else:
             write_path(space, level, unit, key, deferred[counters[DEFERRED]])
@@ -595,29 +693,63 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def dump(system, space, level, rest, rest_points, counters):
-    """Write every child not yet opened, from the root down."""
+def write_candidates(system, space, level, out):
+    """Mark the keys not proved dead at a node, those of a fixed unit as they were when it branched.
+
+    Whoever takes over a child starts from them and need not search for them again.
+    """
+    out[:] = False
+    for h in range(len(system.starts) - 1):
+        at = 0
+        while at < level and space.unit[at] != h:
+            at += 1
+        for p in range(space.n_keys[at, h]):
+            out[space.keys[at, system.starts[h] + p]] = True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def dump(system, space, level, rest, rest_points, rest_level, candidates, counters):
+    """Write every child not yet opened, from the root down, and the candidates at each level."""
     for up in range(level + 1):
         unit = np.int64(space.unit[up])
         base = system.starts[unit]
+        if space.at[up] < space.n_live[up, unit]:
+            write_candidates(system, space, up, candidates[up])
         for p in range(space.at[up], space.n_live[up, unit]):
             key = space.keys[up, base + p]
             write_path(space, up, unit, key, rest[counters[REST]])
-            rest_points[counters[REST]] = space.points[up, key]
+            rest_level[counters[REST]] = up
+            copy_point(space.points[up, key], rest_points[counters[REST]])
             counters[REST] += 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def search(
-    system, path, z, has_z, budget, emit, patterns, points, deferred, rest, rest_points, log, stop
+    system,
+    path,
+    z,
+    has_z,
+    alive,
+    budget,
+    emit,
+    patterns,
+    points,
+    deferred,
+    rest,
+    rest_points,
+    rest_level,
+    candidates,
+    log,
+    stop,
 ):
     """Enumerate the subtree below ``path``; return the counters.
 
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
-    and low part. ``budget`` bounds the programs. ``patterns`` (cap, H), ``points`` (cap, 2, D) are
-    written where ``emit``; ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points``
-    (>= n, 2, D). ``log`` takes the events
-    (empty: none). ``stop[0]`` is polled.
+    and low part; ``alive`` (n,) the candidates above it, or (0,): to be found again. ``budget``
+    bounds the programs. ``patterns`` (cap, H), ``points`` (cap, 2, D) are written where ``emit``;
+    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, 2, D), ``rest_level``
+    (>= n,) the row of ``candidates`` (H, n) for each. ``log`` takes the events (empty: none).
+    ``stop[0]`` is polled.
     """
     counters = np.zeros(N_COUNTERS, np.int64)
     units = len(system.starts) - 1
@@ -627,9 +759,10 @@ def search(
     for h in range(units):
         count = system.starts[h + 1] - system.starts[h]
         widest = max(widest, count)
-        space.n_keys[0, h] = count
-        for p in range(count):
-            space.keys[0, system.starts[h] + p] = system.starts[h] + p
+        for j in range(system.starts[h], system.starts[h + 1]):
+            if len(alive) == 0 or alive[j]:
+                space.keys[0, system.starts[h] + space.n_keys[0, h]] = j
+                space.n_keys[0, h] += 1
     for i in range(len(system.walls)):
         for k in range(dim):
             space.rows[k, i] = system.walls[i, k]
@@ -638,14 +771,15 @@ def search(
         space.pair[i, 1] = i
     space.n_rows[0] = len(system.walls)
     space.has_z[0] = has_z
-    space.z[0] = z
+    copy_point(z, space.z[0])
     # A node logs at most one discard a key, its branch and its leaf.
     room = len(system.terms) * (2 * dim + 6) + 3 * units + 9
     # Typed, not literal: a literal would compile every callee a second time.
     level = np.int64(0)
     yes, zero = np.bool_(True), np.int64(0)
     while 2 * level < len(path) and path[2 * level] >= 0:
-        expand(system, space, level, log, counters)
+        if len(alive) == 0:
+            expand(system, space, level, log, counters)
         unit = np.int64(path[2 * level])
         space.unit[level] = unit
         for j in range(len(system.terms)):
@@ -677,7 +811,7 @@ def search(
             or (len(log) > 0 and counters[LOGGED] + room > len(log))
         )
         if full or counters[PROGRAMS] > budget or stop[0] != 0:
-            dump(system, space, level, rest, rest_points, counters)
+            dump(system, space, level, rest, rest_points, rest_level, candidates, counters)
             return counters
         key = space.keys[level, system.starts[unit] + space.at[level]]
         space.at[level] += 1

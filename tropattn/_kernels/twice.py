@@ -2,16 +2,14 @@
 
 A number is an unevaluated sum of two doubles, ``high + low`` with ``low`` below half a unit in the
 last place of ``high``. The bounds are those of Joldes, Muller and Popescu (2017, algorithms 6 and
-11): with u = 2**-53 a sum errs by 3 u^2 and a product by 7 u^2 of its size, so a scalar product of D
-terms by (D + 3) 8 u^2 of the sum of the sizes. Rows that are nearly opposite, as those of a head and
-its rounded copy are, have a difference of some u, of which this leaves half the digits.
+11): with u = 2**-53 a sum errs by 3 u^2 and a product by 7 u^2 of its size, so a scalar product of
+D terms by (D + 3) 8 u^2 of the sum of the sizes. Rows that are nearly opposite, as those of a head
+and its rounded copy are, differ by some u, of which this leaves half the digits.
 """
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
 
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE
@@ -243,9 +241,7 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, column, counter
             if basis[i] < 0:
                 infeasibility += weights[0, i]
                 for k in range(n_dim):
-                    z[0, k], z[1, k] = add(
-                        z[0, k], z[1, k], inverse[0, i, k], inverse[1, i, k]
-                    )
+                    z[0, k], z[1, k] = add(z[0, k], z[1, k], inverse[0, i, k], inverse[1, i, k])
         norm = 0.0
         for k in range(n_dim):
             norm += abs(z[0, k])

@@ -60,7 +60,8 @@ class Outcome:
 class WorkRange:
     """A subtree: its path from the root, a point in it, and whether doubles prove the point.
 
-    The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers.
+    The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers; ``alive`` (n,)
+    marks the candidates above it, where they are handed down.
     """
 
     path: Array
@@ -68,6 +69,7 @@ class WorkRange:
     proved: bool
     generation: int
     exact_point: tuple[Any, ...] | None = None
+    alive: Array = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ class _Found:
     deferred: Array
     rest: Array
     rest_points: Array
+    rest_level: Array
+    candidates: Array
     log: Array
     counters: Any = None
 
@@ -214,6 +218,8 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
             np.empty((n + 1, 2 * heads), np.int32),
             np.empty((n + 1, 2, dim)),
+            np.empty(n + 1, np.int64),
+            np.empty((heads, n), np.bool_),
             np.empty(logged, np.int32),
         )
         found.counters = refine.search(
@@ -221,6 +227,7 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             item.path,
             item.z,
             item.proved,
+            item.alive,
             _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.emit,
             found.patterns,
@@ -228,6 +235,8 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             found.deferred,
             found.rest,
             found.rest_points,
+            found.rest_level,
+            found.candidates,
             found.log,
             self.stop,
         )
@@ -249,7 +258,12 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         generation = found.item.generation + 1
         for i in range(counters[refine.REST]):
             path, z = found.rest[i].copy(), found.rest_points[i].copy()
-            self.queue.append(WorkRange(path, z, True, generation))
+            if self.certificate is not None:
+                # A range's log tells all its discards, those above it too.
+                self.queue.append(WorkRange(path, z, True, generation))
+            else:
+                alive = found.candidates[found.rest_level[i]]
+                self.queue.append(WorkRange(path, z, True, generation, None, alive))
         for i in range(counters[refine.DEFERRED]):
             self._settle(found.deferred[i].copy(), generation)
 

@@ -205,10 +205,10 @@ class Refinement:
 
     @cached_property
     def fine(self) -> tuple[Array, Array, Array, Array]:
-        """Rows (2, n, D) at twice the precision of doubles, high and low parts, and entrywise error
-        bounds (n,); the same of the walls, (2, g, D) and (g,).
+        """Rows at twice the precision of doubles, (2, n, D), high and low parts, and their errors.
 
-        They are ``terms`` themselves where these have no errors, else rounded once from rationals.
+        Entrywise bounds (n,) follow, then the same of the walls, (2, g, D) and (g,). Rows are
+        ``terms`` themselves where these have no errors, else rounded once from rationals.
         """
         high, low = self.terms.copy(), np.zeros_like(self.terms)
         errors = np.zeros(len(high))

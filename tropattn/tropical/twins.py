@@ -94,9 +94,7 @@ def _in_order(
     return order, [tuple(a - b for a, b in zip(table[i], base, strict=True)) for i in order]
 
 
-def _proportional(
-    rows: list[tuple[flint.fmpq, ...]], others: list[tuple[flint.fmpq, ...]]
-) -> bool:
+def _proportional(rows: list[tuple[flint.fmpq, ...]], others: list[tuple[flint.fmpq, ...]]) -> bool:
     """Whether one positive factor takes all rows to the others, row by row."""
     for row, other in zip(rows, others, strict=True):
         for a, b in zip(row, other, strict=True):
