@@ -18,6 +18,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import is_exact
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import PRIME, modular_product
 
@@ -51,14 +52,18 @@ def twin_heads(
     for h, (unit, names) in enumerate(zip(units, kept, strict=True)):
         same = first.setdefault(_signature(unit.modular_terms()[names], weights), [])
         for other in same:
-            for i in (other, h):
-                if i not in sorted_rows:
-                    sorted_rows[i] = _in_order(units[i].exact_terms(kept[i]), weights)
-            if _proportional(sorted_rows[other][1], sorted_rows[h][1]):
-                keys = np.full(units[other].n_terms, -1, np.int32)
-                keys[kept[other][sorted_rows[other][0]]] = names[sorted_rows[h][0]]
-                found.append((other, keys))
-                break
+            orders = _as_given(units[other], kept[other], unit, names)
+            if orders is None:
+                for i in (other, h):
+                    if i not in sorted_rows:
+                        sorted_rows[i] = _in_order(units[i].exact_terms(kept[i]), weights)
+                if not _proportional(sorted_rows[other][1], sorted_rows[h][1]):
+                    continue
+                orders = sorted_rows[other][0], sorted_rows[h][0]
+            keys = np.full(units[other].n_terms, -1, np.int32)
+            keys[kept[other][orders[0]]] = names[orders[1]]
+            found.append((other, keys))
+            break
         else:
             same.append(h)
             own = np.full(unit.n_terms, -1, np.int32)
@@ -80,6 +85,27 @@ def _signature(rows: NDArray[np.int64], weights: NDArray[np.int64]) -> tuple[int
         return n, 0, 0
     inverse = pow(second, -1, PRIME)
     return n, third**2 * inverse**3 % PRIME, fourth * inverse**2 % PRIME
+
+
+def _as_given(
+    f: TropicalPolynomial, f_names: Array, g: TropicalPolynomial, g_names: Array
+) -> tuple[Any, Any] | None:
+    """Matching orders of rows where the given numbers of g are those of f times a power of two."""
+    same = f.scale == g.scale and len(f.maps) == len(g.maps) and f.keys.shape[1] == g.keys.shape[1]
+    for one, two in zip(f.maps, g.maps, strict=False):
+        same = same and np.array_equal(one.matrix, two.matrix)
+        same = same and np.array_equal(one.offset, two.offset)
+    if not same or any(is_exact(v) for v in (f.keys, f.biases, g.keys, g.biases)):
+        return None
+    a = np.column_stack([f.keys, f.biases])[f_names]
+    b = np.column_stack([g.keys, g.biases])[g_names]
+    size, other = np.abs(a).max(), np.abs(b).max()
+    factor = other / size if size > 0 and other > 0 else 1.0
+    orders = np.lexsort(a.T), np.lexsort(b.T)
+    a, b = a[orders[0]], b[orders[1]]
+    # Both ways, so that nothing is lost below the least double.
+    equal = np.frexp(factor)[0] == 0.5 and (a * factor == b).all() and (b / factor == a).all()
+    return orders if equal else None
 
 
 def _in_order(
