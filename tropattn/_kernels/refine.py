@@ -11,9 +11,11 @@ that cut it out, and for every unit not yet fixed the keys that may still win in
     3. keys proved dead are dropped for the whole subtree,
     4. the unit with the fewest keys left (two or more) branches over its live keys.
 
-A key that doubles decide neither way is not guessed: its branch is written to ``deferred`` for the
-caller. When the budget or an output buffer runs out, what is left of the search is written to
-``rest`` as paths from the root, so work can be split, resumed and stopped at any node.
+A key that doubles decide neither way is tried at twice the precision (``twice``), where witnesses
+may lie in slivers that doubles do not resolve; if that fails too it is not guessed: its branch is
+written to ``deferred`` for the caller. When the budget or an output buffer runs out, what is left
+of the search is written to ``rest`` as paths from the root, so work can be split, resumed and
+stopped at any node.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tropattn._kernels import twice
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import (
+    AMBIGUOUS,
     DEAD,
     LIVE,
     decide,
@@ -50,6 +54,9 @@ LEAF = 4  # unit or -1, number of cells written
 
 _UNIT = 2.0**-53
 
+_FEW = 40
+"""Rows in the first program for a key, which is tried where there are many more in all."""
+
 
 class System(NamedTuple):
     """The data of one refinement: rows of all units in order, and the walls of the domain."""
@@ -66,6 +73,10 @@ class System(NamedTuple):
     everywhere: np.ndarray  # (D,) int64 0, 1, ..., D - 1
     spans: np.ndarray  # (2 ** (H + 1), D) int64 columns that determine the rows of a set of units
     ranks: np.ndarray  # (2 ** (H + 1),) int64 their number, 0 where not known; bit H: the walls
+    fine: np.ndarray  # (2, n, D) the rows at twice the precision, or (2, 0, D): not to be used
+    fine_errors: np.ndarray  # (n,) bounds on the errors of their entries
+    fine_walls: np.ndarray  # (2, g, D)
+    fine_wall_errors: np.ndarray  # (g,)
 
 
 class Space(NamedTuple):
@@ -74,8 +85,8 @@ class Space(NamedTuple):
     keys: np.ndarray  # (H + 1, n) int32 candidate rows of each unit, packed at the unit's start
     n_keys: np.ndarray  # (H + 1, H) int32
     n_live: np.ndarray  # (H + 1, H) int32, live keys come first in the packing
-    points: np.ndarray  # (H + 1, n, D) witnesses of live keys
-    z: np.ndarray  # (H + 1, D) witness of the node
+    points: np.ndarray  # (H + 1, n, 2, D) witnesses of live keys, high and low parts
+    z: np.ndarray  # (H + 1, 2, D) witness of the node
     has_z: np.ndarray  # (H + 1,) bool
     unit: np.ndarray  # (H + 1,) int32 branching unit
     at: np.ndarray  # (H + 1,) int32 next child
@@ -97,6 +108,18 @@ class Space(NamedTuple):
     small_inverse: np.ndarray  # (D + 1, D + 1)
     value: np.ndarray  # (n,)
     home: np.ndarray  # (H + 1, n) int32 child in which the key's witness lies, or -1
+    fine_rows: np.ndarray  # (2, D, R) the rows at hand at twice the precision
+    fine_rho: np.ndarray  # (R,)
+    fine_inverse: np.ndarray  # (2, D + 1, D + 1)
+    fine_weights: np.ndarray  # (2, D + 1)
+    fine_column: np.ndarray  # (2, D + 1)
+    fine_small: np.ndarray  # (2, D + 1, D + 1)
+    exact_sum: np.ndarray  # (16,)
+    hot: np.ndarray  # (R,) int64 rows of the node that were in a basis of a program there
+    n_hot: np.ndarray  # (1,) int64
+    few: np.ndarray  # (D, F) those rows and the rivals known to be alive, for a first program
+    few_rho: np.ndarray  # (F,)
+    few_at: np.ndarray  # (F,) int64 where they stand in ``rows``
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -108,12 +131,13 @@ def make_space(system):
     for h in range(units):
         widest = max(widest, system.starts[h + 1] - system.starts[h])
     room = len(system.walls) + n + widest + 1
+    fine_room = room if system.fine.shape[1] > 0 else 0
     return Space(
         np.zeros((units + 1, n), np.int32),
         np.zeros((units + 1, units), np.int32),
         np.zeros((units + 1, units), np.int32),
-        np.zeros((units + 1, n, dim)),
-        np.zeros((units + 1, dim)),
+        np.zeros((units + 1, n, 2, dim)),
+        np.zeros((units + 1, 2, dim)),
         np.zeros(units + 1, np.bool_),
         np.zeros(units + 1, np.int32),
         np.zeros(units + 1, np.int32),
@@ -135,6 +159,18 @@ def make_space(system):
         np.zeros((dim + 1, dim + 1)),
         np.zeros(n),
         np.full((units + 1, n), -1, np.int32),
+        np.zeros((2, dim, fine_room)),
+        np.zeros(fine_room),
+        np.zeros((2, dim + 1, dim + 1)),
+        np.zeros((2, dim + 1)),
+        np.zeros((2, dim + 1)),
+        np.zeros((2, dim + 1, dim + 1)),
+        np.zeros(16),
+        np.zeros(room, np.int64),
+        np.zeros(1, np.int64),
+        np.zeros((dim, _FEW)),
+        np.zeros(_FEW),
+        np.zeros(_FEW, np.int64),
     )
 
 
@@ -158,12 +194,12 @@ def push_rows(system, space, start, winner, unit, level):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def winner_at(system, space, unit, level, z):
-    """The candidate of ``unit`` proved to beat all others at ``z``, or -1."""
+    """The candidate of ``unit`` proved to beat all others at ``z`` (2, D), or -1."""
     dim = system.terms.shape[1]
     base = system.starts[unit]
     size = 0.0
     for k in range(dim):
-        size += abs(z[k])
+        size += abs(z[0, k])
     best = -1
     top = -1.0e300
     for p in range(space.n_keys[level, unit]):
@@ -172,20 +208,56 @@ def winner_at(system, space, unit, level, z):
             continue
         v = 0.0
         for k in range(dim):
-            v += system.terms[j, k] * z[k]
+            v += system.terms[j, k] * z[0, k]
         space.value[j] = v
         if v > top:
             top = v
             best = j
-    slack = system.errors[best] + (dim + 3) * _UNIT * system.sizes[best]
+    # One rounding more than a scalar product has covers the low part of z.
+    slack = system.errors[best] + (dim + 4) * _UNIT * system.sizes[best]
+    close = 0
     for p in range(space.n_keys[level, unit]):
         j = space.keys[level, base + p]
         if j == best or space.state[j] == GONE:
             continue
-        bound = (slack + system.errors[j] + (dim + 3) * _UNIT * system.sizes[j]) * size
+        bound = (slack + system.errors[j] + (dim + 4) * _UNIT * system.sizes[j]) * size
         if not top - space.value[j] > bound:
-            return -1
-    return best
+            space.value[j] = np.inf
+            close += 1
+    if close == 0:
+        return best
+    return finer_winner(system, space, unit, level, z, best, size)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def finer_winner(system, space, unit, level, z, best, size):
+    """The same at twice the precision, among ``best`` and the keys marked by an infinite value."""
+    dim = system.terms.shape[1]
+    if system.fine.shape[1] == 0:
+        return -1
+    base = system.starts[unit]
+    space.value[best] = np.inf
+    first, top, top_low = -1, -1.0e300, 0.0
+    for again in range(2):
+        for p in range(space.n_keys[level, unit]):
+            j = space.keys[level, base + p]
+            if space.state[j] == GONE or space.value[j] != np.inf or j == first:
+                continue
+            v, v_low = 0.0, 0.0
+            for k in range(dim):
+                s, s_low = twice.multiply(
+                    system.fine[0, j, k], system.fine[1, j, k], z[0, k], z[1, k]
+                )
+                v, v_low = twice.add(v, v_low, s, s_low)
+            gap, _ = twice.add(v, v_low, -top, -top_low)
+            if again == 0 and gap > 0.0:
+                first, top, top_low = j, v, v_low
+            elif again == 1:
+                errors = system.fine_errors[first] + system.fine_errors[j]
+                sizes = system.sizes[first] + system.sizes[j]
+                if not -gap > (1.01 * errors + (dim + 4) * twice.EXACT * sizes) * size:
+                    return -1
+    return first
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -257,6 +329,62 @@ def refuted(system, space):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def settle_finely(system, space, count, z, counters):
+    """Verdict on rows 0..count at twice the precision, and how many rows in ``support`` prove it.
+
+    Besides full bases a pair of rows is tried that are exactly opposite, as walls that heads share.
+    """
+    dim = system.terms.shape[1]
+    rows, rho = space.fine_rows, space.fine_rho
+    for i in range(count):
+        a, b = space.pair[i, 0], space.pair[i, 1]
+        if a < 0:
+            rho[i] = twice.wall_into(
+                rows, i, system.fine_walls, system.fine_wall_errors, np.int64(b), dim
+            )
+        else:
+            rho[i] = twice.row_into(
+                rows, i, system.fine, system.fine_errors, np.int64(a), np.int64(b), dim
+            )
+    verdict = twice.decide(
+        rows,
+        rho,
+        count,
+        dim,
+        z,
+        space.basis,
+        space.fine_inverse,
+        space.fine_weights,
+        space.fine_column,
+        counters,
+    )
+    used, mask = np.int64(0), 0
+    if verdict != DEAD:
+        return verdict, used
+    for i in range(dim + 1):
+        row = space.basis[i]
+        positive = row >= 0 and space.fine_weights[0, i] > 1e-24
+        if positive:
+            winner = space.pair[row, 0]
+            mask |= 1 << (len(system.starts) - 1 if winner < 0 else system.unit_of[winner])
+            space.support[used] = row
+            used += 1
+    columns = system.everywhere
+    if 1 < used <= dim and len(system.ranks) > 1 and system.ranks[mask] == used - 1:
+        columns = system.spans[mask]
+    elif used == 2 and dim > 1:
+        first, second = space.support[0], space.support[1]
+        proved = twice.opposite(rows, rho, first, second, dim, space.exact_sum)
+        return (DEAD if proved else AMBIGUOUS), used
+    elif used <= dim:
+        return AMBIGUOUS, used
+    proved = twice.proves_dead(
+        rows, rho, columns, used - 1, space.support, space.fine_small, space.fine_inverse
+    )
+    return (DEAD if proved else AMBIGUOUS), used
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def record(log, counters, event, first, second):
     """Append an event; an empty log keeps nothing."""
     if len(log):
@@ -283,20 +411,44 @@ def record_discard(space, unit, key, used, log, counters):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def settle(system, space, unit, level, key, log, counters):
-    """Decide by a program whether ``key`` wins somewhere inside the node."""
+def beaten_by_few(system, space, unit, level, key, counters):
+    """Number of rows that prove ``key`` dead: live rivals, and some that mattered before.
+
+    They are in ``support``; 0 where that is not proved. Most dead keys die so, and these rows are
+    few where a head has many keys.
+    """
     dim = system.terms.shape[1]
-    base = space.n_rows[level]
-    count = push_rows(system, space, base, key, unit, level)
-    counters[PROGRAMS] += 1
+    base = np.int64(space.n_rows[level])
+    few = np.int64(0)
+    for p in range(space.n_hot[0]):
+        space.few_at[few] = space.hot[p]
+        few += 1
+    at = base
+    for p in range(space.n_keys[level, unit]):
+        rival = space.keys[level, system.starts[unit] + p]
+        if space.state[rival] == ALIVE and few < _FEW:
+            inverse = row_into(space.rows, at, system.terms, np.int64(key), np.int64(rival), dim)
+            space.rho[at] = row_bound(inverse, system.errors[key], system.errors[rival])
+            space.pair[at, 0] = key
+            space.pair[at, 1] = rival
+            space.few_at[few] = at
+            at += 1
+            few += 1
+    if at == base:
+        return np.int64(0)
+    for i in range(few):
+        for k in range(dim):
+            space.few[k, i] = space.rows[k, space.few_at[i]]
+        space.few_rho[i] = space.rho[space.few_at[i]]
+    z = space.points[level, key, 0]
     for k in range(dim):
-        space.points[level, key, k] = space.z[level, k]
+        z[k] = space.z[level, 0, k]
     verdict = decide(
-        space.rows,
-        space.rho,
-        count,
+        space.few,
+        space.few_rho,
+        few,
         dim,
-        space.points[level, key],
+        z,
         space.basis,
         space.inverse,
         space.weights,
@@ -305,11 +457,70 @@ def settle(system, space, unit, level, key, log, counters):
         counters,
         np.bool_(False),
     )
+    if verdict != DEAD:
+        return np.int64(0)
+    for i in range(dim + 1):
+        if space.basis[i] >= 0:
+            space.basis[i] = space.few_at[space.basis[i]]
+    return refuted(system, space)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def heat(system, space, level):
+    """Remember the node's rows in the basis of a program."""
+    for i in range(system.terms.shape[1] + 1):
+        row = space.basis[i]
+        if 0 <= row < space.n_rows[level] and space.n_hot[0] < _FEW // 2:
+            known = False
+            for p in range(space.n_hot[0]):
+                known = known or space.hot[p] == row
+            if not known:
+                space.hot[space.n_hot[0]] = row
+                space.n_hot[0] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def settle(system, space, unit, level, key, log, counters):
+    """Decide by a program whether ``key`` wins somewhere inside the node."""
+    dim = system.terms.shape[1]
+    base = space.n_rows[level]
+    counters[PROGRAMS] += 1
+    many = base + space.n_keys[level, unit] > 2 * _FEW
+    if many:
+        used = beaten_by_few(system, space, unit, level, key, counters)
+        if used > 0:
+            space.state[key] = GONE
+            record_discard(space, unit, key, used, log, counters)
+            return
+    count = push_rows(system, space, base, key, unit, level)
+    for k in range(dim):
+        space.points[level, key, 0, k] = space.z[level, 0, k]
+        space.points[level, key, 1, k] = 0.0
+    verdict = decide(
+        space.rows,
+        space.rho,
+        count,
+        dim,
+        space.points[level, key, 0],
+        space.basis,
+        space.inverse,
+        space.weights,
+        space.scratch,
+        space.prices,
+        counters,
+        np.bool_(False),
+    )
+    if many:
+        heat(system, space, level)
+    used = refuted(system, space) if verdict == DEAD else np.int64(0)
+    if verdict == DEAD and used == 0:
+        verdict = AMBIGUOUS
+    if verdict == AMBIGUOUS and system.fine.shape[1] > 0:
+        point = space.points[level, key]
+        verdict, used = settle_finely(system, space, count, point, counters)
     if verdict == LIVE:
         space.state[key] = ALIVE
-        return
-    used = refuted(system, space) if verdict == DEAD else np.int64(0)
-    if used > 0:
+    elif verdict == DEAD:
         space.state[key] = GONE
         record_discard(space, unit, key, used, log, counters)
     else:
@@ -317,23 +528,28 @@ def settle(system, space, unit, level, key, log, counters):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def copy_point(source, target):
+    """Copy both parts of a point, (2, D)."""
+    for k in range(source.shape[1]):
+        target[0, k] = source[0, k]
+        target[1, k] = source[1, k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def harvest(system, space, level, first, z):
     """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
-    dim = system.terms.shape[1]
     for h in range(first, len(system.starts) - 1):
         if space.fixed[h] >= 0 or space.n_keys[level, h] < 2:
             continue
         key = winner_at(system, space, h, level, z)
         if key >= 0 and space.state[key] == UNDECIDED:
             space.state[key] = ALIVE
-            for k in range(dim):
-                space.points[level, key, k] = z[k]
+            copy_point(z, space.points[level, key])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def inherit(system, space, level):
     """Start a node: all candidates undecided, but for those whose witness fell into it."""
-    dim = system.terms.shape[1]
     for h in range(len(system.starts) - 1):
         count = space.n_keys[level, h]
         if space.fixed[h] >= 0 or count < 2:
@@ -346,8 +562,7 @@ def inherit(system, space, level):
                 here = space.fixed[space.unit[level - 1]]
                 if space.home[level - 1, key] == here:
                     space.state[key] = ALIVE
-                    for k in range(dim):
-                        space.points[level, key, k] = space.points[level - 1, key, k]
+                    copy_point(space.points[level - 1, key], space.points[level, key])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -390,6 +605,7 @@ def expand(system, space, level, log, counters):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
     units = len(system.starts) - 1
     counters[NODES] += 1
+    space.n_hot[0] = 0
     inherit(system, space, level)
     if space.has_z[level]:
         harvest(system, space, level, np.int64(0), space.z[level])
@@ -419,7 +635,6 @@ def expand(system, space, level, log, counters):
 @njit(nogil=True, cache=True, error_model="numpy")
 def descend(system, space, level, unit, key, z, has_z):
     """Open the child of ``level`` in which ``key`` wins ``unit``."""
-    dim = system.terms.shape[1]
     units = len(system.starts) - 1
     base = system.starts[unit]
     for p in range(space.n_keys[level, unit]):
@@ -434,8 +649,7 @@ def descend(system, space, level, unit, key, z, has_z):
             for p in range(count):
                 space.keys[level + 1, start + p] = space.keys[level, start + p]
     space.has_z[level + 1] = has_z
-    for k in range(dim):
-        space.z[level + 1, k] = z[k]
+    copy_point(z, space.z[level + 1])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -465,14 +679,12 @@ def write_path(space, level, unit, key, out):
 @njit(nogil=True, cache=True, error_model="numpy")
 def leaf(system, space, level, unit, patterns, points, deferred, log, counters, emit):
     """Count (and write) the cells of a node with at most one undecided unit."""
-    dim = system.terms.shape[1]
     cells = np.int64(1) if unit < 0 else np.int64(space.n_live[level, unit])
     record(log, counters, np.int64(LEAF), unit, cells)
     if unit < 0:
         if emit:
             write_pattern(system, space, level, patterns[counters[CELLS]])
-            for k in range(dim):
-                points[counters[CELLS], k] = space.z[level, k]
+            copy_point(space.z[level], points[counters[CELLS]])
         counters[CELLS] += 1
         return
     base = system.starts[unit]
@@ -483,8 +695,7 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
             if emit:
                 write_pattern(system, space, level, patterns[counters[CELLS]])
                 patterns[counters[CELLS], unit] = key
-                for k in range(dim):
-                    points[counters[CELLS], k] = space.points[level, key, k]
+                copy_point(space.points[level, key], points[counters[CELLS]])
             counters[CELLS] += 1
         else:
             write_path(space, level, unit, key, deferred[counters[DEFERRED]])
@@ -492,30 +703,63 @@ def leaf(system, space, level, unit, patterns, points, deferred, log, counters, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def dump(system, space, level, rest, rest_points, counters):
-    """Write every child not yet opened, from the root down."""
-    dim = system.terms.shape[1]
+def write_candidates(system, space, level, out):
+    """Mark the keys not proved dead at a node, those of a fixed unit as they were when it branched.
+
+    Whoever takes over a child starts from them and need not search for them again.
+    """
+    out[:] = False
+    for h in range(len(system.starts) - 1):
+        at = 0
+        while at < level and space.unit[at] != h:
+            at += 1
+        for p in range(space.n_keys[at, h]):
+            out[space.keys[at, system.starts[h] + p]] = True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def dump(system, space, level, rest, rest_points, rest_level, candidates, counters):
+    """Write every child not yet opened, from the root down, and the candidates at each level."""
     for up in range(level + 1):
         unit = np.int64(space.unit[up])
         base = system.starts[unit]
+        if space.at[up] < space.n_live[up, unit]:
+            write_candidates(system, space, up, candidates[up])
         for p in range(space.at[up], space.n_live[up, unit]):
             key = space.keys[up, base + p]
             write_path(space, up, unit, key, rest[counters[REST]])
-            for k in range(dim):
-                rest_points[counters[REST], k] = space.points[up, key, k]
+            rest_level[counters[REST]] = up
+            copy_point(space.points[up, key], rest_points[counters[REST]])
             counters[REST] += 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def search(
-    system, path, z, has_z, budget, emit, patterns, points, deferred, rest, rest_points, log, stop
+    system,
+    path,
+    z,
+    has_z,
+    alive,
+    budget,
+    emit,
+    patterns,
+    points,
+    deferred,
+    rest,
+    rest_points,
+    rest_level,
+    candidates,
+    log,
+    stop,
 ):
     """Enumerate the subtree below ``path``; return the counters.
 
-    ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` its witness where ``has_z``. ``budget``
-    bounds the programs. ``patterns`` (cap, H), ``points`` (cap, D) are written where ``emit``;
-    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, D). ``log`` takes the events
-    (empty: none). ``stop[0]`` is polled.
+    ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
+    and low part; ``alive`` (n,) the candidates above it, or (0,): to be found again. ``budget``
+    bounds the programs. ``patterns`` (cap, H), ``points`` (cap, 2, D) are written where ``emit``;
+    ``deferred`` (cap, 2H), ``rest`` (>= n, 2H), ``rest_points`` (>= n, 2, D), ``rest_level``
+    (>= n,) the row of ``candidates`` (H, n) for each. ``log`` takes the events (empty: none).
+    ``stop[0]`` is polled.
     """
     counters = np.zeros(N_COUNTERS, np.int64)
     units = len(system.starts) - 1
@@ -525,9 +769,10 @@ def search(
     for h in range(units):
         count = system.starts[h + 1] - system.starts[h]
         widest = max(widest, count)
-        space.n_keys[0, h] = count
-        for p in range(count):
-            space.keys[0, system.starts[h] + p] = system.starts[h] + p
+        for j in range(system.starts[h], system.starts[h + 1]):
+            if len(alive) == 0 or alive[j]:
+                space.keys[0, system.starts[h] + space.n_keys[0, h]] = j
+                space.n_keys[0, h] += 1
     for i in range(len(system.walls)):
         for k in range(dim):
             space.rows[k, i] = system.walls[i, k]
@@ -536,15 +781,15 @@ def search(
         space.pair[i, 1] = i
     space.n_rows[0] = len(system.walls)
     space.has_z[0] = has_z
-    for k in range(dim):
-        space.z[0, k] = z[k]
+    copy_point(z, space.z[0])
     # A node logs at most one discard a key, its branch and its leaf.
     room = len(system.terms) * (2 * dim + 6) + 3 * units + 9
     # Typed, not literal: a literal would compile every callee a second time.
     level = np.int64(0)
     yes, zero = np.bool_(True), np.int64(0)
     while 2 * level < len(path) and path[2 * level] >= 0:
-        expand(system, space, level, log, counters)
+        if len(alive) == 0:
+            expand(system, space, level, log, counters)
         unit = np.int64(path[2 * level])
         space.unit[level] = unit
         for j in range(len(system.terms)):
@@ -576,7 +821,7 @@ def search(
             or (len(log) > 0 and counters[LOGGED] + room > len(log))
         )
         if full or counters[PROGRAMS] > budget or stop[0] != 0:
-            dump(system, space, level, rest, rest_points, counters)
+            dump(system, space, level, rest, rest_points, rest_level, candidates, counters)
             return counters
         key = space.keys[level, system.starts[unit] + space.at[level]]
         space.at[level] += 1

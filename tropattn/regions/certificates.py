@@ -111,7 +111,13 @@ class GroupWriter:
         """Record one work range: its log, its cells, and what it left to others."""
         cells = counters[refine.CELLS]
         log = found.log[: counters[refine.LOGGED]].tolist()
-        points = self._points(found.points[:cells])
+        points = self._points(found.points[:cells, 0])
+        # In slivers a point is the sum of two doubles.
+        for i in np.flatnonzero(found.points[:cells, 1].any(axis=1)).tolist():
+            high, low = found.points[i].tolist()
+            points[i] = self._exact_point(
+                [rational(a) + rational(b) for a, b in zip(high, low, strict=True)]
+            )
         # A log that leaves nothing ends with UP, or is that of a single leaf. Only there is the
         # range's own point a witness; all others come from programs, and doubles prove them.
         one_leaf = log[-3:] == [refine.LEAF, -1, 1] and not counters[refine.REST]

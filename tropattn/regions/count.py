@@ -135,6 +135,8 @@ def count_regions(
         with counting("cells", progress) as report:
             for group in groups:
                 refinement = Refinement.ready([stage.units[h] for h in group], domain)
+                if file is None:
+                    refinement = aside(refinement.without_twins)
                 cells, used, work = count_cells(
                     refinement,
                     engine,
@@ -248,14 +250,15 @@ def enumerate_regions(
                 stages, domain, max_cells=max_cells, threads=threads, report=report
             )
     stage = stages[0]
-    refinement = Refinement.ready(stage.units, domain)
+    whole = Refinement.ready(stage.units, domain)
+    refinement = aside(whole.without_twins)
     with counting("cells", progress) as report:
         outcome = explore(
             refinement, emit=True, max_cells=max_cells, threads=threads, report=report
         )
     _check_bound(outcome.cells, refinement)
     try:
-        patterns, witnesses, inside = aside(_sorted, outcome, stage, refinement)
+        patterns, witnesses, inside = aside(_sorted, outcome, stage, refinement, whole)
     except KeyboardInterrupt:
         raise interrupted(outcome.cells) from None
     stats = {"rank": refinement.dim, "central": refinement.central, **outcome.stats()}
@@ -293,13 +296,20 @@ def _check_bound(cells: int, refinement: Refinement) -> None:
     check_bound(cells, bound.value, bound.engine)
 
 
-def _sorted(outcome: Outcome, stage: RoutingStage, refinement: Refinement) -> tuple[Any, Any, Any]:
-    """Patterns in lexicographic order, a witness of each, and whether it is proved inside."""
+def _sorted(
+    outcome: Outcome, stage: RoutingStage, refinement: Refinement, whole: Refinement
+) -> tuple[Any, Any, Any]:
+    """Patterns in lexicographic order, a witness of each, and whether it is proved inside.
+
+    ``refinement`` was searched; ``whole`` has the twins of its heads too, in the same columns.
+    """
     rows, z = np.vstack(outcome.patterns), np.vstack(outcome.points)
-    patterns = refinement.pattern(rows)
+    patterns = refinement.of_all_heads(refinement.pattern(rows))
     order = np.lexsort(patterns.T[::-1])
-    witnesses, inside = inner_points(stage.units, refinement, rows[order], z[order])
-    return freeze(patterns[order]), witnesses, inside
+    patterns = patterns[order]
+    rows = whole.rows_of(patterns)
+    witnesses, inside = inner_points(stage.units, whole, rows, z[order])
+    return freeze(patterns), witnesses, inside
 
 
 def _checked(target: Any, of: str, engine: str) -> list[RoutingStage]:

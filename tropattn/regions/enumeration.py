@@ -9,6 +9,7 @@ number, does not depend on the number of threads.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,13 +58,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WorkRange:
-    """A subtree: its path from the root, a point in it, and whether doubles prove the point."""
+    """A subtree: its path from the root, a point in it, and whether doubles prove the point.
+
+    The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers; ``alive`` (n,)
+    marks the candidates above it, where they are handed down.
+    """
 
     path: Array
     z: Array
     proved: bool
     generation: int
     exact_point: tuple[Any, ...] | None = None
+    alive: Array = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 @dataclass(slots=True)
@@ -76,6 +82,8 @@ class _Found:
     deferred: Array
     rest: Array
     rest_points: Array
+    rest_level: Array
+    candidates: Array
     log: Array
     counters: Any = None
 
@@ -120,7 +128,6 @@ def explore(
     InvalidInput : the domain has no interior.
     BudgetExceeded, Interrupted : with ``.lower``, the cells found so far.
     """
-    system = _system(refinement)
     outcome = Outcome()
     z, proved, exact_point = refinement.interior
     if len(refinement.starts) - 1 == len(refinement.terms):
@@ -131,13 +138,19 @@ def explore(
         if certificate is not None:
             certificate.add_single(z, exact_point)
         return outcome
-    root = WorkRange(np.full(2 * len(refinement.units), -1, np.int32), z, proved, 0, exact_point)
-    driver = _Driver(refinement, system, outcome, emit, max_cells, report, certificate)
+    path = np.full(2 * len(refinement.units), -1, np.int32)
+    root = WorkRange(path, _high(z), proved, 0, exact_point)
+    driver = _Driver(refinement, outcome, emit, max_cells, report, certificate)
     driver.run(root, thread_count(threads))
     return outcome
 
 
-def _system(refinement: Refinement) -> refine.System:
+def _high(z: Array) -> Array:
+    """A point as a sum of two doubles."""
+    return np.stack([z, np.zeros_like(z)])
+
+
+def _system(refinement: Refinement, fine: tuple[Array, Array, Array, Array]) -> refine.System:
     return refine.System(
         refinement.terms,
         refinement.errors,
@@ -150,6 +163,7 @@ def _system(refinement: Refinement) -> refine.System:
         np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
         np.arange(refinement.rank),
         *refinement.spans,
+        *fine,
     )
 
 
@@ -159,7 +173,6 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
     def __init__(
         self,
         refinement: Refinement,
-        system: refine.System,
         outcome: Outcome,
         emit: bool,
         max_cells: int | None,
@@ -168,7 +181,10 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
     ) -> None:
         super().__init__(max_cells, report)
         self.refinement = refinement
-        self.system = system
+        self.direct = not refinement.errors.any()
+        dim, walls = refinement.rank, len(refinement.walls)
+        none = np.zeros((2, 0, dim)), np.zeros(0), np.zeros((2, walls, dim)), np.zeros(walls)
+        self.coarse = _system(refinement, none)
         self.outcome = outcome
         self.emit = emit or certificate is not None
         self.certificate = certificate
@@ -178,25 +194,40 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         """Cells found so far."""
         return self.outcome.cells
 
+    @cached_property
+    def fine(self) -> refine.System:
+        """The system with rows at twice the precision."""
+        return _system(self.refinement, self.refinement.fine)
+
     def work(self, item: WorkRange) -> _Found:
-        heads, (n, dim) = len(self.refinement.units), self.system.terms.shape
-        widest = int(np.diff(self.system.starts).max())
+        # Rows of products cost rationals, so they are refined only where doubles do not decide.
+        found = self._search(item, self.fine if self.direct else self.coarse)
+        if found.counters[refine.DEFERRED] and not self.direct:
+            found = self._search(item, self.fine)
+        return found
+
+    def _search(self, item: WorkRange, system: refine.System) -> _Found:
+        heads, (n, dim) = len(self.refinement.units), system.terms.shape
+        widest = int(np.diff(system.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
         logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
         found = _Found(
             item,
             np.empty((room, heads), np.int32),
-            np.empty((room, dim)),
+            np.empty((room, 2, dim)),
             np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
             np.empty((n + 1, 2 * heads), np.int32),
-            np.empty((n + 1, dim)),
+            np.empty((n + 1, 2, dim)),
+            np.empty(n + 1, np.int64),
+            np.empty((heads, n), np.bool_),
             np.empty(logged, np.int32),
         )
         found.counters = refine.search(
-            self.system,
+            system,
             item.path,
             item.z,
             item.proved,
+            item.alive,
             _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.emit,
             found.patterns,
@@ -204,6 +235,8 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             found.deferred,
             found.rest,
             found.rest_points,
+            found.rest_level,
+            found.candidates,
             found.log,
             self.stop,
         )
@@ -221,11 +254,16 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             self.certificate.add_range(found, counters)
         elif self.emit and cells:
             outcome.patterns.append(found.patterns[:cells].copy())
-            outcome.points.append(found.points[:cells].copy())
+            outcome.points.append(found.points[:cells, 0].copy())
         generation = found.item.generation + 1
         for i in range(counters[refine.REST]):
             path, z = found.rest[i].copy(), found.rest_points[i].copy()
-            self.queue.append(WorkRange(path, z, True, generation))
+            if self.certificate is not None:
+                # A range's log tells all its discards, those above it too.
+                self.queue.append(WorkRange(path, z, True, generation))
+            else:
+                alive = found.candidates[found.rest_level[i]]
+                self.queue.append(WorkRange(path, z, True, generation, None, alive))
         for i in range(counters[refine.DEFERRED]):
             self._settle(found.deferred[i].copy(), generation)
 
@@ -239,5 +277,5 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
                 self.certificate.add_settled(pairs, verdict)
             return
         self.queue.append(
-            WorkRange(path, as_doubles(verdict.point), False, generation, verdict.point)
+            WorkRange(path, _high(as_doubles(verdict.point)), False, generation, verdict.point)
         )

@@ -148,7 +148,7 @@ def plane_cells(
             f"domain: a bounded window of a plane and one layer needed, got {got} and "
             f"{len(stages)} layers; pass a Box in R^2 or a Slice with a window."
         )
-    refinement = Refinement.ready(stages[0].units, where)
+    refinement = aside(Refinement.ready(stages[0].units, where).without_twins)
     frame = aside(window_frame, refinement)
     graph = graph_cells(frame.system, max_cells, threads, report)
     if graph is None:
@@ -158,7 +158,7 @@ def plane_cells(
     else:
         patterns = graph[0]
     try:
-        cells = aside(_drawn, frame, patterns, graph)
+        cells = aside(_drawn, frame, patterns, graph, refinement)
         _check(cells, frame)
     except KeyboardInterrupt:
         # All are found, not yet all drawn.
@@ -167,11 +167,15 @@ def plane_cells(
 
 
 def _drawn(
-    frame: Frame, patterns: Array, graph: tuple[Array, Array, Array, Array] | None
+    frame: Frame,
+    patterns: Array,
+    graph: tuple[Array, Array, Array, Array] | None,
+    refinement: Refinement,
 ) -> PlaneCells:
     """All cells as polygons: from the graph of walls, or exactly where there is none."""
     drawn = ExactCells(frame, patterns).outlines() if graph is None else _placed(frame, *graph)
-    return PlaneCells(patterns, *drawn, frame.centre, frame.scale)
+    # A twin repeats a column before it, so the order of the rows stays lexicographic.
+    return PlaneCells(refinement.of_all_heads(patterns), *drawn, frame.centre, frame.scale)
 
 
 def _placed(

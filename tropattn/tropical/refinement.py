@@ -17,7 +17,7 @@ factors an upper one, and where they differ rationals decide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,10 +33,11 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import Verdict, primitive_rows
 from tropattn.threads import aside, check
-from tropattn.tolerance import UNIT
+from tropattn.tolerance import TINY, UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, moderate, modular_product
+from tropattn.tropical.twins import twin_heads
 
 __all__ = ["Refinement", "domain_walls", "rank_of_rows", "unit_rows"]
 
@@ -78,6 +79,8 @@ class Refinement:
     given_walls : (g, d + 1) the domain's rows, and the homogenising one, as given numbers.
     walls, wall_rho : the same as unit rows in the kept columns, with error bounds.
     integers, wall_integers : int64 multiples of the true rows, empty when there are none.
+    copies : for each given head the unit that stands for it and what that unit's keys are called
+        there (``without_twins``); empty where each head stands for itself.
     """
 
     units: tuple[TropicalPolynomial, ...]
@@ -94,6 +97,7 @@ class Refinement:
     integers: NDArray[np.int64]
     wall_integers: NDArray[np.int64]
     scaling: Array
+    copies: tuple[tuple[int, Array], ...] = ()
 
     @cached_property
     def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -232,6 +236,36 @@ class Refinement:
         return flint.fmpq_mat(len(flat) // max(1, len(kept)), len(kept), flat)
 
     @cached_property
+    def fine(self) -> tuple[Array, Array, Array, Array]:
+        """Rows at twice the precision of doubles, (2, n, D), high and low parts, and their errors.
+
+        Entrywise bounds (n,) follow, then the same of the walls, (2, g, D) and (g,). Rows are
+        ``terms`` themselves where these have no errors, else rounded once from rationals.
+        """
+        high, low = self.terms.copy(), np.zeros_like(self.terms)
+        errors = np.zeros(len(high))
+        scale = [rational(s) for s in self.scaling]
+        for h, unit in enumerate(self.units):
+            rows = slice(int(self.starts[h]), int(self.starts[h + 1]))
+            if not self.errors[rows].any():
+                continue
+            largest = int(np.frexp(np.abs(unit.float_terms()[0]).max(initial=0.0))[1])
+            # The power of two that ``moderate`` takes from a head.
+            factor = flint.fmpq(2) ** (-largest if abs(largest) > 200 else 0)
+            exact = self._exact(h)
+            for i in range(exact.nrows()):
+                for k, column in enumerate(self.columns.tolist()):
+                    value = exact[i, column] * scale[k] * factor
+                    high[rows.start + i, k], low[rows.start + i, k] = _two_doubles(value)
+            errors[rows] = UNIT**2 * np.abs(high[rows]).max(axis=1) + TINY
+        walls = np.zeros((2, *self.walls.shape))
+        for i in range(len(self.walls)):
+            entries = [self._wall_rows[i, k] * s for k, s in zip(self.columns, scale, strict=True)]
+            size = max(abs(v) for v in entries)
+            walls[:, i] = np.transpose([_two_doubles(v / size) for v in entries])
+        return np.stack([high, low]), errors, walls, np.full(len(self.walls), UNIT**2 + TINY)
+
+    @cached_property
     def interior(self) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None]:
         """A direction strictly inside the walls, whether doubles prove it, else the exact one.
 
@@ -250,6 +284,36 @@ class Refinement:
         """Key indices (the smallest of merged duplicates) from stacked row numbers (..., H)."""
         flat = np.concatenate(self.kept)
         return flat[rows].astype(np.int32)
+
+    def rows_of(self, patterns: NDArray[np.int32]) -> Array:
+        """Stacked row numbers of patterns, (R, H); undoes ``pattern``."""
+        columns = zip(self.starts[:-1].tolist(), self.kept, patterns.T, strict=True)
+        return np.stack([first + np.searchsorted(k, keys) for first, k, keys in columns], axis=1)
+
+    def without_twins(self) -> Refinement:
+        """The same cells with fewer heads: of heads with equal cells the first (``twins``)."""
+        found = twin_heads(self.units, self.kept) if len(self.units) > 1 else []
+        first = [h for h, (other, _) in enumerate(found) if other == h]
+        if len(first) == len(found):
+            return self
+        rows = [np.arange(self.starts[h], self.starts[h + 1]) for h in first]
+        chosen = np.concatenate(rows)
+        return replace(
+            self,
+            units=tuple(self.units[h] for h in first),
+            kept=tuple(self.kept[h] for h in first),
+            terms=np.ascontiguousarray(self.terms[chosen]),
+            errors=self.errors[chosen],
+            starts=np.cumsum([0, *map(len, rows)]),
+            integers=self.integers[chosen] if len(self.integers) else self.integers,
+            copies=tuple((first.index(other), keys) for other, keys in found),
+        )
+
+    def of_all_heads(self, patterns: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Patterns of all given heads from those of the units, (R, H)."""
+        if not self.copies:
+            return patterns
+        return np.stack([keys[patterns[:, unit]] for unit, keys in self.copies], axis=1)
 
     def to_parameters(self, z: Any) -> Array:
         """Points of the domain's parameters from directions z (m, D), 0 in dropped columns.
@@ -330,6 +394,13 @@ def domain_walls(domain: Domain | None, width: int) -> Array:
                 "remove that row."
             )
     return rows
+
+
+def _two_doubles(value: flint.fmpq) -> tuple[float, float]:
+    """The double nearest to a rational, and the one nearest to the rest."""
+    high = int(value.p) / int(value.q)
+    rest = value - rational(high)
+    return high, int(rest.p) / int(rest.q)
 
 
 def _beyond(walls: Array) -> Array:
