@@ -22,9 +22,9 @@ from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import Verdict
-from tropattn.tolerance import UNIT
+from tropattn.tolerance import TINY, UNIT
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.refinement import Refinement, two_doubles
 from tropattn.tropical.terms import AffineMap
 
 __all__ = [
@@ -172,6 +172,27 @@ class CellSystem(Refinement):
     def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """No table of low-rank sets of units: cells are cut out in few dimensions."""
         return np.zeros((1, self.rank), np.int64), np.zeros(1, np.int64)
+
+    @property
+    def in_doubles(self) -> bool:
+        """Never taken so: cells come by the thousand, and few are left open by doubles."""
+        return False
+
+    @cached_property
+    def fine(self) -> tuple[Array, Array, Array, Array]:
+        """Rows and walls at twice the precision, from the integers behind them."""
+        columns = self.columns.tolist()
+        rows = np.zeros((2, *self.terms.shape))
+        for h, terms in enumerate(self.local_units):
+            bits = max((abs(v) for row in terms for v in row), default=0).bit_length()
+            for i, row in enumerate(terms, int(self.starts[h])):
+                rows[:, i] = np.transpose([two_doubles(row[k], 1 << bits) for k in columns])
+        errors = np.where(self.errors > 0, UNIT**2 + TINY, 0.0)
+        walls = np.zeros((2, *self.walls.shape))
+        for i, row in enumerate(self.local_walls):
+            size = max(abs(row[k]) for k in columns)
+            walls[:, i] = np.transpose([two_doubles(row[k], size) for k in columns])
+        return rows, errors, walls, np.full(len(self.walls), UNIT**2 + TINY)
 
     def exact_rows(self, winners: Sequence[tuple[int, int]]) -> flint.fmpq_mat:
         """All rows of the cell where, for each (unit, row number), that row beats its unit."""

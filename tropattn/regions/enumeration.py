@@ -181,7 +181,7 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
     ) -> None:
         super().__init__(max_cells, report)
         self.refinement = refinement
-        self.direct = not refinement.errors.any()
+        self.direct = refinement.in_doubles
         dim, walls = refinement.rank, len(refinement.walls)
         none = np.zeros((2, 0, dim)), np.zeros(0), np.zeros((2, walls, dim)), np.zeros(walls)
         self.coarse = _system(refinement, none)

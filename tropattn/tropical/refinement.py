@@ -39,7 +39,7 @@ from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.terms import PRIME, moderate, modular_product
 from tropattn.tropical.twins import twin_heads
 
-__all__ = ["Refinement", "domain_walls", "rank_of_rows", "unit_rows"]
+__all__ = ["Refinement", "domain_walls", "rank_of_rows", "two_doubles", "unit_rows"]
 
 Array = NDArray[Any]
 
@@ -235,6 +235,11 @@ class Refinement:
                     flat += [(terms[i, k] - terms[j, k]) * s for k, s in kept]
         return flint.fmpq_mat(len(flat) // max(1, len(kept)), len(kept), flat)
 
+    @property
+    def in_doubles(self) -> bool:
+        """Whether ``terms`` have no errors, so that ``fine`` costs next to nothing."""
+        return not self.errors.any()
+
     @cached_property
     def fine(self) -> tuple[Array, Array, Array, Array]:
         """Rows at twice the precision of doubles, (2, n, D), high and low parts, and their errors.
@@ -256,13 +261,13 @@ class Refinement:
             for i in range(exact.nrows()):
                 for k, column in enumerate(self.columns.tolist()):
                     value = exact[i, column] * scale[k] * factor
-                    high[rows.start + i, k], low[rows.start + i, k] = _two_doubles(value)
+                    high[rows.start + i, k], low[rows.start + i, k] = _parts(value)
             errors[rows] = UNIT**2 * np.abs(high[rows]).max(axis=1) + TINY
         walls = np.zeros((2, *self.walls.shape))
         for i in range(len(self.walls)):
             entries = [self._wall_rows[i, k] * s for k, s in zip(self.columns, scale, strict=True)]
             size = max(abs(v) for v in entries)
-            walls[:, i] = np.transpose([_two_doubles(v / size) for v in entries])
+            walls[:, i] = np.transpose([_parts(v / size) for v in entries])
         return np.stack([high, low]), errors, walls, np.full(len(self.walls), UNIT**2 + TINY)
 
     @cached_property
@@ -396,11 +401,19 @@ def domain_walls(domain: Domain | None, width: int) -> Array:
     return rows
 
 
-def _two_doubles(value: flint.fmpq) -> tuple[float, float]:
-    """The double nearest to a rational, and the one nearest to the rest."""
-    high = int(value.p) / int(value.q)
-    rest = value - rational(high)
-    return high, int(rest.p) / int(rest.q)
+def _parts(value: flint.fmpq) -> tuple[float, float]:
+    return two_doubles(int(value.p), int(value.q))
+
+
+def two_doubles(numerator: int, denominator: int) -> tuple[float, float]:
+    """The double nearest to a quotient, and the one nearest to the rest.
+
+    >>> two_doubles(2**60 + 1, 1)
+    (1.152921504606847e+18, 1.0)
+    """
+    high = numerator / denominator
+    top, bottom = high.as_integer_ratio()
+    return high, (numerator * bottom - top * denominator) / (denominator * bottom)
 
 
 def _beyond(walls: Array) -> Array:
