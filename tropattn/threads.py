@@ -92,9 +92,11 @@ def stoppable(
     >>> answer(stop=enough)
     42
     >>> enough.set()
-    >>> answer(stop=enough)
-    Traceback (most recent call last):
-    tropattn.errors.Interrupted: interrupted: at least 0 cells were found before the stop.
+    >>> try:
+    ...     answer(stop=enough)
+    ... except Interrupted as error:
+    ...     print(error)
+    interrupted: at least 0 cells were found before the stop.
     """
 
     def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:

@@ -254,7 +254,7 @@ def test_json_of_a_lower_bound(invoke, strips, monkeypatch, tmp_path, error, cod
 
 
 def test_json_of_an_interrupted_sampler(invoke, strips, monkeypatch):
-    monkeypatch.setattr("tropattn.regions.sampling.sample_regions", raising(Interrupted("stop", 5)))
+    monkeypatch.setattr("tropattn.study.draws.sample_regions", raising(Interrupted("stop", 5)))
     result = invoke("sample", strips, "--json")
     assert result.exit_code == 130
     assert json.loads(result.stdout)["value"] == "5"
@@ -345,11 +345,11 @@ def test_ctrl_c_leaves_a_lower_bound(start, invoke, strips, tmp_path):
         found = json.loads(out)
         assert found["kind"] == "lower"
         assert "Traceback" not in err
-        low = int(re.search(r"at least ([\d,]+) cells", err)[1].replace(",", ""))
+        low = int(re.search(r"at least ([\d,]+) cells?", err)[1].replace(",", ""))
         assert low == int(found["value"])
-        if low > 0:
+        if low > 1:
             return
-    pytest.fail("no cell was found within 30 seconds")
+    pytest.fail("no second cell was found within 30 seconds")
 
 
 def test_help_starts_without_heavy_imports():

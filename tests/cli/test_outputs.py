@@ -195,7 +195,7 @@ def test_arrays_beyond_memory_are_no_bug(invoke, strips, monkeypatch):
     def huge(*_, **__):
         return np.empty((2**30, 2**20))
 
-    monkeypatch.setattr("tropattn.regions.sampling.sample_regions", huge)
+    monkeypatch.setattr("tropattn.study.draws.sample_regions", huge)
     one_line(invoke("sample", strips), 3, "memory: more than the system gives needed")
 
 

@@ -18,7 +18,7 @@ __all__ = ["njit"]
 def njit(cache=True, **options):
     """Return the decorator ``numba.njit(**options)``, with the cache of this module if ``cache``.
 
-    >>> @njit(nogil=True)
+    >>> @njit(nogil=True, cache=False)      # a doctest has no file that a cache could stand for
     ... def double(x):
     ...     return 2 * x
     >>> double(3)
