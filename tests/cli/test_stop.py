@@ -52,7 +52,7 @@ def calls():
     rng = np.random.default_rng(0)
     relu = [ta.FeedForward(rng.normal(size=(6, 40)), rng.normal(size=40), rng.normal(size=(40, 6)))]
     network = ta.Network(relu * 2)
-    flows = {"betas": np.linspace(0, 9, 10), "runs": 32}
+    flows = {"betas": np.linspace(0, 9, 10), "runs": 256}
     return {
         "lines": (
             lambda **on: ta.sample_regions(

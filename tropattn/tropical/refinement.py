@@ -152,8 +152,12 @@ class Refinement:
         powers = -np.round(np.log2(np.where(size > 0, size, 1.0))).astype(np.int64)
         # A power beyond these is no double; columns need not be of size 1.
         scaling = np.ldexp(1.0, np.clip(powers, -1000, 1000))
-        terms = blocks.terms[:, columns] * scaling
-        errors = (blocks.errors[:, columns] * scaling).max(axis=1, initial=0.0)
+        near, lost = blocks.terms[:, columns], blocks.errors[:, columns]
+        terms, errors = near * scaling, lost * scaling
+        # What scaling takes below the doubles is an error too, and an error never becomes none.
+        open_ended = (lost > 0) | (terms / scaling != near)
+        errors[open_ended] = np.maximum(errors[open_ended], TINY)
+        errors = errors.max(axis=1, initial=0.0)
         wall_rows, wall_rho = unit_rows(walls, columns, scaling)
         integers, wall_integers = _integers(local, blocks, walls, columns)
         return cls(
@@ -244,8 +248,8 @@ class Refinement:
     def fine(self) -> tuple[Array, Array, Array, Array]:
         """Rows at twice the precision of doubles, (2, n, D), high and low parts, and their errors.
 
-        Entrywise bounds (n,) follow, then the same of the walls, (2, g, D) and (g,). Rows are
-        ``terms`` themselves where these have no errors, else rounded once from rationals.
+        Entrywise bounds (n,) follow, 0 where two doubles hold a row, then the same of the walls,
+        (2, g, D) and (g,). Rows are ``terms`` themselves where these have no errors.
         """
         high, low = self.terms.copy(), np.zeros_like(self.terms)
         errors = np.zeros(len(high))
@@ -259,10 +263,15 @@ class Refinement:
             factor = flint.fmpq(2) ** (-largest if abs(largest) > 200 else 0)
             exact = self._exact(h)
             for i in range(exact.nrows()):
-                for k, column in enumerate(self.columns.tolist()):
-                    value = exact[i, column] * scale[k] * factor
-                    high[rows.start + i, k], low[rows.start + i, k] = _parts(value)
-            errors[rows] = UNIT**2 * np.abs(high[rows]).max(axis=1) + TINY
+                row = [
+                    exact[i, k] * s * factor
+                    for k, s in zip(self.columns.tolist(), scale, strict=True)
+                ]
+                parts = [_parts(value) for value in row]
+                high[rows.start + i], low[rows.start + i] = np.transpose(parts)
+                held = (rational(a) + rational(b) for a, b in parts)
+                if any(a != b for a, b in zip(row, held, strict=True)):
+                    errors[rows.start + i] = UNIT**2 * max(abs(a) for a, _ in parts) + TINY
         walls = np.zeros((2, *self.walls.shape))
         for i in range(len(self.walls)):
             entries = [self._wall_rows[i, k] * s for k, s in zip(self.columns, scale, strict=True)]
