@@ -29,6 +29,8 @@ from click.testing import CliRunner
 
 SECONDS, BYTES = 10, 500 * 10**6
 """What a case may take: 5 seconds of a free processor are up to 10 of a shared one."""
+INTEGRATION = 30
+"""Seconds of a Gaussian that is integrated until its budget of steps is used up."""
 
 _WAIT, _PATIENCE = 45, 300
 """Seconds of the wall clock for cases that only wait, and for those that no signal stops."""
@@ -746,7 +748,8 @@ def run(case: Case) -> str | None:
         words = [str(word) for word in case.write(Path(folder))]
         here = Path.cwd()
         os.chdir(folder)
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        long = case.kind == "option of gaussian"
+        signal.setitimer(signal.ITIMER_PROF, INTEGRATION if long else SECONDS)
         signal.setitimer(signal.ITIMER_REAL, _WAIT)
         try:
             result = CliRunner().invoke(main, words)

@@ -76,6 +76,11 @@ class _NoCache(NullCache):
         )
 
 
+_SAID = set()
+"""Warnings that were given; while it compiles Numba makes Python forget those that it showed."""
+
+
 def _warn(what):
-    # Of equal texts from one line Python shows the first.
-    warnings.warn(f"kernels: {what}.", RuntimeWarning, stacklevel=1)
+    if what not in _SAID:
+        _SAID.add(what)
+        warnings.warn(f"kernels: {what}.", RuntimeWarning, stacklevel=1)
