@@ -127,8 +127,8 @@ def surface() -> dict[str, Any]:
     """Everything above in one document."""
     errors = {
         name: [base.__name__ for base in value.__mro__[1:-1]]
-        for name, value in vars(ta).items()
-        if inspect.isclass(value) and issubclass(value, Exception)
+        for name in ta.__all__
+        if inspect.isclass(value := getattr(ta, name)) and issubclass(value, Exception)
     }
     return {
         "names": names(),
