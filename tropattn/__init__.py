@@ -151,6 +151,10 @@ _MODULES = (
 )
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "plotting"})
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)

@@ -235,3 +235,8 @@ def test_factored_heads_with_two_nearly_equal_keys():
             head = TropicalPolynomial.factored(keys, maps=(AffineMap(matrix, offset),))
             unit = unit_of(head, (keys, matrix, [offset]))
             assert_exact(plane_cells(head, window), [unit], window, (epsilon, seed))
+
+
+def test_areas_beyond_the_doubles_are_infinite():
+    head = TropicalPolynomial([[0, 0], [1, 0]])
+    assert plane_cells(head, Box([-1e160] * 2, [1e160] * 2)).areas.tolist() == [np.inf, np.inf]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from reference import brute, families
 
-from tropattn import TropicalPolynomial
+from tropattn import TropicalPolynomial, count_regions
 from tropattn.arrays import fraction
 from tropattn.tropical.refinement import Refinement, rank_of_rows
 from tropattn.tropical.terms import PRIME, AffineMap
@@ -55,3 +55,27 @@ def test_low_rank_through_factors():
     biased = TropicalPolynomial.factored(head.keys, rng.standard_normal(20), maps=maps)
     assert Refinement.of([biased]).rank == 3
     assert not Refinement.of([biased]).central
+
+
+def test_errors_of_terms_survive_scaling():
+    """An intercept of 1e-400 is 0 in doubles, with an error that scaling must not round to none."""
+    tiny = Fraction(1, 10**400)
+    rows = np.array([[2], [0], [1]], dtype=object)
+    head = TropicalPolynomial(rows, np.array([Fraction(0), tiny, Fraction(0)], dtype=object))
+    refinement = Refinement.of([head, head])
+    assert (refinement.errors > 0).tolist() == [False, True, False] * 2
+
+
+def test_numbers_that_span_all_doubles():
+    """Keys 0 and 1 tie at y = -1/3 in the second head, in the first 10^-331 off it: a sliver.
+
+    Key 2 is below the others everywhere, so there are 3 cells.
+    """
+    big, tiny = 1e20, 1e-310
+    slopes = [[0, 6 * big], [0, tiny], [0, 4 * big]]
+    heads = [
+        TropicalPolynomial(slopes, [-big, -3 * big, -2 * big]),
+        TropicalPolynomial([slopes[0], [0, 0.0], slopes[2]], [-big, -3 * big, -2 * big]),
+    ]
+    assert count_regions(heads).value == 3
+    assert count_regions(heads, engine="enumeration").value == 3

@@ -70,8 +70,11 @@ class Group(click.Group):
             except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
                 with signals.ignored():
                     code = _ending(error, debug="--debug" in argv)
-        if code == 130 and args is None:
-            _leave()
+        if args is None:
+            # A process of its own, which ends here.
+            signals.finished()
+            if code == 130:
+                _leave()
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:

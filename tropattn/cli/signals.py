@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["as_interrupts", "ignored", "loading"]
+__all__ = ["as_interrupts", "finished", "ignored", "loading"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -56,3 +56,9 @@ def ignored() -> Iterator[None]:
     """Let an ending come to its end."""
     with _answered(signal.SIG_IGN):
         yield
+
+
+def finished() -> None:
+    """The answer is out: a signal that comes now must not make it look like a failure."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)

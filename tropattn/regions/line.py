@@ -237,7 +237,8 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
     for bound, side in ((low, 1), (high, -1)):
         if bound is None:
             continue
-        beyond = side * (at - float(bound))
+        with np.errstate(over="ignore"):
+            beyond = side * (at - float(bound))
         clear = np.abs(beyond) > error + 2 * UNIT * abs(float(bound))
         inside &= np.where(clear, beyond > 0, True)
         for i in np.flatnonzero(~clear):

@@ -84,7 +84,9 @@ class PlaneCells:
     @property
     def areas(self) -> NDArray[np.float64]:
         """Area of each cell in the plane's parameters, (R,), to 1e-9 of the window's."""
-        return self._local_areas * float(self.scale[0] * self.scale[1])
+        # One side at a time: the area of a window may pass the doubles, and is infinite then.
+        with np.errstate(over="ignore"):
+            return self._local_areas * float(self.scale[0]) * float(self.scale[1])
 
     @cached_property
     def _local_areas(self) -> NDArray[np.float64]:

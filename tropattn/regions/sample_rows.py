@@ -90,9 +90,12 @@ class Walls:
         right, right_lost = to_float(b)
         rows = np.column_stack([near, -right])
         errors = np.column_stack([lost, right_lost])
-        shifts = -np.frexp(np.sqrt((rows * rows).sum(axis=1)))[1][:, None]
-        rows, errors = np.ldexp(rows, shifts), np.ldexp(errors, shifts) + TINY
-        # Rows have norm below 1; a chord evaluates ``alpha + beta t``, three more roundings.
+        # Rows have norm below 1; the largest entry goes first, since its square may overflow.
+        for size in (np.abs(rows).max(axis=1), None):
+            length = np.sqrt((rows * rows).sum(axis=1)) if size is None else size
+            shifts = -np.frexp(length)[1][:, None]
+            rows, errors = np.ldexp(rows, shifts), np.ldexp(errors, shifts) + TINY
+        # A chord evaluates ``alpha + beta t``, three more roundings.
         margins = 1.01 * (gamma(dim + 8) + np.sqrt((errors * errors).sum(axis=1)))
         return cls(np.ascontiguousarray(rows), margins)
 

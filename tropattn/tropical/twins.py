@@ -100,11 +100,12 @@ def _as_given(
     a = np.column_stack([f.keys, f.biases])[f_names]
     b = np.column_stack([g.keys, g.biases])[g_names]
     size, other = np.abs(a).max(), np.abs(b).max()
-    factor = other / size if size > 0 and other > 0 else 1.0
     orders = np.lexsort(a.T), np.lexsort(b.T)
     a, b = a[orders[0]], b[orders[1]]
-    # Both ways, so that nothing is lost below the least double.
-    equal = np.frexp(factor)[0] == 0.5 and (a * factor == b).all() and (b / factor == a).all()
+    # Both ways, so that nothing is lost below the least double or beyond the largest.
+    with np.errstate(over="ignore"):
+        factor = other / size if size > 0 and other > 0 else 1.0
+        equal = np.frexp(factor)[0] == 0.5 and (a * factor == b).all() and (b / factor == a).all()
     return orders if equal else None
 
 
