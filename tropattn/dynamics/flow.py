@@ -57,7 +57,7 @@ SPACES = ("sphere", "flat", "rescaled", "prenorm")
 _BLOCK_BYTES = 1 << 23
 _SAFE_EXPONENT = 300.0
 _SINKHORN_ROUNDS = 20_000
-_EVALUATIONS = 40_000
+_EVALUATIONS = 30_000
 _LARGEST_ENERGY = 600.0
 """Inverse temperature up to which the sum of ``exp(beta <x_i, x_j>)`` is a double."""
 
