@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = "tropattn"
+PATH = ("attention", "tropical", "polyhedra", "regions")
+"""Rooms that a count of given weights passes."""
+
 LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS = 600, 60, 8
 
 WORDS = {
@@ -143,6 +146,10 @@ def figures(root: Path) -> dict[str, str]:
     rows |= _lengths(found)
     rows["definitions of Array"] = str(
         sum(len(re.findall(r"(?m)^Array\b.*=", module.text)) for module in found)
+    )
+    path = [m for m in found if m.name.split(".")[1:2] and m.name.split(".")[1] in PATH]
+    rows[f"types between weights and number (classes in {', '.join(PATH)})"] = str(
+        sum(isinstance(node, ast.ClassDef) for m in path for node in ast.walk(m.tree))
     )
     for word, pattern in WORDS.items():
         rows[f"word: {word}"] = str(sum(len(re.findall(pattern, m.text)) for m in found))
