@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tropattn.attention.live import LiveNetwork
     from tropattn.attention.network import Network
 
-__all__ = ["Model"]
+__all__ = ["Model", "fixed_in_context"]
 
 Array = NDArray[Any]
 
@@ -409,23 +409,7 @@ class Model:
         >>> fixed.tokens[0].tolist(), fixed.heads[0].slopes.tolist()
         ([0, 1], [[1.0], [2.0]])
         """
-        depth = _index("layer", layer, len(self.layers))
-        kind, value = self._read(ids_or_states)
-        kept = self._kept(ids_or_states, kind, value, mask)
-        if kind == "states":
-            rows = value
-        elif depth and self.norms and not self.blocks:
-            raise InvalidInput(
-                f"layer: 0 needed for ids in a model whose blocks are not given, got "
-                f"{layer}; pass the states that enter this layer's heads instead of ids."
-            )
-        else:
-            rows = self._entering(kind, value, depth, kept)[depth]
-        place = _index("position", position, len(rows))
-        rows, kept = self._seen(rows, place, kept)
-        return self.layers[depth].fix(
-            rows, mask=kept, query_position=place, own_key=own_key, own_value=own_value
-        )
+        return fixed_in_context(self, ids_or_states, layer, position, own_key, own_value, mask)[0]
 
     def _seen(
         self, rows: Array, place: int, kept: NDArray[np.bool_] | None
@@ -558,6 +542,41 @@ class Model:
     def __repr__(self) -> str:
         source = "images" if self.embedding is None else f"{len(self.embedding)} tokens"
         return f"Model({len(self.layers)} layers, {source}, d_model={self.d_model})"
+
+
+def fixed_in_context(
+    model: Model,
+    ids_or_states: Any,
+    layer: int = 0,
+    position: int = -1,
+    own_key: Literal["frozen", "excluded"] = "frozen",
+    own_value: Literal["fixed", "live"] = "fixed",
+    mask: Any = None,
+) -> tuple[FixedLayer, Array]:
+    """Return what ``Model.fix`` does, and the states (N, d) of the context that enter the layer.
+
+    >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+    >>> fixed_in_context(Model([layer], [[1], [2]]), [0, 1])[1].tolist()
+    [[1.0], [2.0]]
+    """
+    depth = _index("layer", layer, len(model.layers))
+    kind, value = model._read(ids_or_states)
+    kept = model._kept(ids_or_states, kind, value, mask)
+    if kind == "states":
+        rows = value
+    elif depth and model.norms and not model.blocks:
+        raise InvalidInput(
+            f"layer: 0 needed for ids in a model whose blocks are not given, got "
+            f"{layer}; pass the states that enter this layer's heads instead of ids."
+        )
+    else:
+        rows = model._entering(kind, value, depth, kept)[depth]
+    place = _index("position", position, len(rows))
+    seen, kept = model._seen(rows, place, kept)
+    fixed = model.layers[depth].fix(
+        seen, mask=kept, query_position=place, own_key=own_key, own_value=own_value
+    )
+    return fixed, rows
 
 
 def _is_special(token: str) -> bool:
