@@ -58,7 +58,8 @@ def temperature(
     from tropattn import report
     from tropattn.errors import InvalidInput
     from tropattn.plotting import save
-    from tropattn.study.temperature import TAUS, TemperatureSpec, curve_figure, run
+    from tropattn.plotting.temperature import curve_figure
+    from tropattn.study.temperature import TAUS, TemperatureSpec, run
 
     try:
         chosen = TAUS if taus is None else tuple(real(t.strip(" ")) for t in taus.split(","))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,9 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.temperature import Agreement, agreement, guaranteed, losers, weights
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = [
     "TAUS",
     "TemperatureSpec",
-    "curve_figure",
-    "partition_figure",
     "run",
     "softened",
     "token_agreement",
@@ -261,26 +256,7 @@ def token_agreement(
     ]
 
 
-# ---- figures ----------------------------------------------------------------------------------
-
-
-def curve_figure(record: Record) -> Figure:
-    """The shares of a ``run`` over the temperature, and the effective cells beneath."""
-    from matplotlib.figure import Figure
-
-    rows = sorted(record.tables["curve"], key=lambda row: row["temperature"])
-    taus = [row["temperature"] for row in rows]
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for name, style in (("guaranteed", "o-"), ("measured", "s--")):
-        upper.plot(taus, [row[name] for row in rows], style, label=name)
-    upper.set_ylabel(f"share within {record.spec['tolerance']:g}")
-    upper.legend()
-    lower.plot(taus, [row["effective_cells"] for row in rows], "o-")
-    lower.set_ylabel("effective cells")
-    lower.set_xlabel("temperature (1: as trained)")
-    lower.set_xscale("log")
-    return figure
+# ---- weights of a plane ------------------------------------------------------------------------
 
 
 def softened(
@@ -305,35 +281,3 @@ def softened(
     axes = [low[k] + (high[k] - low[k]) * at for k in (0, 1)]
     grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
     return grid, [weights(f, grid, tau) for tau in temperatures]
-
-
-def partition_figure(
-    f: TropicalPolynomial,
-    window: Box,
-    temperatures: Sequence[float] = (1.0, 0.5, 0.1, 0.001),
-    pixels: int = 200,
-) -> Figure:
-    """Each key a colour, each point the softmax mix of them: Figure 5 of arXiv 2604.14727.
-
-    As the temperature falls the mix hardens into the power diagram (theory T2); the paper shows
-    ``d = 2``, five Gaussian keys, the square [-4, 4]^2 and these four temperatures.
-    """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    _, mixes = softened(f, window, temperatures, pixels)
-    colours = colormaps["tab10"](np.arange(f.n_terms) % 10)[:, :3]
-    figure = Figure(figsize=(3 * len(mixes), 3.2), layout="constrained")
-    low, high = (np.asarray(side, dtype=np.float64) for side in (window.low, window.high))
-    for axes, mix, tau in zip(
-        np.ravel(figure.subplots(1, len(mixes))), mixes, temperatures, strict=True
-    ):
-        image = (mix @ colours).reshape(pixels, pixels, 3)
-        axes.imshow(
-            np.clip(image, 0, 1),
-            origin="lower",
-            extent=(low[0], high[0], low[1], high[1]),
-            interpolation="nearest",
-        )
-        axes.set_title(f"temperature {tau:g}")
-    return figure
