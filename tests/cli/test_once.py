@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tropattn.attention import model
+from tropattn.attention import transformer
 from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.tropical.refinement import Refinement
 
@@ -26,7 +26,7 @@ COMMANDS = {
 def _calls(monkeypatch):
     """How often files were opened, each layer was run, and heads were refined."""
     found = Counter()
-    opening, attend, refine = TensorFile.open.__func__, model.attend, Refinement.of.__func__
+    opening, attend, refine = TensorFile.open.__func__, transformer.attend, Refinement.of.__func__
 
     def opened(cls, path):
         found["headers"] += 1
@@ -42,7 +42,7 @@ def _calls(monkeypatch):
 
     monkeypatch.setattr(TensorFile, "open", classmethod(opened))
     monkeypatch.setattr(Refinement, "of", classmethod(refined))
-    monkeypatch.setattr(model, "attend", attended)
+    monkeypatch.setattr(transformer, "attend", attended)
     return found
 
 

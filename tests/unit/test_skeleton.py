@@ -12,13 +12,13 @@ from reference import deep
 
 import tropattn as ta
 from tropattn import AttentionLayer, Slice
+from tropattn.attention.approximation import approximate_network, entering_states
 from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
 from tropattn.attention.norms import LayerNorm, RMSNorm
 from tropattn.attention.patches import Patches
-from tropattn.attention.skeleton import entering_states, skeleton_network
 from tropattn.cli.commands import main
 from tropattn.errors import InvalidInput
 from tropattn.study.inputs import Source, open_target
@@ -305,7 +305,7 @@ def test_other_refusals():
         model.network(np.zeros((2, D)), approximate=True)
     bare = Model(model.layers, model.embedding, norms=model.norms)
     with pytest.raises(InvalidInput, match="blocks between them"):
-        skeleton_network(bare, [1, 2])
+        approximate_network(bare, [1, 2])
 
 
 def test_attention_only_models_need_no_approximation():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_array
+from tropattn.attention.approximation import entering_states
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.linear import n_axes
 from tropattn.attention.live import LiveNetwork
@@ -17,10 +18,10 @@ from tropattn.attention.loading import model_of
 from tropattn.attention.loading.paths import open_tensors
 from tropattn.attention.loading.polynomials import holds_polynomials, polynomials_of
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.model import Model, fixed_in_context
+from tropattn.attention.model import Model
 from tropattn.attention.network import Network
 from tropattn.attention.padding import read_mask
-from tropattn.attention.skeleton import entering_states
+from tropattn.attention.transformer import fixed_in_context
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
 from tropattn.numerals import real
