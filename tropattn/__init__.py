@@ -114,6 +114,42 @@ __all__ = [
     "upper_bound",
 ]
 
+_NAMES = {
+    "attention.context": ("FixedLayer",),
+    "attention.feedforward": ("Affine", "FeedForward", "Maxout"),
+    "attention.head": ("AttentionHead",),
+    "attention.layer": ("AttentionLayer",),
+    "attention.live": ("LiveNetwork",),
+    "attention.loading": ("from_torch", "load", "load_polynomials"),
+    "attention.model": ("Model",),
+    "attention.network": ("Network",),
+    "attention.rotary": ("RotaryEmbedding",),
+    "errors": (
+        "BudgetExceeded",
+        "Degenerate",
+        "EngineError",
+        "Inconclusive",
+        "Interrupted",
+        "InvalidInput",
+        "TropAttnError",
+    ),
+    "polyhedra.domain": ("Box", "Line", "Polytope", "Slice"),
+    "polyhedra.minkowski": ("MinkowskiSum", "minkowski_sum"),
+    "regions.complex": ("RegionComplex",),
+    "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
+    "regions.estimates": ("Sample", "merge_samples"),
+    "regions.line": ("LineCells", "line_cells"),
+    "regions.plane_cells": ("PlaneCells", "plane_cells"),
+    "regions.result": ("RegionCount",),
+    "regions.sampling": ("draw_sample", "sample_regions"),
+    "tropical.live": ("LiveTerms", "live_terms"),
+    "tropical.newton": ("NewtonPolytope",),
+    "tropical.polynomial": ("TropicalPolynomial",),
+    "tropical.power_diagram": ("PowerDiagram",),
+    "tropical.stage": ("RoutingStage",),
+    "tropical.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _PARTS = {
     "bounds": "regions.bounds",
     "constructions": "attention.constructions",
@@ -121,34 +157,6 @@ _PARTS = {
     "temperature": "tropical.temperature",
 }
 """Modules among the public names; every other module of the package has its own name."""
-
-_MODULES = (
-    "attention.context",
-    "attention.feedforward",
-    "attention.head",
-    "attention.layer",
-    "attention.live",
-    "attention.loading",
-    "attention.model",
-    "attention.network",
-    "attention.rotary",
-    "errors",
-    "polyhedra.domain",
-    "polyhedra.minkowski",
-    "regions.complex",
-    "regions.count",
-    "regions.estimates",
-    "regions.line",
-    "regions.plane_cells",
-    "regions.result",
-    "regions.sampling",
-    "tropical.live",
-    "tropical.newton",
-    "tropical.polynomial",
-    "tropical.power_diagram",
-    "tropical.stage",
-    "tropical.subdivision",
-)
 
 
 def __dir__() -> list[str]:
@@ -158,11 +166,8 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
-    if name in __all__ and name not in _PARTS:
-        for module in _MODULES:
-            loaded = import_module(f"{__name__}.{module}")
-            if name in loaded.__all__:
-                return getattr(loaded, name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     try:
         return import_module(f"{__name__}.{_PARTS.get(name, name)}")
     except ModuleNotFoundError as error:

@@ -86,7 +86,7 @@ def test_inputs_and_twins_are_refused_before_the_work(invoke, home, monkeypatch,
         raise AssertionError("worked before it looked at the output")
 
     before = contents(home)
-    for name in ("study.inputs.open_heads", "study.dynamics.run", "regions.count.count_regions"):
+    for name in ("study.inputs.open_heads", "study.dynamics.run", "study.counting.count"):
         monkeypatch.setattr(f"tropattn.{name}", work)
     weights = Path(shipped()).read_bytes()
     one_line(invoke(*args), 2, OWN, words)
@@ -205,7 +205,7 @@ def test_a_warning_is_one_line(invoke, strips, monkeypatch):
         warnings.warn("kernels: a damaged\ncache", RuntimeWarning, stacklevel=1)
         return RegionCount(19, "exact", "cells", "R^2", "enumeration")
 
-    monkeypatch.setattr("tropattn.regions.count.count_regions", warned)
+    monkeypatch.setattr("tropattn.study.counting.count_regions", warned)
     result = invoke("count", strips)
     assert (result.exit_code, result.stdout.split()[0]) == (0, "19")
     assert result.stderr == "tropattn: warning: kernels: a damaged cache\n"

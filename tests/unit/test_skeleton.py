@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from reference import deep
 
 import tropattn as ta
 from tropattn import AttentionLayer, Slice
+from tropattn.attention.approximation import approximate_network, entering_states
 from tropattn.attention.blocks import MLP, Block
+from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
 from tropattn.attention.norms import LayerNorm, RMSNorm
 from tropattn.attention.patches import Patches
-from tropattn.attention.skeleton import entering_states, skeleton_network
 from tropattn.cli.commands import main
 from tropattn.errors import InvalidInput
 from tropattn.study.inputs import Source, open_target
@@ -303,7 +305,7 @@ def test_other_refusals():
         model.network(np.zeros((2, D)), approximate=True)
     bare = Model(model.layers, model.embedding, norms=model.norms)
     with pytest.raises(InvalidInput, match="blocks between them"):
-        skeleton_network(bare, [1, 2])
+        approximate_network(bare, [1, 2])
 
 
 def test_attention_only_models_need_no_approximation():
@@ -321,8 +323,9 @@ def test_attention_only_models_need_no_approximation():
 def test_sources_and_their_variable(monkeypatch):
     """``open_target`` names the approximation in the variable; states are those of the variable."""
     model = random_model(2, norm_first=False, activation="gelu", causal=False)
-    monkeypatch.setattr("tropattn.study.inputs.load", lambda _: model)
-    monkeypatch.setattr("tropattn.study.inputs._holds_polynomials", lambda _: False)
+    none = TensorFile(Path("m"), {}, {}, {})
+    monkeypatch.setattr("tropattn.study.inputs._weights", lambda path: (Path(path), none, False))
+    monkeypatch.setattr("tropattn.study.inputs.model_of", lambda _: model)
     source = Source(path="m", ids="1,2,3", layer="all", approximate=True)
     opened, _ = open_target(source, None)
     assert opened.variable.endswith(

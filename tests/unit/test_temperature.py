@@ -11,11 +11,10 @@ import pytest
 
 import tropattn
 from tropattn import Box, FixedLayer, InvalidInput, TropicalPolynomial, sample_regions
+from tropattn.plotting.temperature import curve_figure, partition_figure
 from tropattn.study.inputs import Source
 from tropattn.study.temperature import (
     TemperatureSpec,
-    curve_figure,
-    partition_figure,
     run,
     softened,
     token_agreement,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,10 @@ from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.linear import row_products
 from tropattn.attention.norms import frozen
 from tropattn.attention.rotary import RotaryEmbedding
+from tropattn.attention.transformer import Transformer
 from tropattn.errors import InvalidInput
 from tropattn.tropical.live_stack import LiveAttention, LiveHead, LivePointwise, LiveStack
 from tropattn.tropical.terms import AffineMap
-
-if TYPE_CHECKING:
-    from tropattn.attention.model import Model
 
 __all__ = ["LiveNetwork", "Step", "live_network"]
 
@@ -333,7 +331,7 @@ def _turning(rope: RotaryEmbedding, width: int) -> Callable[[int], Array]:
 
 
 def live_network(
-    model: Model,
+    model: Transformer,
     ids_or_states: Any,
     position: int | None = -1,
     keys_from: Literal["hard", "soft"] = "hard",
@@ -392,7 +390,7 @@ def live_network(
 class _Builder:
     """The reference states of a model, layer by layer, and the steps frozen at them."""
 
-    model: Model
+    model: Transformer
     stream: Array
     warmth: float
     standing: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from tropattn.attention.context import FixedLayer, read_temperature
 from tropattn.attention.feedforward import Affine, FeedForward, Maxout, read_points
 from tropattn.attention.forward import attend
+from tropattn.attention.transformer import Transformer
 from tropattn.errors import InvalidInput
 from tropattn.tropical.stage import RoutingStage
-
-if TYPE_CHECKING:
-    from tropattn.attention.model import Model
 
 __all__ = ["Network", "fixed_network"]
 
@@ -119,7 +117,7 @@ class Network:
 
 
 def fixed_network(
-    model: Model,
+    model: Transformer,
     ids_or_states: Any,
     position: int | None = -1,
     keys_from: Literal["hard", "soft"] = "hard",

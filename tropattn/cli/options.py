@@ -31,6 +31,7 @@ __all__ = [
     "seed",
     "shipped",
     "show",
+    "source_and_settings",
     "source_of",
     "threads",
     "watching",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _DEMO = "demo"
+_CONTEXT = ("text", "ids", "mask", "layer", "position", "approximate")
 
 Decorator = Callable[[Any], Any]
 
@@ -212,10 +214,13 @@ def source_of(path: str, given: dict[str, Any]) -> Source:
 
     if path == _DEMO:
         path = shipped()
-    names = ("text", "ids", "layer", "position")
-    how, mask = bool(given.get("approximate")), given.get("mask")
-    asked = {name: given[name] for name in names}
-    return Source(path=path, approximate=how, mask=mask, **asked)
+    return Source(path=path, **{name: given[name] for name in _CONTEXT if name in given})
+
+
+def source_and_settings(path: str, given: dict[str, Any]) -> tuple[Source, dict[str, Any]]:
+    """The input that a command's options name, and the other options."""
+    rest = {name: value for name, value in given.items() if name not in _CONTEXT}
+    return source_of(path, given), rest
 
 
 def shipped() -> str:

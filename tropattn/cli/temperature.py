@@ -58,8 +58,8 @@ def temperature(
     from tropattn import report
     from tropattn.errors import InvalidInput
     from tropattn.plotting import save
-    from tropattn.study.inputs import open_heads, read_domain
-    from tropattn.study.temperature import TAUS, TemperatureSpec, curve_figure, run
+    from tropattn.plotting.temperature import curve_figure
+    from tropattn.study.temperature import TAUS, TemperatureSpec, run
 
     try:
         chosen = TAUS if taus is None else tuple(real(t.strip(" ")) for t in taus.split(","))
@@ -67,12 +67,10 @@ def temperature(
         raise InvalidInput(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
         ) from None
-    source = options.source_of(path, context)
-    where = read_domain(domain, open_heads(source).dim)
     record = run(
         TemperatureSpec(
-            source=source,
-            domain=where,
+            source=options.source_of(path, context),
+            domain=domain,
             temperatures=chosen,
             tolerance=tolerance,
             samples=samples,

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from tropattn.attention.constructions import digit_transformer, parabola_strips
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.initialisers import gaussian_heads
-from tropattn.attention.loading import load
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network, fixed_network
 from tropattn.errors import InvalidInput
@@ -186,8 +185,7 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
     opened = open_heads(source)
     _check_source(opened, source, dim, depth)
     space = opened.dim
-    model = load(source.path) if isinstance(opened.target, FixedLayer) else None
-    context = None
+    model, context = opened.model, None
     if model is not None:
         context = model.tokens(source.text) if source.text is not None else model.ids(source.ids)
         if depth > len(model.layers):

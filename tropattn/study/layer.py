@@ -27,7 +27,7 @@ from tropattn.tropical.live import live_terms
 from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["LayerSpec", "Step", "agree", "run", "warm_up", "with_terms"]
+__all__ = ["LayerSpec", "Step", "agree", "examine", "run", "warm_up", "with_terms"]
 
 _VERTICES, _FACE_DIM = 40, 5
 """Largest polytopes whose faces are listed."""
@@ -44,7 +44,7 @@ class LayerSpec:
     ----------
     source : file and context.
     domain : where cells are counted; None is the whole space of the variable.
-    engine, certify, max_cells, threads : as for ``count_regions``.
+    engine, max_cells, threads : as for ``count_regions``.
     samples, seed : of the sampler, which draws by ``draws.default_law``; 0 samples leave it out.
     geometry : whether power diagrams and Newton polytopes are described too.
     """
@@ -52,7 +52,6 @@ class LayerSpec:
     source: Source
     domain: Domain | None = None
     engine: str = "auto"
-    certify: bool = False
     max_cells: int | None = None
     samples: int = 100_000
     seed: int = 0
@@ -88,6 +87,11 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     """
     with step("reading weights, fixing the context"):
         opened = open_heads(spec.source)
+    return examine(opened, spec, step)
+
+
+def examine(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
+    """As ``run``, of heads that are open."""
     with step("live keys, power diagrams, Newton polytopes"):
         rows, live = _describe(opened, spec)
     with step("counting the cells of the common refinement"):
@@ -95,7 +99,6 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
             opened.target,
             spec.domain,
             engine=spec.engine,
-            certify=spec.certify,
             max_cells=spec.max_cells,
             threads=spec.threads,
         )
@@ -122,7 +125,7 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
 
 
 def _spec(spec: LayerSpec, opened: Heads, domain: str) -> dict[str, Any]:
-    names = ("source", "engine", "certify", "max_cells", "samples")
+    names = ("source", "engine", "max_cells", "samples")
     settings = {name: getattr(spec, name) for name in names}
     return settings | {"variable": opened.variable, "domain": domain}
 

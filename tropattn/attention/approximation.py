@@ -1,15 +1,15 @@
 """A trained model as an ordinary network: norms frozen, activations made ReLU (theory T12).
 
 A norm divides by a size that depends on the state, and GELU bends everywhere, so a model that has
-them is not piecewise affine. Its *skeleton* at a context is: each norm keeps the size that the
+them is not piecewise affine. Its *approximation* at a context is: each norm keeps the size that the
 moving token has there, in the network as trained, and each activation becomes ReLU, which it
-follows far from 0. That is an approximation of the model, and ``Network.approximation`` says which.
-Products of weights are rounded; the doubles that come out are the data of the skeleton.
+follows far from 0; ``Network.approximation`` says in words what was replaced. Products of weights
+are rounded; the doubles that come out are the data of the approximation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +22,17 @@ from tropattn.attention.forward import attend
 from tropattn.attention.linear import row_products
 from tropattn.attention.network import Layer, Network
 from tropattn.attention.norms import frozen
+from tropattn.attention.transformer import Transformer
 from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
 
-if TYPE_CHECKING:
-    from tropattn.attention.model import Model
-
-__all__ = ["entering_states", "skeleton_network"]
+__all__ = ["approximate_network", "entering_states"]
 
 Array = NDArray[Any]
 
 
-def skeleton_network(
-    model: Model,
+def approximate_network(
+    model: Transformer,
     ids: Any,
     position: int | None = -1,
     own_key: Literal["frozen", "excluded"] = "frozen",
@@ -73,7 +71,7 @@ def skeleton_network(
     >>> one, norm = [[[1.0]]], RMSNorm([1.0], eps=0)
     >>> layer = AttentionLayer.from_arrays(one, one, one, one, residual=False)
     >>> block = Block(MLP(np.eye(1), None, np.eye(1), None, "gelu"), norm, norm_first=True)
-    >>> net = skeleton_network(Model([layer], [[1], [2]], norms=[norm], blocks=[block]), [0, 1])
+    >>> net = approximate_network(Model([layer], [[1], [2]], norms=[norm], blocks=[block]), [0, 1])
     >>> net.approximation
     "norms frozen at this context's scales, gelu replaced by ReLU"
     >>> round(float(net([2.0])[0]), 12)                   # 2 + 1, whose norm is 1 again
@@ -115,8 +113,10 @@ def skeleton_network(
     return Network(layers, _words(model))
 
 
-def entering_states(model: Model, ids: Any, position: int, mask: Any = None) -> tuple[Array, int]:
-    """Return the context's states in the variable of the skeleton, (N, d), and the token's place.
+def entering_states(
+    model: Transformer, ids: Any, position: int, mask: Any = None
+) -> tuple[Array, int]:
+    """Return the context's states in the network's variable, (N, d), and the token's place.
 
     Raises ``InvalidInput`` as ``Model.fix`` does.
 
@@ -134,7 +134,7 @@ def entering_states(model: Model, ids: Any, position: int, mask: Any = None) -> 
     return rows, place
 
 
-def _check(model: Model) -> None:
+def _check(model: Transformer) -> None:
     if not (model.norms and model.blocks):
         raise InvalidInput(
             "model: norms and the blocks between them needed, got one without; analyse one layer "
@@ -149,7 +149,7 @@ def _check(model: Model) -> None:
             )
 
 
-def _words(model: Model) -> str:
+def _words(model: Transformer) -> str:
     names = {block.mlp.activation for block in model.blocks} - {"relu"}
     replaced = "".join(f", {name} replaced by ReLU" for name in sorted(names))
     return f"norms frozen at this context's scales{replaced}"

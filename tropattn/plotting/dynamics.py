@@ -1,24 +1,23 @@
-"""Figures of runs: one function a picture, matplotlib imported when one is drawn."""
+"""Figures of tokens that move: one function per command of the second wing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tropattn.dynamics.gaussian import GaussianTrajectory
+from tropattn.dynamics.gram import SyncDiagram
+from tropattn.dynamics.sentiment import Leader
+from tropattn.dynamics.trajectory import Trajectory
 from tropattn.errors import InvalidInput
 from tropattn.files import printable
-from tropattn.outputs import save
+from tropattn.plotting.style import new_figure
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from tropattn.dynamics.gaussian import GaussianTrajectory
-    from tropattn.dynamics.gram import SyncDiagram
-    from tropattn.dynamics.trajectory import Trajectory
-
-__all__ = ["draw_flow", "draw_gaussian", "draw_hardmax", "draw_leaders", "draw_sync", "save"]
+__all__ = ["FIGURES", "draw_flow", "draw_gaussian", "draw_hardmax", "draw_leaders", "draw_sync"]
 
 Array = NDArray[Any]
 
@@ -92,22 +91,20 @@ def draw_gaussian(run: GaussianTrajectory, level: float | None = None) -> Figure
     return figure
 
 
-def draw_leaders(words: list[str], shares: list[float], logits: list[float]) -> Figure:
+def draw_leaders(leaders: Sequence[Leader]) -> Figure:
     """Leaders as bars: share of followers, coloured by the sign of their logit."""
     figure, axes = _figure(1)
-    colours = [_BLUE if logit > 0 else _RED for logit in logits]
-    places = range(len(words), 0, -1)
-    axes[0].barh(places, shares, color=colours)
+    colours = [_BLUE if leader.logit > 0 else _RED for leader in leaders]
+    places = range(len(leaders), 0, -1)
+    axes[0].barh(places, [leader.share for leader in leaders], color=colours)
     # A word may hold signs that matplotlib would read as mathematics, or that no font has.
-    axes[0].set_yticks(places, [printable(word, 40) for word in words], parse_math=False)
+    axes[0].set_yticks(places, [printable(leader.word, 40) for leader in leaders], parse_math=False)
     axes[0].set_xlabel("share of tokens led (blue: positive, orange: negative)")
     return figure
 
 
 def _figure(panels: int) -> tuple[Figure, list[Any]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2 * panels, 4.2), layout="constrained")
+    figure = new_figure(5.2 * panels, 4.2)
     return figure, list(np.atleast_1d(figure.subplots(1, panels)))
 
 
@@ -117,3 +114,13 @@ def _paths(axis: Any, states: Array) -> None:
     axis.plot(states[0, :, 0], states[0, :, 1], ".", color=_GREY, ms=4)
     axis.plot(states[-1, :, 0], states[-1, :, 1], ".", color=_BLUE, ms=6)
     axis.set_aspect("equal")
+
+
+FIGURES: dict[str, Callable[..., Figure]] = {
+    "simulate": draw_flow,
+    "phase": draw_sync,
+    "hardmax": draw_hardmax,
+    "gaussian": draw_gaussian,
+    "sentiment": draw_leaders,
+}
+"""What draws the answer of each command of ``study.dynamics``."""
