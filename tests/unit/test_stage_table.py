@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tropattn as ta
+from tropattn.polyhedra.integer_rows import corners
 from tropattn.regions import depth
-from tropattn.regions.depth_cells import corners
 from tropattn.regions.stage_table import whole_array
 
 

@@ -20,10 +20,11 @@ from tropattn.plotting.colouring import colouring
 from tropattn.plotting.style import INKS, lighter, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
 from tropattn.regions.depth import count_depth, enumerate_depth
-from tropattn.regions.depth_cells import DepthCell, Row
+from tropattn.regions.depth_cells import DepthCell
 from tropattn.tropical.stage import RoutingStage, stages_of
 
 __all__ = ["layer_panels"]

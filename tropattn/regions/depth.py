@@ -23,18 +23,10 @@ from numpy.typing import NDArray
 from tropattn.arrays import freeze, rational_matrix
 from tropattn.errors import BudgetExceeded, EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.depth_bounds import depth as depth_bound
-from tropattn.regions.depth_cells import (
-    CellSystem,
-    DepthCell,
-    Frame,
-    Row,
-    corners,
-    framed,
-    primitive,
-    tightened,
-)
+from tropattn.regions.depth_cells import CellSystem, DepthCell
 from tropattn.regions.depth_witness import depth_witnesses
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.depth_cells import DepthCell, Row, on_wall, strictly_feasible, tightened
+from tropattn.polyhedra.integer_rows import Row, on_wall, strictly_feasible, tightened
+from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.result import RegionCount
 from tropattn.tropical.stage import RoutingStage
 

@@ -25,9 +25,7 @@ from tropattn._kernels import relu_rows
 from tropattn.arrays import rational_matrix
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.depth import Tower
-from tropattn.regions.depth_cells import (
-    DepthCell,
+from tropattn.polyhedra.integer_rows import (
     Frame,
     Row,
     by_angle,
@@ -35,6 +33,8 @@ from tropattn.regions.depth_cells import (
     strictly_feasible,
     tightened,
 )
+from tropattn.regions.depth import Tower
+from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.layer_bounds import layer
 from tropattn.regions.range_search import RangeSearch, Report
 from tropattn.regions.relu_levels import is_affine, is_relu, packed_levels

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import is_exact, rational
 from tropattn.errors import InvalidInput
-from tropattn.regions.depth_cells import Row
+from tropattn.polyhedra.integer_rows import Row
 from tropattn.tropical.stage import RoutingStage
 
 __all__ = ["AffineState", "StageTable", "lowest", "whole", "whole_array"]
