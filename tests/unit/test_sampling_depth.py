@@ -394,18 +394,18 @@ def test_norm_bounds():
     assert norm_bound(np.zeros((2, 3))) == 0
 
 
-def test_steps_need_maps_that_add_up():
+def test_steps_need_updates():
     unit = TropicalPolynomial([[0], [1]])
-    skew = RoutingStage(
-        (unit, unit), lambda p: AffineMap(np.eye(1), np.array([float(p[0] * p[1])]))
-    )
-    with pytest.raises(InvalidInput, match="sum over units"):
-        step_of_stage(skew)
     bare = RoutingStage((unit,))
-    for stages in ([bare, bare], [skew, bare]):
-        target = SimpleNamespace(stages=lambda found=stages: found)
-        with pytest.raises(InvalidInput, match="target"):
-            sample_regions(target, 10, seed=0, distribution="gaussian")
+    with pytest.raises(InvalidInput, match="bare polynomials"):
+        step_of_stage(bare)
+    with pytest.raises(InvalidInput, match="bare polynomials"):
+        bare.maps((0,))
+    with pytest.raises(InvalidInput, match="update: Linear"):
+        RoutingStage((unit,), lambda pattern: AffineMap(np.eye(1), np.zeros(1)))
+    target = SimpleNamespace(stages=lambda: [bare, bare])
+    with pytest.raises(InvalidInput, match="target"):
+        sample_regions(target, 10, seed=0, distribution="gaussian")
     flat = FeedForward([[1]], [0], [[1, 1]], residual=False)
     target = SimpleNamespace(stages=lambda: [*flat.stages(), bare])
     with pytest.raises(InvalidInput, match="widths"):

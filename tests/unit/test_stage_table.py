@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import tropattn as ta
+from tropattn.polyhedra.integer_rows import corners
 from tropattn.regions import depth
-from tropattn.regions.depth_cells import corners
-from tropattn.regions.stage_table import whole_array
+from tropattn.tropical.affine_state import whole_array
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,27 +13,11 @@ from tropattn.arrays import as_array, as_fractions, freeze, is_exact
 from tropattn.attention.linear import exact_sum, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import LiveTerm, RoutingStage
-from tropattn.tropical.terms import AffineMap
+from tropattn.tropical.stage import OwnValue, RoutingStage, Selected, exact_mean
 
 __all__ = ["FixedLayer", "OwnValue", "read_temperature", "softmax"]
 
 Array = NDArray[Any]
-
-_MATRICES = 64
-"""Linear parts of a layer that are kept, where own values move."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OwnValue:
-    """The value of a head's own token, read from the moving state: ``values[term] + x @ matrix``.
-
-    ``term`` is the own token's place among the head's terms, ``matrix`` (d, d_out) the product
-    ``W_V W_O`` of the head; the constant ``b_V W_O`` is the term's row of ``values`` (theory T12).
-    """
-
-    term: int
-    matrix: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -178,7 +161,7 @@ class FixedLayer:
         for i in range(len(points)):
             total = as_fractions(self.b_O) if exact else self.b_O.astype(np.float64)
             for h, (value, winners) in enumerate(zip(self.values, chosen, strict=True)):
-                mean = _exact_mean(value, winners[i])
+                mean = exact_mean(value, winners[i])
                 total = total + (as_fractions(mean) if exact else mean.astype(np.float64))
                 own = self._own(h)
                 if own is not None and own.term in winners[i]:
@@ -274,12 +257,8 @@ class FixedLayer:
         >>> stage.maps((1,)).matrix.tolist(), stage.maps((1,)).offset.tolist()
         ([[1.0]], [11.0])
         """
-        live = [
-            LiveTerm(h, own.term, own.matrix)
-            for h, own in enumerate(self.own or ())
-            if own is not None
-        ]
-        return (RoutingStage(self.heads, _Steps(self), live=tuple(live)),)
+        update = Selected(self.values, self.b_O, self.residual, self.own or ())
+        return (RoutingStage(self.heads, update),)
 
     def __repr__(self) -> str:
         terms = " + ".join(str(head.n_terms) for head in self.heads)
@@ -289,61 +268,6 @@ class FixedLayer:
             f"FixedLayer({len(self.heads)} heads, {terms} terms, "
             f"R^{self.dim} -> R^{self.d_out}, {self.variable})"
         )
-
-
-class _Steps:
-    """The affine map of each pattern of a layer; what patterns share is worked out once."""
-
-    def __init__(self, layer: FixedLayer) -> None:
-        self.layer = layer
-        # Doubles are integers over one power of two, and Python's integers add without rounding.
-        self.unit = 2 ** max(_binary_places(array) for array in (layer.b_O, *layer.values))
-        self.base = _multiples(layer.b_O, self.unit)
-        self.rows: dict[tuple[int, int], list[Any]] = {}
-        square = np.eye(layer.dim) if layer.residual else np.zeros((layer.dim, layer.d_out))
-        self.still = freeze(square)
-        self.own = [(h, own) for h, own in enumerate(layer.own or ()) if own is not None]
-        self.linear: dict[tuple[Fraction, ...], Array] = {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Steps, (self.layer,)
-
-    def __call__(self, pattern: Sequence[Any]) -> AffineMap:
-        chosen = [self._added(h, choice) for h, choice in enumerate(pattern)]
-        totals = [sum(column) for column in zip(self.base, *chosen, strict=True)]
-        return AffineMap(self._matrix(pattern), freeze(_quotients(totals, self.unit)))
-
-    def _added(self, h: int, choice: Any) -> list[Any]:
-        """Multiples of 1 / unit that a head's winner adds; equal terms win together (T2)."""
-        values = self.layer.values[h]
-        if n_axes(choice):
-            return _multiples(_exact_mean(values, np.asarray(choice)), self.unit)
-        index = int(choice)
-        if (h, index) not in self.rows:
-            classes = self.layer.heads[h].distinct[1]
-            members = np.flatnonzero(classes == classes[index])
-            self.rows[h, index] = _multiples(_exact_mean(values, members), self.unit)
-        return self.rows[h, index]
-
-    def _matrix(self, pattern: Sequence[Any]) -> Array:
-        """The matrix of a pattern; equal ones are the same object, as far as they are kept."""
-        shares = tuple(self._share(h, own, pattern[h]) for h, own in self.own)
-        if not any(shares):
-            return self.still
-        if shares not in self.linear:
-            if len(self.linear) >= _MATRICES:
-                self.linear.clear()
-            parts = [own.matrix for _, own in self.own]
-            self.linear[shares] = _exact_combination(self.still, shares, parts)
-        return self.linear[shares]
-
-    def _share(self, h: int, own: OwnValue, choice: Any) -> Fraction:
-        """How much of a head's live value a winner, or tied winners, add."""
-        if n_axes(choice):
-            return Fraction(int(own.term in choice), len(choice))
-        classes = self.layer.heads[h].distinct[1]
-        members = classes == classes[int(choice)]
-        return Fraction(int(members[own.term]), int(members.sum()))
 
 
 def read_temperature(temperature: Any) -> float:
@@ -373,56 +297,6 @@ def softmax(scores: Array, temperature: float) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
         return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
-    """Mean of the chosen rows with multiplicity, in rationals unless they are all equal."""
-    rows = values[chosen]
-    if len(rows) == 1 or (rows == rows[0]).all():
-        return rows[0]
-    total = as_fractions(rows).sum(axis=0) * Fraction(1, len(rows))
-    near = total.astype(np.float64)
-    held = all(Fraction(float(a)) == b for a, b in zip(near, total, strict=True))
-    return near if held and not is_exact(values) else total
-
-
-def _exact_combination(base: Array, shares: Sequence[Fraction], parts: Sequence[Array]) -> Array:
-    """``base + sum share * part`` without rounding: in doubles where they hold it."""
-    chosen = [(a, part) for a, part in zip(shares, parts, strict=True) if a]
-    total: Array = as_fractions(base)
-    for a, part in chosen:
-        total = total + a * as_fractions(part)
-    if all(not is_exact(part) for _, part in chosen):
-        near = total.astype(np.float64)
-        if np.isfinite(near).all() and (as_fractions(near) == total).all():
-            return freeze(near)
-    return freeze(total)
-
-
-def _binary_places(array: Array) -> int:
-    """Digits after the binary point that the doubles need at most; 0 for rationals."""
-    if is_exact(array) or not array.any():
-        return 0
-    _, exponents = np.frexp(array[array != 0])
-    return max(0, 53 - int(exponents.min()))
-
-
-def _multiples(row: Array, unit: int) -> list[Any]:
-    """Return the entries times ``unit``, as integers where they are."""
-    products = [Fraction(entry) * unit for entry in row.tolist()]
-    return [p.numerator if p.denominator == 1 else p for p in products]
-
-
-def _quotients(totals: Sequence[Any], unit: int) -> Array:
-    """Return the entries over ``unit``: doubles if they hold all of them, else rationals."""
-    if all(isinstance(n, int) and (n // (n & -n or 1)).bit_length() <= 53 for n in totals):
-        try:
-            return np.array([n / unit for n in totals])
-        except OverflowError:
-            pass
-    out = np.empty(len(totals), dtype=object)
-    out[:] = [Fraction(n, unit) for n in totals]
-    return out
 
 
 def _per_head(

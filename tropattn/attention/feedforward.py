@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from tropattn.arrays import as_array, as_fractions, freeze, is_exact
 from tropattn.attention.linear import n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import Always, Readout, RoutingStage
-from tropattn.tropical.terms import AffineMap
+from tropattn.tropical.stage import Linear, RoutingStage, Scores
 
 __all__ = ["Affine", "FeedForward", "Maxout", "read_points"]
 
@@ -121,9 +119,7 @@ class FeedForward:
         >>> stage.maps((1,)).matrix.tolist(), stage.maps((0,)).matrix.tolist()
         ([[Fraction(4, 1)]], [[Fraction(1, 1)]])
         """
-        units = self._units()
-        readout = Readout(self.W_2, self.b_2, self.residual)
-        return (RoutingStage(units, partial(readout.map, units), readout),)
+        return (RoutingStage(self._units(), Scores(self.W_2, self.b_2, self.residual)),)
 
     def __repr__(self) -> str:
         return f"FeedForward({self.W_1.shape[1]} units, R^{self.dim} -> R^{self.d_out})"
@@ -204,8 +200,8 @@ class Maxout:
     def stages(self) -> tuple[RoutingStage]:
         """The stage that the engines count: the units themselves."""
         units = self._units()
-        readout = Readout(freeze(np.eye(len(units))), freeze(np.zeros(len(units))), False)
-        return (RoutingStage(units, partial(readout.map, units), readout),)
+        same = Scores(freeze(np.eye(len(units))), freeze(np.zeros(len(units))), False)
+        return (RoutingStage(units, same),)
 
     def __repr__(self) -> str:
         return f"Maxout({self.d_out} units, {self.slopes.shape[1]} terms, R^{self.dim})"
@@ -273,8 +269,8 @@ class Affine:
         >>> stage.units[0].n_terms, stage.maps((0,)).matrix.tolist()
         (1, [[2.0]])
         """
-        step = AffineMap(self.matrix, self.offset)
-        return (RoutingStage((TropicalPolynomial(np.zeros((1, self.dim))),), Always(step)),)
+        still = TropicalPolynomial(np.zeros((1, self.dim)))
+        return (RoutingStage((still,), Linear(self.matrix, self.offset)),)
 
     def __repr__(self) -> str:
         return f"Affine(R^{self.dim} -> R^{self.d_out})"

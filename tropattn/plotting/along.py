@@ -24,7 +24,7 @@ from tropattn.regions.depth import enumerate_depth
 from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.live_lines import LineInterval
 from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
-from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["line"]
 
@@ -145,10 +145,11 @@ def _bands(stages: Sequence[RoutingStage]) -> list[_Band]:
     out, start = [], 0
     for number, stage in enumerate(stages):
         kept = [u for u, unit in enumerate(stage.units) if unit.n_terms > 1]
-        noun = "head" if stage.readout is None else "unit"
+        attends = not isinstance(stage.update, Scores)
+        noun = "head" if attends else "unit"
         rows = [f"{noun} {u}" for u in kept]
         columns = [start + u for u in kept]
-        out.append(_Band(f"layer {number}", rows, columns, stage.readout is None))
+        out.append(_Band(f"layer {number}", rows, columns, attends))
         start += len(stage.units)
     return out
 

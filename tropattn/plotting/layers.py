@@ -20,11 +20,12 @@ from tropattn.plotting.colouring import colouring
 from tropattn.plotting.style import INKS, lighter, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
 from tropattn.regions.depth import count_depth, enumerate_depth
-from tropattn.regions.depth_cells import DepthCell, Row
-from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.regions.depth_cells import DepthCell
+from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["layer_panels"]
 
@@ -101,7 +102,7 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
             head += f"{_cells(total)} on R^2, {len(found)} in the window"
         else:
             head += _cells(len(found))
-        noun = "units" if stages[depth - 1].readout is not None else "heads"
+        noun = "units" if isinstance(stages[depth - 1].update, Scores) else "heads"
         words = noun[:-1] if len(units) == 1 else noun
         out.append(_Level(depth - 1, f"{len(units)} {words}", cells, rows, head))
     return out

@@ -33,7 +33,7 @@ from tropattn.regions.sample_rows import Head, Walls, chord_rows, hash_words, po
 from tropattn.regions.sample_steps import step_of_map, step_of_stage
 from tropattn.threads import check
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.stage import RoutingStage, Scores
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["Cascade"]
@@ -67,22 +67,21 @@ class _Exact:
 
     def step(self, choice: Sequence[Sequence[int]]) -> flint.fmpq_mat:
         """``(x, 1) -> (state, 1)`` where these terms of each unit win together."""
-        stage, readout = self.stage, self.stage.readout
-        if readout is None:
-            assert stage.maps is not None
+        stage, scores = self.stage, self.stage.update
+        if not isinstance(scores, Scores):
             found = stage.maps(choice)
             return _homogeneous(rational_matrix(found.matrix), rational_matrix(found.offset[None]))
         chosen = [start + tied[0] for start, tied in zip(self.starts, choice, strict=False)]
         entries, width = self.terms.entries(), self.terms.ncols()
         rows = [v for i in chosen for v in entries[i * width : (i + 1) * width]]
         winners = flint.fmpq_mat(len(chosen), width, rows)
-        scores = (winners.transpose() * rational_matrix(readout.weights)).entries()
-        d_out = readout.weights.shape[1]
-        linear = flint.fmpq_mat(stage.dim, d_out, scores[: stage.dim * d_out])
-        if readout.residual:
+        added = (winners.transpose() * rational_matrix(scores.weights)).entries()
+        d_out = scores.weights.shape[1]
+        linear = flint.fmpq_mat(stage.dim, d_out, added[: stage.dim * d_out])
+        if scores.residual:
             linear += rational_matrix(np.eye(stage.dim))
-        offset = flint.fmpq_mat(1, d_out, scores[stage.dim * d_out :])
-        return _homogeneous(linear, offset + rational_matrix(readout.offset[None]))
+        offset = flint.fmpq_mat(1, d_out, added[stage.dim * d_out :])
+        return _homogeneous(linear, offset + rational_matrix(scores.offset[None]))
 
 
 def _homogeneous(linear: flint.fmpq_mat, offset: flint.fmpq_mat) -> flint.fmpq_mat:

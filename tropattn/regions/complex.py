@@ -57,15 +57,15 @@ class RegionComplex:
         Of a network: the whole network's map, in rationals, as a function of the domain's
         parameters (of the input itself on boxes, polytopes and the whole space).
         """
-        if self.stage is not None and self.stage.maps is None:
+        if self.stage is not None and self.stage.update is None:
             raise InvalidInput(
                 "maps: a FixedLayer or Network needed, got bare polynomials, which route but map "
                 "nothing; enumerate the layer instead of its heads."
             )
         if self.pieces is not None:
             return [piece.map() for piece in self.pieces]
-        maps = None if self.stage is None else self.stage.maps
-        return [] if maps is None else [maps(pattern.tolist()) for pattern in self.patterns]
+        stage = self.stage
+        return [] if stage is None else [stage.maps(row.tolist()) for row in self.patterns]
 
     def adjacency(self) -> nx.Graph[int]:
         """The graph on cells with an edge where two closures meet in dimension ``d - 1`` (T13).

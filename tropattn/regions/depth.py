@@ -23,23 +23,16 @@ from numpy.typing import NDArray
 from tropattn.arrays import freeze, rational_matrix
 from tropattn.errors import BudgetExceeded, EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.depth_bounds import depth as depth_bound
-from tropattn.regions.depth_cells import (
-    CellSystem,
-    DepthCell,
-    Frame,
-    Row,
-    corners,
-    framed,
-    primitive,
-    tightened,
-)
+from tropattn.regions.depth_cells import CellSystem, DepthCell
 from tropattn.regions.depth_witness import depth_witnesses
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.result import RegionCount
-from tropattn.regions.stage_table import StageTable, lowest, whole
+from tropattn.regions.stage_table import StageTable, lowest
 from tropattn.threads import Pool, aside, check, interrupted, thread_count
+from tropattn.tropical.affine_state import whole
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
@@ -339,9 +332,8 @@ def count_depth(
     hold all cells.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
-    >>> from tropattn.tropical.terms import AffineMap
-    >>> step = AffineMap(np.eye(1), np.zeros(1))
-    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), lambda pattern: step)
+    >>> from tropattn.tropical.stage import Linear
+    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), Linear(np.eye(1), np.zeros(1)))
     >>> last = RoutingStage((TropicalPolynomial([[0], [1]], [0, -1]),))
     >>> count_depth([first, last]).value            # x < 0, 0 < x < 1, 1 < x
     3
@@ -446,14 +438,13 @@ def enumerate_depth(
     tell neighbours. Memory ``O(cells)``, about a kilobyte each.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
-    >>> from tropattn.tropical.terms import AffineMap
-    >>> step = AffineMap(np.eye(1), np.zeros(1))
-    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), lambda pattern: step)
+    >>> from tropattn.tropical.stage import Linear
+    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), Linear(np.eye(1), np.zeros(1)))
     >>> enumerate_depth([first, first]).patterns.tolist()
     [[0, 0], [1, 1]]
     """
     tower = Tower(stages, domain)
-    mapped = stages[-1].maps is not None or stages[-1].readout is not None
+    mapped = stages[-1].update is not None
     cells = all_cells(tower, mapped=mapped, max_cells=max_cells, threads=threads, report=report)
     patterns = freeze(np.array([cell.pattern for cell in cells], dtype=np.int32))
     witnesses, inside = depth_witnesses(tower.tables, domain, cells)

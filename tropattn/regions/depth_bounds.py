@@ -14,7 +14,7 @@ from tropattn.regions.layer_bounds import layer
 from tropattn.regions.result import RegionCount
 from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
 from tropattn.tropical.refinement import Refinement
-from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.tropical.stage import Linear, RoutingStage, Scores, stages_of
 from tropattn.tropical.terms import PRIME
 
 __all__ = ["depth", "live_lines"]
@@ -47,9 +47,8 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     them is taken. Cost: an exact rank a layer.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
-    >>> from tropattn.tropical.terms import AffineMap
-    >>> step = AffineMap(np.eye(1), np.zeros(1))
-    >>> stage = RoutingStage((TropicalPolynomial([[0], [1], [2]], [0, -1, -4]),), lambda _: step)
+    >>> step = Linear(np.eye(1), np.zeros(1))
+    >>> stage = RoutingStage((TropicalPolynomial([[0], [1], [2]], [0, -1, -4]),), step)
     >>> int(depth([stage, stage]))
     9
     """
@@ -121,22 +120,19 @@ def _stage_bound(stage: RoutingStage, entering: int) -> tuple[int, int]:
 
 def _leaving(stage: RoutingStage, entering: int) -> int:
     """A bound on the rank of the pieces that leave a stage."""
-    readout = stage.readout
-    if readout is not None:
-        if readout.residual:
-            return entering
-        return _rank_up_to(entering, readout.weights)
-    if stage.maps is None:
+    update = stage.update
+    if isinstance(update, Linear):
+        return _rank_up_to(entering, update.matrix)
+    if update is None or update.residual:
         return entering
-    first = stage.maps([0] * len(stage.units)).matrix
-    if not stage.live:
-        return _rank_up_to(entering, first)
-    # All patterns differ by multiples of the matrices of values that move, so their rows lie in
-    # the span of all these rows.
-    rows = [first, *(term.matrix for term in stage.live)]
+    if isinstance(update, Scores):
+        return _rank_up_to(entering, update.weights)
+    # All patterns have sums of the matrices of values that move, so their rows lie in the span of
+    # all these rows.
+    rows = [own.matrix for own in update.own if own is not None]
     if any(is_exact(part) for part in rows):
         rows = [as_fractions(part) for part in rows]
-    return _rank_up_to(entering, np.vstack(rows))
+    return _rank_up_to(entering, np.vstack(rows)) if rows else 0
 
 
 def _rank_up_to(limit: int, matrix: Any) -> int:

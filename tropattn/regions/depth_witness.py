@@ -14,7 +14,8 @@ from tropattn.arrays import freeze, rational
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
 from tropattn.regions.depth_cells import DepthCell
-from tropattn.regions.stage_table import StageTable, lowest, whole
+from tropattn.regions.stage_table import StageTable, lowest
+from tropattn.tropical.affine_state import whole
 from tropattn.tropical.witness import embedded
 
 __all__ = ["depth_witnesses"]

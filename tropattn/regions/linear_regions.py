@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.depth_cells import DepthCell, Row, on_wall, strictly_feasible, tightened
+from tropattn.polyhedra.integer_rows import Row, on_wall, strictly_feasible, tightened
+from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.result import RegionCount
 from tropattn.tropical.stage import RoutingStage
 
@@ -43,10 +44,9 @@ def count_linear_regions(
     hyperplane.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
-    >>> from tropattn.tropical.terms import AffineMap
+    >>> from tropattn.tropical.stage import Linear
     >>> import numpy as np
-    >>> step = AffineMap(np.eye(1), np.zeros(1))
-    >>> idle = RoutingStage((TropicalPolynomial([[0], [1]]),), lambda pattern: step)
+    >>> idle = RoutingStage((TropicalPolynomial([[0], [1]]),), Linear(np.eye(1), np.zeros(1)))
     >>> found = count_linear_regions([idle])        # two cells with one map
     >>> found.value, found.stats["cells"]
     (1, 2)

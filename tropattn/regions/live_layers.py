@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import rational, rational_matrix, to_float
 from tropattn.regions.quadratics import Quadratic
-from tropattn.regions.stage_table import StageTable, lowest, whole
+from tropattn.regions.stage_table import StageTable, lowest
 from tropattn.tolerance import gamma
+from tropattn.tropical.affine_state import whole
 from tropattn.tropical.live_stack import LiveAttention, LiveHead, LivePointwise
 from tropattn.tropical.terms import AffineMap
 

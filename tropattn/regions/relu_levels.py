@@ -21,7 +21,7 @@ from tropattn._kernels import relu_rows
 from tropattn.arrays import as_fractions, to_float
 from tropattn.polyhedra.domain import Domain
 from tropattn.tolerance import TINY, gamma
-from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.stage import RoutingStage, Scores
 
 __all__ = ["is_affine", "is_relu", "packed_levels"]
 
@@ -94,7 +94,7 @@ class _Level:
 
 def is_relu(stage: RoutingStage) -> bool:
     """Whether the units are ``max(0, <w, x> + b)`` and their values make the next state."""
-    return stage.readout is not None and all(
+    return isinstance(stage.update, Scores) and all(
         unit.n_terms == 2
         and not unit.maps
         and unit.scale == 1
@@ -106,7 +106,7 @@ def is_relu(stage: RoutingStage) -> bool:
 
 def is_affine(stage: RoutingStage) -> bool:
     """Whether the stage maps the state and routes nothing."""
-    return stage.maps is not None and all(unit.n_terms == 1 for unit in stage.units)
+    return stage.update is not None and all(unit.n_terms == 1 for unit in stage.units)
 
 
 def _levels(stages: Sequence[RoutingStage], domain: Domain) -> list[_Level]:
@@ -118,24 +118,23 @@ def _levels(stages: Sequence[RoutingStage], domain: Domain) -> list[_Level]:
     matrix, offset = _Rounded.of(step), _Rounded.of(shift[None, :])
     levels: list[_Level] = []
     for stage in stages:
-        if not is_relu(stage):
-            assert stage.maps is not None
+        update = stage.update
+        if not (is_relu(stage) and isinstance(update, Scores)):
             given = stage.maps((0,) * len(stage.units))
             linear = _Rounded.of(given.matrix)
             matrix = matrix @ linear
             offset = offset @ linear + _Rounded.of(given.offset[None, :])
             continue
-        assert stage.readout is not None
         slopes, biases = _units(stage)
         linear = _Rounded.of(slopes.T)
         weights, shifts = matrix @ linear, offset @ linear + _Rounded.of(biases[None, :])
-        out = _Rounded.of(stage.readout.weights)
-        if stage.readout.residual:
+        out = _Rounded.of(update.weights)
+        if update.residual:
             weights, shifts = _joined(1, weights, matrix), _joined(1, shifts, offset)
             out = _joined(0, out, _Rounded.of(np.eye(stage.dim)))
         lines = _lines(np.column_stack([slopes, biases]))
         levels.append(_Level(weights, shifts, len(stage.units), lines))
-        matrix, offset = out, _Rounded.of(stage.readout.offset[None, :])
+        matrix, offset = out, _Rounded.of(update.offset[None, :])
     return levels
 
 

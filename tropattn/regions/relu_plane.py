@@ -25,9 +25,7 @@ from tropattn._kernels import relu_rows
 from tropattn.arrays import rational_matrix
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.depth import Tower
-from tropattn.regions.depth_cells import (
-    DepthCell,
+from tropattn.polyhedra.integer_rows import (
     Frame,
     Row,
     by_angle,
@@ -35,13 +33,16 @@ from tropattn.regions.depth_cells import (
     strictly_feasible,
     tightened,
 )
+from tropattn.regions.depth import Tower
+from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.layer_bounds import layer
 from tropattn.regions.range_search import RangeSearch, Report
 from tropattn.regions.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.result import RegionCount
-from tropattn.regions.stage_table import StageTable, whole
+from tropattn.regions.stage_table import StageTable
 from tropattn.threads import thread_count
 from tropattn.tolerance import UNIT
+from tropattn.tropical.affine_state import whole
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
@@ -315,10 +316,9 @@ def count_plane(
 
     >>> from tropattn.polyhedra.domain import Box
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
-    >>> from tropattn.tropical.stage import Readout
+    >>> from tropattn.tropical.stage import Scores
     >>> units = tuple(TropicalPolynomial([[0, 0], w]) for w in ([1, 0], [0, 1], [1, 1]))
-    >>> step = Readout(np.eye(3), np.zeros(3), False)
-    >>> relu = RoutingStage(units, lambda pattern: step.map(units, pattern), step)
+    >>> relu = RoutingStage(units, Scores(np.eye(3), np.zeros(3), False))
     >>> count_plane([relu], Box([-1, -1], [1, 1])).value        # three lines through a point
     6
     """

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import rational_matrix
-from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.stage import RoutingStage, Scores, own_values, shared_matrix
 
 __all__ = ["Balls"]
 
@@ -66,46 +66,28 @@ class _Stage:
     @cached_property
     def weights(self) -> flint.arb_mat:
         """What winners' scores are multiplied by, (H, d_out)."""
-        assert self.stage.readout is not None
-        return flint.arb_mat(rational_matrix(self.stage.readout.weights))
+        assert isinstance(self.stage.update, Scores)
+        return flint.arb_mat(rational_matrix(self.stage.update.weights))
 
     @cached_property
     def matrix(self) -> flint.arb_mat:
         """The linear part that all patterns share, (d, d_out)."""
-        if self.stage.readout is not None:
-            d, width = self.stage.dim, self.weights.ncols()
-            same = np.eye(d) if self.stage.readout.residual else np.zeros((d, width))
-            return flint.arb_mat(rational_matrix(same))
-        assert self.stage.maps is not None
-        exact = rational_matrix(self.stage.maps([terms[0] for terms in self.firsts]).matrix)
-        for _, index, matrix in self._moving:
-            if index == 0:
-                exact -= matrix
-        return flint.arb_mat(exact)
-
-    @cached_property
-    def _moving(self) -> list[tuple[int, int, flint.fmpq_mat]]:
-        """Unit, place among its distinct terms, and matrix of the values that move."""
-        found = []
-        for term in self.stage.live:
-            classes = self.stage.units[term.unit].distinct[1]
-            shared = int((classes == classes[term.term]).sum())
-            matrix = rational_matrix(term.matrix) / shared
-            found.append((term.unit, int(classes[term.term]), matrix))
-        return found
+        return flint.arb_mat(rational_matrix(shared_matrix(self.stage)))
 
     @cached_property
     def moving(self) -> list[tuple[int, int, flint.arb_mat]]:
-        """The same in balls."""
-        return [(h, index, flint.arb_mat(matrix)) for h, index, matrix in self._moving]
+        """Unit, place among its distinct terms, and matrix of the values that move."""
+        return [
+            (h, index, flint.arb_mat(rational_matrix(matrix)))
+            for h, index, matrix in own_values(self.stage)
+        ]
 
     def offset(self, pattern: tuple[int, ...]) -> list[Any]:
         """The constant that a pattern adds."""
-        if self.stage.readout is not None:
-            return self._row((), self.stage.readout.offset)
+        if isinstance(self.stage.update, Scores):
+            return self._row((), self.stage.update.offset)
         if pattern in self._offsets:
             return self._offsets[pattern]
-        assert self.stage.maps is not None
         chosen = [terms[j] for terms, j in zip(self.firsts, pattern, strict=True)]
         return self._row(pattern, self.stage.maps(chosen).offset)
 
@@ -130,7 +112,7 @@ class _Stage:
                 for k in range(d)
             ]
             moved += flint.arb_mat(m, d, chosen) * matrix
-        if self.stage.readout is not None:
+        if isinstance(self.stage.update, Scores):
             scores = (states * self.terms).entries()
             n = self.starts[-1]
             places = np.array(self.starts[:-1])[:, None] + winners

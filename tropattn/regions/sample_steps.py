@@ -15,10 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels.forward import Step
-from tropattn.arrays import as_fractions, to_float
-from tropattn.errors import InvalidInput
+from tropattn.arrays import as_fractions, is_exact, to_float
 from tropattn.tolerance import gamma
-from tropattn.tropical.stage import RoutingStage
+from tropattn.tropical.stage import (
+    Linear,
+    RoutingStage,
+    Scores,
+    exact_mean,
+    own_values,
+    shared_matrix,
+    update_of,
+)
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["norm_bound", "step_of_map", "step_of_stage"]
@@ -76,74 +83,71 @@ def step_of_map(step: AffineMap) -> Step:
     >>> 2 <= step.growth < 2.1, step.rounding < 1e-14
     (True, True)
     """
-    return _of_values(step, [np.zeros((1, len(step.offset)), dtype=object)])
+    nothing = np.zeros((1, len(step.offset)))
+    return _of_values(step.matrix, step.offset, [(nothing, nothing)])
 
 
 def step_of_stage(stage: RoutingStage) -> Step:
     """The step of a stage; terms are the distinct ones of each unit, in ``unit.distinct`` order.
 
-    Raises ``InvalidInput`` for a stage that maps nothing, or whose map does not add up.
+    Raises ``InvalidInput`` for a stage that maps nothing.
     """
-    if stage.readout is not None:
-        return _of_scores(stage)
-    if stage.maps is None:
-        raise InvalidInput(
-            "target: layers that map the state needed, got bare polynomials, which route but "
-            "map nothing; pass a FixedLayer or a Network."
-        )
-    firsts = [unit.distinct[0].tolist() for unit in stage.units]
-    moving = _moving(stage)
-    pattern = [terms[0] for terms in firsts]
-    base = stage.maps(pattern)
-    start = as_fractions(base.offset)
-    linear = base.matrix
-    for _, index, matrix in moving:
-        if index == 0:
-            linear = as_fractions(linear) - matrix
-    tables = []
-    for h, terms in enumerate(firsts):
-        rows = []
-        for j in terms:
-            offset = stage.maps([*pattern[:h], j, *pattern[h + 1 :]]).offset
-            rows.append(as_fractions(offset) - start)
-        tables.append(np.array(rows, dtype=object).reshape(len(terms), len(start)))
-    last = stage.maps([terms[-1] for terms in firsts])
-    ends = linear
-    for h, index, matrix in moving:
-        if index == len(firsts[h]) - 1:
-            ends = as_fractions(ends) + matrix
-    if not (
-        np.array_equal(last.matrix, ends)
-        and (as_fractions(last.offset) == start + sum(rows[-1] for rows in tables)).all()
-    ):
-        raise InvalidInput(
-            "target: stages whose map is a sum over units needed (theory T12), got another; "
-            "give the stage a readout, or live terms."
-        )
-    return _of_values(AffineMap(linear, base.offset), tables, moving)
+    update = update_of(stage)
+    if isinstance(update, Scores):
+        return _of_scores(stage, update)
+    firsts = [unit.distinct[0] for unit in stage.units]
+    # Values are added to those of each unit's first term.
+    start = stage.maps([int(terms[0]) for terms in firsts]).offset
+    if isinstance(update, Linear):
+        tables = [_differences(np.zeros((len(terms), len(start)))) for terms in firsts]
+    else:
+        tables = [_differences(_distinct_values(stage, h, v)) for h, v in enumerate(update.values)]
+    return _of_values(shared_matrix(stage), start, tables, own_values(stage))
 
 
-def _moving(stage: RoutingStage) -> list[tuple[int, int, Array]]:
-    """(unit, place among its distinct terms, exact matrix) of the terms whose value moves."""
-    found = []
-    for term in stage.live:
-        classes = stage.units[term.unit].distinct[1]
-        index = int(classes[term.term])
-        # Equal terms win together, and their values are averaged.
-        shared = int((classes == classes[term.term]).sum())
-        found.append((term.unit, index, as_fractions(term.matrix) / shared))
-    return found
+def _distinct_values(stage: RoutingStage, unit: int, values: Array) -> Array:
+    """What each distinct term of a unit adds: its value, or the mean of those of equal terms."""
+    firsts, classes = stage.units[unit].distinct
+    if len(firsts) == len(classes):
+        return values
+    rows = values[firsts]
+    for i in np.flatnonzero(np.bincount(classes) > 1).tolist():
+        mean = exact_mean(values, np.flatnonzero(classes == i))
+        rows = as_fractions(rows) if is_exact(mean) else rows
+        rows[i] = mean
+    return rows
+
+
+def _differences(rows: Array) -> tuple[Array, Array]:
+    """Rows minus the first one, to the nearest doubles, and what that rounding lost at most."""
+    if not is_exact(rows):
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = rows - rows[0]
+            part = near - rows
+            # What a sum of two doubles loses is one again (Knuth, TAOCP 2, 4.2.2).
+            lost = (rows - (near - part)) + (-rows[0] - part)
+        if np.isfinite(near).all() and np.isfinite(lost).all():
+            return near + 0.0, np.where(lost != 0, np.spacing(np.abs(near)), 0.0)
+    exact = as_fractions(rows)
+    return to_float(exact - exact[0])
 
 
 def _of_values(
-    base: AffineMap, tables: Sequence[Array], moving: Sequence[tuple[int, int, Array]] = ()
+    linear: Array,
+    constant: Array,
+    tables: Sequence[tuple[Array, Array]],
+    moving: Sequence[tuple[int, int, Array]] = (),
 ) -> Step:
-    """``x -> x @ matrix + offset +`` one row of each table, and products that move (exact)."""
-    matrix, matrix_error = to_float(base.matrix)
+    """``x -> x @ linear + constant +`` one row of each table, and products that move (exact).
+
+    Tables are doubles and entrywise bounds of their errors.
+    """
+    matrix, matrix_error = to_float(linear)
     d, width = matrix.shape
-    starts = np.cumsum([0, *map(len, tables)])
-    values, value_error = to_float(np.vstack(tables))
-    offset, offset_error = to_float(base.offset)
+    starts = np.cumsum([0, *(len(rows) for rows, _ in tables)])
+    values = np.vstack([rows for rows, _ in tables])
+    value_error = np.vstack([error for _, error in tables])
+    offset, offset_error = to_float(constant)
     same = d == width and not matrix_error.any() and np.array_equal(matrix, np.eye(d))
     keep, growth, stretch = 0.0, 0.0, 0.0
     parts = np.zeros((0, d))
@@ -179,10 +183,8 @@ def _of_values(
     )
 
 
-def _of_scores(stage: RoutingStage) -> Step:
+def _of_scores(stage: RoutingStage, update: Scores) -> Step:
     """``x -> [x +] offset + sum_h score_h * weights_h``."""
-    readout = stage.readout
-    assert readout is not None
     parts, errors = [], []
     for unit in stage.units:
         rows, error = unit.float_terms()
@@ -190,11 +192,11 @@ def _of_scores(stage: RoutingStage) -> Step:
         errors.append(error[unit.distinct[0]])
     starts = np.cumsum([0, *map(len, parts)])
     rows, row_error = np.vstack(parts), np.vstack(errors)
-    weights, weight_error = to_float(readout.weights)
-    offset, offset_error = to_float(readout.offset)
+    weights, weight_error = to_float(update.weights)
+    offset, offset_error = to_float(update.offset)
     heads, width = weights.shape
     d = stage.dim
-    keep = 1.0 if readout.residual else 0.0
+    keep = 1.0 if update.residual else 0.0
     # Scores of winners are a vector of H numbers; its norm is at most this times |(x, 1)|.
     reach = float(np.sqrt((_largest_rows(rows, starts) ** 2).sum()))
     reach_error = float(np.sqrt((_largest_rows(row_error, starts) ** 2).sum()))

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import is_exact, rational
 from tropattn.errors import InvalidInput
-from tropattn.regions.depth_cells import Row
-from tropattn.tropical.stage import RoutingStage
+from tropattn.polyhedra.integer_rows import Row
+from tropattn.tropical.affine_state import whole, whole_array
+from tropattn.tropical.stage import RoutingStage, Scores
 
-__all__ = ["AffineState", "StageTable", "lowest", "whole", "whole_array"]
+__all__ = ["AffineState", "StageTable", "lowest"]
 
 Array = NDArray[Any]
 
@@ -48,10 +49,10 @@ class StageTable:
         rows, self.denominator = _whole_terms(stage)
         self.terms = flint.fmpz_mat(n, stage.dim + 1, rows).transpose()
         self._matrices: dict[int, tuple[Any, flint.fmpz_mat | None, int]] = {}
-        if stage.readout is not None:
-            stacked = np.vstack([stage.readout.weights, stage.readout.offset[None, :]])
+        if isinstance(stage.update, Scores):
+            stacked = np.vstack([stage.update.weights, stage.update.offset[None, :]])
             entries, self.weight_denominator = whole_array(stacked)
-            h, d_out = stage.readout.weights.shape
+            h, d_out = stage.update.weights.shape
             self.weights = flint.fmpz_mat(h, d_out, entries[: h * d_out])
             self.offset = entries[h * d_out :]
 
@@ -106,15 +107,10 @@ class StageTable:
         self, cell: AffineState, rows: list[Row], choice: list[int], pattern: Sequence[Any]
     ) -> tuple[flint.fmpz_mat, int]:
         """The state behind the stage; ``choice`` are the winners' places in ``rows``."""
-        if self.stage.readout is not None:
+        if isinstance(self.stage.update, Scores):
             size = cell.state.nrows()
             flat = [rows[j][i] for i in range(size) for j in choice]
             return self.read_out(cell, flint.fmpz_mat(size, len(choice), flat))
-        if self.stage.maps is None:
-            raise InvalidInput(
-                "target: layers that map the state needed, got bare polynomials, which route but "
-                "map nothing; pass a FixedLayer or a Network."
-            )
         step = self.stage.maps(pattern)
         matrix, below = self._matrix(step.matrix)
         shift, right = whole([rational(v) for v in step.offset.tolist()])
@@ -138,12 +134,12 @@ class StageTable:
 
     def read_out(self, cell: AffineState, chosen: flint.fmpz_mat) -> tuple[flint.fmpz_mat, int]:
         """The state behind a stage with a readout, from the winners' terms (k + 1, H)."""
-        assert self.stage.readout is not None
+        assert isinstance(self.stage.update, Scores)
         size, width = cell.state.nrows(), self.weights.ncols()
         values = [int(v) for v in (chosen * self.weights).entries()]
         above = self.denominator * self.weight_denominator
         total = cell.denominator * above
-        if self.stage.readout.residual:
+        if self.stage.update.residual:
             values = [
                 v + int(s) * above for v, s in zip(values, _drop_last(cell.state), strict=True)
             ]
@@ -164,41 +160,6 @@ class StageTable:
                 self._matrices.clear()
             self._matrices[id(matrix)] = (matrix, None if same else integers, below)
         return self._matrices[id(matrix)][1:]
-
-
-def whole(values: Sequence[flint.fmpq]) -> tuple[list[int], int]:
-    """Numerators over the least common denominator, and the denominator.
-
-    >>> whole([flint.fmpq(1, 2), flint.fmpq(1, 3)])
-    ([3, 2], 6)
-    """
-    below = math.lcm(*(int(v.q) for v in values))
-    return [int(v.p) * (below // int(v.q)) for v in values], below
-
-
-def whole_array(array: Array) -> tuple[list[int], int]:
-    """The entries of an array, row by row, as integers over one denominator.
-
-    Doubles are integers times powers of two, so they need no greatest common divisors.
-
-    >>> whole_array(np.array([[0.75, -2.0, 0.0]]))
-    ([3, -8, 0], 4)
-    """
-    if is_exact(array):
-        return whole([rational(v) for v in array.ravel().tolist()])
-    flat = array.ravel()
-    if flat.dtype.kind in "iu":
-        return flat.tolist(), 1
-    proper = flat != 0
-    if not proper.any():
-        return [0] * len(flat), 1
-    fraction, exponent = np.frexp(flat)
-    digits, places = np.ldexp(fraction, 53).astype(np.int64), exponent.astype(np.int64) - 53
-    spare = np.frexp((digits & -digits).astype(np.float64))[1] - 1
-    digits, places = digits >> np.where(proper, spare, 0), places + spare
-    low = min(0, int(places[proper].min()))
-    moved = np.where(proper, places - low, 0)
-    return (digits.astype(object) << moved.astype(object)).tolist(), 2**-low
 
 
 def _whole_terms(stage: RoutingStage) -> tuple[list[int], int]:
