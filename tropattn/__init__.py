@@ -54,8 +54,7 @@ if TYPE_CHECKING:
     from tropattn.tropical import temperature
     from tropattn.tropical.live import LiveTerms, live_terms
     from tropattn.tropical.newton import NewtonPolytope
-    from tropattn.tropical.polynomial import TropicalPolynomial
-    from tropattn.tropical.power_diagram import PowerDiagram
+    from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
     from tropattn.tropical.stage import RoutingStage
     from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
 
@@ -144,8 +143,7 @@ _NAMES = {
     "regions.sampling": ("draw_sample", "sample_regions"),
     "tropical.live": ("LiveTerms", "live_terms"),
     "tropical.newton": ("NewtonPolytope",),
-    "tropical.polynomial": ("TropicalPolynomial",),
-    "tropical.power_diagram": ("PowerDiagram",),
+    "tropical.polynomial": ("PowerDiagram", "TropicalPolynomial"),
     "tropical.stage": ("RoutingStage",),
     "tropical.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
 }

@@ -22,7 +22,7 @@ from tropattn.dynamics.hardmax_exact import advance, exact_state, hull_vertices
 from tropattn.dynamics.limits import basins, cells_per_layer, hardmax_limit
 from tropattn.dynamics.trajectory import simulate
 from tropattn.errors import Inconclusive, InvalidInput
-from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.polynomial import PowerDiagram
 
 PAPER = [
     [F(1), F(1, 3)],

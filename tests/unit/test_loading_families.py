@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from tropattn.attention.blocks import MLP
 from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.loading import from_torch, load
+from tropattn.attention.loading import families, from_torch, load
 from tropattn.attention.norms import LayerNorm
 from tropattn.errors import InvalidInput
 
@@ -385,3 +385,45 @@ def test_names_that_may_mean_two_models_are_shown(tmp_path):
         load(save(tmp_path, prefix="other."))
     clash = {p + name: shape for p in ("", "module.") for name, shape in bert_shapes().items()}
     assert load(save(tmp_path, shapes=clash)).embedding.shape == (V, D)
+
+
+TOY = """
+from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.loading.config import Entries
+from tropattn.attention.loading.family import Family
+from tropattn.attention.model import Model
+
+def load(tensors, config, folder, n_heads):
+    config = config.under(Entries({"heads": 1}))
+    parts = [tensors.weight(name, (None, None))[None] for name in ("q", "k", "v", "o")]
+    layer = AttentionLayer.from_arrays(*parts, residual=config.family == "toy")
+    return Model([layer], tensors.weight("words", (None, None)), unread=config.unread)
+
+TOY = Family(("toy", "toy2"), load, lambda tensors: "q" in tensors.shapes)
+"""
+
+
+def test_a_family_is_one_file_and_one_word(tmp_path, monkeypatch):
+    """By its name, by the class of transformers, and without a configuration."""
+    (tmp_path / "a_toy_family.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    toy = importlib.import_module("a_toy_family")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    arrays = {name: np.ones((2, 2), "f4") for name in "qkvo"} | {"words": np.eye(2, dtype="f4")}
+    save_file(arrays, folder / "model.safetensors")
+    with pytest.raises(InvalidInput, match=r"this family is not read without config\.json"):
+        load(folder)
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, toy.TOY))
+    assert load(folder).layers[0].residual
+    for config, residual in (
+        ({"model_type": "toy", "other": 1}, True),
+        ({"model_type": "toy2", "other": 1}, False),
+        ({"architectures": ["Toy2ForMaskedLM"], "other": 1}, False),
+        ({"other": 1}, True),
+    ):
+        (folder / "config.json").write_text(json.dumps(config))
+        model = load(folder)
+        assert (model.layers[0].residual, model.unread) == (residual, ("other",))
+    with pytest.raises(InvalidInput, match="n_heads: 1 needed"):
+        load(folder, n_heads=2)

@@ -11,7 +11,8 @@ from reference import brute, families
 
 from tropattn import TropicalPolynomial, count_regions
 from tropattn.arrays import fraction
-from tropattn.tropical.refinement import Refinement, rank_of_rows
+from tropattn.tropical.columns import rank_of_rows
+from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.terms import PRIME, AffineMap
 
 

@@ -28,7 +28,7 @@ ID = {piece: i for i, piece in enumerate(PIECES)}
 def bert(folder, pieces=PIECES, **settings):
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8", newline="\n")
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    return TextReader(folder, "bert")
+    return TextReader(folder, "BertTokenizer")
 
 
 def named(ids):
@@ -107,19 +107,19 @@ def test_tokenizer_json_comes_before_the_vocabulary(tmp_path):
 
 def test_byte_level_by_hand(tmp_path):
     whole(tmp_path, MERGES, pre_tokenizer=BYTES)
-    assert TextReader(tmp_path, "gpt2")("ab ab") == [3, 4]
+    assert TextReader(tmp_path, "GPT2Tokenizer")("ab ab") == [3, 4]
     (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": true}')
-    assert TextReader(tmp_path, "gpt2")("ab") == [4]
+    assert TextReader(tmp_path, "GPT2Tokenizer")("ab") == [4]
     # The same from the files of older versions.
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "vocab.json").write_text(json.dumps(MERGES["vocab"]), encoding="utf-8")
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b\nĠ ab\n", encoding="utf-8")
-    assert TextReader(tmp_path, "gpt2")("ab ab") == [4, 4]
+    assert TextReader(tmp_path, "GPT2Tokenizer")("ab ab") == [4, 4]
 
 
 def test_one_error_for_what_cannot_be_read(tmp_path):
     whole(tmp_path, MERGES, pre_tokenizer=BYTES)
-    reader = TextReader(tmp_path, "gpt2")
+    reader = TextReader(tmp_path, "GPT2Tokenizer")
     with pytest.raises(InvalidInput, match=r"text: Unicode characters needed, .* at place 1"):
         reader("a\ud800")
     # The model has no unknown token, and would leave the letter out in silence.
@@ -129,10 +129,10 @@ def test_one_error_for_what_cannot_be_read(tmp_path):
     whole(tmp_path, model)
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
     with pytest.raises(InvalidInput, match=r"text: words of the vocabulary .*unknown token"):
-        TextReader(tmp_path, "gpt2")("b")
+        TextReader(tmp_path, "GPT2Tokenizer")("b")
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(InvalidInput, match=r"tokenizer.json needed for a text of a T5Tokenizer"):
-        TextReader(tmp_path, "gpt2")("b")
+        TextReader(tmp_path, "GPT2Tokenizer")("b")
 
 
 def test_the_package_is_imported_for_texts_only():

@@ -41,7 +41,7 @@ def verify(
     from tropattn.errors import EngineError, InvalidInput
     from tropattn.regions.result import decimal
     from tropattn.study.inputs import open_layer
-    from tropattn.tropical.stage import on_parameters
+    from tropattn.tropical.max_affine import on_parameters
     from tropattn.verify import verify as check
 
     exact = walls = None

@@ -31,7 +31,7 @@ from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.regions.count import count_regions
 from tropattn.regions.result import RegionCount
 from tropattn.threads import check, stoppable
-from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.polynomial import PowerDiagram
 
 __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
 

@@ -16,8 +16,7 @@ from tropattn.plotting.hull import by_angle, counted
 from tropattn.plotting.style import FILLS, INKS, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.subdivision import RegularSubdivision, subdivision
 
 __all__ = ["dual"]

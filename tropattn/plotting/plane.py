@@ -24,8 +24,7 @@ from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon
 from tropattn.regions.count import count_regions
 from tropattn.regions.plane_cells import plane_cells
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
 __all__ = ["diagram", "panels", "partition"]

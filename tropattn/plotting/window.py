@@ -14,9 +14,9 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon, as_window, bounding_window, window_polygon
 from tropattn.regions.plane_cells import PlaneCells, plane_cells
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.stage import on_parameters, stages_of
+from tropattn.tropical.max_affine import on_parameters
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
+from tropattn.tropical.stage import stages_of
 
 __all__ = ["Plane", "drawn", "mark"]
 

@@ -28,8 +28,9 @@ from tropattn.regions.live_lines import count_live, enumerate_live
 from tropattn.regions.result import RegionCount, check_bound, check_budget, one_cell, out_of_memory
 from tropattn.threads import aside, interrupted, stoppable, thread_count
 from tropattn.tropical.live_stack import MovesTokens
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.refinement import Refinement, domain_walls
-from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
+from tropattn.tropical.stage import RoutingStage, stages_of
 from tropattn.tropical.witness import inner_points
 
 __all__ = ["count_regions", "enumerate_regions", "upper_bound"]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.polyhedra.strict import primitive_rows
+from tropattn.tropical.columns import rank_of_rows
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.refinement import rank_of_rows
 from tropattn.tropical.terms import PRIME
 
 __all__ = ["independent_groups"]

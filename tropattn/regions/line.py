@@ -26,8 +26,9 @@ from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
 from tropattn.regions.result import one_cell
 from tropattn.threads import check, in_order, interrupted, stoppable
 from tropattn.tolerance import UNIT
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import on_parameters, stages_of
+from tropattn.tropical.stage import stages_of
 from tropattn.tropical.terms import moderate
 
 __all__ = ["LineCells", "applies", "line_cells"]

@@ -21,7 +21,7 @@ from tropattn.arrays import as_fractions
 from tropattn.polyhedra.domain import Domain, Polytope, Slice
 from tropattn.polyhedra.polygon import Polygon, exact_corners
 from tropattn.tolerance import TINY, UNIT, gamma
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement, domain_walls, unit_rows
 
 __all__ = ["Frame", "window_frame"]
@@ -116,7 +116,7 @@ def _local(window: Domain, centre: Array, scale: Array) -> Polytope:
 
 
 def _relative(
-    unit: TropicalPolynomial, kept: Array, centre: Array, scale: Array
+    unit: MaxAffine, kept: Array, centre: Array, scale: Array
 ) -> tuple[Array, Array, Array]:
     """Which keys may win on the box, their rows less the winner's in the middle, and errors."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -139,9 +139,7 @@ def _relative(
     return live, np.ldexp(rows[live], shift), np.ldexp(errors[live].max(axis=1), shift) + TINY
 
 
-def _near_rows(
-    unit: TropicalPolynomial, kept: Array, centre: Array, scale: Array
-) -> tuple[Array, Array]:
+def _near_rows(unit: MaxAffine, kept: Array, centre: Array, scale: Array) -> tuple[Array, Array]:
     """Rows of the given keys as functions of u, in doubles, and entrywise error bounds."""
     terms, lost = unit.float_terms()
     terms, lost = terms[kept], lost[kept]
@@ -158,7 +156,7 @@ def _near_rows(
 
 
 def _exact_rows(
-    unit: TropicalPolynomial, kept: Array, centre: Array, scale: Array
+    unit: MaxAffine, kept: Array, centre: Array, scale: Array
 ) -> tuple[Array, Array, Array]:
     """What ``_relative`` returns, from rationals: each entry is rounded once, at the end."""
     rows = unit.pullback(np.diag(scale), centre).exact_terms(kept).tolist()

@@ -26,7 +26,8 @@ from tropattn.regions.estimates import Sample, Tally
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sample_rows import Head, Walls, chord_rows, point_scores
 from tropattn.threads import aside, in_order, interrupted, stoppable
-from tropattn.tropical.stage import RoutingStage, on_parameters, stages_of
+from tropattn.tropical.max_affine import on_parameters
+from tropattn.tropical.stage import RoutingStage, stages_of
 
 __all__ = ["draw_sample", "sample_regions"]
 

@@ -20,8 +20,8 @@ from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.result import RegionCount
 from tropattn.study.layer import with_terms
+from tropattn.tropical.columns import rank_of_rows
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.refinement import rank_of_rows
 from tropattn.tropical.terms import PRIME, AffineMap
 
 __all__ = [

@@ -22,8 +22,8 @@ from tropattn.polyhedra.domain import Box, Domain
 from tropattn.record import Record
 from tropattn.study.inputs import Heads, Source, check_draws, open_layer
 from tropattn.study.layer import Step
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.temperature import Agreement, agreement, guaranteed, losers, weights
 
 __all__ = [

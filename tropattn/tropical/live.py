@@ -15,7 +15,7 @@ from tropattn.polyhedra.domain import Domain, has_points
 from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import counting
 from tropattn.threads import stoppable
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.witness import inner_points
 
@@ -49,7 +49,7 @@ class LiveTerms:
 
 @stoppable(lambda f, domain=None, **_: int(has_points(domain)))
 def live_terms(
-    f: TropicalPolynomial,
+    f: MaxAffine,
     domain: Domain | None = None,
     *,
     threads: int | None = None,
@@ -64,11 +64,11 @@ def live_terms(
     a few products of N x N scores, then for each term left a linear program over the few rivals
     that matter.
 
-    >>> found = live_terms(TropicalPolynomial([[0], [1], [2]], [0, -2, 0]))   # the middle is below
+    >>> found = live_terms(MaxAffine([[0], [1], [2]], [0, -2, 0]))   # the middle is below
     >>> found.live.tolist(), found.combinations[1][0].tolist(), found.combinations[1][1].tolist()
     ([0, 2], [0, 2], [0.5, 0.5])
     """
-    if not isinstance(f, TropicalPolynomial):
+    if not isinstance(f, MaxAffine):
         raise InvalidInput(
             f"f: a TropicalPolynomial needed, got {type(f).__name__}; take one of layer.heads."
         )

@@ -16,8 +16,8 @@ from tropattn.polyhedra import _cdd
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
 from tropattn.polyhedra.normal_fan import NormalFan
 from tropattn.tropical.live import live_terms
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.points import term_points
-from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["NewtonPolytope"]
 
@@ -45,16 +45,16 @@ class NewtonPolytope:
     lifted: bool = False
 
     @classmethod
-    def of(cls, f: TropicalPolynomial, lifted: bool = False) -> NewtonPolytope:
+    def of(cls, f: MaxAffine, lifted: bool = False) -> NewtonPolytope:
         """The polytope of ``f``; every vertex is decided exactly.
 
-        >>> f = TropicalPolynomial([[0], [1], [2]], [0, -1, 0])
+        >>> f = MaxAffine([[0], [1], [2]], [0, -1, 0])
         >>> NewtonPolytope.of(f).vertices.tolist(), NewtonPolytope.of(f, lifted=True).f_vector()
         ([[0.0], [2.0]], (3, 3))
         """
         points = term_points(f, lifted)
         # The vertices of a hull are the live terms of the polynomial without intercepts.
-        vertices = live_terms(TropicalPolynomial(points)).live
+        vertices = live_terms(MaxAffine(points)).live
         return cls(points, vertices, live_terms(f).live, lifted)
 
     @property
@@ -72,7 +72,7 @@ class NewtonPolytope:
 
         Raises ``InvalidInput`` unless the polytope is lifted.
 
-        >>> f = TropicalPolynomial([[0], [1], [2]], [0, -1, 0])
+        >>> f = MaxAffine([[0], [1], [2]], [0, -1, 0])
         >>> NewtonPolytope.of(f, lifted=True).upper_hull().decomposition.ravel().tolist()
         [0, 2]
         """
@@ -93,7 +93,7 @@ class NewtonPolytope:
 
         Euler's relation is checked. See ``MinkowskiSum.f_vector``.
 
-        >>> NewtonPolytope.of(TropicalPolynomial([[0, 0], [1, 0], [0, 1], [1, 1]])).f_vector()
+        >>> NewtonPolytope.of(MaxAffine([[0, 0], [1, 0], [0, 1], [1, 1]])).f_vector()
         (4, 4)
         """
         return self.hull.f_vector()
@@ -113,7 +113,7 @@ class NewtonPolytope:
     def inequalities(self) -> tuple[Array, Array, Array, Array]:
         """The H-representation ``A x <= b``, ``E x = e``, in rationals: ``(A, b, E, e)``.
 
-        >>> A, b, _, _ = NewtonPolytope.of(TropicalPolynomial([[0], [2]])).inequalities()
+        >>> A, b, _, _ = NewtonPolytope.of(MaxAffine([[0], [2]])).inequalities()
         >>> A.tolist(), [int(v) for v in b]
         ([[-1], [1]], [0, 2])
         """
@@ -126,7 +126,7 @@ class NewtonPolytope:
     def volume(self) -> Fraction:
         """Volume in the space of the points, exactly; 0 below full dimension.
 
-        >>> NewtonPolytope.of(TropicalPolynomial([[0, 0], [1, 0], [0, 1]])).volume()
+        >>> NewtonPolytope.of(MaxAffine([[0, 0], [1, 0], [0, 1]])).volume()
         Fraction(1, 2)
         """
         return self.hull.volume()
@@ -134,7 +134,7 @@ class NewtonPolytope:
     def support(self, directions: Any) -> Any:
         """``max_j <u, p_j>`` for one direction or rows of them; exact if any number is.
 
-        >>> NewtonPolytope.of(TropicalPolynomial([[0, 0], [1, 2]])).support([1, 1])
+        >>> NewtonPolytope.of(MaxAffine([[0, 0], [1, 2]])).support([1, 1])
         3.0
         """
         return self.hull.support(directions)

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import as_fractions, fraction_array, freeze, is_exact
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.max_affine import MaxAffine
 
 __all__ = ["term_points"]
 
 
-def term_points(f: TropicalPolynomial, lifted: bool = False) -> NDArray[Any]:
+def term_points(f: MaxAffine, lifted: bool = False) -> NDArray[Any]:
     """``a_j`` as rows (N, d), or ``(a_j, c_j)`` as rows (N, d + 1), exactly.
 
     Numbers given directly stay as given; products of factors become ``Fraction`` objects, since
     rounded products would have other vertices.
 
-    >>> term_points(TropicalPolynomial([[1], [2]], [0, -1]), lifted=True).tolist()
+    >>> term_points(MaxAffine([[1], [2]], [0, -1]), lifted=True).tolist()
     [[1.0, 0.0], [2.0, -1.0]]
     """
     slopes, intercepts = f.slopes, f.intercepts

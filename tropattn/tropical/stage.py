@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.tropical.affine_state import whole_array
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
@@ -31,7 +30,6 @@ __all__ = [
     "Selected",
     "Update",
     "exact_mean",
-    "on_parameters",
     "own_values",
     "shared_matrix",
     "stages_of",
@@ -336,22 +334,3 @@ def stages_of(target: Any) -> tuple[RoutingStage, ...]:
         "target: a TropicalPolynomial, a list of them, a FixedLayer or a Network needed, got "
         f"{type(target).__name__}; build one with TropicalPolynomial or layer.fix(states)."
     )
-
-
-def on_parameters(
-    units: Sequence[TropicalPolynomial], domain: Domain | None
-) -> tuple[TropicalPolynomial, ...]:
-    """The units as polynomials of the domain's parameters (factors kept)."""
-    if as_domain(domain) is None:
-        return tuple(units)
-    assert domain is not None
-    for unit in units:
-        if unit.dim != domain.ambient_dim:
-            raise InvalidInput(
-                f"domain: a set in R^{unit.dim} needed, got {domain.describe()}; "
-                "domain and target must share their variable."
-            )
-    if domain.embedding is None:
-        return tuple(units)
-    matrix, offset = domain.embedding
-    return tuple(unit.pullback(matrix, offset) for unit in units)

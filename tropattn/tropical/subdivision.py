@@ -24,8 +24,8 @@ from tropattn.arrays import as_array, as_fractions, fraction, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.points import term_points
-from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = [
     "MixedCell",
@@ -126,7 +126,7 @@ class RegularSubdivision:
 
         Dual to the faces of codimension ``k`` of the diagram.
 
-        >>> subdivision(TropicalPolynomial([[0], [1], [2]], [0, 0, 0])).faces(0)
+        >>> subdivision(MaxAffine([[0], [1], [2]], [0, 0, 0])).faces(0)
         [(0,), (2,)]
         """
         return sorted(tuple(faces.positions(mask)) for mask in self._levels.get(k, []))
@@ -160,7 +160,7 @@ class RegularSubdivision:
 
         Live terms stand for the faces of dimension 0, of equal terms the smallest.
 
-        >>> f = TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
+        >>> f = MaxAffine([[0, 0], [1, 0], [0, 1]])
         >>> surface = subdivision(f).hypersurface()
         >>> surface.walls, surface.ridges
         (((0, 1), (0, 2), (1, 2)), ((0, 1, 2),))
@@ -177,15 +177,15 @@ class RegularSubdivision:
         return TropicalHypersurface(self.points, walls, tuple(live(2)))
 
 
-def subdivision(f: TropicalPolynomial) -> RegularSubdivision:
+def subdivision(f: MaxAffine) -> RegularSubdivision:
     """The regular subdivision dual to the cells of ``f``, exactly (T3).
 
     Source: Gelfand, Kapranov, Zelevinsky (1994), chapter 7. Cost: the upper hull of the N lifted
     points by ``minkowski_sum``, and N exact products a facet.
 
-    >>> subdivision(TropicalPolynomial([[0], [1], [2]], [0, 1, 0])).cells
+    >>> subdivision(MaxAffine([[0], [1], [2]], [0, 1, 0])).cells
     ((0, 1), (1, 2))
-    >>> subdivision(TropicalPolynomial([[0], [1], [2]], [0, 0, 0])).cells       # all on one line
+    >>> subdivision(MaxAffine([[0], [1], [2]], [0, 0, 0])).cells       # all on one line
     ((0, 1, 2),)
     """
     return RegularSubdivision(term_points(f, lifted=True))
@@ -243,7 +243,7 @@ class MixedSubdivision:
 
         With ``MV(P, ..., P) = d! vol(P)``. Raises ``InvalidInput`` unless H = d.
 
-        >>> f, g = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
+        >>> f, g = MaxAffine([[0, 0], [1, 0]]), MaxAffine([[0, 0], [0, 1]])
         >>> mixed_subdivision([f, g]).mixed_volume()
         Fraction(1, 1)
         """
@@ -268,14 +268,14 @@ class MixedSubdivision:
         return [p[list(terms)] for p, terms in zip(self.slopes, cell.terms, strict=True)]
 
 
-def mixed_subdivision(polynomials: Sequence[TropicalPolynomial]) -> MixedSubdivision:
+def mixed_subdivision(polynomials: Sequence[MaxAffine]) -> MixedSubdivision:
     """The mixed subdivision of several polynomials, by the Cayley trick, exactly (T5).
 
     Source: Huber, Rambau, Santos (2000), *The Cayley trick, lifting subdivisions and the
     Bohne-Dress theorem*. Raises ``InvalidInput`` for no polynomials or different dimensions.
     Cost: one regular subdivision of all terms together in ``d + H - 1`` dimensions.
 
-    >>> f, g = TropicalPolynomial([[0, 0], [1, 0]]), TropicalPolynomial([[0, 0], [0, 1]])
+    >>> f, g = MaxAffine([[0, 0], [1, 0]]), MaxAffine([[0, 0], [0, 1]])
     >>> [(cell.terms, cell.type) for cell in mixed_subdivision([f, g]).cells]
     [(((0, 1), (0, 1)), (1, 1))]
     """
@@ -318,10 +318,7 @@ def mixed_volume(polytopes: Sequence[Any]) -> Fraction:
         for i, p in enumerate(polytopes)
     ]
     stream = np.random.Generator(np.random.Philox(5))
-    heads = [
-        TropicalPolynomial(p, stream.integers(-1000, 1001, len(p)).astype(np.float64))
-        for p in points
-    ]
+    heads = [MaxAffine(p, stream.integers(-1000, 1001, len(p)).astype(np.float64)) for p in points]
     return mixed_subdivision(heads).mixed_volume()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,11 +51,6 @@ _IDLE = frozenset(f"{_TRAINING} {_HEADS} {_RUNNING}".split())
 """Entries that change no state and no score: of training and bookkeeping, of heads behind the last
 layer, and of how numbers are computed or returned and text is generated."""
 
-_ARCHITECTURE = re.compile(
-    "(Albert|Bert|GPT2|Llama|Mistral|Qwen2|Roberta|ViT)(Model|LMHeadModel|DoubleHeadsModel|For.+)"
-)
-"""Classes of transformers whose layers are those of the family."""
-
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -80,43 +74,27 @@ class Entries:
 class Config:
     """The entries of a configuration; ``where`` names it in messages.
 
-    ``unread`` are the names of entries that nobody knows, for the record.
+    ``unread`` are the names of entries that nobody knows, for the record; ``family`` is the
+    ``model_type`` under which it is read.
 
     Examples
     --------
-    >>> config = Config("config.json", {"n_layer": 2, "model_type": "gpt2", "new": 3})
+    >>> config = Config("config.json", {"n_layer": 2, "new": 3})
     >>> config = config.under(Entries({"n_layer": None, "eps": 1e-5}))
-    >>> config.count("n_layer"), config.number("eps"), config.family, config.unread
-    (2, 1e-05, 'gpt2', ('new',))
+    >>> config.count("n_layer"), config.number("eps"), config.unread
+    (2, 1e-05, ('new',))
     """
 
     where: str
     values: dict[str, Any]
     unread: tuple[str, ...] = ()
+    family: str = ""
 
     @classmethod
     def beside(cls, folder: Path) -> Config:
         """Read ``config.json`` in a folder; empty where there is none."""
         path = folder / "config.json"
         return cls(str(path), read_json(path) or {})
-
-    @property
-    def family(self) -> str | None:
-        """``model_type``, or what ``architectures`` says where there is none, or None.
-
-        >>> Config("config.json", {"architectures": ["Qwen2ForCausalLM"]}).family
-        'qwen2'
-        """
-        value = self.values.get("model_type")
-        listed = self.values.get("architectures")
-        if value is None and isinstance(listed, list) and listed:
-            found = {
-                match[1].lower()
-                for match in (_ARCHITECTURE.fullmatch(str(name)) for name in listed)
-                if match is not None
-            }
-            value = found.pop() if len(found) == 1 else None
-        return value if isinstance(value, str) else None
 
     def under(self, entries: Entries) -> Config:
         """Return the configuration as a family reads it: its own names and its own defaults.
@@ -140,7 +118,7 @@ class Config:
         for name, value in values.items():
             if value is None and entries.read.get(name) is False:
                 values[name] = False
-        return Config(self.where, {**entries.read, **values}, unread)
+        return Config(self.where, {**entries.read, **values}, unread, self.family)
 
     def count(self, name: str) -> int | None:
         """Return a positive integer, None where it is missing or null."""

@@ -10,12 +10,13 @@ from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
+from tropattn.attention.loading.family import Family
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.loading.vocabulary import Words, read_words
+from tropattn.attention.loading.vocabulary import read_words
 from tropattn.attention.model import Model
 from tropattn.attention.padding import Padding
 
-__all__ = ["ENTRIES", "NAMES", "load_gpt2"]
+__all__ = ["ENTRIES", "GPT2", "NAMES"]
 
 NAMES = {
     "word": "wte.weight",
@@ -61,8 +62,7 @@ MASKS = "attn.bias attn.masked_bias"
 """Causal masks that old files hold beside the weights."""
 
 
-def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
-    """Build a GPT-2 model. Raises ``InvalidInput`` for anything that does not fit."""
+def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "n_embd", "n_head")
     prefix = first_prefix(tensors, NAMES["layer"].format(0) + "ln_1.weight", ("", "transformer."))
@@ -80,9 +80,7 @@ def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
     embedding = tensors.weight(
         _word(tensors, config, prefix), (config.count("vocab_size"), d_model)
     )
-    words = Words(None, None)
-    if folder is not None:
-        words = read_words(folder, len(embedding), "gpt2")
+    words = read_words(folder, len(embedding), "GPT2Tokenizer")
     return Model(
         layers,
         embedding,
@@ -150,3 +148,6 @@ def _mlp(tensors: Tensors, config: Config, at: str, d_model: int) -> MLP:
         tensors.weight(at + NAMES["down"] + ".bias", (d_model,)),
         config.activation("activation_function"),
     )
+
+
+GPT2 = Family(("gpt2",), _load)

@@ -13,16 +13,17 @@ from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
+from tropattn.attention.loading.family import Family
 from tropattn.attention.loading.stacking import columns_by_head, rows_by_head
 from tropattn.attention.loading.tensors import Tensors, first_prefix, found_prefixes
-from tropattn.attention.loading.vocabulary import Words, read_words
+from tropattn.attention.loading.vocabulary import read_words
 from tropattn.attention.model import Model
 from tropattn.attention.norms import RMSNorm
 from tropattn.attention.padding import Padding
 from tropattn.attention.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 
-__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "ENTRIES", "NAMES", "is_llama", "load_llama"]
+__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "ENTRIES", "LLAMA", "NAMES"]
 
 DEFAULT_THETA = 1e4
 """RoPE base of a file without a configuration, as in the first Llama."""
@@ -93,20 +94,12 @@ TABLE = "self_attn.rotary_emb.inv_freq"
 """Frequencies that old files hold beside the weights."""
 
 
-def is_llama(tensors: Tensors) -> bool:
-    """Whether the tensors have this family's names."""
+def _recognises(tensors: Tensors) -> bool:
     return bool(found_prefixes(tensors, _FIRST, _PREFIXES))
 
 
-def load_llama(
-    tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None = None
-) -> Model:
-    """Build a model of this family; ``n_heads`` stands in for a missing configuration.
-
-    Raises ``InvalidInput`` for anything that does not fit, other families with the same names
-    included.
-    """
-    family = config.family or "llama"
+def _load(tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None) -> Model:
+    family = config.family
     given, config = bool(config.values), config.under(ENTRIES[family])
     biased = _biased(config, family) if given else (None, None, None)
     prefix = first_prefix(tensors, _FIRST, _PREFIXES)
@@ -129,9 +122,8 @@ def load_llama(
         layers.append(_layer(tensors, config, at, width, heads, window, biased[:2]))
         before = RMSNorm(tensors.weight(at + NAMES["norm before mlp"], (width,)), eps)
         blocks.append(Block(_mlp(tensors, config, at, width, biased[2]), before, norm_first=True))
-    words = Words(None, None)
-    if folder is not None:
-        words = read_words(folder, len(embedding), family)
+    tokenizer = "Qwen2Tokenizer" if family == "qwen2" else "LlamaTokenizer"
+    words = read_words(folder, len(embedding), tokenizer)
     return Model(
         layers,
         embedding,
@@ -311,3 +303,6 @@ def _mlp(tensors: Tensors, config: Config, at: str, width: int, biased: bool | N
         for part, length in (("up", inner), ("down", width), ("gate", inner))
     )
     return MLP(up.T, b_up, down.T, b_down, config.activation("hidden_act"), gate.T, b_gate)
+
+
+LLAMA = Family(tuple(ENTRIES), _load, _recognises)

@@ -25,17 +25,6 @@ __all__ = ["FILES", "TextReader"]
 FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
 """Files that only a tokenizer can read; beside a vocabulary of characters there are none."""
 
-_OF_FAMILY = {
-    "albert": "AlbertTokenizer",
-    "bert": "BertTokenizer",
-    "gpt2": "GPT2Tokenizer",
-    "llama": "LlamaTokenizer",
-    "mistral": "LlamaTokenizer",
-    "qwen2": "Qwen2Tokenizer",
-    "roberta": "RobertaTokenizer",
-}
-"""The class of a family's tokenizer where its settings name none."""
-
 _BERT = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"}
 _BYTES = {"GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"}
 _WHOLE = {
@@ -98,12 +87,12 @@ _ADVICE = "split the text with the model's own tokenizer, or pass ids."
 class TextReader:
     """Reads texts with the tokenizer of a model's folder, opened at the first text.
 
-    ``family`` is the model's. A call raises ``InvalidInput`` for a tokenizer or a text that cannot
-    be read; the model itself can.
+    ``default`` is the tokenizer's class where its settings name none. A call raises
+    ``InvalidInput`` for a tokenizer or a text that cannot be read; the model itself can.
     """
 
     folder: Path
-    family: str
+    default: str
     _opened: list[_Opened] = field(default_factory=list, init=False, repr=False)
 
     def __call__(self, text: str) -> list[int]:
@@ -115,7 +104,7 @@ class TextReader:
                     f"place {place}; remove it."
                 )
         if not self._opened:
-            self._opened.append(_Opened.of(self.folder, self.family))
+            self._opened.append(_Opened.of(self.folder, self.default))
         return self._opened[0].ids(text)
 
 
@@ -128,7 +117,7 @@ class _Opened:
     drops: bool
 
     @classmethod
-    def of(cls, folder: Path, family: str) -> _Opened:
+    def of(cls, folder: Path, default: str) -> _Opened:
         try:
             library = importlib.import_module("tokenizers")
         except ImportError:
@@ -138,7 +127,7 @@ class _Opened:
             ) from None
         with _one_error(f"{folder}: files of a tokenizer as the package tokenizers reads it"):
             settings = _settings(folder)
-            kind = _class(settings, family)
+            kind = _class(settings, default)
             tokenizer = _built(library, folder, kind, settings)
             _add_tokens(library, tokenizer, settings, kind)
         tokenizer.no_truncation()
@@ -232,18 +221,18 @@ def _specials(settings: dict[str, Any]) -> list[Any]:
     return found
 
 
-def _class(settings: dict[str, Any], family: str) -> str:
+def _class(settings: dict[str, Any], default: str) -> str:
     """The class of the tokenizer, without the ``Fast`` that older versions put behind it."""
     given = settings.get("tokenizer_class")
     own = settings.get("auto_map")
-    kind = _OF_FAMILY[family] if given is None else str(given).removesuffix("Fast")
+    kind = default if given is None else str(given).removesuffix("Fast")
     known = kind in {*_BERT, *_BYTES, *_WHOLE, "AlbertTokenizer"}
     if isinstance(own, dict) and "AutoTokenizer" not in own:
         own = None
     if not known or own is not None:
         got = "code of its own" if known else f"{given!r}"[:60]
         raise InvalidInput(
-            f"text: a tokenizer of a class such as {', '.join(sorted(set(_OF_FAMILY.values())))} "
+            f"text: a tokenizer of a class such as {', '.join(sorted(_SPECIAL))} "
             f"needed, got {got}; {_ADVICE}"
         )
     return "BertTokenizer" if kind in _BERT else kind

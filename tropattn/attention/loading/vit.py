@@ -8,12 +8,13 @@ from tropattn.attention.blocks import Block
 from tropattn.attention.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
+from tropattn.attention.loading.family import Family
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.model import Model
 from tropattn.attention.patches import Patches
 from tropattn.errors import InvalidInput
 
-__all__ = ["ENTRIES", "NAMES", "load_vit"]
+__all__ = ["ENTRIES", "NAMES", "VIT"]
 
 NAMES = {
     "first": "embeddings.cls_token",
@@ -61,8 +62,7 @@ ENTRIES = Entries(
 PARTS = (*"qkvo", "norm before attention", "norm before mlp", "up", "down")
 
 
-def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
-    """Build a ViT model. Raises ``InvalidInput`` for anything that does not fit."""
+def _load(tensors: Tensors, config: Config, _folder: object, _n_heads: object) -> Model:
     config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     prefix = first_prefix(tensors, NAMES["first"], ("", "vit."))
@@ -132,3 +132,6 @@ def _pair(config: Config, name: str) -> tuple[int, int]:
         return sides.needed(f"{name}[0]"), sides.needed(f"{name}[1]")
     side = config.needed(name)
     return side, side
+
+
+VIT = Family(("vit",), _load)
