@@ -206,7 +206,7 @@ def test_a_stop_carries_a_lower_bound(name):
     target, domain, asked, _ = TARGETS[name]
     whole = count_regions(target, domain, **asked).value
     stopped = 0
-    for looks in range(0, 40):
+    for looks in range(40):
         try:
             found = count_regions(target, domain, threads=1, stop=Countdown(looks), **asked)
         except Interrupted as error:
@@ -321,8 +321,8 @@ def test_no_memory_carries_a_lower_bound(name, monkeypatch):
             "plane",
             SQUARE,
             {"engine": "direct_sum"},
-            "engine: direct_sum needs the whole space, got box (-1, 1)^2; windows and slices couple "
-            "the heads, use engine='enumeration'.",
+            "engine: direct_sum needs the whole space, got box (-1, 1)^2; windows and slices "
+            "couple the heads, use engine='enumeration'.",
         ),
         (
             "plane",
