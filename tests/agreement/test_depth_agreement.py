@@ -78,7 +78,6 @@ def check(seed, regions=True):
         assert step.offset.tolist() == piece.offset
     counted = count_layerwise(stages, domain, threads=1 + seed % 2)
     assert counted.value == len(expected) <= depth_bound(net, domain).value
-    assert (counted.kind, counted.ambiguous) == ("exact", 0)
     law = "gaussian" if domain is None else None
     sampled = sample_regions(net, 200, seed=seed, domain=domain, distribution=law, threads=1)
     assert sampled.value <= counted.value

@@ -11,13 +11,15 @@ from typing import Any
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.threads import thread_count
 
-__all__ = ["Budget", "Report", "out_of_memory"]
+__all__ = ["Budget", "Report", "exceeded", "out_of_memory"]
 
 Report = Callable[[int, int], None]
 """Takes the cells so far and what is left to do, a few times a second."""
 
 _PAUSE = 0.25
 """Seconds between two reports."""
+
+_INSTEAD = "or use the bound or the sampler"
 
 
 @dataclass(slots=True)
@@ -58,25 +60,28 @@ the default.
         """The limits as keywords of a search."""
         return {"max_cells": self.max_cells, "threads": self.threads, "report": self.report}
 
+    def passed(self, found: int) -> bool:
+        """Whether so many cells are more than allowed."""
+        return self.max_cells is not None and found > self.max_cells
+
     def check(self, found: int) -> None:
         """Raise ``BudgetExceeded`` where a count that is done at once is above the limit.
 
         >>> Budget(5).check(5)
         """
-        if self.max_cells is not None and found > self.max_cells:
+        if self.passed(found):
             raise BudgetExceeded(
                 f"max_cells: at most {self.max_cells} cells allowed, {found} found; raise "
                 "max_cells.",
                 found,
             )
 
-    def watch(self, found: int, left: int, noun: str = "cells") -> None:
+    def watch(self, found: int, left: int) -> None:
         """Raise ``BudgetExceeded`` where a search is beyond the limit; else ``tell``."""
-        if self.max_cells is not None and found > self.max_cells:
-            instead = ", or use the bound or the sampler" if noun == "cells" else ""
+        if self.passed(found):
             raise BudgetExceeded(
-                f"max_cells: at most {self.max_cells} {noun} allowed, more than that found; raise "
-                f"max_cells{instead}.",
+                f"max_cells: at most {self.max_cells} cells allowed, more than that found; raise "
+                f"max_cells, {_INSTEAD}.",
                 found,
             )
         self.tell(found, left)
@@ -88,6 +93,16 @@ the default.
             self.report(found, left)
 
 
+def exceeded(found: int, noun: str = "cells") -> BudgetExceeded:
+    """What layers raise beyond the limit: each of them had found as many at least."""
+    instead = f", {_INSTEAD}" if noun == "cells" else ""
+    return BudgetExceeded(
+        f"max_cells: more {noun} than allowed, at least {found} were found; raise "
+        f"max_cells{instead}.",
+        found,
+    )
+
+
 def out_of_memory(error: MemoryError) -> BudgetExceeded:
     """The limit that the system sets; a search leaves on its error how many cells it had found.
 
@@ -96,6 +111,6 @@ def out_of_memory(error: MemoryError) -> BudgetExceeded:
     """
     return BudgetExceeded(
         "memory: more than the system gives needed; take fewer heads, keys or threads, a smaller "
-        "domain, or use the bound or the sampler.",
+        f"domain, {_INSTEAD}.",
         max(1, getattr(error, "found", 0)),
     )

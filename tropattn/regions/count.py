@@ -16,7 +16,7 @@ from tropattn.regions.budget import Budget, out_of_memory
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.engines import ENGINES
-from tropattn.regions.question import Found, Question, answer, layer_bound, listed
+from tropattn.regions.question import Found, Question, able, answer, layer_bound, listed
 from tropattn.regions.result import RegionCount, one_cell
 from tropattn.threads import aside, stoppable
 from tropattn.tropical.refinement import Refinement, domain_walls
@@ -100,6 +100,7 @@ def _answered(question: Question, certificate: str | Path | None) -> Found:
     """The answer, and its certificate where one is asked for."""
     if certificate is None:
         return answer(question, ENGINES)
+    able(question, ENGINES)
     if question.kind != "layer":
         got = "a count across depth or of regions"
         if question.stack is not None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import freeze, rational_matrix
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain
-from tropattn.regions.budget import Budget
+from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.depth_cells import (
     CellSystem,
@@ -228,7 +228,7 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
     """The searches of all cells above the last stage, and the sum of what they find."""
 
     def __init__(self, tower: Tower, budget: Budget) -> None:
-        super().__init__(budget.watch)
+        super().__init__(self._watch)
         self.tower, self.budget = tower, budget
         self.total, self.parents = Outcome(), 0
         self.running: dict[int, int] = {}
@@ -246,7 +246,11 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         # Every inner cell holds at least one cell, so the limit is valid for them as well.
         limits = replace(self.budget, report=self._above).limits
         cells = self.tower.cells_above(len(self.tower.tables) - 1, limits)
-        self.run(enumerate(cells), thread_count(self.budget.threads))
+        try:
+            self.run(enumerate(cells), thread_count(self.budget.threads))
+        except BudgetExceeded as error:
+            # What an unfinished search had found lies apart from all that was counted before.
+            raise exceeded(error.lower + self.total.cells) from None
 
     def work(self, item: tuple[int, DepthCell]) -> tuple[int, Outcome]:
         """Search one cell, on one thread: a pool of its own would cost more than it saves."""
@@ -266,6 +270,11 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         for name, value in [("cells", outcome.cells), *outcome.stats().items()]:
             setattr(self.total, name, getattr(self.total, name) + value)
         return []
+
+    def _watch(self, found: int, left: int) -> None:
+        if self.budget.passed(self.total.cells):
+            raise BudgetExceeded("", 0)
+        self.budget.tell(found, left)
 
     def _above(self, found: int, left: int) -> None:
         if self.budget.report is not None:
@@ -339,7 +348,8 @@ def all_cells(
             budget.report(len(out) + found, left)
 
     def so_far(more: int) -> int:
-        return max(1, len({cell.key() for cell in out}) if distinct else max(len(out), more))
+        # Those of an unfinished search included; of distinct maps, finished ones only.
+        return max(1, len({cell.key() for cell in out}) if distinct else len(out) + more)
 
     # One search may hold all cells, so each reports as well.
     limits = {**budget.limits, "threads": thread_count(budget.threads), "report": note}
@@ -348,10 +358,10 @@ def all_cells(
             for child in tower.children(cell, mapped, **limits):
                 out.append(child)
                 budget.tell(len(out), 0)
-            budget.watch(len(out), 0)
+            if budget.passed(len(out)):
+                raise BudgetExceeded("", 0)
     except BudgetExceeded as error:
-        error.lower = so_far(error.lower)
-        raise
+        raise exceeded(so_far(error.lower)) from None
     except KeyboardInterrupt as error:
         raise interrupted(so_far(getattr(error, "lower", 0))) from None
     order = aside(np.lexsort, np.array([cell.pattern for cell in out], np.int32).T[::-1])

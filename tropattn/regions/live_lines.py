@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import fraction_array, freeze, rational
 from tropattn.errors import BudgetExceeded, Interrupted
 from tropattn.polyhedra.domain import Line
-from tropattn.regions.budget import Budget
+from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.live_layers import Piece, Reader, reader_of, settle
 from tropattn.regions.quadratics import Quadratic, Root, compare, envelope
@@ -150,7 +150,9 @@ class _Sweep:
     def tell(self, found: int) -> None:
         """Take note of the intervals found: every interval of a layer holds one of the stack."""
         self.found = max(self.found, found)
-        self.budget.watch(found, 0, "intervals")
+        if self.budget.passed(found):
+            raise exceeded(found, "intervals")
+        self.budget.tell(found, 0)
 
     def all_patterns(self) -> NDArray[np.int32]:
         """Winners of all layers side by side, a row an interval of the last one."""

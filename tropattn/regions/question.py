@@ -33,6 +33,7 @@ __all__ = [
     "Found",
     "ListsCells",
     "Question",
+    "able",
     "answer",
     "engine_names",
     "layer_bound",
@@ -218,33 +219,39 @@ def _check(cells: int, bound: RegionCount | None, question: Question) -> None:
     check_bound(cells, above.value, above.engine, question.noun)
 
 
-def _willing(question: Question, engines: Sequence[Engine]) -> Iterator[Engine]:
-    """The engines that the question is for and that do not refuse it; at least one."""
-    refusal, willing = _not_for_any(question, engines), False
-    for engine in engines:
-        if question.kind in engine.kinds and question.engine in ("auto", engine.name):
-            refusal = engine.refuses(question)
-            if refusal is None:
-                willing = True
-                yield engine
-    if not willing:
-        raise InvalidInput(refusal)
-
-
-def _not_for_any(question: Question, engines: Sequence[Engine]) -> str:
-    """Why no engine of this name takes such a question."""
+def able(question: Question, engines: Sequence[Engine]) -> list[Engine]:
+    """The engines that such a question is for: by kind and by name, at least one."""
+    found = [
+        engine
+        for engine in engines
+        if question.kind in engine.kinds and question.engine in ("auto", engine.name)
+    ]
+    if found:
+        return found
     if question.stack is not None:
-        return (
-            f"engine: 'auto' or 'line' needed where keys are live, got {question.engine!r}; other "
-            "engines take fixed keys."
+        raise InvalidInput(
+            "engine: 'auto' or 'line' needed where keys are live, got "
+            f"{question.engine!r}; other engines take fixed keys."
         )
     names = engine_names(engines)
     if question.engine not in names:
-        return (
+        raise InvalidInput(
             f"engine: one of {', '.join(names)} needed, got {question.engine!r}; see "
             "docs/engines.md."
         )
-    return (
+    raise InvalidInput(
         f"engine: {question.engine} counts cells of one layer, got a count across depth or of "
         "regions; use engine='auto'."
     )
+
+
+def _willing(question: Question, engines: Sequence[Engine]) -> Iterator[Engine]:
+    """The engines that do not refuse the question; at least one."""
+    refusal, willing = None, False
+    for engine in able(question, engines):
+        refusal = engine.refuses(question)
+        if refusal is None:
+            willing = True
+            yield engine
+    if not willing:
+        raise InvalidInput(refusal)
