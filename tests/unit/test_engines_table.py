@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tropattn import (
     Box,
     BudgetExceeded,
     Degenerate,
+    EngineError,
     FeedForward,
     FixedLayer,
     Interrupted,
@@ -29,6 +31,9 @@ from tropattn import (
     upper_bound,
 )
 from tropattn.attention.constructions import digit_transformer
+from tropattn.regions import count
+from tropattn.regions.engines import ENGINES, engines_table
+from tropattn.regions.question import Engine, Found
 from tropattn.verify import verify
 
 SQUARE = Box.cube(-1, 1, 2)
@@ -404,3 +409,63 @@ def test_lists_have_as_many_cells_as_are_counted(name):
     assert found.domain == count_regions(target, domain).domain
     with pytest.raises(BudgetExceeded):
         enumerate_regions(target, domain, max_cells=1)
+
+
+# ---- the table itself ---------------------------------------------------------------------------
+
+
+class OneHead(Engine):
+    """The cells of one head of two keys on the whole space: two, or one."""
+
+    name = "head"
+    where = "one head of two keys, whole space"
+    idea = "a wall"
+    cost = "none"
+    otherwise = "the next engine"
+
+    def refuses(self, question):
+        (stage,) = question.stages
+        if question.domain is None and [unit.n_terms for unit in stage.units] == [2]:
+            return None
+        return "engine: one head of two keys on the whole space needed for head; use auto."
+
+    def count(self, question):
+        slopes = question.stages[0].units[0].slopes
+        # Two parallel keys are not looked into.
+        return Found(2, {"walls": 1}, self.name) if (slopes[0] != slopes[1]).any() else None
+
+
+def test_a_new_engine_is_a_class_and_a_word(monkeypatch):
+    step, wide = PENCIL[0], TropicalPolynomial([[0, 0, 0, 0], [1, 0, 0, 1]])
+    assert count_regions(step).engine == "enumeration"
+    monkeypatch.setattr(count, "ENGINES", (OneHead(), *ENGINES))
+    for asked in ({}, {"engine": "head"}):
+        found = count_regions(wide, **asked)
+        assert (found.value, found.engine, found.domain) == (2, "head", "R^4")
+        assert found.stats["walls"] == 1
+    assert count_regions(wide, engine="enumeration").engine == "enumeration"
+    # Where it refuses, or proves nothing, the next one is asked.
+    assert count_regions(wide, Box.cube(-1, 1, 4)).engine == "enumeration"
+    parallel = TropicalPolynomial([[1, 0], [1, 0]], [0, 1])
+    assert (count_regions(parallel).value, count_regions(parallel).engine) == (1, "enumeration")
+    with pytest.raises(InvalidInput, match="one head of two keys on the whole space needed"):
+        count_regions([step, step], engine="head")
+    with pytest.raises(Degenerate, match="a case that head can prove needed"):
+        count_regions(parallel, engine="head")
+    with pytest.raises(InvalidInput, match="one of auto, head, line, plane, enumeration, "):
+        count_regions(step, engine="magic")
+
+
+@pytest.mark.parametrize("value", [0, 3])
+def test_a_count_beyond_its_bound_is_an_error(value, monkeypatch):
+    monkeypatch.setattr(OneHead, "count", lambda *_: Found(value, {}, "head"))
+    monkeypatch.setattr(count, "ENGINES", (OneHead(),))
+    with pytest.raises(
+        EngineError, match=rf"between 1 and 2 cells \(T7.*got {value}; two witnesses"
+    ):
+        count_regions(PENCIL[0])
+
+
+def test_the_documented_table_is_the_one_in_use():
+    page = Path(__file__).parents[2] / "docs" / "engines.md"
+    assert f"\n\n{engines_table()}\n" in page.read_text(encoding="utf-8")

@@ -304,7 +304,7 @@ class Layerwise(Engine):
         "refine, compose, refine again (T12): on each cell of the layers before, a layer is an "
         "`enumeration` in integers ([depth](depth.md))"
     )
-    cost = "a search a cell of all but the last layer, about a millisecond each"
+    cost = "a search per cell of all but the last layer, about a millisecond each"
     otherwise = "it always can: states and walls are exact"
 
     def count(self, question: Question) -> Found:

@@ -272,7 +272,7 @@ class Enumeration(Engine):
     name = "enumeration"
     where = "any dimension, any domain"
     idea = "depth first, one head after another, a point or a Farkas basis for every decision (T5)"
-    cost = "a few small programs a cell"
+    cost = "a few small programs per cell"
     otherwise = "ambiguous decisions are settled in rationals"
 
     def count(self, question: Question) -> Found:

@@ -43,7 +43,7 @@ class Line(Engine):
     name = "line"
     where = "heads on R, any `Line`"
     idea = "upper envelope of each head (T11), breakpoints of all heads merged"
-    cost = "`O(N log N)` a head"
+    cost = "`O(N log N)` per head"
     otherwise = "it always can: near-ties are settled in rationals"
 
     def refuses(self, question: Question) -> str | None:

@@ -31,7 +31,7 @@ class LinearRegions(Engine):
     kinds = ("regions",)
     where = "linear regions of a layer or network, any domain"
     idea = "the cells of `depth`, joined where maps are equal and closures meet (T13)"
-    cost = "that of the cells, and a small program a pair with one map and one hyperplane"
+    cost = "that of the cells, and a small program per pair with one map and one hyperplane"
     otherwise = "it always can"
 
     def count(self, question: Question) -> Found:

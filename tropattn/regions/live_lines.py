@@ -331,7 +331,7 @@ class MovingTokens(Engine):
     kinds = ("tokens",)
     where = "keys that move, on a `Line`"
     idea = "layer by layer, envelopes of the parabolas that scores are on each interval (T11)"
-    cost = "the scores once an interval and layer, an exact envelope a unit that changes"
+    cost = "the scores once per interval and layer, an exact envelope per unit that changes"
     otherwise = "it always can: ends are compared as roots of integer quadratics"
 
     def refuses(self, question: Question) -> str | None:

@@ -47,7 +47,7 @@ class Plane(Engine):
     name = "plane"
     where = "heads in a plane, plane slices, central heads in R^3"
     idea = "Euler's relation: cells of each head and crossings of walls (T10), no cell is built"
-    cost = "diagrams, and `O(N)` a crossing"
+    cost = "diagrams, and `O(N)` per crossing"
     otherwise = "full overlay, that is `enumeration`"
 
     def refuses(self, question: Question) -> str | None:

@@ -284,7 +284,7 @@ class ReluPlane(Engine):
     kinds = ("network", "layer")
     where = "networks of ReLU and affine layers on a bounded window of a plane"
     idea = "polygons cut unit by unit (T12); neighbours differ by one row ([depth](depth.md))"
-    cost = "`O(n)` a cell, `O(n^2)` a cell of all but the last two layers"
+    cost = "`O(n)` per cell, `O(n^2)` per cell of all but the last two layers"
     otherwise = "single signs are settled in integers"
 
     def refuses(self, question: Question) -> str | None:

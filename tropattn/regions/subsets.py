@@ -52,7 +52,7 @@ class Strata(Engine):
         "the master identity of T9, stratum by stratum: on each wall of a head the later heads "
         "are a plane problem"
     )
-    cost = "`O(N^2)` pairs a head, a plane problem a wall"
+    cost = "`O(N^2)` pairs per head, a plane problem per wall"
     otherwise = "asked for by name: an error that says so; else `enumeration`"
 
     def refuses(self, question: Question) -> str | None:
