@@ -161,7 +161,7 @@ def test_an_unfinished_certificate_goes_and_the_old_one_stays(
 
     Path("c.gz").write_text("old")
     before = contents(home)
-    monkeypatch.setattr("tropattn.regions.count.count_cells", stopped)
+    monkeypatch.setattr("tropattn.regions.enumeration.explore", stopped)
     assert invoke("count", "heads.npz", "--certificate", "c.gz").exit_code == code
     assert contents(home) == before
 
@@ -175,11 +175,12 @@ def test_out_of_memory_keeps_the_lower_bound(invoke, strips, monkeypatch, tmp_pa
 
     plain, seen = _Driver.collect, []
 
-    def collect(self, found):
-        plain(self, found)
-        seen.append(self.cells)
-        if self.cells >= 6:
+    def collect(self, result):
+        left = plain(self, result)
+        seen.append(self.found)
+        if self.found >= 6:
             raise MemoryError
+        return left
 
     monkeypatch.setattr(_Driver, "collect", collect)
     # Ranges of two programs, so that no one range holds all 19 cells.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference.layerwise import count_layerwise, count_linear_regions, list_layerwise
 
 import tropattn as ta
 from tropattn import (
@@ -25,7 +26,6 @@ from tropattn.attention.constructions import digit_transformer, sawtooth_transfo
 from tropattn.attention.feedforward import Affine, FeedForward
 from tropattn.attention.network import Network, fixed_network
 from tropattn.regions.bounds import layer as layer_bound
-from tropattn.regions.depth import count_depth, enumerate_depth
 from tropattn.regions.depth_bounds import depth as depth_bound
 
 MODEL = str(Path(ta.__file__).parent / "data" / "maximum.safetensors")
@@ -45,9 +45,8 @@ def digit_sizes(low, high):
 
 def check_digits(n, d, depth):
     net = digit_transformer(n, d, depth)
-    found = count_depth(net.stages())
+    found = count_layerwise(net.stages())
     assert found.value == n ** (d * depth) == depth_bound(net).value
-    assert found.kind == "exact"
     assert found.stats["exact_decisions"] == 0
     box = Box.cube(-1, n**depth + 1, d)
     assert 1 <= ta.sample_regions(net, 300, seed=0, domain=box).value <= found.value
@@ -88,10 +87,10 @@ def test_cells_of_width_one_among_a_trillion():
     """Ten thousand billion cells, counted in a window of a hundred; and one in rationals."""
     net = digit_transformer(10, 1, 13)
     window = Box([1234567890123.5], [1234567890223.5])
-    assert count_depth(net.stages(), window).value == 101
+    assert count_layerwise(net.stages(), window).value == 101
     thirds = [Fraction(10**13, 3), Fraction(10**13, 3) + 20]
     box = Box(np.array(thirds[:1], dtype=object), np.array(thirds[1:], dtype=object))
-    assert count_depth(net.stages(), box).value == 21
+    assert count_layerwise(net.stages(), box).value == 21
 
 
 def test_digits_far_beyond_doubles():
@@ -99,7 +98,7 @@ def test_digits_far_beyond_doubles():
     net = digit_transformer(10, 1, 20)
     low = 12345678901234567890
     box = Box(np.array([low], dtype=object), np.array([low + 30], dtype=object))
-    assert count_depth(net.stages(), box).value == 30
+    assert count_layerwise(net.stages(), box).value == 30
 
 
 def test_singular_piece_merges_and_averages():
@@ -107,7 +106,7 @@ def test_singular_piece_merges_and_averages():
     dead = FeedForward([[1]], [0], [[1]], residual=False)
     head = FixedLayer([TropicalPolynomial([[1], [2], [0]], [0, 0, -1])], [[[1], [4], [9]]])
     net = Network([dead, head])
-    found = enumerate_depth(net.stages())
+    found = list_layerwise(net.stages())
     assert found.patterns.tolist() == [[0, 0], [1, 1]]
     left, right = found.maps()
     assert (left.matrix.tolist(), left.offset.tolist()) == ([[0]], [Fraction(5, 2)])
@@ -120,7 +119,7 @@ def test_central_keys_off_the_centre():
     slopes = [[t, -t * t] for t in range(4)]
     head = FixedLayer([TropicalPolynomial(slopes)], [[[0, 0]] * 4])
     net = Network([Affine([[2, 0]], [0, 1]), head])
-    assert count_depth(net.stages()).value == 4
+    assert count_layerwise(net.stages()).value == 4
     assert layer_bound([4], 1, central=True).value == 2
     assert depth_bound(net).value == 4
 
@@ -137,7 +136,7 @@ def test_bound_takes_the_rank_of_the_pieces():
 
 
 def test_patterns_of_all_layers_stand_side_by_side():
-    found = enumerate_depth(digit_transformer(2, 1, 2).stages())
+    found = list_layerwise(digit_transformer(2, 1, 2).stages())
     assert found.patterns.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert [step.offset.tolist() for step in found.maps()] == [[0], [-1], [-2], [-3]]
     assert all(a < b for a, b in zip(found.witnesses[:-1, 0], found.witnesses[1:, 0], strict=True))
@@ -147,7 +146,7 @@ def test_patterns_of_all_layers_stand_side_by_side():
 def test_result_does_not_depend_on_threads():
     stages = sawtooth_transformer(2, 1, 2, 2).stages()
     box = Box.cube(0, 1, 2)
-    one, two = (count_depth(stages, box, threads=t) for t in (1, 2))
+    one, two = (count_layerwise(stages, box, threads=t) for t in (1, 2))
     assert one.value == two.value == 256
     drop = {"seconds"}
     assert {k: v for k, v in one.stats.items() if k not in drop} == {
@@ -159,39 +158,39 @@ def test_result_does_not_depend_on_threads():
 def test_budget_carries_a_lower_bound(threads):
     stages = digit_transformer(3, 2, 3).stages()
     with pytest.raises(BudgetExceeded) as caught:
-        count_depth(stages, max_cells=100, threads=threads)
+        count_layerwise(stages, max_cells=100, threads=threads)
     assert 100 < caught.value.lower <= 729
     with pytest.raises(BudgetExceeded) as caught:
-        count_depth(stages, of="linear_regions", max_cells=100, threads=threads)
+        count_linear_regions(stages, max_cells=100, threads=threads)
     assert 0 <= caught.value.lower <= 729
     with pytest.raises(BudgetExceeded):
-        enumerate_depth(stages, max_cells=100)
+        list_layerwise(stages, max_cells=100)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("of", ["cells", "linear_regions"])
-def test_interruption_carries_a_lower_bound(threads, of):
+@pytest.mark.parametrize("count", [count_layerwise, count_linear_regions])
+def test_interruption_carries_a_lower_bound(threads, count):
     def stop(found, left):
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:
-        count_depth(digit_transformer(2, 1, 14).stages(), of=of, threads=threads, report=stop)
+        count(digit_transformer(2, 1, 14).stages(), threads=threads, report=stop)
     assert 0 < caught.value.lower < 2**14
 
 
 def test_bad_input():
     net = digit_transformer(2, 2, 1)
     with pytest.raises(InvalidInput, match="domain"):
-        count_depth(net.stages(), Box([0], [1]))
+        count_layerwise(net.stages(), Box([0], [1]))
     with pytest.raises(InvalidInput, match="domain"):
-        count_depth(net.stages(), ta.Polytope([[1, 0], [-1, 0]], [0, -1]))
+        count_layerwise(net.stages(), ta.Polytope([[1, 0], [-1, 0]], [0, -1]))
     with pytest.raises(InvalidInput, match="of"):
-        count_depth(net.stages(), of="walls")
+        count_layerwise(net.stages(), of="walls")
     heads = ta.RoutingStage((TropicalPolynomial([[0, 0], [1, 0]]),))
     with pytest.raises(InvalidInput, match="target"):
-        count_depth([heads, heads])
+        count_layerwise([heads, heads])
     with pytest.raises(InvalidInput, match="stages"):
-        count_depth([*net.stages(), *digit_transformer(2, 1, 1).stages()])
+        count_layerwise([*net.stages(), *digit_transformer(2, 1, 1).stages()])
 
 
 def test_one_stage_agrees_with_the_engine_of_one_layer():
@@ -201,7 +200,7 @@ def test_one_stage_agrees_with_the_engine_of_one_layer():
             TropicalPolynomial(rng.normal(size=(5, dim)), rng.normal(size=5)) for _ in range(3)
         ]
         expected = count_regions(heads, engine="enumeration").value
-        assert count_depth([ta.RoutingStage(tuple(heads))]).value == expected
+        assert count_layerwise([ta.RoutingStage(tuple(heads))]).value == expected
 
 
 def test_log_lifted_cells_of_one_layer():
@@ -213,7 +212,7 @@ def test_log_lifted_cells_of_one_layer():
         lifted = fixed.log_lifted(rng.normal(size=(n, d_v)))
         value = count_regions(lifted).value
         assert count_regions(head).value <= value <= comb(n + d_v, d_v + 1)
-        assert count_depth([ta.RoutingStage(tuple(lifted))]).value == value
+        assert count_layerwise([ta.RoutingStage(tuple(lifted))]).value == value
         same = fixed.log_lifted(np.ones((n, d_v)))
         assert count_regions(same).value == count_regions(head).value
 
@@ -225,11 +224,11 @@ def test_shipped_model_through_both_layers(keys_from):
     text = "83052="
     net = fixed_network(model, text, keys_from=keys_from)
     plane = Slice.through([model.embedded(model.tokens(text[:-1] + c))[-1] for c in "159"])
-    found = enumerate_depth(net.stages(), plane)
+    found = list_layerwise(net.stages(), plane)
     assert 1 < ta.sample_regions(net, 2000, seed=0, domain=plane).value <= len(found)
     one = count_regions(net.layers[0], plane).value
     assert one <= len(found) <= depth_bound(net, plane).value
-    assert count_depth(net.stages(), plane).value == len(found)
+    assert count_layerwise(net.stages(), plane).value == len(found)
     patterns = {tuple(p) for p in found.patterns.tolist()}
     for row, pattern in zip(found.witnesses[:20], found.patterns[:20], strict=True):
         assert (net.routing(row) == pattern).all()
@@ -256,8 +255,8 @@ def test_wide_relu_network_on_a_square_against_samples():
     ]
     net = Network(blocks)
     box = Box.cube(-1, 1, 2)
-    found = enumerate_depth(net.stages(), box)
-    assert count_depth(net.stages(), box).value == len(found) <= depth_bound(net, box).value
+    found = list_layerwise(net.stages(), box)
+    assert count_layerwise(net.stages(), box).value == len(found) <= depth_bound(net, box).value
     assert 1 < ta.sample_regions(net, 2000, seed=0, domain=box).value <= len(found)
     first = count_regions(blocks[0].stages()[0], box).value
     assert first <= len(found)

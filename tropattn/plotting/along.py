@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import FILLS, new_figure
 from tropattn.polyhedra.domain import Domain, Line
+from tropattn.regions.budget import Budget
 from tropattn.regions.count import enumerate_regions
-from tropattn.regions.depth import enumerate_depth
+from tropattn.regions.depth import Layerwise
 from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.live_lines import LineInterval
+from tropattn.regions.question import Question
 from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
 from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
@@ -116,7 +118,7 @@ def _read(target: Any, domain: Line) -> tuple[Array, Floats, list[_Band]]:
         sides = [piece.ends for piece in pieces]
         return found.patterns, _finite(sides), _live_bands(target.live_stack())
     stages = list(stages_of(target))
-    found = enumerate_depth(stages, domain, max_cells=_MAX_CELLS)
+    found = Layerwise().cells(Question(tuple(stages), domain, budget=Budget(_MAX_CELLS)))
     cells = [piece for piece in found.pieces or () if isinstance(piece, DepthCell)]
     order = sorted(range(len(cells)), key=lambda i: cells[i].witness)
     sides = [_sides(cells[i]) for i in order]

@@ -23,8 +23,10 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
-from tropattn.regions.depth import count_depth, enumerate_depth
+from tropattn.regions.budget import Budget
+from tropattn.regions.depth import Layerwise
 from tropattn.regions.depth_cells import DepthCell
+from tropattn.regions.question import Question
 from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["layer_panels"]
@@ -90,7 +92,8 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
         if max(unit.n_terms for unit in units) == 1:
             # An affine layer cuts nothing.
             continue
-        found = enumerate_depth(stages[:depth], plane.counted, max_cells=_MAX_CELLS)
+        above, limit = tuple(stages[:depth]), Budget(_MAX_CELLS)
+        found = Layerwise().cells(Question(above, plane.counted, budget=limit))
         cells, rows = {}, {}
         for piece in found.pieces or ():
             assert isinstance(piece, DepthCell)
@@ -98,7 +101,7 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
             rows[piece.pattern] = piece.walls
         head = f"behind {depth} of {len(stages)} layers: "
         if plane.whole:
-            total = count_depth(stages[:depth]).value
+            total = Layerwise().count(Question(above)).value
             head += f"{_cells(total)} on R^2, {len(found)} in the window"
         else:
             head += _cells(len(found))

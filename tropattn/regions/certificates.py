@@ -32,12 +32,11 @@ from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
 from tropattn.polyhedra.strict import Verdict
-from tropattn.regions.enumeration import path_pairs
 from tropattn.regions.result import decimal
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["CertificateFile", "GroupWriter"]
+__all__ = ["CertificateFile", "GroupWriter", "path_pairs"]
 
 Array = NDArray[Any]
 
@@ -46,6 +45,13 @@ VERSION = 1
 
 _LONG = 2**21
 """Characters beyond which the lists of a line go to lines of their own."""
+
+
+def path_pairs(path: Array) -> list[tuple[int, int]]:
+    """(unit, row) pairs of a path, which is closed by -1."""
+    flat = path.tolist()
+    end = flat.index(-1) if -1 in flat else len(flat)
+    return list(zip(flat[0:end:2], flat[1:end:2], strict=True))
 
 
 class CertificateFile:
@@ -58,6 +64,7 @@ class CertificateFile:
             gzip.open(stream, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115 (entered)
         )
         self._digest = hashlib.sha256()
+        self.groups = 0
         self._write_input([_terms(unit) for unit in units], walls)
 
     def _write_input(self, heads: list[list[list[str]]], walls: Array) -> None:
@@ -83,12 +90,20 @@ class CertificateFile:
         return True
 
     def close(self, count: int) -> None:
-        """Write the claimed count and a digest of all above, and give the file its name."""
+        """Write the claimed count and a digest of all above, and give the file its name.
+
+        A count without a search has nothing to show, and leaves no file.
+        """
+        if not self.groups:
+            return
         self.write({"count": decimal(count)})
         self.write({"sha256": self._digest.hexdigest()})
         self._open.close()
 
-    def abandon(self) -> None:
+    def __enter__(self) -> CertificateFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Remove a file that was not closed."""
         with suppress(_Abandoned, InvalidInput, OSError), self._open:
             raise _Abandoned
@@ -99,13 +114,14 @@ class _Abandoned(Exception):
 
 
 class GroupWriter:
-    """Takes the steps of the search of one group of heads (``enumeration.Certificate``)."""
+    """Takes the steps of the search of one group of heads."""
 
-    def __init__(self, file: CertificateFile, refinement: Refinement, heads: list[int]) -> None:
+    def __init__(self, file: CertificateFile, refinement: Refinement, heads: Sequence[int]) -> None:
         self.file = file
+        file.groups += 1
         self.refinement = refinement
         kept = [k.tolist() for k in refinement.kept]
-        file.write({"group": heads, "kept": kept, "columns": refinement.columns.tolist()})
+        file.write({"group": [*heads], "kept": kept, "columns": refinement.columns.tolist()})
 
     def add_range(self, found: Any, counters: list[int]) -> None:
         """Record one work range: its log, its cells, and what it left to others."""

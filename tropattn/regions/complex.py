@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
+from tropattn.regions.adjacency import adjacency, region_graph
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 
-if TYPE_CHECKING:
-    from tropattn.regions.depth_cells import DepthCell
-    from tropattn.regions.live_lines import LineInterval
+__all__ = ["Cell", "RegionComplex"]
 
-__all__ = ["RegionComplex"]
+
+class Cell(Protocol):
+    """What a complex asks of a cell that knows its map."""
+
+    def key(self) -> tuple[Any, ...]:
+        """A tuple that is equal exactly for equal maps."""
+        ...
+
+    def map(self) -> AffineMap:
+        """The map of the domain's parameters, in rationals."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +55,7 @@ class RegionComplex:
     domain: str
     stage: RoutingStage | None
     stats: dict[str, Any]
-    pieces: tuple[DepthCell, ...] | tuple[LineInterval, ...] | None = None
+    pieces: tuple[Cell, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -74,8 +83,6 @@ class RegionComplex:
         layer. Of bare heads in a window of a plane ``plane_cells(heads, window).adjacency()`` has
         the neighbours. Raises ``InvalidInput`` otherwise.
         """
-        from tropattn.regions.linear_regions import adjacency
-
         if self.stage is None:
             return nx.path_graph(len(self))
         return adjacency(self._pieces())
@@ -85,8 +92,6 @@ class RegionComplex:
 
         Cells are joined where their maps are equal and their closures meet in dimension ``d - 1``.
         """
-        from tropattn.regions.linear_regions import region_graph
-
         if self.stage is None:
             runs = groupby(range(len(self)), lambda i: self._pieces()[i].key())
             return [list(run) for _, run in runs]

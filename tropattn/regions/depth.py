@@ -12,34 +12,32 @@ cell (a dead ReLU in front, say) are equal integer rows and merge there.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import freeze, rational_matrix
-from tropattn.errors import BudgetExceeded, EngineError, InvalidInput
+from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
+from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.depth_bounds import depth as depth_bound
 from tropattn.regions.depth_cells import CellSystem, DepthCell
 from tropattn.regions.depth_witness import depth_witnesses
 from tropattn.regions.enumeration import Outcome, explore
-from tropattn.regions.result import RegionCount
+from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.stage_table import StageTable, lowest
-from tropattn.threads import Pool, aside, check, interrupted, thread_count
+from tropattn.threads import WorkQueue, aside, check, interrupted, thread_count
 from tropattn.tropical.affine_state import whole
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
-__all__ = ["Tower", "all_cells", "count_depth", "domain_name", "enumerate_depth"]
+__all__ = ["Layerwise", "Tower", "all_cells"]
 
 Array = NDArray[Any]
-Report = Callable[[int, int], None]
 
 
 class Tower:
@@ -219,235 +217,144 @@ class _Cuts:
         return parent.rows[parent.classes[parent.cutting[h]][number][0]]
 
 
-class _LeafCount:
+class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
     """The searches of all cells above the last stage, and the sum of what they find."""
 
-    def __init__(
-        self, tower: Tower, threads: int, max_cells: int | None, report: Report | None
-    ) -> None:
-        self.tower, self.threads, self.max_cells, self.report = tower, threads, max_cells, report
+    def __init__(self, tower: Tower, budget: Budget) -> None:
+        super().__init__(self._watch)
+        self.tower, self.budget = tower, budget
         self.total, self.parents = Outcome(), 0
         self.running: dict[int, int] = {}
-        self._clock = time.monotonic()
 
     @property
-    def so_far(self) -> int:
+    def found(self) -> int:
         """Cells counted, those of unfinished searches included.
 
         At least as many as the most that one cell was cut into: each holds a cell of its own.
         """
         return max(1, self.total.cells + sum([*self.running.values()]), self.tower.widest)
 
-    def run(self) -> None:
+    def search(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
         # Every inner cell holds at least one cell, so the limit is valid for them as well.
-        limits = {"threads": self.threads, "max_cells": self.max_cells, "report": self._above}
+        limits = replace(self.budget, report=self._above).limits
         cells = self.tower.cells_above(len(self.tower.tables) - 1, limits)
         try:
-            if self.threads == 1 or len(self.tower.tables) == 1:
-                for number, cell in enumerate(cells):
-                    self._add(number, self._search(number, cell, self.threads))
-            else:
-                self._parallel(cells)
+            self.run(enumerate(cells), thread_count(self.budget.threads))
         except BudgetExceeded as error:
             # What an unfinished search had found lies apart from all that was counted before.
-            raise _over(error.lower + self.total.cells) from None
-        except KeyboardInterrupt as error:
-            more = getattr(error, "lower", 0)
-            raise interrupted(max(self.so_far, more + self.total.cells)) from None
+            raise exceeded(error.lower + self.total.cells) from None
 
-    def _parallel(self, cells: Iterator[DepthCell]) -> None:
-        with Pool(self.threads) as pool:
-            for number, cell in enumerate(cells):
-                pool.submit(lambda job: self._search(*job, 1), (number, cell), number)
-                if pool.busy >= 4 * self.threads:
-                    self._await(pool)
-            while pool.busy:
-                self._await(pool)
+    def work(self, item: tuple[int, DepthCell]) -> tuple[int, Outcome]:
+        """Search one cell, on one thread: a pool of its own would cost more than it saves."""
+        number, cell = item
 
-    def _search(self, number: int, cell: DepthCell, threads: int) -> Outcome:
-        def watch(found: int, left: int) -> None:
+        def note(found: int, left: int) -> None:
             self.running[number] = found
-            if threads == self.threads:
-                self._tell()
 
-        system = self.tower.system(cell).system
-        return explore(system, threads=threads, max_cells=self.max_cells, report=watch)
+        limits = Budget(self.budget.max_cells, 1, note).limits
+        return number, explore(self.tower.system(cell).system, **limits)
 
-    def _await(self, pool: Pool) -> None:
-        number, outcome, error = pool.result(self._tell)
-        if error is not None:
-            raise error
-        self._add(number, outcome)
-
-    def _add(self, number: int, outcome: Outcome) -> None:
+    def collect(self, result: tuple[int, Outcome]) -> list[tuple[int, DepthCell]]:
+        """Add up what a search found; it leaves nothing."""
+        number, outcome = result
         self.running.pop(number, None)
         self.parents += 1
         for name, value in [("cells", outcome.cells), *outcome.stats().items()]:
             setattr(self.total, name, getattr(self.total, name) + value)
-        if self.max_cells is not None and self.total.cells > self.max_cells:
+        return []
+
+    def _watch(self, found: int, left: int) -> None:
+        if self.budget.passed(self.total.cells):
             raise BudgetExceeded("", 0)
-        self._tell()
+        self.budget.tell(found, left)
 
     def _above(self, found: int, left: int) -> None:
-        if self.report is not None:
-            self.report(max(self.so_far, self.total.cells + found), left)
-
-    def _tell(self) -> None:
-        if self.report is not None and time.monotonic() - self._clock > 0.25:
-            self._clock = time.monotonic()
-            self.report(self.so_far, 0)
+        if self.budget.report is not None:
+            self.budget.report(max(self.found, self.total.cells + found), left)
 
 
-def count_depth(
-    stages: Sequence[RoutingStage],
-    domain: Domain | None = None,
-    *,
-    of: str = "cells",
-    max_cells: int | None = None,
-    threads: int | None = None,
-    report: Report | None = None,
-) -> RegionCount:
-    """Count the routing cells or the linear regions of a sequence of stages (theory T12, T13).
+class Layerwise(Engine):
+    """The cells of a network, stage by stage (theory T12).
 
-    Parameters
-    ----------
-    stages : the stages of a ``Network``, first to last.
-    domain : ``Box``, ``Polytope``, ``Line`` or ``Slice``; None is the whole space.
-    of : "cells", sets with one pattern of winners; "linear_regions", cells joined where their maps
-        (of the domain's parameters) are equal and their closures meet in dimension ``d - 1``.
-    max_cells : stop with ``BudgetExceeded`` beyond this many cells.
-    threads : worker threads, default all; the result does not depend on it.
-    report : called with (cells so far, 0) a few times a second.
-
-    Raises
-    ------
-    InvalidInput : widths that do not fit, an empty domain, or another ``of``.
-    BudgetExceeded, Interrupted : with ``.lower``, a valid lower bound.
-
-    Notes
-    -----
-    Cost: a search a cell of all but the last stage, about a millisecond each, and a few small
-    linear programs a cell. Counting cells holds the cells of one parent a stage; linear regions
-    hold all cells.
+    Counting holds the cells of one parent a stage.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
     >>> from tropattn.tropical.stage import Linear
     >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), Linear(np.eye(1), np.zeros(1)))
     >>> last = RoutingStage((TropicalPolynomial([[0], [1]], [0, -1]),))
-    >>> count_depth([first, last]).value            # x < 0, 0 < x < 1, 1 < x
+    >>> Layerwise().count(Question((first, last))).value        # x < 0, 0 < x < 1, 1 < x
     3
+    >>> Layerwise().cells(Question((first, first))).patterns.tolist()
+    [[0, 0], [1, 1]]
     """
-    if of == "linear_regions":
-        from tropattn.regions.linear_regions import count_linear_regions
 
-        return count_linear_regions(
-            stages, domain, max_cells=max_cells, threads=threads, report=report
-        )
-    if of != "cells":
-        raise InvalidInput(f"of: 'cells' or 'linear_regions' needed, got {of!r}; choose one.")
-    started = time.perf_counter()
-    tower = Tower(stages, domain)
-    search = _LeafCount(tower, thread_count(threads), max_cells, report)
-    search.run()
-    total = search.total
-    bound = depth_bound(stages, domain).value
-    if not 1 <= total.cells <= bound:
-        raise EngineError(
-            f"count: between 1 and {bound} cells (T14) expected, got {total.cells}; two witnesses "
-            "contradict each other, please report the input."
-        )
-    stats = {name: value + getattr(tower.inner, name) for name, value in total.stats().items()}
-    stats |= {"stages": len(tower.tables), "cells_above": search.parents}
-    stats["seconds"] = time.perf_counter() - started
-    where = domain_name(stages, domain)
-    return RegionCount(total.cells, "exact", "cells", where, "depth", True, 0, stats)
-
-
-def _over(cells: int) -> BudgetExceeded:
-    return BudgetExceeded(
-        f"max_cells: more cells than allowed, at least {cells} were found; raise max_cells, or use "
-        "the bound or the sampler.",
-        cells,
+    name, label = "enumeration", "depth"
+    kinds = ("network",)
+    where = "networks, any domain"
+    idea = (
+        "refine, compose, refine again (T12): on each cell of the layers before, a layer is an "
+        "`enumeration` in integers ([depth](depth.md))"
     )
+    cost = "a search per cell of all but the last layer, about a millisecond each"
+    otherwise = "it always can: states and walls are exact"
 
+    def count(self, question: Question) -> Found:
+        """The number of cells; their maps are not composed."""
+        tower = Tower(question.stages, question.domain)
+        leaves = _LeafCount(tower, question.budget)
+        leaves.search()
+        total = leaves.total
+        stats = {name: value + getattr(tower.inner, name) for name, value in total.stats().items()}
+        stats |= {"stages": len(tower.tables), "cells_above": leaves.parents}
+        return Found(total.cells, stats, self.label)
 
-def domain_name(stages: Sequence[RoutingStage], domain: Domain | None) -> str:
-    """The domain in words."""
-    return f"R^{stages[0].dim}" if domain is None else domain.describe()
+    def cells(self, question: Question) -> RegionComplex:
+        """All cells with their exact walls and, where the stages have maps, theirs.
+
+        Patterns are those of all stages side by side. Memory ``O(cells)``, about a kilobyte each.
+        """
+        stages, domain = question.stages, question.domain
+        tower = Tower(stages, domain)
+        mapped = stages[-1].update is not None
+        cells = all_cells(tower, question.budget, mapped=mapped)
+        patterns = freeze(np.array([cell.pattern for cell in cells], dtype=np.int32))
+        witnesses, inside = depth_witnesses(tower.tables, domain, cells)
+        stats = {"stages": len(stages), **tower.inner.stats()}
+        where, pieces = question.where, tuple(cells)
+        return RegionComplex(patterns, witnesses, inside, where, stages[-1], stats, pieces)
 
 
 def all_cells(
-    tower: Tower,
-    *,
-    mapped: bool,
-    max_cells: int | None,
-    threads: int | None,
-    report: Report | None,
-    distinct: bool = False,
+    tower: Tower, budget: Budget, *, mapped: bool, distinct: bool = False
 ) -> list[DepthCell]:
     """Every cell of the last stage, in lexicographic order of the patterns.
 
     Raises ``BudgetExceeded`` or ``Interrupted`` with ``.lower``, the cells found so far, or with
     ``distinct`` the distinct maps among them.
     """
-    last = len(tower.tables) - 1
     out: list[DepthCell] = []
-    clock = time.monotonic()
 
-    def watch(found: int, left: int) -> None:
-        if report is not None:
-            report(len(out) + found, left)
+    def note(found: int, left: int) -> None:
+        if budget.report is not None:
+            budget.report(len(out) + found, left)
+
+    def so_far(more: int) -> int:
+        # Those of an unfinished search included; of distinct maps, finished ones only.
+        return max(1, len({cell.key() for cell in out}) if distinct else len(out) + more)
 
     # One search may hold all cells, so each reports as well.
-    limits = {"threads": thread_count(threads), "max_cells": max_cells, "report": watch}
+    limits = {**budget.limits, "threads": thread_count(budget.threads), "report": note}
     try:
-        for cell in tower.cells_above(last, limits):
+        for cell in tower.cells_above(len(tower.tables) - 1, limits):
             for child in tower.children(cell, mapped, **limits):
                 out.append(child)
-                if report is not None and time.monotonic() - clock > 0.25:
-                    clock = time.monotonic()
-                    report(len(out), 0)
-            if max_cells is not None and len(out) > max_cells:
+                budget.tell(len(out), 0)
+            if budget.passed(len(out)):
                 raise BudgetExceeded("", 0)
     except BudgetExceeded as error:
-        raise _over(_so_far(out, distinct, error.lower)) from None
+        raise exceeded(so_far(error.lower)) from None
     except KeyboardInterrupt as error:
-        raise interrupted(_so_far(out, distinct, getattr(error, "lower", 0))) from None
+        raise interrupted(so_far(getattr(error, "lower", 0))) from None
     order = aside(np.lexsort, np.array([cell.pattern for cell in out], np.int32).T[::-1])
     return [out[i] for i in order.tolist()]
-
-
-def _so_far(cells: list[DepthCell], distinct: bool, more: int) -> int:
-    """Cells, those of an unfinished search included; or distinct maps, of finished ones only."""
-    return max(1, len({cell.key() for cell in cells}) if distinct else len(cells) + more)
-
-
-def enumerate_depth(
-    stages: Sequence[RoutingStage],
-    domain: Domain | None = None,
-    *,
-    max_cells: int | None = 1_000_000,
-    threads: int | None = None,
-    report: Report | None = None,
-) -> RegionComplex:
-    """List the routing cells of a sequence of stages (theory T12, T13).
-
-    Parameters and errors as in ``count_depth``. Patterns are those of all stages side by side; the
-    complex also knows each cell's map (where the stages have maps) and its walls, so that it can
-    tell neighbours. Memory ``O(cells)``, about a kilobyte each.
-
-    >>> from tropattn.tropical.polynomial import TropicalPolynomial
-    >>> from tropattn.tropical.stage import Linear
-    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), Linear(np.eye(1), np.zeros(1)))
-    >>> enumerate_depth([first, first]).patterns.tolist()
-    [[0, 0], [1, 1]]
-    """
-    tower = Tower(stages, domain)
-    mapped = stages[-1].update is not None
-    cells = all_cells(tower, mapped=mapped, max_cells=max_cells, threads=threads, report=report)
-    patterns = freeze(np.array([cell.pattern for cell in cells], dtype=np.int32))
-    witnesses, inside = depth_witnesses(tower.tables, domain, cells)
-    stats = {"stages": len(stages), **tower.inner.stats()}
-    name = domain_name(stages, domain)
-    return RegionComplex(patterns, witnesses, inside, name, stages[-1], stats, tuple(cells))

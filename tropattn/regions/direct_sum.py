@@ -8,18 +8,79 @@ of the matroid of the spanning slope differences, read off one echelon form.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import flint
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
 from tropattn.polyhedra.strict import primitive_rows
+from tropattn.regions.question import Engine, Found, Question, answer
+from tropattn.threads import aside, interrupted
 from tropattn.tropical.columns import rank_of_rows
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import PRIME
 
-__all__ = ["independent_groups"]
+__all__ = ["DirectSum", "independent_groups"]
+
+
+class DirectSum(Engine):
+    """The product of the counts of independent groups of heads, each counted by ``engines``."""
+
+    name = "direct_sum"
+    where = "whole space, heads with independent spans"
+    idea = "product of the groups' counts (T8)"
+    cost = "that of the groups"
+    otherwise = "asked for by name: an error; else the next engine"
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self.engines = engines
+
+    def refuses(self, question: Question) -> str | None:
+        """A domain, which couples the heads."""
+        if question.domain is None:
+            return None
+        return (
+            f"engine: direct_sum needs the whole space, got {question.space}; windows and slices "
+            "couple the heads, use engine='enumeration'."
+        )
+
+    def count(self, question: Question) -> Found | None:
+        """The product; None for a single group, unless it is one head that is asked for by name."""
+        units = question.stages[0].units
+        groups, ranks = aside(independent_groups, units)
+        if len(groups) < 2:
+            if question.engine != self.name:
+                return None
+            if len(units) > 1:
+                raise InvalidInput(
+                    "engine: heads with independent spans needed for direct_sum, got "
+                    f"{len(units)} heads that share a span of rank {sum(ranks)}; "
+                    "use engine='enumeration'."
+                )
+            if not groups:
+                return answer(question.part([0]), self.engines)
+        factors: list[int] = []
+        work: dict[str, int] = {}
+        try:
+            for group in groups:
+                found = answer(question.part(group), self.engines)
+                factors.append(found.value)
+                for key, value in found.stats.items():
+                    if key not in ("rank", "central"):
+                        work[key] = work.get(key, 0) + value
+        except (BudgetExceeded, Interrupted) as error:
+            error.lower = max(1, error.lower) * prod(factors)
+            raise
+        except MemoryError as error:
+            error.found = max(1, getattr(error, "found", 0)) * prod(factors)  # type: ignore[attr-defined]
+            raise
+        except KeyboardInterrupt:
+            raise interrupted(prod(factors)) from None
+        stats = {"groups": groups, "ranks": ranks, "factors": factors, **work}
+        return Found(prod(factors), stats, self.name)
 
 
 def independent_groups(units: Sequence[TropicalPolynomial]) -> tuple[list[list[int]], list[int]]:

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import refine
+from tropattn.arrays import freeze
 from tropattn.polyhedra.cone import as_doubles
-from tropattn.polyhedra.strict import Verdict, strictly_negative
-from tropattn.regions.range_search import RangeSearch, Report
-from tropattn.threads import thread_count
+from tropattn.polyhedra.strict import strictly_negative
+from tropattn.regions.budget import Budget, Report
+from tropattn.regions.certificates import GroupWriter, path_pairs
+from tropattn.regions.complex import RegionComplex
+from tropattn.regions.question import Engine, Found, Question
+from tropattn.threads import WorkQueue, aside, interrupted, thread_count
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.witness import inner_points
 
-__all__ = ["Certificate", "Outcome", "WorkRange", "explore", "path_pairs"]
+__all__ = ["Enumeration", "Outcome", "WorkRange", "explore"]
 
 Array = NDArray[Any]
 
@@ -88,26 +93,6 @@ class _Found:
     counters: Any = None
 
 
-def path_pairs(path: Array) -> list[tuple[int, int]]:
-    """(unit, row) pairs of a path, which is closed by -1."""
-    flat = path.tolist()
-    end = flat.index(-1) if -1 in flat else len(flat)
-    return list(zip(flat[0:end:2], flat[1:end:2], strict=True))
-
-
-class Certificate(Protocol):
-    """What the search tells a certificate writer (``regions/certificates``)."""
-
-    def add_range(self, found: Any, counters: list[int]) -> None:
-        """Record one work range: its log, its cells, and what it left to others."""
-
-    def add_settled(self, pairs: list[tuple[int, int]], verdict: Verdict) -> None:
-        """Record a branch found dead in rationals."""
-
-    def add_single(self, z: Array, exact_point: tuple[Any, ...] | None) -> None:
-        """Record the one cell of heads that have one key each."""
-
-
 def explore(
     refinement: Refinement,
     *,
@@ -115,7 +100,7 @@ def explore(
     max_cells: int | None = None,
     threads: int | None = None,
     report: Report | None = None,
-    certificate: Certificate | None = None,
+    certificate: GroupWriter | None = None,
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
@@ -140,8 +125,8 @@ def explore(
         return outcome
     path = np.full(2 * len(refinement.units), -1, np.int32)
     root = WorkRange(path, _high(z), proved, 0, exact_point)
-    driver = _Driver(refinement, outcome, emit, max_cells, report, certificate)
-    driver.run(root, thread_count(threads))
+    budget = Budget(max_cells, threads, report)
+    _Driver(refinement, outcome, emit, budget, certificate).run([root], thread_count(threads))
     return outcome
 
 
@@ -167,7 +152,7 @@ def _system(refinement: Refinement, fine: tuple[Array, Array, Array, Array]) -> 
     )
 
 
-class _Driver(RangeSearch[WorkRange, "_Found"]):
+class _Driver(WorkQueue[WorkRange, "_Found"]):
     """One search of a refinement, and its tally."""
 
     def __init__(
@@ -175,11 +160,10 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         refinement: Refinement,
         outcome: Outcome,
         emit: bool,
-        max_cells: int | None,
-        report: Report | None,
-        certificate: Certificate | None,
+        budget: Budget,
+        certificate: GroupWriter | None,
     ) -> None:
-        super().__init__(max_cells, report)
+        super().__init__(budget.watch)
         self.refinement = refinement
         self.direct = refinement.in_doubles
         dim, walls = refinement.rank, len(refinement.walls)
@@ -190,7 +174,7 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         self.certificate = certificate
 
     @property
-    def cells(self) -> int:
+    def found(self) -> int:
         """Cells found so far."""
         return self.outcome.cells
 
@@ -242,8 +226,9 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         )
         return found
 
-    def collect(self, found: _Found) -> None:
-        counters = [int(c) for c in found.counters]
+    def collect(self, result: _Found) -> list[WorkRange]:
+        """Add up what a range found; what is left of it are ranges of their own."""
+        counters = [int(c) for c in result.counters]
         cells = counters[refine.CELLS]
         outcome = self.outcome
         outcome.cells += cells
@@ -251,23 +236,24 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         outcome.programs += counters[refine.PROGRAMS]
         outcome.nodes += counters[refine.NODES]
         if self.certificate is not None:
-            self.certificate.add_range(found, counters)
+            self.certificate.add_range(result, counters)
         elif self.emit and cells:
-            outcome.patterns.append(found.patterns[:cells].copy())
-            outcome.points.append(found.points[:cells, 0].copy())
-        generation = found.item.generation + 1
+            outcome.patterns.append(result.patterns[:cells].copy())
+            outcome.points.append(result.points[:cells, 0].copy())
+        generation, left = result.item.generation + 1, list[WorkRange]()
         for i in range(counters[refine.REST]):
-            path, z = found.rest[i].copy(), found.rest_points[i].copy()
+            path, z = result.rest[i].copy(), result.rest_points[i].copy()
             if self.certificate is not None:
                 # A range's log tells all its discards, those above it too.
-                self.queue.append(WorkRange(path, z, True, generation))
+                left.append(WorkRange(path, z, True, generation))
             else:
-                alive = found.candidates[found.rest_level[i]]
-                self.queue.append(WorkRange(path, z, True, generation, None, alive))
+                alive = result.candidates[result.rest_level[i]]
+                left.append(WorkRange(path, z, True, generation, None, alive))
         for i in range(counters[refine.DEFERRED]):
-            self._settle(found.deferred[i].copy(), generation)
+            left += self._settle(result.deferred[i].copy(), generation)
+        return left
 
-    def _settle(self, path: Array, generation: int) -> None:
+    def _settle(self, path: Array, generation: int) -> list[WorkRange]:
         """Decide one ambiguous branch in rationals; a live one becomes a range of its own."""
         pairs = path_pairs(path)
         self.outcome.exact_decisions += 1
@@ -275,7 +261,51 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
         if verdict.point is None:
             if self.certificate is not None:
                 self.certificate.add_settled(pairs, verdict)
-            return
-        self.queue.append(
-            WorkRange(path, _high(as_doubles(verdict.point)), False, generation, verdict.point)
-        )
+            return []
+        point = verdict.point
+        return [WorkRange(path, _high(as_doubles(point)), False, generation, point)]
+
+
+class Enumeration(Engine):
+    """Every cell, whatever the heads and the domain (theory T5)."""
+
+    name = "enumeration"
+    where = "any dimension, any domain"
+    idea = "depth first, one head after another, a point or a Farkas basis for every decision (T5)"
+    cost = "a few small programs per cell"
+    otherwise = "ambiguous decisions are settled in rationals"
+
+    def count(self, question: Question) -> Found:
+        """The number of cells; a certificate takes every step."""
+        refinement, writer = question.refinement, None
+        if question.proof is not None:
+            heads = question.heads or range(len(question.stages[0].units))
+            writer = GroupWriter(question.proof, refinement, heads)
+        outcome = explore(refinement, certificate=writer, **question.budget.limits)
+        return Found(outcome.cells, {**question.reduced, **outcome.stats()}, self.name)
+
+    def cells(self, question: Question) -> RegionComplex:
+        """All cells, in lexicographic order of their patterns."""
+        outcome = explore(question.refinement, emit=True, **question.budget.limits)
+        try:
+            patterns, witnesses, inside = aside(_sorted, outcome, question)
+        except KeyboardInterrupt:
+            raise interrupted(outcome.cells) from None
+        stats = {**question.reduced, **outcome.stats()}
+        stage = question.stages[0]
+        return RegionComplex(patterns, witnesses, inside, question.where, stage, stats)
+
+
+def _sorted(outcome: Outcome, question: Question) -> tuple[Array, Array, Array]:
+    """Patterns in lexicographic order, a witness of each, and whether it is proved inside.
+
+    The heads that differ were searched; their twins are in ``whole``, in the same columns.
+    """
+    rows, z = np.vstack(outcome.patterns), np.vstack(outcome.points)
+    patterns = question.refinement.of_all_heads(question.refinement.pattern(rows))
+    order = np.lexsort(patterns.T[::-1])
+    patterns = patterns[order]
+    rows = question.whole.rows_of(patterns)
+    units = question.stages[0].units
+    witnesses, inside = inner_points(units, question.whole, rows, z[order])
+    return freeze(patterns), witnesses, inside

@@ -23,22 +23,57 @@ from tropattn.arrays import as_fractions, fraction, rational
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
+from tropattn.regions import bounds
+from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.result import one_cell
 from tropattn.threads import check, in_order, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import stages_of
+from tropattn.tropical.stage import RoutingStage, stages_of
 from tropattn.tropical.terms import moderate
 
-__all__ = ["LineCells", "applies", "line_cells"]
+__all__ = ["Line", "LineCells", "line_cells"]
 
 Array = NDArray[Any]
 
 
-def applies(units: Sequence[TropicalPolynomial], domain: Domain | None) -> bool:
-    """Whether the cells are intervals: heads on R, or a domain with one parameter."""
-    return (units[0].dim if domain is None else domain.dim) == 1
+class Line(Engine):
+    """Intervals of one layer where there is one parameter (theory T11)."""
+
+    name = "line"
+    where = "heads on R, any `Line`"
+    idea = "upper envelope of each head (T11), breakpoints of all heads merged"
+    cost = "`O(N log N)` per head"
+    otherwise = "it always can: near-ties are settled in rationals"
+
+    def refuses(self, question: Question) -> str | None:
+        """Another number of parameters; a certificate, unless asked for by name."""
+        if question.proof is not None and question.engine != self.name:
+            return "certificate: a search of cells needed, got envelopes; leave it out."
+        return _refusal(question.stages, question.domain)
+
+    def count(self, question: Question) -> Found:
+        """The number of intervals."""
+        (stage,), budget = question.stages, question.budget
+        cells = line_cells(stage, question.domain, threads=budget.threads, report=budget.report)
+        budget.check(len(cells))
+        changes = sum(len(c) for c in cells.changes)
+        stats = {"breakpoints": len(cells) - 1, "changes": changes}
+        # Merging equal keys for a sharper bound would cost more than the envelopes.
+        bound = bounds.layer([unit.n_terms for unit in stage.units], 1)
+        return Found(len(cells), stats, self.name, bound)
+
+
+def _refusal(stages: Sequence[RoutingStage], domain: Domain | None) -> str | None:
+    """Why cells are not intervals; None for one layer on R or on a domain with one parameter."""
+    if len(stages) == 1 and (stages[0].dim if domain is None else domain.dim) == 1:
+        return None
+    return (
+        "domain: a line needed for one layer of heads, got "
+        f"{'R^' + str(stages[0].dim) if domain is None else domain.describe()} and "
+        f"{len(stages)} layers; pass a Line, or use count_regions."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +201,8 @@ def line_cells(
     ([-1.0, 1.0], [0, 1, 2])
     """
     stages, domain = stages_of(target), as_domain(domain)
-    if len(stages) != 1 or not applies(stages[0].units, domain):
-        raise InvalidInput(
-            "domain: a line needed for one layer of heads, got "
-            f"{'R^' + str(stages[0].dim) if domain is None else domain.describe()} and "
-            f"{len(stages)} layers; pass a Line, or use count_regions."
-        )
+    if (refusal := _refusal(stages, domain)) is not None:
+        raise InvalidInput(refusal)
     units = on_parameters(stages[0].units, domain)
     low, high = _window(domain)
     ends = (_as_float(low, -np.inf), _as_float(high, np.inf))

@@ -10,8 +10,7 @@ come back after it left, so intervals are counted, not patterns.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cmp_to_key
 from itertools import pairwise
@@ -22,22 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import fraction_array, freeze, rational
-from tropattn.errors import BudgetExceeded, EngineError, Interrupted, InvalidInput
-from tropattn.polyhedra.domain import Domain, Line
+from tropattn.errors import BudgetExceeded, Interrupted
+from tropattn.polyhedra.domain import Line
+from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.depth_bounds import live_lines as live_bound
 from tropattn.regions.live_layers import Piece, Reader, reader_of, settle
 from tropattn.regions.quadratics import Quadratic, Root, compare, envelope
-from tropattn.regions.result import RegionCount
+from tropattn.regions.question import Engine, Found, Question
 from tropattn.threads import check, interrupted
 from tropattn.tropical.live_stack import LiveStack
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["LineInterval", "count_live", "enumerate_live"]
+__all__ = ["LineInterval", "MovingTokens"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Report = Callable[[int, int], None]
 
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -132,13 +130,11 @@ class _Sweep:
     """All layers along one line, and the tally."""
 
     stack: LiveStack
-    max_cells: int | None
-    report: Report | None
+    budget: Budget
     exact_decisions: int = 0
     found: int = 1
     patterns: list[NDArray[np.int32]] = field(default_factory=list)
     parents: list[NDArray[np.int64]] = field(default_factory=list)
-    clock: float = field(default_factory=time.monotonic)
 
     def run(self, line: Line) -> _Partition:
         """Cut the line by all layers; on a limit or Ctrl-C raise with the intervals so far."""
@@ -154,15 +150,9 @@ class _Sweep:
     def tell(self, found: int) -> None:
         """Take note of the intervals found: every interval of a layer holds one of the stack."""
         self.found = max(self.found, found)
-        if self.max_cells is not None and found > self.max_cells:
-            raise BudgetExceeded(
-                f"max_cells: more intervals than allowed, at least {found} were found; raise "
-                "max_cells.",
-                found,
-            )
-        if self.report is not None and time.monotonic() - self.clock > 0.25:
-            self.clock = time.monotonic()
-            self.report(found, 0)
+        if self.budget.passed(found):
+            raise exceeded(found, "intervals")
+        self.budget.tell(found, 0)
 
     def all_patterns(self) -> NDArray[np.int32]:
         """Winners of all layers side by side, a row an interval of the last one."""
@@ -320,19 +310,82 @@ def _put(
 # ---- what is asked for ----------------------------------------------------------------------
 
 
-def _checked(stack: LiveStack, domain: Domain | None) -> Line:
-    if not isinstance(domain, Line):
-        words = f"R^{stack.dim}" if domain is None else domain.describe()
-        raise InvalidInput(
-            f"domain: a Line needed where keys are live, got {words}; in higher dimension such "
-            "cells have curved walls, so use own_key='frozen' there."
-        )
-    if domain.ambient_dim != stack.dim:
-        raise InvalidInput(
-            f"domain: a line in R^{stack.dim} needed, {len(stack.moving)} states of width "
-            f"{stack.width} side by side, got {domain.describe()}; ravel the states."
-        )
-    return domain
+class MovingTokens(Engine):
+    """Intervals of a line on which a stack with moving keys has one pattern (theory T11).
+
+    Of cells, intervals of one pattern of winners, up to single points; of linear regions, those on
+    which the states behind the last layer are one affine function. Lower bounds that errors carry
+    are intervals found so far, 1 for regions.
+
+    >>> from tropattn.tropical.live_stack import LiveAttention, LiveHead
+    >>> own = AffineMap(np.eye(1), np.zeros(1))
+    >>> head = LiveHead(own, own, (own,), 1)
+    >>> layer = LiveAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
+    >>> stack = LiveStack((layer,), 2, 1, (0, 1))
+    >>> line = Line([1, 0], [0, 1])             # the second token moves through 0 and through 1
+    >>> MovingTokens().count(Question((), line, stack=stack)).value     # own, the first one's, own
+    3
+    """
+
+    name = "line"
+    kinds = ("tokens",)
+    where = "keys that move, on a `Line`"
+    idea = "layer by layer, envelopes of the parabolas that scores are on each interval (T11)"
+    cost = "the scores once per interval and layer, an exact envelope per unit that changes"
+    otherwise = "it always can: ends are compared as roots of integer quadratics"
+
+    def refuses(self, question: Question) -> str | None:
+        """A domain that is no line in the space of the moving states side by side."""
+        stack, domain = question.stack, question.domain
+        assert stack is not None
+        if not isinstance(domain, Line):
+            return (
+                f"domain: a Line needed where keys are live, got {question.space}; in higher "
+                "dimension such cells have curved walls, so use own_key='frozen' there."
+            )
+        if domain.ambient_dim != stack.dim:
+            return (
+                f"domain: a line in R^{stack.dim} needed, {len(stack.moving)} states of width "
+                f"{stack.width} side by side, got {question.space}; ravel the states."
+            )
+        return None
+
+    def count(self, question: Question) -> Found:
+        """The number of intervals."""
+        regions = question.of == "linear_regions"
+        try:
+            sweep, partition = _swept(question)
+        except (BudgetExceeded, Interrupted) as error:
+            error.lower = 1 if regions else error.lower
+            raise
+        value, stats = len(partition), _stats(sweep, partition)
+        if regions:
+            keys = [interval.key() for interval in _intervals(partition)]
+            stats["cells"] = value
+            value = 1 + sum(a != b for a, b in pairwise(keys))
+        return Found(value, stats, self.name)
+
+    def cells(self, question: Question) -> RegionComplex:
+        """The intervals in their order along the line; patterns may repeat.
+
+        ``pieces`` are ``LineInterval`` values: exact ends and maps.
+        """
+        sweep, partition = _swept(question)
+        intervals, line = _intervals(partition), question.domain
+        assert isinstance(line, Line)
+        patterns = freeze(sweep.all_patterns())
+        parameters = [interval.witness for interval in intervals]
+        inside = freeze(np.array([i.holds(t) for i, t in zip(intervals, parameters, strict=True)]))
+        witnesses = freeze(np.array(line.to_ambient(np.array(parameters)[:, None])))
+        stats, pieces = _stats(sweep, partition), tuple(intervals)
+        return RegionComplex(patterns, witnesses, inside, question.where, None, stats, pieces)
+
+
+def _swept(question: Question) -> tuple[_Sweep, _Partition]:
+    """The sweep of the question's line, and the partition behind its last layer."""
+    assert question.stack is not None and isinstance(question.domain, Line)
+    sweep = _Sweep(question.stack, question.budget)
+    return sweep, sweep.run(question.domain)
 
 
 def _intervals(partition: _Partition) -> list[LineInterval]:
@@ -343,67 +396,6 @@ def _intervals(partition: _Partition) -> list[LineInterval]:
     ]
 
 
-def count_live(
-    stack: LiveStack,
-    domain: Domain | None,
-    *,
-    of: str = "cells",
-    max_cells: int | None = None,
-    report: Report | None = None,
-) -> RegionCount:
-    """Count the intervals of a line on which a stack with live keys has one pattern (theory T11).
-
-    Parameters
-    ----------
-    stack : layers on moving tokens.
-    domain : a ``Line`` in the space of the moving tokens' states side by side.
-    of : "cells", intervals of one pattern of winners, up to single points; "linear_regions",
-        intervals on which the states behind the last layer are one affine function.
-    max_cells, report : as for ``count_regions``.
-
-    Raises
-    ------
-    InvalidInput : another domain.
-    BudgetExceeded, Interrupted : with ``.lower``, intervals found so far (1 for regions).
-
-    Notes
-    -----
-    Cost: the scores of all units in doubles once an interval and layer, an exact envelope for each
-    unit that changes, and exact states of the tokens that change.
-
-    >>> from tropattn.tropical.live_stack import LiveAttention, LiveHead
-    >>> own = AffineMap(np.eye(1), np.zeros(1))
-    >>> head = LiveHead(own, own, (own,), 1)
-    >>> layer = LiveAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
-    >>> stack = LiveStack((layer,), 2, 1, (0, 1))
-    >>> line = Line([1, 0], [0, 1])             # the second token moves through 0 and through 1
-    >>> count_live(stack, line).value           # own key, the first one's in (0, 1), own key
-    3
-    """
-    line = _checked(stack, domain)
-    started = time.perf_counter()
-    sweep = _Sweep(stack, max_cells, report)
-    try:
-        partition = sweep.run(line)
-    except (BudgetExceeded, Interrupted) as error:
-        error.lower = error.lower if of == "cells" else 1
-        raise
-    value, bound = len(partition), live_bound(stack).value
-    if not 1 <= value <= bound:
-        raise EngineError(
-            f"count: between 1 and {bound} intervals (T11) expected, got {value}; two witnesses "
-            "contradict each other, please report the input."
-        )
-    stats = _stats(sweep, partition)
-    if of == "linear_regions":
-        keys = [interval.key() for interval in _intervals(partition)]
-        stats["cells"] = value
-        value = 1 + sum(a != b for a, b in pairwise(keys))
-    stats["seconds"] = time.perf_counter() - started
-    where = f"{line.describe()}, keys live"
-    return RegionCount(value, "exact", of, where, "line", True, 0, stats)
-
-
 def _stats(sweep: _Sweep, partition: _Partition) -> dict[str, Any]:
     return {
         "stages": len(sweep.stack.layers),
@@ -411,27 +403,3 @@ def _stats(sweep: _Sweep, partition: _Partition) -> dict[str, Any]:
         "exact_decisions": sweep.exact_decisions,
         "states": len(partition.pieces),
     }
-
-
-def enumerate_live(
-    stack: LiveStack,
-    domain: Domain | None,
-    *,
-    max_cells: int | None = 1_000_000,
-    report: Report | None = None,
-) -> RegionComplex:
-    """List the intervals of ``count_live`` in their order along the line (theory T11).
-
-    Patterns may repeat. ``pieces`` are ``LineInterval`` values: exact ends and maps.
-    """
-    line = _checked(stack, domain)
-    sweep = _Sweep(stack, max_cells, report)
-    partition = sweep.run(line)
-    intervals = _intervals(partition)
-    patterns = sweep.all_patterns()
-    parameters = [interval.witness for interval in intervals]
-    inside = freeze(np.array([i.holds(t) for i, t in zip(intervals, parameters, strict=True)]))
-    witnesses = freeze(np.array(line.to_ambient(np.array(parameters)[:, None])))
-    where = f"{line.describe()}, keys live"
-    stats = _stats(sweep, partition)
-    return RegionComplex(freeze(patterns), witnesses, inside, where, None, stats, tuple(intervals))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import plane
+from tropattn.regions.enumeration import Enumeration
+from tropattn.regions.question import Engine, Found, Question
 from tropattn.threads import aside, in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["Heads", "Tally", "euler_count", "start_polygons"]
+__all__ = ["Heads", "Plane", "Tally", "euler_count", "start_polygons"]
 
 Array = NDArray[Any]
 
@@ -36,6 +39,38 @@ _RANGE = 20_000_000
 
 _HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
 """Heights of the first cone over a simplex: low ones are wide and cost digits."""
+
+
+class Plane(Engine):
+    """Cells of heads in three columns by Euler's relation (theory T10)."""
+
+    name = "plane"
+    where = "heads in a plane, plane slices, central heads in R^3"
+    idea = "Euler's relation: cells of each head and crossings of walls (T10), no cell is built"
+    cost = "diagrams, and `O(N)` per crossing"
+    otherwise = "full overlay, that is `enumeration`"
+
+    def refuses(self, question: Question) -> str | None:
+        """Another number of columns."""
+        if question.refinement.rank == 3:
+            return None
+        return (
+            "engine: heads in a plane, or central in three dimensions, needed for plane, got "
+            f"{question.refinement.dim} dimensions; use a plane Slice as domain, or engine='auto'."
+        )
+
+    def count(self, question: Question) -> Found | None:
+        """The number of cells; by name those of the full overlay, where no more is proved."""
+        budget = question.budget
+        if question.proof is None:
+            counted = euler_count(question.refinement, budget.threads, budget.report)
+            if counted is not None:
+                cells, stats = counted
+                budget.check(cells)
+                return Found(cells, {**question.reduced, **stats}, self.name)
+        if question.engine != self.name:
+            return None
+        return replace(Enumeration().count(question), engine=self.name)
 
 
 def euler_count(

@@ -10,7 +10,6 @@ with the signs that led to it, so the set of ranges does not depend on the numbe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import relu_plane as kernel
 from tropattn._kernels import relu_rows
 from tropattn.arrays import rational_matrix
-from tropattn.errors import EngineError, InvalidInput
+from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import (
     Frame,
@@ -33,20 +32,21 @@ from tropattn.polyhedra.integer_rows import (
     strictly_feasible,
     tightened,
 )
+from tropattn.regions.budget import Budget
 from tropattn.regions.depth import Tower
 from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.layer_bounds import layer
-from tropattn.regions.range_search import RangeSearch, Report
+from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.result import RegionCount
 from tropattn.regions.stage_table import StageTable
-from tropattn.threads import thread_count
+from tropattn.threads import WorkQueue, thread_count
 from tropattn.tolerance import UNIT
 from tropattn.tropical.affine_state import whole
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
-__all__ = ["applies", "chosen", "count_plane"]
+__all__ = ["ReluPlane"]
 
 Array = NDArray[Any]
 
@@ -97,27 +97,6 @@ def _polygon(window: list[Row]) -> tuple[Array, Array]:
     for i in range(count):
         relu_rows.meet(sides, i - 1 if i else count - 1, sides, i, sides, i)
     return sides, names
-
-
-def applies(stages: Sequence[RoutingStage], domain: Domain | None) -> bool:
-    """Whether the target is a network of ReLU and affine layers on a bounded window of a plane."""
-    if domain is None or domain.dim != 2 or domain.ambient_dim != stages[0].dim:
-        return False
-    if not any(is_relu(stage) for stage in stages):
-        return False
-    if not all(is_relu(stage) or is_affine(stage) for stage in stages):
-        return False
-    return _window(domain) is not None
-
-
-def chosen(stages: Sequence[RoutingStage], domain: Domain | None, engine: str) -> bool:
-    """Whether a count of cells belongs here: by name across depth, or by ``"auto"`` if it applies.
-
-    One layer asked for by name goes to the plane engine of heads where this one does not apply.
-    """
-    if engine not in ("auto", "plane"):
-        return False
-    return applies(stages, domain) or (engine == "plane" and len(stages) > 1)
 
 
 # ------------------------------------------------------------------------------- signs in integers
@@ -208,27 +187,24 @@ class _Found:
     counters: list[int]
 
 
-class _Search(RangeSearch[_Item, _Found]):
+class _Search(WorkQueue[_Item, _Found]):
     """The search of a network's polygons, and its tally."""
 
     def __init__(
-        self,
-        levels: relu_rows.Levels,
-        exact: Callable[[], _Exact],
-        max_cells: int | None,
-        report: Report | None,
+        self, levels: relu_rows.Levels, exact: Callable[[], _Exact], budget: Budget
     ) -> None:
-        super().__init__(max_cells, report)
+        super().__init__(budget.watch)
         self.levels = levels
         self._make_exact, self._exact = exact, None
-        self.found = self.nodes = self.ranges = self.exact_decisions = 0
+        self.cells = self.nodes = self.ranges = self.exact_decisions = 0
 
     @property
-    def cells(self) -> int:
+    def found(self) -> int:
         """Cells found so far."""
-        return self.found
+        return self.cells
 
     def work(self, item: _Item) -> _Found:
+        """Search one polygon until the budget of its generation is spent."""
         depth, width = self.levels.lines.shape
         slots = _SLOTS + 2 * depth
         room = max(_ROOM, 8 * len(item.sides) + 64)
@@ -254,9 +230,10 @@ class _Search(RangeSearch[_Item, _Found]):
         )
         return _Found(item, out, counters.tolist())
 
-    def collect(self, found: _Found) -> None:
-        out, counters = found.out, found.counters
-        self.found += counters[kernel.CELLS]
+    def collect(self, result: _Found) -> list[_Item]:
+        """Add up what a range found; the polygons that it gives back are ranges of their own."""
+        out, counters, left = result.out, result.counters, list[_Item]()
+        self.cells += counters[kernel.CELLS]
         self.nodes += counters[kernel.NODES]
         self.ranges += 1
         asked = out.questions[: counters[kernel.ASKED]]
@@ -266,11 +243,12 @@ class _Search(RangeSearch[_Item, _Found]):
                 out.status[i, : int(out.level[i]) + 1].copy(),
                 out.sides[rows].copy(),
                 out.names[rows].copy(),
-                found.item.answers if out.root[i] else found.item.answers[:0],
-                found.item.generation + 1,
+                result.item.answers if out.root[i] else result.item.answers[:0],
+                result.item.generation + 1,
             )
             questions = asked[asked[:, 0] == i, 1:]
-            self.queue.append(self._answered(item, questions) if len(questions) else item)
+            left.append(self._answered(item, questions) if len(questions) else item)
+        return left
 
     def _answered(self, item: _Item, questions: Array) -> _Item:
         """The item with the signs it asks for, settled in integers."""
@@ -286,31 +264,9 @@ class _Search(RangeSearch[_Item, _Found]):
         return replace(item, answers=answers)
 
 
-def count_plane(
-    stages: Sequence[RoutingStage],
-    domain: Domain | None,
-    *,
-    max_cells: int | None = None,
-    threads: int | None = None,
-    report: Report | None = None,
-) -> RegionCount:
-    """Count the cells of a network of ReLU and affine layers on a window of a plane (theory T12).
+class ReluPlane(Engine):
+    """Cells of a network of ReLU and affine layers on a bounded window of a plane (theory T12).
 
-    Parameters
-    ----------
-    stages : the stages of a ``Network`` to which ``applies`` says yes.
-    domain : a bounded ``Box`` or ``Polytope`` in R^2, or a ``Slice`` with such a window.
-    max_cells : stop with ``BudgetExceeded`` beyond this many cells.
-    threads : worker threads, default all; the result does not depend on it.
-    report : called with (cells so far, ranges left) a few times a second.
-
-    Raises
-    ------
-    InvalidInput : another target or domain.
-    BudgetExceeded, Interrupted : with ``.lower``, a valid lower bound.
-
-    Notes
-    -----
     For layers of n units: O(n) operations a cell, O(n^2) a cell of all but the last two layers.
     Memory does not grow with the number of cells.
 
@@ -319,35 +275,55 @@ def count_plane(
     >>> from tropattn.tropical.stage import Scores
     >>> units = tuple(TropicalPolynomial([[0, 0], w]) for w in ([1, 0], [0, 1], [1, 1]))
     >>> relu = RoutingStage(units, Scores(np.eye(3), np.zeros(3), False))
-    >>> count_plane([relu], Box([-1, -1], [1, 1])).value        # three lines through a point
+    >>> question = Question((relu,), Box([-1, -1], [1, 1]))
+    >>> ReluPlane().count(question).value           # three lines through a point
     6
     """
-    started = time.perf_counter()
-    if domain is None or not applies(stages, domain):
-        raise InvalidInput(
+
+    name = "plane"
+    kinds = ("network", "layer")
+    where = "networks of ReLU and affine layers on a bounded window of a plane"
+    idea = "polygons cut unit by unit (T12); neighbours differ by one row ([depth](depth.md))"
+    cost = "`O(n)` per cell, `O(n^2)` per cell of all but the last two layers"
+    otherwise = "single signs are settled in integers"
+
+    def refuses(self, question: Question) -> str | None:
+        """Another kind of layer, another domain, or a certificate."""
+        stages, domain = question.stages, question.domain
+        if (
+            question.proof is None
+            and domain is not None
+            and (domain.dim, domain.ambient_dim) == (2, stages[0].dim)
+            and any(is_relu(stage) for stage in stages)
+            and all(is_relu(stage) or is_affine(stage) for stage in stages)
+            and _window(domain) is not None
+        ):
+            return None
+        return (
             "engine: a network of ReLU and affine layers on a bounded window of a plane needed "
             "for 'plane', got another; use engine='auto'."
         )
-    window = _window(domain)
-    assert window is not None
-    levels = packed_levels(stages, domain)
-    width = levels.lines.shape[1]
-    search = _Search(levels, lambda: _Exact(stages, domain, window, width), max_cells, report)
-    none = np.zeros((0, width), np.int8)
-    status = np.full((1, width), relu_rows.OPEN, np.int8)
-    search.run(_Item(status, *_polygon(window), none, 0), thread_count(threads))
-    # Every layer cuts a piece of a plane at most as n lines do (T14 with T6 in dimension 2).
-    bound = prod(layer([2] * int(n), 2).value for n in levels.relu)
-    if not 1 <= search.cells <= bound:
-        raise EngineError(
-            f"count: between 1 and {bound} cells (T14) expected, got {search.cells}; two "
-            "witnesses contradict each other, please report the input."
-        )
-    stats = {
-        "stages": len(stages),
-        "nodes": search.nodes,
-        "ranges": search.ranges,
-        "exact_decisions": search.exact_decisions,
-        "seconds": time.perf_counter() - started,
-    }
-    return RegionCount(search.cells, "exact", "cells", domain.describe(), "plane", True, 0, stats)
+
+    def count(self, question: Question) -> Found:
+        """The number of cells."""
+        stages, domain, budget = question.stages, question.domain, question.budget
+        assert domain is not None
+        window = _window(domain)
+        assert window is not None
+        levels = packed_levels(stages, domain)
+        width = levels.lines.shape[1]
+        search = _Search(levels, lambda: _Exact(stages, domain, window, width), budget)
+        none = np.zeros((0, width), np.int8)
+        status = np.full((1, width), relu_rows.OPEN, np.int8)
+        root = _Item(status, *_polygon(window), none, 0)
+        search.run([root], thread_count(budget.threads))
+        # Every layer cuts a piece of a plane at most as n lines do (T14 with T6 in dimension 2).
+        above = prod(layer([2] * int(n), 2).value for n in levels.relu)
+        bound = RegionCount(above, "upper", "cells", question.where, "T14")
+        stats = {
+            "stages": len(stages),
+            "nodes": search.nodes,
+            "ranges": search.ranges,
+            "exact_decisions": search.exact_decisions,
+        }
+        return Found(search.cells, stats, self.name, bound)

@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import solid
-from tropattn.regions.enumeration import explore
-from tropattn.regions.plane import Heads
+from tropattn.errors import Degenerate
+from tropattn.regions.enumeration import Enumeration, explore
+from tropattn.regions.plane import Heads, Plane
+from tropattn.regions.question import Engine, Found, Question
 from tropattn.threads import in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["euler_count"]
+__all__ = ["Strata", "euler_count"]
 
 Array = NDArray[Any]
 
@@ -36,6 +38,70 @@ _RANGE = 8_000
 
 _MANY = 24
 """From this many keys on, a head's dead keys are looked for before its pairs are formed."""
+
+_WORK = 300_000_000
+"""Pairs of keys times keys up to which strata are preferred to enumeration."""
+
+
+class Strata(Engine):
+    """Cells of heads in four columns, stratum by stratum (theory T9)."""
+
+    name = "subsets"
+    where = "one dimension more: R^3, central in R^4"
+    idea = (
+        "the master identity of T9, stratum by stratum: on each wall of a head the later heads "
+        "are a plane problem"
+    )
+    cost = "`O(N^2)` pairs per head, a plane problem per wall"
+    otherwise = "asked for by name: an error that says so; else `enumeration`"
+
+    def refuses(self, question: Question) -> str | None:
+        """Another number of columns; unless asked for by name, heads that a search counts faster.
+
+        By name a plane will do as well.
+        """
+        rank = question.refinement.rank
+        if question.engine == self.name:
+            fits = rank in (3, 4)
+        else:
+            fits = rank == 4 and _worthwhile(question.refinement)
+        if fits:
+            return None
+        return (
+            "engine: two or three dimensions (one more for central heads) needed for subsets, got "
+            f"{question.refinement.dim}; use engine='enumeration'."
+        )
+
+    def count(self, question: Question) -> Found | None:
+        """The number of cells. Raises ``Degenerate`` where that is asked for and not proved."""
+        found, named = None, question.engine == self.name
+        if question.proof is not None:
+            return Enumeration().count(question) if named else None
+        if question.refinement.rank == 3:
+            found = Plane().count(question)
+        else:
+            counted = euler_count(
+                question.refinement, question.budget.threads, question.budget.report
+            )
+            if counted is not None:
+                cells, stats = counted
+                question.budget.check(cells)
+                found = Found(cells, {**question.reduced, **stats}, self.name)
+        if found is None and named:
+            raise Degenerate(
+                "engine: walls in general position needed for subsets (no vertex of one head on a "
+                "wall of another, no two crossings in one point), and doubles did not prove it; "
+                "use engine='enumeration'."
+            )
+        return found
+
+
+def _worthwhile(refinement: Refinement) -> bool:
+    """Whether strata are expected to be faster than a search."""
+    counts = np.diff(refinement.starts).astype(float)
+    work = float((counts * (counts - 1) / 2).sum() * counts.sum())
+    # The cells of a single head are its live keys, a program each: strata have nothing to add.
+    return len(counts) > 1 and work <= _WORK
 
 
 def euler_count(
