@@ -137,7 +137,7 @@ def draw(law, seed, first, n_draws, keys, out):
                 out[k, r] = law.states[index, k]
         return
     for r in range(lanes):
-        keys[r] = stream(seed, first + r)
+        keys[r] = stream(np.uint64(seed), first + r)
     if kind == UNIFORM:
         for k in range(dim):
             start = law.low[k]

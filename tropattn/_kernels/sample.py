@@ -20,7 +20,7 @@ from tropattn._kernels.simd import AT_ONCE, DOUBLE, SINGLE, top_two
 from tropattn._kernels.structures import structure
 
 TILE = 512
-"""Draws a tile; tiles start at multiples of it."""
+"""Draws per tile; tiles start at multiples of it."""
 
 _LARGEST = 2.0**60
 """Norm of a point above which single precision might overflow."""

@@ -24,7 +24,7 @@ from tropattn._kernels.simd import AT_ONCE, DOUBLE
 from tropattn._kernels.structures import structure
 
 STEPS = 16
-"""Chords a chain: chord ``i`` is step ``i % STEPS`` of chain ``i // STEPS``."""
+"""Chords per chain: chord ``i`` is step ``i % STEPS`` of chain ``i // STEPS``."""
 
 TILE = STEPS * DOUBLE
 """Chords that are walked side by side."""

@@ -163,7 +163,7 @@ class Flow:
     states, reach, error : the states, bounds of ``|(state, 1)|`` and of their distance from truth.
     along, moving : directions of the parameters and of the states, or None.
     kept : inside the domain and proved so far. tied : a winner so far is a tie of several terms.
-    sums : hashes of the patterns so far. winners : one array (H, 32 B) a stage.
+    sums : hashes of the patterns so far. winners : one array (H, 32 B) per stage.
     """
 
     n: int
@@ -239,7 +239,7 @@ class Cascade:
     def points(self, law: Law, seed: int, first: int, end: int) -> tuple[Array, Array, int]:
         """Hashes and indices of the proved draws among ``first .. end - 1``, and how many failed.
 
-        Cost: ``O(terms * d)`` a draw and stage.
+        Cost: ``O(terms * d)`` per draw and stage.
         """
         hashes, indices = [], []
         for low in range(first, end, _AT_ONCE):
@@ -603,7 +603,7 @@ class _Walk:
 
 
 def _groups(winners: Sequence[Array], chosen: Array) -> Iterator[tuple[Prefix, Array]]:
-    """The draws ``chosen`` by their patterns, each a tuple of winners a stage."""
+    """The draws ``chosen`` by their patterns, each a tuple of winners per stage."""
     if not len(chosen):
         return
     if not winners:

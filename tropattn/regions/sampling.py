@@ -34,7 +34,7 @@ Array = NDArray[Any]
 _LAWS = {"gaussian": draws.GAUSSIAN, "sphere": draws.SPHERE, "ball": draws.BALL}
 _METHODS = ("points", "lines")
 _WORK = 3e9
-"""Multiply-adds a work item: 0.03 to 0.1 s of a core."""
+"""Multiply-adds per work item: 0.03 to 0.1 s of a core."""
 
 
 @stoppable()
@@ -79,7 +79,7 @@ def sample_regions(
     -----
     Points cost ``O(n_samples * terms * d)``, done in single precision where a proven bound allows;
     a chord costs that of two points, and two passes over a head's terms for each cell that it
-    meets. Memory: about 100 bytes a distinct cell and 1 MB a thread. Patterns are told apart by
+    meets. Memory: about 100 bytes per distinct cell and 1 MB per thread. Patterns are told apart by
     128-bit hashes: a collision could only lower the count. Ties and rounding never invent a cell.
     In a network a draw's state carries a bound on its own error from stage to stage; draws that it
     leaves open are followed again beyond doubles, at a millisecond or so each.
@@ -168,7 +168,7 @@ class _Work:
     """How to sample a range of draws.
 
     ``run(first, end)`` gives hashes and draws of what was met, and how many draws were discarded;
-    ranges start at multiples of ``tile``. ``cost``: multiply-adds a draw. ``data`` name the
+    ranges start at multiples of ``tile``. ``cost``: multiply-adds per draw. ``data`` name the
     question. ``flag[0]`` ends a range early.
     """
 
