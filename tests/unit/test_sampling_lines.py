@@ -11,17 +11,18 @@ import pytest
 from reference import families, sampler
 
 from tropattn import Box, Polytope, TropicalPolynomial, count_regions, sample_regions
-from tropattn._kernels import chords
+from tropattn._kernels import walks
 from tropattn.regions import sample_rows, sampling
 
 
 def visited(units, domain, law, n_chords, seed=0):
-    """Hashes, chords and exact points of all visits, and the hash of each pattern's winners."""
+    """What chords meet, and for each head the words that its winners add to the hashes."""
     heads = [head for head in map(sample_rows.Head.of, units) if len(head.rows) > 1]
     walls = sample_rows.Walls.of(domain, units[0].dim)
     rows = sample_rows.chord_rows(heads, walls, units[0].dim)
-    found = chords.visits(rows, law, seed, chords.STEPS, 0, n_chords, np.zeros(1, np.int64))
-    return rows, found
+    starts = np.cumsum([0, *(len(head.rows) for head in heads)])
+    words = np.split(sample_rows.hash_words(starts[-1]), starts[1:-1])
+    return words, walks.visits(rows, law, seed, 0, n_chords, np.zeros(1, np.int64))
 
 
 @pytest.mark.parametrize("kind", ["integer", "float", "central", "low_rank", "duplicates"])
@@ -34,7 +35,7 @@ def test_every_visit_is_the_pattern_of_its_point(kind, to_polynomial):
         units = [TropicalPolynomial(np.array(a, float), np.array(c, float)) for a, c in plain]
         domain = None if case % 2 else Polytope([[1] * dim, *(-np.eye(dim))], [2, *[1] * dim])
         law, _ = sampling._law(dim, domain, None if domain else "gaussian")
-        rows, (hashes, index, times, lines, _) = visited(units, domain, law, 48, seed=case)
+        words, (hashes, index, times, lines, _) = visited(units, domain, law, 48, seed=case)
         many = [(u, p) for u, p in zip(units, plain, strict=True) if len(u.distinct[0]) > 1]
         assert len(hashes)
         for i in range(0, len(hashes), 3):
@@ -45,7 +46,7 @@ def test_every_visit_is_the_pattern_of_its_point(kind, to_polynomial):
             assert winners is not None
             total = np.zeros(2, np.uint64)
             for h, (unit, _) in enumerate(many):
-                total += rows.words[rows.starts[h] + unit.distinct[1][winners[h]]]
+                total += words[h][unit.distinct[1][winners[h]]]
             assert np.array_equal(total, hashes[i])
             if domain is not None:
                 assert sum(point) < 2

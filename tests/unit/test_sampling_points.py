@@ -33,7 +33,7 @@ def drawn(law, seed, first, dim, lanes=32):
 
 def test_uniform_draws_have_the_bits_of_the_definition():
     low, high = np.array([-1.0, 0.0, 2.5]), np.array([1.0, 3.0, 2.75])
-    got = drawn((draws.UNIFORM, low, high, np.zeros((0, 3))), 7, 96, 3)
+    got = drawn(draws.Law(draws.UNIFORM, low, high, np.zeros((0, 3))), 7, 96, 3)
     assert got.tolist() == [sampler.uniform_point(7, i, low, high) for i in range(96, 128)]
 
 
@@ -41,16 +41,18 @@ def test_uniform_draws_have_the_bits_of_the_definition():
 def test_normal_draws_follow_box_and_muller(dim):
     """Logarithm and circle are polynomials good to 2e-15, the radius is below 9."""
     zero = np.zeros(dim)
-    got = drawn((draws.GAUSSIAN, zero, zero, np.zeros((0, dim))), 3, 32, dim)
+    got = drawn(draws.Law(draws.GAUSSIAN, zero, zero, np.zeros((0, dim))), 3, 32, dim)
     expected = [sampler.normal_point(3, i, dim) for i in range(32, 64)]
     assert np.abs(got - expected).max() < 1e-13
 
 
 def test_sphere_and_ball():
     zero, none = np.zeros(3), np.zeros((0, 3))
-    points = np.vstack([drawn((draws.SPHERE, zero, zero, none), 0, 32 * b, 3) for b in range(100)])
+    law = draws.Law(draws.SPHERE, zero, zero, none)
+    points = np.vstack([drawn(law, 0, 32 * b, 3) for b in range(100)])
     assert np.abs(np.linalg.norm(points, axis=1) - 1).max() < 1e-15 * 4
-    inner = np.vstack([drawn((draws.BALL, zero, zero, none), 0, 32 * b, 3) for b in range(100)])
+    law = draws.Law(draws.BALL, zero, zero, none)
+    inner = np.vstack([drawn(law, 0, 32 * b, 3) for b in range(100)])
     radii = np.linalg.norm(inner, axis=1)
     assert radii.max() < 1
     # r^3 is uniform: its mean over 3200 draws has standard deviation 0.0051; 5 of them.

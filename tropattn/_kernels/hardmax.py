@@ -17,9 +17,13 @@ def outer_points(points, rounding):
     """
     n = len(points)
     extreme = np.zeros(_FAN, np.int64)
-    best = np.full(_FAN, -np.inf)
-    cosine = np.cos(2.0 * np.pi * np.arange(_FAN) / _FAN)
-    sine = np.sin(2.0 * np.pi * np.arange(_FAN) / _FAN)
+    best = np.empty(_FAN)
+    cosine = np.empty(_FAN)
+    sine = np.empty(_FAN)
+    for k in range(_FAN):
+        best[k] = -np.inf
+        cosine[k] = np.cos(2.0 * np.pi * k / _FAN)
+        sine[k] = np.sin(2.0 * np.pi * k / _FAN)
     for i in range(n):
         x, y = points[i, 0], points[i, 1]
         for k in range(_FAN):
@@ -31,7 +35,8 @@ def outer_points(points, rounding):
     used = 0
     for k in range(_FAN):
         if used == 0 or extreme[k] != extreme[k - 1]:
-            polygon[used] = points[extreme[k]]
+            polygon[used, 0] = points[extreme[k], 0]
+            polygon[used, 1] = points[extreme[k], 1]
             used += 1
     if used > 1 and extreme[0] == extreme[_FAN - 1]:
         used -= 1

@@ -15,7 +15,7 @@ import numpy as np
 from tropattn._kernels import nnls
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import row_into
-from tropattn._kernels.lanes import SINGLE, top_two
+from tropattn._kernels.simd import SINGLE, top_two
 
 PARTS = 32
 """Parts of the set, each of which may send a row to a program after one pass."""

@@ -208,7 +208,7 @@ def leader_margins(model: Hardmax, tokens: Array) -> NDArray[np.float64]:
 def coalescence_horizon(model: Hardmax) -> float:
     """Layers ``log(eps) / log(1 - g)`` after which a follower is within rounding of its leader.
 
-    >>> round(coalescence_horizon(Hardmax(1.0)))        # one bit a layer
+    >>> round(coalescence_horizon(Hardmax(1.0)))        # one bit per layer
     52
     """
     return float(np.log(2.0**-52) / np.log1p(-float(model.part)))

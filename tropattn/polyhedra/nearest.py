@@ -51,7 +51,7 @@ def cell_distances(
     -----
     Lawson and Hanson (1974), *Solving Least Squares Problems*, chapter 23, least distance
     programming; constraints join a program when they are violated. Cost: a few passes over the n
-    rows a row, O(n k) each, and exchanges of O(k^2).
+    rows per row, O(n k) each, and exchanges of O(k^2).
 
     Examples
     --------

@@ -21,10 +21,10 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import chords as chord_kernel
-from tropattn._kernels import draws, forward
+from tropattn._kernels import draws, propagate, walks
 from tropattn._kernels import sample as kernel
-from tropattn._kernels.lanes import DOUBLE, SINGLE
+from tropattn._kernels.draws import Law
+from tropattn._kernels.simd import DOUBLE, SINGLE
 from tropattn.arrays import fraction_array, rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
@@ -39,7 +39,6 @@ from tropattn.tropical.terms import AffineMap
 __all__ = ["Cascade"]
 
 Array = NDArray[Any]
-Law = tuple[int, Array, Array, Array]
 Prefix = tuple[tuple[int, ...], ...]
 
 _AT_ONCE = 2048
@@ -120,7 +119,7 @@ class Piece:
         ]
 
     @cached_property
-    def scores(self) -> kernel.Scores:
+    def scores(self) -> kernel.ScoreRows:
         """The units as functions of the parameters, terms that are equal there merged."""
         return point_scores([Head.of(unit) for unit in self._units], self.map.nrows() - 1)
 
@@ -163,7 +162,7 @@ class Flow:
     states, reach, error : the states, bounds of ``|(state, 1)|`` and of their distance from truth.
     along, moving : directions of the parameters and of the states, or None.
     kept : inside the domain and proved so far. tied : a winner so far is a tie of several terms.
-    sums : hashes of the patterns so far. winners : one array (H, 32 B) a stage.
+    sums : hashes of the patterns so far. winners : one array (H, 32 B) per stage.
     """
 
     n: int
@@ -228,9 +227,10 @@ class Cascade:
     def data(self) -> list[Array]:
         """Arrays that name the question."""
         found = [self.walls.rows, self.root.step.matrix, self.root.step.offset]
-        found += [scores.double for scores in self.scores]
+        found += [kernel.double_rows(scores) for scores in self.scores]
         for step in self.steps:
-            found += [np.array(step.keep), *step[1:7], step.moving, step.where]
+            found += [np.array(step.keep), step.matrix, step.offset, step.starts, step.values]
+            found += [step.rows, step.weights, step.moving, step.where]
         return found
 
     # ---- points -------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ class Cascade:
     def points(self, law: Law, seed: int, first: int, end: int) -> tuple[Array, Array, int]:
         """Hashes and indices of the proved draws among ``first .. end - 1``, and how many failed.
 
-        Cost: ``O(terms * d)`` a draw and stage.
+        Cost: ``O(terms * d)`` per draw and stage.
         """
         hashes, indices = [], []
         for low in range(first, end, _AT_ONCE):
@@ -279,7 +279,7 @@ class Cascade:
             if before is not None and flow.moving is not None:
                 before.append((flow.states, flow.moving))
             scores = self.scores[level]
-            winners = np.zeros((len(scores.starts) - 1, len(size)), np.int32)
+            winners = np.zeros((len(self.stages[level].units), len(size)), np.int32)
             undecided = np.zeros(len(size), np.bool_)
             kernel.route(scores, flow.states, flow.reach, flow.error, kept, n, winners, undecided)
             still = np.flatnonzero(undecided[:n] & kept[:n])
@@ -293,17 +293,17 @@ class Cascade:
             self._correct(flow, level + 1, settled)
         return flow
 
-    def _advance(self, flow: Flow, step: forward.Step, winners: Array) -> None:
+    def _advance(self, flow: Flow, step: propagate.Step, winners: Array) -> None:
         """States, directions and bounds behind a step."""
         shape = (len(flow.states), len(step.offset), SINGLE)
         after = np.empty(shape)
-        forward.advance(step, flow.states, 1.0, winners, after)
+        propagate.advance(step, flow.states, 1.0, winners, after)
         if flow.moving is not None:
             moving = np.empty(shape)
-            forward.advance(step, flow.moving, 0.0, winners, moving)
+            propagate.advance(step, flow.moving, 0.0, winners, moving)
             flow.moving = moving
         flow.states, flow.reach, flow.error = after, flow.reach.copy(), flow.error.copy()
-        forward.measure(step, flow.states, flow.reach, flow.error)
+        propagate.measure(step, flow.states, flow.reach, flow.error)
 
     # ---- open draws -----------------------------------------------------------------------------
 
@@ -370,14 +370,14 @@ class Cascade:
         nothing = np.zeros((1, len(size)), np.int32)
         after = np.empty((len(points), len(step.offset), SINGLE))
         error = np.zeros(len(size))
-        forward.advance(step, points, 1.0, nothing, after)
-        forward.measure(step, after, size, error)
+        propagate.advance(step, points, 1.0, nothing, after)
+        propagate.measure(step, after, size, error)
         block, lane, n = chosen // SINGLE, chosen % SINGLE, len(chosen)
         flow.states[block, :, lane] = _rows(after, n)
         flow.reach[chosen], flow.error[chosen] = size[:n], error[:n]
         if flow.moving is not None and flow.along is not None:
             along, _ = _gathered(flow.along, flow.size, chosen)
-            forward.advance(step, along, 0.0, nothing, after)
+            propagate.advance(step, along, 0.0, nothing, after)
             flow.moving[block, :, lane] = _rows(after, n)
 
     def _piece(self, prefix: Prefix) -> Piece:
@@ -401,37 +401,37 @@ class Cascade:
         Chains of chords as for one layer. Cost: a few passes over a stage's terms for each piece
         of a chord, and the following of a point of it through all stages so far.
         """
-        steps = chord_kernel.STEPS
+        steps = walks.STEPS
         chain = first // steps
         chains = -(-end // steps) - chain
-        origins = np.empty((-(-chains // DOUBLE) * DOUBLE, self.dim))
-        forward.begin_chains(law, seed, chain, origins)
-        walk = _Walk.at(origins)
+        base = np.empty((-(-chains // DOUBLE) * DOUBLE, self.dim))
+        propagate.first_base_rows(law, seed, chain, base)
+        walk = _Walk.at(base)
         hashes, chords, missed = [], [], 0
         for step in range(steps):
-            index = (chain + np.arange(len(origins))) * steps + step
-            walk.aim(law, seed, index, self.walls)
+            index = (chain + np.arange(len(base))) * steps + step
+            walk.turn(law, seed, index, self.walls)
             ours = index < end
             crosses = walk.ends[:, 0] < walk.ends[:, 1]
             missed += int((ours & ~crosses).sum())
             found = self._cells(walk, np.flatnonzero(ours & crosses))
             own = (found.low <= 0) & (found.high > 0)
-            # The cell of the origin was met by the chord before.
+            # The cell of the base point was met by the chord before.
             new = ~own if step else np.ones(len(own), np.bool_)
             hashes.append(found.hashes[new])
             chords.append(index[found.line[new]])
             bounded = np.isfinite(found.low) & np.isfinite(found.high)
-            walk.choose(found, ~own & (bounded | (law[0] == draws.UNIFORM)))
+            walk.choose(found, ~own & (bounded | (law.kind == draws.UNIFORM)))
             self._approach(walk, np.flatnonzero(ours & crosses))
-            walk.go()
+            walk.move()
         return np.concatenate(hashes), np.concatenate(chords), missed
 
     def _approach(self, walk: _Walk, line: Array) -> None:
-        """Let lines go to a wall of their origin's cell, and along it from then on."""
-        line = line[(walk.level[line] < self.dim - 1) & walk.around(line)]
+        """Let lines go to a wall of their base point's cell, and along it from then on."""
+        line = line[(walk.active[line] < self.dim - 1) & walk.inside(line)]
         if not len(line):
             return
-        points, moving = _blocks(walk.origins[line]), _blocks(walk.along[line])
+        points, moving = _blocks(walk.base[line]), _blocks(walk.direction[line])
         size, kept = np.empty(len(points) * SINGLE), np.empty(len(points) * SINGLE, np.bool_)
         kernel.enter_blocks(self.walls.inside(), points, size, kept)
         before: list[tuple[Array, Array]] = []
@@ -440,12 +440,12 @@ class Cascade:
         sides = np.stack([np.full(ends.shape, -1), walk.sides[line]], axis=2)
         for stage, (states, along) in enumerate(before):
             scores, winners = self.scores[stage], flow.winners[stage]
-            forward.leave(scores.double, scores.starts, states, along, winners, stage, ends, sides)
-        # The farther wall: the nearer one may be kept to already.
+            propagate.leave(scores, states, along, winners, stage, ends, sides)
+        # The farther wall: the nearer one may be active already.
         reach = np.where(np.isfinite(ends), np.abs(ends), 0.0)
         farther = np.argmax(reach, axis=1)
         at, side = ends[np.arange(len(line)), farther], sides[np.arange(len(line)), farther]
-        walk.hug(line, self._normals(flow, side), at, flow.kept[: len(line)])
+        walk.activate(line, self._normals(flow, side), at, flow.kept[: len(line)])
 
     def _normals(self, flow: Flow, side: Array) -> Array:
         """Normals, in the parameters, of walls (stage, row); stage -1 has those of the domain."""
@@ -454,13 +454,13 @@ class Cascade:
             scores, winners = self.scores[stage], flow.winners[stage]
             if stage < len(self.steps):
                 before = np.empty((len(side), self.stages[stage].dim))
-                forward.pull(self.steps[stage], winners, gradients, before)
+                propagate.pull(self.steps[stage], winners, gradients, before)
                 gradients = before
-            forward.begin_gradients(scores.double, scores.starts, winners, stage, side, gradients)
+            propagate.begin_gradients(scores, winners, stage, side, gradients)
         if self.embedded:
             before = np.empty((len(side), self.dim))
             nothing = np.zeros((1, len(flow.size)), np.int32)
-            forward.pull(self.root.step, nothing, gradients, before)
+            propagate.pull(self.root.step, nothing, gradients, before)
             gradients = before
         outer = (side[:, 0] < 0) & (side[:, 1] >= 0)
         gradients[outer] = self.walls.rows[side[outer, 1], :-1]
@@ -470,9 +470,9 @@ class Cascade:
         """The proved cells of lines, in order along each line."""
         low, high = walk.ends[line].T
         found = self._at(walk, _Stretches(line, np.zeros(len(line)), low, high), 0)
-        units = np.sqrt(1.0 + (walk.origins * walk.origins).sum(axis=1))
+        units = np.sqrt(1.0 + (walk.base * walk.base).sum(axis=1))
         for level, rows in enumerate(self.rows):
-            parents, pieces = forward.cut(
+            pieces = propagate.cut_stretches(
                 rows,
                 found.states,
                 found.moving,
@@ -481,7 +481,7 @@ class Cascade:
                 found.high,
                 units[found.line],
             )
-            cuts = _Stretches(found.line[parents], pieces[:, 2], pieces[:, 0], pieces[:, 1])
+            cuts = _Stretches(found.line[pieces.parents], pieces.at, pieces.low, pieces.high)
             found = self._at(walk, cuts, level + 1)
         return found
 
@@ -490,8 +490,9 @@ class Cascade:
 
         Neighbours with one pattern are one stretch: doubles may have cut a cell in two.
         """
-        moving = _blocks(walk.along[now.line])
-        points = _blocks(walk.origins[now.line] + now.at[:, None] * walk.along[now.line])
+        direction = walk.direction[now.line]
+        moving = _blocks(direction)
+        points = _blocks(walk.base[now.line] + now.at[:, None] * direction)
         size, kept = np.empty(len(points) * SINGLE), np.empty(len(points) * SINGLE, np.bool_)
         kernel.enter_blocks(self.walls.inside(), points, size, kept)
         n = len(now.line)
@@ -535,71 +536,73 @@ class _Found(_Stretches):
 
 @dataclass(slots=True, eq=False)
 class _Walk:
-    """Chains of chords side by side, one a row.
+    """Chains of chords side by side, one per row: hit and run (``_kernels/walks``).
 
     Attributes
     ----------
-    origins, along : (m, d), where each chord starts and its direction. ends : (m, 2), where it
-        enters and leaves the domain; sides : (m, 2), the walls there or -1. words : random.
-    normals, level : (m, d, d) and (m,), the walls that each chord keeps to.
-    step : (m,), how far along its chord each chain goes next, 0 if home; home : (m, d).
+    base, direction : (m, d), of each chord. ends : (m, 2), where it enters and leaves the domain;
+        sides : (m, 2), the walls there or -1. words : random.
+    normals, active : (m, d, d) and (m,), the walls that each chord keeps to.
+    step : (m,), how far along its chord each chain goes next; where that is 0 it goes on from its
+        accepted point, a row of accepted (m, d).
     """
 
-    origins: Array
-    along: Array
+    base: Array
+    direction: Array
     ends: Array
     sides: NDArray[np.int64]
     words: NDArray[np.uint64]
     normals: Array
-    level: NDArray[np.int64]
+    active: NDArray[np.int64]
     step: Array
-    home: Array
+    accepted: Array
 
     @classmethod
-    def at(cls, origins: Array) -> _Walk:
-        m, d = origins.shape
+    def at(cls, base: Array) -> _Walk:
+        m, d = base.shape
         ends, sides = np.empty((m, 2)), np.empty((m, 2), np.int64)
-        words, level = np.empty(m, np.uint64), np.zeros(m, np.int64)
-        normals, home = np.empty((m, d, d)), origins.copy()
-        return cls(origins, np.empty((m, d)), ends, sides, words, normals, level, np.zeros(m), home)
+        words, active = np.empty(m, np.uint64), np.zeros(m, np.int64)
+        normals, accepted = np.empty((m, d, d)), base.copy()
+        none = np.zeros(m)
+        return cls(base, np.empty((m, d)), ends, sides, words, normals, active, none, accepted)
 
-    def aim(self, law: Law, seed: int, index: Array, walls: Walls) -> None:
-        """New directions within the walls that are kept to."""
-        forward.aim(law, seed, index, self.along, self.words)
-        forward.turn(self.normals, self.level, self.along)
-        forward.spans(walls.rows, self.origins, self.along, self.ends, self.sides)
+    def turn(self, law: Law, seed: int, index: Array, walls: Walls) -> None:
+        """New directions within the active walls."""
+        propagate.direction_rows(law, seed, index, self.direction, self.words)
+        propagate.project_rows(self.normals, self.active, self.direction)
+        propagate.spans(walls.rows, self.base, self.direction, self.ends, self.sides)
         self.step[:] = 0.0
 
-    def around(self, line: Array) -> NDArray[np.bool_]:
-        """Whether the origins of lines are inside the domain."""
+    def inside(self, line: Array) -> NDArray[np.bool_]:
+        """Whether the base points of lines are inside the domain."""
         return (self.ends[line, 0] < 0.0) & (self.ends[line, 1] > 0.0)
 
-    def hug(self, line: Array, normals: Array, at: Array, allowed: Array) -> None:
+    def activate(self, line: Array, normals: Array, at: Array, allowed: Array) -> None:
         """Keep to one wall more, near the parameter ``at`` of each line."""
-        known, level = self.normals[line], self.level[line]
-        forward.hug(known, level, normals, at, self.words[line], allowed)
-        self.normals[line], self.level[line], self.step[line] = known, level, at
+        known, active = self.normals[line], self.active[line]
+        propagate.activate_rows(known, active, normals, at, self.words[line], allowed)
+        self.normals[line], self.active[line], self.step[line] = known, active, at
 
     def choose(self, found: _Found, free: NDArray[np.bool_]) -> None:
-        """Let some chords give their chain's next origin: a free stretch, with equal chances."""
-        chances = self.level.astype(np.uint64) + np.uint64(1)
-        giving = (self.words >> np.uint64(40)) % chances == 0
-        self.home[giving] = self.origins[giving]
-        free = free & giving[found.line]
+        """Let some chords give their chain's accepted point: a free stretch, with equal chances."""
+        chances = self.active.astype(np.uint64) + np.uint64(1)
+        accepts = (self.words >> np.uint64(40)) % chances == 0
+        self.accepted[accepts] = self.base[accepts]
+        free = free & accepts[found.line]
         lines, start, count = np.unique(found.line[free], return_index=True, return_counts=True)
         chosen = start + (self.words[lines] % count.astype(np.uint64)).astype(np.int64)
-        self.home[lines] += found.at[free][chosen, None] * self.along[lines]
+        self.accepted[lines] += found.at[free][chosen, None] * self.direction[lines]
 
-    def go(self) -> None:
-        """Move the origins: to the next wall, or home, off all walls."""
+    def move(self) -> None:
+        """Move the base points: to the next wall, or to the accepted point, off all walls."""
         ends = self.step == 0.0
-        self.level[ends] = 0
-        self.origins += self.step[:, None] * self.along
-        self.origins[ends] = self.home[ends]
+        self.active[ends] = 0
+        self.base += self.step[:, None] * self.direction
+        self.base[ends] = self.accepted[ends]
 
 
 def _groups(winners: Sequence[Array], chosen: Array) -> Iterator[tuple[Prefix, Array]]:
-    """The draws ``chosen`` by their patterns, each a tuple of winners a stage."""
+    """The draws ``chosen`` by their patterns, each a tuple of winners per stage."""
     if not len(chosen):
         return
     if not winners:
@@ -616,7 +619,7 @@ def _groups(winners: Sequence[Array], chosen: Array) -> Iterator[tuple[Prefix, A
 def _blocks(rows: Array) -> Array:
     """Rows (m, d) as blocks (B, d, 32)."""
     out = np.empty((-(-len(rows) // SINGLE), rows.shape[1], SINGLE))
-    forward.to_blocks(np.ascontiguousarray(rows), out)
+    propagate.to_blocks(np.ascontiguousarray(rows), out)
     return out
 
 

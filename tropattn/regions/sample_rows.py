@@ -108,7 +108,7 @@ def hash_words(n: int) -> Array:
     return (state ^ (state >> np.uint64(31))).reshape(n, 2)
 
 
-def point_scores(heads: Sequence[Head], dim: int, words: Array | None = None) -> kernel.Scores:
+def point_scores(heads: Sequence[Head], dim: int, words: Array | None = None) -> kernel.ScoreRows:
     """Heads for the points kernel: each padded to a multiple of four rows that never win.
 
     ``words`` (n, 2) of all rows of the heads, in order; those of ``hash_words`` where omitted.
@@ -130,7 +130,7 @@ def point_scores(heads: Sequence[Head], dim: int, words: Array | None = None) ->
         margins.append([2.02 * head.slack(_SINGLE_UNIT), 2.02 * head.slack(UNIT)])
         pulls.append(2.02 * (head.norm + head.error))
     double = np.ascontiguousarray(np.vstack(rows))
-    return kernel.Scores(
+    return kernel.make_score_rows(
         np.maximum(double, -1e30).astype(np.float32),
         double,
         np.array(starts, np.int64),
@@ -143,14 +143,13 @@ def point_scores(heads: Sequence[Head], dim: int, words: Array | None = None) ->
 def chord_rows(heads: Sequence[Head], walls: Walls, dim: int) -> chord_kernel.Rows:
     """Heads and walls for the chords kernel, with zero rows up to a multiple of four."""
     n = sum(len(head.rows) for head in heads)
-    end = n + len(walls.rows)
+    missing = -(n + len(walls.rows)) % 4
     blocks = [np.zeros((0, dim + 1)), *(head.rows for head in heads), walls.rows]
-    return chord_kernel.Rows(
-        np.ascontiguousarray(np.vstack([*blocks, np.zeros((-end % 4, dim + 1))])),
+    return chord_kernel.make_rows(
+        np.ascontiguousarray(np.vstack([*blocks, np.zeros((missing, dim + 1))])),
         np.cumsum([0, *(len(head.rows) for head in heads)]).astype(np.int64),
         # ``alpha + beta t`` rounds three times more than a score.
         np.array([2.02 * (head.slack(UNIT) + 4 * UNIT) for head in heads]),
         hash_words(n),
-        np.array([n, end], np.int64),
         walls.margins,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels.forward import Step
+from tropattn._kernels.propagate import Step
 from tropattn.arrays import as_fractions, is_exact, to_float
 from tropattn.tolerance import gamma
 from tropattn.tropical.stage import (

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import chords as chord_kernel
-from tropattn._kernels import draws
+from tropattn._kernels import draws, walks
 from tropattn._kernels import sample as kernel
+from tropattn._kernels.draws import Law
 from tropattn.arrays import as_array, as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra._highs import bounding_box
@@ -32,13 +32,10 @@ from tropattn.tropical.stage import RoutingStage, stages_of
 __all__ = ["draw_sample", "sample_regions"]
 
 Array = NDArray[Any]
-Law = tuple[int, Array, Array, Array]
-"""Kind of draw, the box of uniform ones, the given states."""
-
 _LAWS = {"gaussian": draws.GAUSSIAN, "sphere": draws.SPHERE, "ball": draws.BALL}
 _METHODS = ("points", "lines")
 _WORK = 3e9
-"""Multiply-adds a work item: 0.03 to 0.1 s of a core."""
+"""Multiply-adds per work item: 0.03 to 0.1 s of a core."""
 
 
 @stoppable()
@@ -83,7 +80,7 @@ def sample_regions(
     -----
     Points cost ``O(n_samples * terms * d)``, done in single precision where a proven bound allows;
     a chord costs that of two points, and two passes over a head's terms for each cell that it
-    meets. Memory: about 100 bytes a distinct cell and 1 MB a thread. Patterns are told apart by
+    meets. Memory: about 100 bytes per distinct cell and 1 MB per thread. Patterns are told apart by
     128-bit hashes: a collision could only lower the count. Ties and rounding never invent a cell.
     In a network a draw's state carries a bound on its own error from stage to stage; draws that it
     leaves open are followed again beyond doubles, at a millisecond or so each.
@@ -148,7 +145,7 @@ def draw_sample(
     else:
         work = aside(_of_network, stages, domain, law, method, seed)
     end = start + n_samples
-    if law[0] == draws.GIVEN and method == "points":
+    if law.kind == draws.GIVEN and method == "points":
         start, end = min(start, n_states), min(end, n_states)
     tally, discarded = _collect(work, start, end, threads, progress)
     facts: dict[str, Any] = {
@@ -156,7 +153,7 @@ def draw_sample(
         "discarded": discarded,
         "method": method,
         "domain": f"R^{stages[0].dim}" if domain is None else domain.describe(),
-        "law": _law_name(law[0], distribution),
+        "law": _law_name(law.kind, distribution),
     }
     try:
         return aside(lambda: tally.sample(**facts, question=_digest(work.data, law, method)))
@@ -172,7 +169,7 @@ class _Work:
     """How to sample a range of draws.
 
     ``run(first, end)`` gives hashes and draws of what was met, and how many draws were discarded;
-    ranges start at multiples of ``tile``. ``cost``: multiply-adds a draw. ``data`` name the
+    ranges start at multiples of ``tile``. ``cost``: multiply-adds per draw. ``data`` name the
     question. ``flag[0]`` ends a range early.
     """
 
@@ -206,17 +203,17 @@ def _of_layer(
     rows = chord_rows(heads, walls, dim)
 
     def by_lines(first: int, end: int) -> tuple[Array, Array, int]:
-        found = chord_kernel.visits(rows, law, seed, chord_kernel.STEPS, first, end, flag)
-        return found[0], found[1], found[4]
+        found = walks.visits(rows, law, seed, first, end, flag)
+        return found.hashes, found.chords, found.missed
 
     # A chord takes two products and a few passes over its terms in scalar code.
-    return _Work(by_lines, chord_kernel.TILE, 8 * cost + 40 * cost / (dim + 1), data, flag)
+    return _Work(by_lines, walks.TILE, 8 * cost + 40 * cost / (dim + 1), data, flag)
 
 
 def _of_network(
     stages: Sequence[RoutingStage], domain: Domain | None, law: Law, method: str, seed: int
 ) -> _Work:
-    if law[0] == draws.UNIFORM and domain is not None:
+    if law.kind == draws.UNIFORM and domain is not None:
         domain, law = _centred(domain, law)
     cascade = Cascade(stages, domain)
     if method == "points":
@@ -229,7 +226,7 @@ def _of_network(
         )
     return _Work(
         lambda first, end: cascade.lines(law, seed, first, end),
-        chord_kernel.TILE,
+        walks.TILE,
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
         100 * len(stages) * cascade.cost,
         cascade.data(),
@@ -242,9 +239,8 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
 
     Rounding counts in units of a point's size, so far from 0 a small window would drown in it.
     """
-    _, low, high, states = law
-    centre = 0.5 * low + 0.5 * high
-    size = float(np.maximum(high - low, np.spacing(np.abs(centre))).max())
+    centre = 0.5 * law.low + 0.5 * law.high
+    size = float(np.maximum(law.high - law.low, np.spacing(np.abs(centre))).max())
     unit = Fraction(2) ** int(np.frexp(size)[1])
     a, b = map(as_fractions, domain.walls)
     shift = as_fractions(centre)
@@ -252,7 +248,7 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
     basis, origin = domain.embedding or (np.eye(domain.dim), np.zeros(domain.dim))
     basis = as_fractions(basis)
     local = Slice(as_fractions(origin) + shift @ basis, unit * basis, window)
-    return local, (draws.UNIFORM, *bounding_box(*window.walls), states)
+    return local, Law(draws.UNIFORM, *bounding_box(*window.walls), law.states)
 
 
 def _collect(
@@ -287,7 +283,7 @@ def _check_numbers(n_samples: int, seed: int, start: int, method: str) -> None:
         raise InvalidInput(
             f"seed: an integer in 0..2^63 - 1 needed, got {seed!r}; any such number will do."
         )
-    step = chord_kernel.STEPS if method == "lines" else 1
+    step = walks.STEPS if method == "lines" else 1
     if not _integer(start) or not 0 <= start < 2**62 or start % step:
         raise InvalidInput(
             f"start: a multiple of {step}, at least 0, needed, got {start}; split runs there."
@@ -317,7 +313,7 @@ def _law(dim: int, domain: Domain | None, distribution: Any) -> tuple[Law, int]:
                 "distribution: 'gaussian', 'sphere', 'ball' or an array of states needed, got "
                 f"{distribution!r}."
             )
-        return (_LAWS[distribution], nothing, nothing, no_states), 0
+        return Law(_LAWS[distribution], nothing, nothing, no_states), 0
     if distribution is not None:
         states = as_array("distribution", distribution, 2, shape="(m, d)").astype(np.float64)
         if states.shape[1] != dim or not len(states):
@@ -325,7 +321,7 @@ def _law(dim: int, domain: Domain | None, distribution: Any) -> tuple[Law, int]:
                 f"distribution: states of shape (m, {dim}) with m >= 1 needed, got {states.shape}; "
                 "on a line or slice give parameters."
             )
-        return (draws.GIVEN, nothing, nothing, np.ascontiguousarray(states)), len(states)
+        return Law(draws.GIVEN, nothing, nothing, np.ascontiguousarray(states)), len(states)
     if domain is None:
         raise InvalidInput(
             "domain, distribution: one of them needed, got neither; the uniform law on R^d does "
@@ -337,13 +333,13 @@ def _law(dim: int, domain: Domain | None, distribution: Any) -> tuple[Law, int]:
             f"domain: a bounded one needed for uniform draws, got {domain.describe()}; "
             "add distribution='gaussian' or bound it."
         )
-    return (draws.UNIFORM, low, high, no_states), 0
+    return Law(draws.UNIFORM, low, high, no_states), 0
 
 
 def _digest(data: Sequence[Array], law: Law, method: str) -> str:
     """Names the question: two samples with one digest have draws of one law."""
     digest = hashlib.sha256(method.encode())
-    for array in [*data, np.array(law[0]), *law[1:]]:
+    for array in [*data, np.array(law.kind), law.low, law.high, law.states]:
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]

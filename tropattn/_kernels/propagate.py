@@ -11,21 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.chords import (
-    STEP_KEY,
-    add_normal,
-    breakpoints,
-    directions,
-    keep_to,
-    make_chord,
-    origins_of,
-    share_left,
-    sort_breaks,
-)
+from tropattn._kernels.chords import cut, make_chord, products
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.draws import mix, stream
-from tropattn._kernels.lanes import AT_ONCE, DOUBLE, SINGLE, four_rows
 from tropattn._kernels.sample import lengths
+from tropattn._kernels.simd import AT_ONCE, DOUBLE, SINGLE, four_rows
+from tropattn._kernels.walks import STEP_KEY, activate, directions, first_bases, project, share_left
 
 _NEVER = -1e299
 """Rows with a lower intercept fill up heads and never win."""
@@ -139,22 +130,23 @@ def measure(step, states, size, error):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def spans(walls, origins, along, ends, sides):
+def spans(walls, bases, directions, ends, sides):
     """The stretch of each line ``o + t u`` (rows) on which all walls hold, and the walls there.
 
     ``ends`` (m, 2) and ``sides`` (m, 2), -1 where a line does not end.
     """
-    dim = origins.shape[1]
-    for i in range(len(origins)):
+    dim = bases.shape[1]
+    for i in range(len(bases)):
         ends[i, 0] = -np.inf
         ends[i, 1] = np.inf
-        sides[i] = -1
+        sides[i, 0] = -1
+        sides[i, 1] = -1
         for j in range(len(walls)):
             at = walls[j, dim]
             speed = 0.0
             for k in range(dim):
-                at += walls[j, k] * origins[i, k]
-                speed += walls[j, k] * along[i, k]
+                at += walls[j, k] * bases[i, k]
+                speed += walls[j, k] * directions[i, k]
             if speed > 0.0 and -at / speed < ends[i, 1]:
                 ends[i, 1] = -at / speed
                 sides[i, 1] = j
@@ -165,62 +157,77 @@ def spans(walls, origins, along, ends, sides):
                 ends[i, 1] = -np.inf
 
 
+class Pieces(NamedTuple):
+    """Pieces of stretches of lines, in order along each stretch."""
+
+    parents: np.ndarray  # (n,) int64, the stretch that each is cut from
+    low: np.ndarray  # (n,)
+    high: np.ndarray  # (n,)
+    at: np.ndarray  # (n,) a parameter inside it
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def cut(rows, states, along, at, low, high, units):
+def _make_pieces(room):
+    return Pieces(np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(room))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _doubled(pieces):
+    """The same pieces with as much room again."""
+    n = len(pieces.at)
+    more = _make_pieces(2 * n)
+    for i in range(n):
+        more.parents[i] = pieces.parents[i]
+        more.low[i] = pieces.low[i]
+        more.high[i] = pieces.high[i]
+        more.at[i] = pieces.at[i]
+    return more
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def cut_stretches(rows, states, directions, at, low, high, units):
     """Cut stretches of lines where a unit's winner changes, in doubles without proof.
 
-    ``states`` and ``along`` (m, d): the state at parameter ``at`` (m,) of each stretch
-    ``low .. high`` (m,) and its direction; ``units`` (m,): the scale of each line round 0. Returns
-    the stretch that each piece is cut from, and its ``low``, ``high`` and a parameter inside it,
-    pieces in order along their stretch.
+    ``states`` and ``directions`` (m, d): the state at parameter ``at`` (m,) of each stretch
+    ``low .. high`` (m,) and its direction; ``units`` (m,): the scale of each line round 0.
     """
-    width = rows.rows.shape[1]
-    n = len(rows.rows)
+    n, width = rows.rows.shape
     block = np.zeros((width, DOUBLE))
-    moving = np.zeros((width, DOUBLE))
+    along = np.zeros((width, DOUBLE))
     alpha = np.empty((DOUBLE, n))
     beta = np.empty((DOUBLE, n))
     scratch = np.empty((AT_ONCE, DOUBLE))
     chord = make_chord(rows)
-    most = rows.walls[0] + 1
-    parents = np.empty(4 * len(at) + most, np.int64)
-    pieces = np.empty((len(parents), 3))
-    count = 0
-    block[width - 1] = 1.0
+    most = len(chord.at)
+    pieces = _make_pieces(4 * len(at) + most)
+    count = np.int64(0)
+    for r in range(DOUBLE):
+        block[width - 1, r] = 1.0
     for first in range(0, len(at), DOUBLE):
         for r in range(DOUBLE):
             i = min(first + r, len(at) - 1)
             for k in range(width - 1):
                 block[k, r] = states[i, k]
-                moving[k, r] = along[i, k]
-        for j in range(0, n, AT_ONCE):
-            four_rows(rows.rows, j, block, scratch)
-            alpha[:, j : j + AT_ONCE] = scratch.T
-            four_rows(rows.rows, j, moving, scratch)
-            beta[:, j : j + AT_ONCE] = scratch.T
+                along[k, r] = directions[i, k]
+        products(rows.rows, block, alpha, scratch)
+        products(rows.rows, along, beta, scratch)
         for r in range(min(DOUBLE, len(at) - first)):
             i = first + r
             if not low[i] < high[i]:
                 continue
-            _level_out(beta[r], moving[:, r])
-            if count + most > len(parents):
-                parents = np.concatenate((parents, np.empty_like(parents)))
-                pieces = np.concatenate((pieces, np.empty_like(pieces)))
-            count = _cut_one(
-                rows,
-                alpha[r],
-                beta[r],
-                at[i],
-                low[i],
-                high[i],
-                units[i],
-                chord,
-                i,
-                parents,
-                pieces,
-                count,
-            )
-    return parents[:count], pieces[:count]
+            if count + most > len(pieces.at):
+                pieces = _doubled(pieces)
+            _level_out(beta[r], along[:, r])
+            chord.alpha = alpha[r]
+            chord.beta = beta[r]
+            cut(rows, chord, low[i] - at[i], high[i] - at[i])
+            before = count
+            count = _between(chord, at[i], low[i], high[i], units[i], pieces, count)
+            for j in range(before, count):
+                pieces.parents[j] = i
+    return Pieces(
+        pieces.parents[:count], pieces.low[:count], pieces.high[:count], pieces.at[:count]
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -238,27 +245,10 @@ def _level_out(beta, along):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _cut_one(rows, alpha, beta, at, low, high, unit, chord, parent, parents, pieces, count):
-    """Cut one stretch; the new number of pieces."""
-    runs = chord.runs
-    heads = len(rows.starts) - 1
-    n = 0
-    runs[0] = 0
-    for h in range(heads):
-        _, n = breakpoints(
-            alpha,
-            beta,
-            rows.starts[h],
-            rows.starts[h + 1],
-            low - at,
-            high - at,
-            chord.at,
-            chord.winner,
-            chord.reach,
-            n,
-        )
-        runs[h + 1] = n
-    order = chord.order[sort_breaks(chord, heads)]
+def _between(chord, at, low, high, unit, pieces, count):
+    """Append the pieces of one stretch between its breakpoints; the new number of pieces."""
+    n = chord.count
+    order = chord.order[chord.row]
     begin = low
     for i in range(n + 1):
         end = high if i == n else min(high, at + chord.at[order[i]])
@@ -266,10 +256,9 @@ def _cut_one(rows, alpha, beta, at, low, high, unit, chord, parent, parents, pie
         near = min(abs(begin), abs(end))
         if near == np.inf or end - begin > 2.0**-45 * (unit + near):
             middle = _middle(begin, end, unit)
-            parents[count] = parent
-            pieces[count, 0] = begin
-            pieces[count, 1] = end
-            pieces[count, 2] = middle if begin < middle and middle < end else 0.5 * (begin + end)
+            pieces.low[count] = begin
+            pieces.high[count] = end
+            pieces.at[count] = middle if begin < middle and middle < end else 0.5 * (begin + end)
             count += 1
         begin = max(begin, end)
     return count
@@ -302,44 +291,45 @@ def to_blocks(rows, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def begin_chains(law, seed, chain, origins):
+def first_base_rows(law, seed, chain, base):
     """Where the chains of chords from ``chain`` on begin: rows (m, d), m a multiple of 16."""
-    dim = origins.shape[1]
+    dim = base.shape[1]
     keys = np.empty(DOUBLE, np.uint64)
     block = np.empty((dim + 1, DOUBLE))
-    for first in range(0, len(origins), DOUBLE):
-        origins_of(law, seed, chain + first, keys, block)
+    for first in range(0, len(base), DOUBLE):
+        first_bases(law, seed, chain + first, keys, block)
         for r in range(DOUBLE):
             for k in range(dim):
-                origins[first + r, k] = block[k, r]
+                base[first + r, k] = block[k, r]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def aim(law, seed, index, along, words):
-    """Directions of chords ``index`` (m,), rows of ``along`` (m, d), and a random word for each."""
+def direction_rows(law, seed, index, out, words):
+    """Directions of chords ``index`` (m,), rows of ``out`` (m, d), and a random word for each."""
     keys = np.empty(DOUBLE, np.uint64)
-    block = np.empty((along.shape[1], DOUBLE))
+    block = np.empty((out.shape[1], DOUBLE))
     for first in range(0, len(index), DOUBLE):
         for r in range(DOUBLE):
             keys[r] = stream(np.uint64(seed) ^ STEP_KEY, index[first + r])
             words[first + r] = mix(keys[r])
         directions(law, keys, block)
         for r in range(DOUBLE):
-            for k in range(along.shape[1]):
-                along[first + r, k] = block[k, r]
+            for k in range(out.shape[1]):
+                out[first + r, k] = block[k, r]
 
 
 # ---- walls of the cells that lines pass ---------------------------------------------------------
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def leave(rows, starts, states, moving, winners, stage, ends, sides):
+def leave(scores, states, moving, winners, stage, ends, sides):
     """Where lines leave the cells of their winners at one stage, if nearer than ``ends`` (m, 2).
 
-    ``rows`` (n, d + 1) with heads padded as in ``sample``; blocks of states at parameter 0 and of
-    their directions; ``winners`` (H, >= m). ``sides`` (m, 2, 2) takes the stage and the row that
-    takes over, behind and ahead.
+    ``scores`` of the stage; blocks of states at parameter 0 and of their directions; ``winners``
+    (H, >= m). ``sides`` (m, 2, 2) takes the stage and the row that takes over, behind and ahead.
     """
+    rows = scores.double
+    starts = scores.starts
     dim = states.shape[1]
     for i in range(len(ends)):
         b = i // SINGLE
@@ -396,8 +386,10 @@ def pull(step, winners, gradients, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def begin_gradients(rows, starts, winners, stage, sides, gradients):
+def begin_gradients(scores, winners, stage, sides, gradients):
     """Write the gradient of the wall where it belongs to this stage: the row that takes over."""
+    rows = scores.double
+    starts = scores.starts
     for i in range(len(sides)):
         if sides[i, 0] == stage:
             h = 0
@@ -409,24 +401,24 @@ def begin_gradients(rows, starts, winners, stage, sides, gradients):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hug(normals, level, gradients, at, words, allowed):
+def activate_rows(normals, active, gradients, at, words, allowed):
     """Let lines keep to one wall more, and write how far they go to come near it.
 
-    ``normals`` (m, d, d) and ``level`` (m,) as for ``add_normal``; ``at`` (m,), the parameter of
+    ``normals`` (m, d, d) and ``active`` (m,) as for ``activate``; ``at`` (m,), the parameter of
     the wall, becomes that of a point before it, or 0 where there is none or it is not allowed.
     """
     for i in range(len(at)):
         known = allowed[i] and np.isfinite(at[i])
-        if known and add_normal(gradients[i], normals[i], level[i]):
-            level[i] += 1
+        if known and activate(gradients[i], normals[i], active[i]):
+            active[i] += 1
             at[i] *= 1.0 - share_left(words[i])
         else:
             at[i] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def turn(normals, level, along):
-    """Turn directions (m, d) into the intersections of their walls."""
-    for i in range(len(along)):
-        if level[i]:
-            keep_to(normals[i], level[i], along[i])
+def project_rows(normals, active, directions):
+    """Turn directions (m, d) into the intersections of their active walls."""
+    for i in range(len(directions)):
+        if active[i]:
+            project(normals[i], active[i], directions[i])
