@@ -288,7 +288,7 @@ def test_random_polytopes_stay_below_the_bound():
 
 FORBIDDEN = (
     "tropattn.regions",
-    "tropattn._kernels.refine",
+    "tropattn._kernels.search",
     "tropattn._kernels.cone",
     "tropattn._kernels.extreme",
     "tropattn.tropical.refinement",

@@ -438,7 +438,7 @@ def test_limits_and_interrupts_leave_a_lower_bound(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plane_graph.faces, "trace", interrupt)
+    monkeypatch.setattr(plane_graph.half_edges, "trace", interrupt)
     with pytest.raises(Interrupted) as stopped:
         plane_cells(heads, window)
     assert stopped.value.lower == total

@@ -161,7 +161,7 @@ def test_the_bound_of_a_plane_count_trusts_no_two_heads(monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    for place, kernel in ((plane.plane, "crossings"), (plane_graph.faces, "walk")):
+    for place, kernel in ((plane.diagrams, "crossings"), (plane_graph.half_edges, "walk")):
         monkeypatch.setattr(place, kernel, stopped)
     big = ta.Box([-100, -100], [100, 100])
     for count in (ta.count_regions, ta.plane_cells):

@@ -243,7 +243,7 @@ def test_no_memory_carries_a_lower_bound(name, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("tropattn._kernels.refine.search", full)
+    monkeypatch.setattr("tropattn._kernels.search.search", full)
     target, domain, asked, _ = TARGETS[name]
     with pytest.raises(BudgetExceeded, match="memory: more than the system gives") as caught:
         count_regions(target, domain, **asked)

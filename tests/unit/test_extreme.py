@@ -10,6 +10,7 @@ from scipy.optimize import linprog, nnls
 
 from tropattn import Box, TropicalPolynomial, live_terms
 from tropattn._kernels import nnls as kernel
+from tropattn._kernels.compiling import njit
 from tropattn._kernels.programs import begin, held_by, join, make_programs
 from tropattn.polyhedra.nearest import cell_distances
 
@@ -170,21 +171,16 @@ def test_distances_of_copies_and_covered_rows():
     assert found.tolist() == pytest.approx([0.0, 0.0, np.inf, 3 / np.sqrt(10)])
 
 
-def test_a_program_that_forgets_rows_still_ends():
-    """Room for 12 rows only: what has no weight is dropped, the nearest point is the same."""
-    rng = np.random.default_rng(5)
-    points = rng.standard_normal((200, 4)) + 1.5
-    terms = np.vstack([np.zeros(4), points])
-    programs = make_programs(12, 4, 5, 0, 1)
+@njit(cache=False)
+def nearest(programs, terms, residual):
+    """Room for rows, and how the first program ended once no row among the worst is new."""
     room = programs.label.shape[1]
-    assert room == 12
-    begin(programs, 0, 0, np.ones(4))
-    residual, value, scratch = np.zeros(5), np.zeros(room), np.zeros((2, 5))
+    value, scratch = np.zeros(room), np.zeros((2, 5))
     for _ in range(300):
-        scores = terms @ programs.direction[0]
-        worst = np.argsort(-scores)[:6]
-        fresh = join(programs, 0, terms, 0, worst[worst != 0], int((worst != 0).sum()))
-        size, ending = kernel.improve(
+        worst = np.argsort(-(terms @ programs.direction[0]))[:6]
+        worst = worst[worst != 0]
+        fresh = join(programs, 0, terms, 0, worst, len(worst))
+        programs.size[0], ending = kernel.improve(
             programs.system[0],
             programs.count[0],
             held_by(programs, 0),
@@ -194,10 +190,21 @@ def test_a_program_that_forgets_rows_still_ends():
             value,
             scratch,
         )
-        programs.size[0] = size
         programs.direction[0] = residual[:4]
         if fresh == 0:
             break
+    return room, ending
+
+
+def test_a_program_that_forgets_rows_still_ends():
+    """Room for 12 rows only: what has no weight is dropped, the nearest point is the same."""
+    rng = np.random.default_rng(5)
+    points = rng.standard_normal((200, 4)) + 1.5
+    terms = np.vstack([np.zeros(4), points])
+    programs, residual = make_programs(12, 4, 5, 0, 1), np.zeros(5)
+    begin(programs, 0, 0, np.ones(4))
+    room, ending = nearest(programs, terms, residual)
+    assert room == 12
     assert ending == kernel.SEPARATED
     directions = points / np.linalg.norm(points, axis=1, keepdims=True)
     held = directions.T, np.ones(200)

@@ -109,9 +109,9 @@ def test_a_full_disk_costs_only_the_cache(place, monkeypatch):
 
 
 def test_kernels_of_the_package_use_this_cache():
-    from tropattn._kernels import compiling, draws, refine
+    from tropattn._kernels import compiling, draws, search
 
-    for kernel in (draws.mix, refine.expand):
+    for kernel in (draws.mix, search.expand):
         assert isinstance(kernel._cache, compiling._Cache | compiling._NoCache)
     for path in Path(compiling.__file__).parent.glob("*.py"):
         assert path.name == "compiling.py" or "import njit" not in path.read_text().replace(

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels.compiling import njit
+from tropattn._kernels.structures import structure
 
 LIVE = 1
 DEAD = 0
@@ -27,6 +28,33 @@ AMBIGUOUS = -1
 
 _UNIT = 2.0**-53
 _GUARD = 2**30
+
+
+@structure
+class Simplex:
+    """The state of a program over rows of R^D, and what it works on."""
+
+    basis: np.ndarray  # (D + 1,) int64 indices of rows, -1 for an artificial
+    weights: np.ndarray  # (D + 1,) the values y of the basis
+    inverse: np.ndarray  # (D + 1, D + 1)
+    column: np.ndarray  # (D + 1,)
+    entered: np.ndarray  # (D + 1,)
+    prices: np.ndarray  # (R,)
+    pivots: int  # of all programs so far
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_simplex(dim, room):
+    """The simplex method for programs of up to ``room`` rows of R^D."""
+    return Simplex(
+        basis=np.zeros(dim + 1, np.int64),
+        weights=np.zeros(dim + 1),
+        inverse=np.zeros((dim + 1, dim + 1)),
+        column=np.zeros(dim + 1),
+        entered=np.zeros(dim + 1),
+        prices=np.zeros(room),
+        pivots=0,
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -131,14 +159,11 @@ def exchange(inverse, weights, column, leaving, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value, counters, resume):
-    """Verdict on rows 0..n_rows; on LIVE ``z`` is a witness, else ``basis``/``weights`` hold y.
+def decide(rows, rho, n_rows, n_dim, z, simplex):
+    """Verdict on rows 0..n_rows; on LIVE ``z`` is a witness, else basis and weights hold y.
 
     ``rows`` (D, >= n_rows), one row a column, so that pricing runs along memory. On entry ``z`` is
-    a guess of where the rows hold (or 0). ``basis`` (D + 1) row indices, -1 for an artificial;
-    ``inverse`` (D + 1, D + 1); ``weights`` (D + 1) the values y; ``scratch`` (2, D + 1); ``value``
-    (>= n_rows); ``counters[0]`` counts pivots. With ``resume`` the basis of the last call, which
-    had rows, is carried on after more were appended.
+    a guess of where the rows hold (or 0).
     """
     size = n_dim + 1
     if n_rows == 0:
@@ -150,10 +175,9 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value,
     for i in range(n_rows):
         slack = max(slack, rho[i])
     slack += (n_dim + 2) * _UNIT
-    if not resume:
-        start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
-    column = scratch[0]
-    entered = scratch[1]
+    basis, weights, inverse = simplex.basis, simplex.weights, simplex.inverse
+    column, entered, value = simplex.column, simplex.entered, simplex.prices
+    start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
     for _ in range(30 * size + 60):
         infeasibility = 0.0
         for k in range(n_dim):
@@ -174,7 +198,7 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value,
             return LIVE
         if value[entering] + infeasibility <= 1e-13:
             return AMBIGUOUS
-        counters[0] += 1
+        simplex.pivots += 1
         for k in range(n_dim):
             entered[k] = rows[k, entering]
         entered[n_dim] = 1.0
@@ -235,6 +259,19 @@ def proves_dead(rows, rho, columns, count, basis, inverse):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def proved_verdict(rows, rho, z):
+    """Verdict on all rows (D, R), proved in doubles; on LIVE ``z`` is a witness."""
+    n_dim, n_rows = rows.shape
+    simplex = make_simplex(n_dim, n_rows)
+    found = decide(rows, rho, n_rows, n_dim, z, simplex)
+    if found == DEAD and not proves_dead(
+        rows, rho, np.arange(n_dim), n_dim, simplex.basis, simplex.inverse
+    ):
+        return AMBIGUOUS
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def invert(matrix, inverse, size):
     """Gauss-Jordan with partial pivoting; ``matrix`` is destroyed. False where it is singular."""
     for i in range(size):
@@ -277,7 +314,7 @@ def proves_dead_within(rows, rho, columns, count, support, matrix, inverse):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def positive_relation(columns, n_dim, count, work):
+def positive_relation(columns, n_dim, count):
     """Whether integer columns have one relation up to scale, with all coefficients positive.
 
     ``columns`` (>= D, >= count) int64, destroyed. Fraction-free elimination (Bareiss 1968); returns
@@ -323,7 +360,6 @@ def positive_relation(columns, n_dim, count, work):
         if columns[i, rank] != 0:
             return False
     # Row i reads  d * y_i + columns[i, rank] * y_last = 0  with d = the last pivot.
-    work[0] = last
     for i in range(rank):
         v = columns[i, rank]
         if v == 0 or (v > 0) == (last > 0):

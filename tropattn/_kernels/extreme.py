@@ -17,7 +17,9 @@ from tropattn._kernels.cone import (
     AMBIGUOUS,
     DEAD,
     LIVE,
+    Simplex,
     decide,
+    make_simplex,
     positive_relation,
     proves_dead,
     proves_dead_within,
@@ -36,6 +38,7 @@ from tropattn._kernels.programs import (
     make_tried,
     try_directions,
 )
+from tropattn._kernels.structures import structure
 
 _UNIT = 2.0**-53
 _EARLY = 0.5
@@ -46,7 +49,8 @@ _NEGLIGIBLE = 1e-9
 """Weights, of rows of unit length, that a smaller proof may do without."""
 
 
-class Rows(NamedTuple):
+@structure
+class Rows:
     """The set, in the readings that proofs need."""
 
     near: np.ndarray  # (4 m, D) float32, centred; NaN beyond the n rows
@@ -68,29 +72,34 @@ class Answers(NamedTuple):
     weights: np.ndarray  # (n, D + 1)
 
 
-class Room(NamedTuple):
+@structure
+class Room:
     """Scratch of one worker."""
 
     residual: np.ndarray  # (D + 1,)
-    value: np.ndarray  # (rows of a program,)
     scratch: np.ndarray  # (2, D + 1)
     matrix: np.ndarray  # (D + 1, D + 1)
     inverse: np.ndarray  # (D + 1, D + 1)
     columns: np.ndarray  # (D + 1, D + 1) int64
-    work: np.ndarray  # (D + 1,) int64
+    simplex: Simplex  # for the rows of a program
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _make_room(width, rows):
     return Room(
-        np.zeros(width),
-        np.zeros(rows),
-        np.zeros((2, width)),
-        np.zeros((width, width)),
-        np.zeros((width, width)),
-        np.zeros((width, width), np.int64),
-        np.zeros(width, np.int64),
+        residual=np.zeros(width),
+        scratch=np.zeros((2, width)),
+        matrix=np.zeros((width, width)),
+        inverse=np.zeros((width, width)),
+        columns=np.zeros((width, width), np.int64),
+        simplex=make_simplex(width - 1, rows),
     )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_rows(near, lead, terms, errors, walls, wall_rho, integers, wall_integers):
+    """Bring the readings of a set together, for one thread: references are counted at every use."""
+    return Rows(near, lead, terms, errors, walls, wall_rho, integers, wall_integers)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -119,12 +128,12 @@ def _bound(programs, lane, rows, at):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _within(rows, z):
     """Whether a direction of length about 1 is proved inside the walls."""
-    dim = len(z)
+    dim, walls = len(z), rows.walls
     size = 0.0
     for k in range(dim):
         size += abs(z[k])
-    for i in range(len(rows.walls)):
-        v = nnls.inner(rows.walls[i], z, dim)
+    for i in range(len(walls)):
+        v = nnls.inner(walls[i], z, dim)
         if not v < -(rows.wall_rho[i] + (dim + 2) * _UNIT) * size:
             return False
     return True
@@ -137,7 +146,8 @@ def _rivals(rows, j, z, worst, excess):
     Returns how many ``worst`` holds. The differences of rows are taken first, so near rows are
     told apart by their own size.
     """
-    n, dim = rows.terms.shape
+    terms, errors = rows.terms, rows.errors
+    n, dim = terms.shape
     size = 0.0
     for k in range(dim):
         size += abs(z[k])
@@ -148,10 +158,10 @@ def _rivals(rows, j, z, worst, excess):
         v = 0.0
         reach = 0.0
         for k in range(dim):
-            apart = rows.terms[i, k] - rows.terms[j, k]
+            apart = terms[i, k] - terms[j, k]
             v += apart * z[k]
             reach = max(reach, abs(apart))
-        loss = 1.01 * (rows.errors[i] + rows.errors[j]) + (dim + 3) * _UNIT * reach
+        loss = 1.01 * (errors[i] + errors[j]) + (dim + 3) * _UNIT * reach
         if v < -loss * size and reach > 1e-150:
             continue
         found = among_worst(i, v, worst, excess, found)
@@ -243,7 +253,7 @@ def _refuted(programs, lane, held, size, known, rows, room):
                 else:
                     columns[k, used] = rows.integers[other, k] - rows.integers[j, k]
             used += 1
-    return used > 0 and positive_relation(columns, dim, used, room.work)
+    return used > 0 and positive_relation(columns, dim, used)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -271,26 +281,13 @@ def _by_simplex(programs, lane, held, rows, room):
     It tells small weights from none better than least squares do. A direction goes to the program.
     """
     dim = programs.direction.shape[1]
-    basis = np.zeros(dim + 1, np.int64)
-    weights = np.zeros(dim + 1)
     count = programs.count[lane]
     rho = np.zeros(count)
     for i in range(count):
         rho[i] = _bound(programs, lane, rows, i)
-    verdict = decide(
-        programs.system[lane],
-        rho,
-        count,
-        dim,
-        programs.direction[lane],
-        basis,
-        np.zeros((dim + 1, dim + 1)),
-        weights,
-        room.scratch,
-        room.value,
-        np.zeros(1, np.int64),
-        np.bool_(False),
-    )
+    simplex = room.simplex
+    basis, weights = simplex.basis, simplex.weights
+    verdict = decide(programs.system[lane], rho, count, dim, programs.direction[lane], simplex)
     size = 0
     if verdict == DEAD:
         for i in range(dim + 1):
@@ -339,12 +336,13 @@ def _run(programs, lane, rows, room):
     dim = rows.terms.shape[1]
     held = held_by(programs, lane)
     system, count = programs.system[lane], programs.count[lane]
+    residual, value = room.residual, room.simplex.prices
     size, ending = nnls.improve(
-        system, count, held, programs.size[lane], _EARLY, room.residual, room.value, room.scratch
+        system, count, held, programs.size[lane], _EARLY, residual, value, room.scratch
     )
     programs.size[lane] = size
     if ending == nnls.SEPARATED:
-        programs.direction[lane] = room.residual[:dim]
+        programs.direction[lane] = residual[:dim]
         return LIVE
     if ending == nnls.CONTAINED:
         programs.size[lane] = _proved(programs, lane, held, size, np.bool_(True), rows, room)

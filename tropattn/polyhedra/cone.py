@@ -38,22 +38,7 @@ def interior_direction(
         # Any direction will do; an odd one avoids walls that pass through the axes.
         return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, None
     z = np.zeros(dim)
-    size = dim + 1
-    verdict = kernel.decide(
-        np.ascontiguousarray(rows.T),
-        rho,
-        g,
-        dim,
-        z,
-        np.zeros(size, np.int64),
-        np.zeros((size, size)),
-        np.zeros(size),
-        np.zeros((2, size)),
-        np.zeros(g),
-        np.zeros(1, np.int64),
-        False,
-    )
-    if verdict == kernel.LIVE:
+    if kernel.proved_verdict(np.ascontiguousarray(rows.T), rho, z) == kernel.LIVE:
         return z, True, None
     settled = strictly_negative(exact())
     if settled.point is None:

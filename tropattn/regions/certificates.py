@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import refine
+from tropattn._kernels import search
 from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
@@ -125,8 +125,8 @@ class GroupWriter:
 
     def add_range(self, found: Any, counters: list[int]) -> None:
         """Record one work range: its log, its cells, and what it left to others."""
-        cells = counters[refine.CELLS]
-        log = found.log[: counters[refine.LOGGED]].tolist()
+        cells = counters[search.CELLS]
+        log = found.log[: counters[search.LOGGED]].tolist()
         points = self._points(found.points[:cells, 0])
         # In slivers a point is the sum of two doubles.
         for i in np.flatnonzero(found.points[:cells, 1].any(axis=1)).tolist():
@@ -136,11 +136,11 @@ class GroupWriter:
             )
         # A log that leaves nothing ends with UP, or is that of a single leaf. Only there is the
         # range's own point a witness; all others come from programs, and doubles prove them.
-        one_leaf = log[-3:] == [refine.LEAF, -1, 1] and not counters[refine.REST]
+        one_leaf = log[-3:] == [search.LEAF, -1, 1] and not counters[search.REST]
         if one_leaf and not found.item.proved:
             points = [self._exact_point(found.item.exact_point)]
-        rest = [_flat(p) for p in found.rest[: counters[refine.REST]]]
-        deferred = [_flat(p) for p in found.deferred[: counters[refine.DEFERRED]]]
+        rest = [_flat(p) for p in found.rest[: counters[search.REST]]]
+        deferred = [_flat(p) for p in found.deferred[: counters[search.DEFERRED]]]
         patterns = found.patterns[:cells].tolist()
         line = {"range": _flat(found.item.path)}
         lists = {"log": log, "cells": patterns, "points": points}

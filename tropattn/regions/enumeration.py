@@ -1,6 +1,6 @@
 """The enumeration engine: all cells of a common refinement, in any dimension, each one proved.
 
-The search itself is a kernel (``_kernels/refine``); this module feeds it work ranges from a queue
+The search itself is a kernel (``_kernels/search``); this module feeds it work ranges from a queue
 to a thread pool, settles in rationals what doubles leave open, and stops cleanly on a limit or on
 Ctrl-C. A range is a path from the root and a budget, so the set of ranges, and with it every
 number, does not depend on the number of threads.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import refine
+from tropattn._kernels import search
 from tropattn.arrays import freeze
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import strictly_negative
@@ -135,8 +135,9 @@ def _high(z: Array) -> Array:
     return np.stack([z, np.zeros_like(z)])
 
 
-def _system(refinement: Refinement, fine: tuple[Array, Array, Array, Array]) -> refine.System:
-    return refine.System(
+def _system(refinement: Refinement, fine: tuple[Array, Array, Array, Array]) -> tuple[Array, ...]:
+    """The arguments of the kernel's ``make_system``."""
+    return (
         refinement.terms,
         refinement.errors,
         np.abs(refinement.terms).max(axis=1, initial=0.0),
@@ -179,20 +180,20 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
         return self.outcome.cells
 
     @cached_property
-    def fine(self) -> refine.System:
+    def fine(self) -> tuple[Array, ...]:
         """The system with rows at twice the precision."""
         return _system(self.refinement, self.refinement.fine)
 
     def work(self, item: WorkRange) -> _Found:
         # Rows of products cost rationals, so they are refined only where doubles do not decide.
         found = self._search(item, self.fine if self.direct else self.coarse)
-        if found.counters[refine.DEFERRED] and not self.direct:
+        if found.counters[search.DEFERRED] and not self.direct:
             found = self._search(item, self.fine)
         return found
 
-    def _search(self, item: WorkRange, system: refine.System) -> _Found:
-        heads, (n, dim) = len(self.refinement.units), system.terms.shape
-        widest = int(np.diff(system.starts).max())
+    def _search(self, item: WorkRange, system: tuple[Array, ...]) -> _Found:
+        heads, (n, dim) = len(self.refinement.units), self.refinement.terms.shape
+        widest = int(np.diff(self.refinement.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
         logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
         found = _Found(
@@ -206,8 +207,8 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
             np.empty((heads, n), np.bool_),
             np.empty(logged, np.int32),
         )
-        found.counters = refine.search(
-            system,
+        found.counters = search.search(
+            search.make_system(*system),
             item.path,
             item.z,
             item.proved,
@@ -229,19 +230,19 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
     def collect(self, result: _Found) -> list[WorkRange]:
         """Add up what a range found; what is left of it are ranges of their own."""
         counters = [int(c) for c in result.counters]
-        cells = counters[refine.CELLS]
+        cells = counters[search.CELLS]
         outcome = self.outcome
         outcome.cells += cells
-        outcome.pivots += counters[refine.PIVOTS]
-        outcome.programs += counters[refine.PROGRAMS]
-        outcome.nodes += counters[refine.NODES]
+        outcome.pivots += counters[search.PIVOTS]
+        outcome.programs += counters[search.PROGRAMS]
+        outcome.nodes += counters[search.NODES]
         if self.certificate is not None:
             self.certificate.add_range(result, counters)
         elif self.emit and cells:
             outcome.patterns.append(result.patterns[:cells].copy())
             outcome.points.append(result.points[:cells, 0].copy())
         generation, left = result.item.generation + 1, list[WorkRange]()
-        for i in range(counters[refine.REST]):
+        for i in range(counters[search.REST]):
             path, z = result.rest[i].copy(), result.rest_points[i].copy()
             if self.certificate is not None:
                 # A range's log tells all its discards, those above it too.
@@ -249,7 +250,7 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
             else:
                 alive = result.candidates[result.rest_level[i]]
                 left.append(WorkRange(path, z, True, generation, None, alive))
-        for i in range(counters[refine.DEFERRED]):
+        for i in range(counters[search.DEFERRED]):
             left += self._settle(result.deferred[i].copy(), generation)
         return left
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels.table import insert
+from tropattn._kernels.hash_table import insert
 from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
 from tropattn.regions.result import RegionCount

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import plane
+from tropattn._kernels import clipping, diagrams
 from tropattn.regions.enumeration import Enumeration
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.threads import aside, in_order, interrupted
@@ -103,7 +103,7 @@ def euler_count(
 
     try:
         for i, (part, status) in enumerate(in_order(work, ranges, threads, stop)):
-            if status != plane.PROVED:
+            if status != diagrams.PROVED:
                 return None
             tally.add(int(part), bisect_right(bounds, ranges[i][1]) - 1)
             if report is not None:
@@ -165,7 +165,7 @@ class Heads:
         self.starts = np.concatenate([[0], np.cumsum([part.sum() for part in live])])
 
     def diagrams(
-        self, start: tuple[Array, ...], threads: int | None
+        self, start: clipping.Tiles, threads: int | None
     ) -> list[tuple[Array, Array]] | None:
         """Arcs and live rows of each head; None where a diagram is not proved."""
         stop = np.zeros(1, np.int64)
@@ -177,7 +177,7 @@ class Heads:
 
         try:
             for h, (arcs, status) in enumerate(in_order(work, self.all, threads, stop)):
-                if status != plane.PROVED:
+                if status != diagrams.PROVED:
                     return None
                 parts.append((arcs, live[h]))
         except KeyboardInterrupt:
@@ -186,23 +186,20 @@ class Heads:
         return parts
 
     def _diagram(
-        self, h: int, start: tuple[Array, ...], live: Array, stop: Array
+        self, h: int, start: clipping.Tiles, live: Array, stop: Array
     ) -> tuple[Array, int]:
         """Arcs of one head, and the kernel's status; ``live`` marks its rows that win somewhere."""
         mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
-        arcs = np.empty((3 * len(start[0]) * mine.shape[1] + 16, plane.ARC))
-        room = start[1].shape[1] + mine.shape[1]
-        made, status = plane.diagram(
+        arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
+        made, status = diagrams.diagram(
             mine,
             self.sizes[h],
             self.errors[h],
-            start[0],
-            start[1:],
+            start,
             live,
             arcs,
             0,
-            plane.make_polygon(room),
-            np.empty(room, np.int8),
+            clipping.make_polygon(start.rows.shape[1] + mine.shape[1]),
             np.empty(mine.shape[1]),
             stop,
         )
@@ -210,12 +207,12 @@ class Heads:
 
     def crossings(self, arcs: Array, owners: Array, a: int, b: int, stop: Array) -> Any:
         """Crossings of a range of arcs with later heads, and the kernel's status."""
-        return plane.crossings(
+        return diagrams.crossings(
             arcs, owners, self.terms, self.starts, self.sizes, self.errors, a, b, stop
         )
 
 
-def start_polygons(refinement: Refinement) -> tuple[Array, ...] | None:
+def start_polygons(refinement: Refinement) -> clipping.Tiles | None:
     """Pointed polygons that tile the domain: the four cones over a simplex, cut by the walls.
 
     The simplex has integer corners, so the cones tile exactly; one of them alone where the domain
@@ -224,39 +221,18 @@ def start_polygons(refinement: Refinement) -> tuple[Array, ...] | None:
     """
     walls = refinement.walls
     tiles = _tiles(refinement, refinement.interior[0] if len(walls) else np.zeros(3), _HEIGHTS[0])
-    if tiles is None or len(tiles[0]) == 1 or not len(walls):
+    if tiles is None or len(tiles.counts) == 1 or not len(walls):
         return tiles
     # Inner normals add up to a direction that has all of the domain on its side.
     middle = -walls.sum(axis=0)
     for height in _HEIGHTS:
         one = _tiles(refinement, middle, height)
-        if one is not None and len(one[0]) == 1:
+        if one is not None and len(one.counts) == 1:
             return one
     return tiles
 
 
-def _tiles(refinement: Refinement, middle: Array, height: float) -> tuple[Array, ...] | None:
+def _tiles(refinement: Refinement, middle: Array, height: float) -> clipping.Tiles | None:
     """Start polygons from the cones over one simplex."""
-    walls, errors = refinement.walls, refinement.wall_rho
-    cones = np.empty((4, 3, 3))
-    plane.simplex_cones(middle, cones, height)
-    room = 3 + len(walls)
-    parts = []
-    for corners in cones:
-        part = (
-            np.empty((room, 3)),
-            np.empty(room),
-            np.empty(room, np.int64),
-            np.empty((room, 3)),
-            np.empty(room),
-        )
-        count = plane.start_polygon(corners, walls, errors, *part)
-        if count < 0:
-            return None
-        if count and (part[2][:count] > -1_000_000).all():
-            parts = [(count, *part)]
-            break
-        if count:
-            parts.append((count, *part))
-    columns = [np.stack(c) for c in zip(*[p[1:] for p in parts], strict=True)]
-    return np.array([p[0] for p in parts]), *columns
+    tiles = clipping.tile(middle, height, refinement.walls, refinement.wall_rho)
+    return tiles if len(tiles.counts) else None

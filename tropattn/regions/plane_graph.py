@@ -1,4 +1,4 @@
-"""The planar graph of all walls in a bounded window of a plane, and the cells as its faces.
+"""The planar graph of all walls in a bounded window of a plane, and the cells as its half_edges.
 
 The walls of a head are arcs between its vertices (``regions/plane``). Walked along, each arc meets
 the walls of the other heads in a proved order, and so does each side of the window. These orders
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import faces, plane
+from tropattn._kernels import half_edges
+from tropattn._kernels.diagrams import ARC
 from tropattn.errors import BudgetExceeded
 from tropattn.regions.plane import Heads, Tally, start_polygons
 from tropattn.threads import aside, in_order, interrupted
@@ -47,7 +48,7 @@ class _Walls:
     heads : the heads with their live keys (n of them) only.
     keys : (n,) the index of each live key in its head, as patterns name it.
     arcs : (E, ARC) walls, head by head, then sides of the window. bounds : (H + 1,) of the heads.
-    names : (E, 4) int64, see ``_kernels/faces``. links : key to keys across its walls, as there.
+    names : (E, 4) int64 and links, key to keys across its walls: see ``_kernels/half_edges``.
     """
 
     heads: Heads
@@ -55,7 +56,7 @@ class _Walls:
     arcs: Array
     bounds: Array
     names: Array
-    links: tuple[Array, Array, Array]
+    links: half_edges.Links
 
     @property
     def inner(self) -> int:
@@ -90,7 +91,7 @@ def graph_cells(
 def _walls(refinement: Refinement, threads: int | None) -> _Walls | None:
     heads = Heads(refinement)
     start = aside(start_polygons, refinement)
-    if start is None or len(start[0]) != 1 or heads.terms.shape[0] != 3:
+    if start is None or len(start.counts) != 1 or heads.terms.shape[0] != 3:
         return None
     parts = heads.diagrams(start, threads)
     if parts is None:
@@ -102,12 +103,12 @@ def _walls(refinement: Refinement, threads: int | None) -> _Walls | None:
         for h, (arcs, _) in enumerate(parts)
     ]
     heads.keep([part for _, part in parts])
-    count = int(start[0][0])
-    sides = np.zeros((count, plane.ARC))
-    rays, errors = start[4][0, :count], start[5][0, :count]
+    count = int(start.counts[0])
+    sides = np.zeros((count, ARC))
+    rays, errors = start.rays[0, :count], start.ray_errors[0, :count]
     sides[:, 0:3], sides[:, 3:6] = np.roll(rays, 1, axis=0), rays
     sides[:, 6], sides[:, 7] = np.roll(errors, 1), errors
-    names.append(np.repeat(start[3][0, :count, None], 4, axis=1).astype(np.int64))
+    names.append(np.repeat(start.labels[0, :count, None], 4, axis=1).astype(np.int64))
     named = np.vstack(names)
     bounds = np.cumsum([0, *(len(arcs) for arcs, _ in parts)])
     return _Walls(
@@ -126,14 +127,14 @@ def _named(arcs: Array, rows: Array) -> Array:
     return np.where(names >= 0, rows[np.maximum(names, 0)], names)
 
 
-def _links(names: Array, count: int) -> tuple[Array, Array, Array]:
+def _links(names: Array, count: int) -> half_edges.Links:
     row = np.concatenate([names[:, 0], names[:, 1]])
     across = np.concatenate([names[:, 1], names[:, 0]])
     arcs = np.arange(len(names), dtype=np.int32)
     codes = np.concatenate([2 * arcs + 1, 2 * arcs])
     order = np.argsort(row, kind="stable")
     first = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))])
-    return first, across[order], codes[order]
+    return half_edges.Links(first, across[order], codes[order])
 
 
 def _crossings(
@@ -153,7 +154,7 @@ def _crossings(
 
     def work(part: tuple[int, int, int]) -> Any:
         h, a, b = part
-        return faces.walk(
+        return half_edges.walk(
             walls.arcs,
             a,
             b,
@@ -168,7 +169,7 @@ def _crossings(
 
     parts = []
     for i, (status, *found) in enumerate(in_order(work, ranges, threads, stop)):
-        if status != faces.PROVED:
+        if status != half_edges.PROVED:
             return None
         parts.append(found)
         h, _, end = ranges[i]
@@ -201,27 +202,27 @@ def _faces(
     if first[-1] > _MOST:
         return None
     following = np.full(2 * first[-1], -1, np.int32)
-    if not aside(faces.join, first, codes, walls.names, walls.inner, walls.links, following):
+    if not aside(half_edges.join, first, codes, walls.names, walls.inner, walls.links, following):
         return None
     face = np.full(len(following), -1, np.int32)
     begin, sides, rank = (np.empty(total, np.int32) for _ in range(3))
-    if aside(faces.trace, following, face, begin, sides) != total:
+    if aside(half_edges.trace, following, face, begin, sides) != total:
         return None
-    if not aside(faces.ranks, face, first, walls.names, walls.bounds, _places(walls), rank):
+    if not aside(half_edges.ranks, face, first, walls.names, walls.bounds, _places(walls), rank):
         return None
     order = np.empty(total, np.int32)
     order[rank] = np.arange(total, dtype=np.int32)
     offsets = np.concatenate([[0], np.cumsum(sides[order], dtype=np.int64)])
     owner = np.repeat(np.arange(len(walls.arcs), dtype=np.int32), counts + 1)
-    graph = (first, codes, walls.inner, owner, following, face, begin, rank)
+    graph = half_edges.Graph(first, codes, walls.inner, owner, following, face, begin, rank)
     corners, neighbours = _outline(refinement, walls, graph, order, offsets, shares, threads)
     patterns = _patterns(walls, graph, order)
     return None if patterns is None else (patterns, corners, offsets, neighbours)
 
 
-def _patterns(walls: _Walls, graph: tuple[Any, ...], order: Array) -> Array | None:
+def _patterns(walls: _Walls, graph: half_edges.Graph, order: Array) -> Array | None:
     """Winners in each cell, from those in the window's first corner on; None if sides disagree."""
-    first, face, rank = graph[0], graph[5], graph[7]
+    first, face, rank = graph.first, graph.face, graph.rank
     starts = walls.heads.starts
     # The walk along the first side has proved that one key of each head wins clearly here.
     scores = walls.arcs[walls.inner, 0:3] @ walls.heads.terms
@@ -233,7 +234,7 @@ def _patterns(walls: _Walls, graph: tuple[Any, ...], order: Array) -> Array | No
         best = starts[h] + scores[starts[h] : starts[h + 1]].argmax()
         patterns[stack[0], h] = walls.keys[best]
     left = aside(
-        faces.spread,
+        half_edges.spread,
         graph,
         order,
         walls.names,
@@ -259,7 +260,7 @@ def _places(walls: _Walls) -> Array:
 def _outline(
     refinement: Refinement,
     walls: _Walls,
-    graph: tuple[Any, ...],
+    graph: half_edges.Graph,
     order: Array,
     offsets: Array,
     shares: Array,
@@ -268,14 +269,14 @@ def _outline(
     """Corners (V, 3) and neighbours (V,) of all cells."""
     scale = refinement.scaling[:2] / refinement.scaling[2]
     ends = np.empty((len(walls.arcs), 2, 3))
-    aside(faces.places, walls.arcs, walls.names, walls.inner, walls.links, scale, ends)
+    aside(half_edges.places, walls.arcs, walls.names, walls.inner, walls.links, scale, ends)
     out = np.empty((offsets[-1], 3)), np.empty(offsets[-1], np.int64)
     ranges = range(0, len(order), _CELLS)
 
     def work(a: int) -> None:
         b = min(a + _CELLS, len(order))
         parts = walls.arcs, walls.names, shares, ends, scale
-        faces.write(graph, order, offsets, *parts, a, b, out)
+        half_edges.write(graph, order, offsets, *parts, a, b, out)
 
     for _ in in_order(work, ranges, threads):
         pass

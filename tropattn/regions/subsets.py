@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import solid
+from tropattn._kernels import strata
 from tropattn.errors import Degenerate
 from tropattn.regions.enumeration import Enumeration, explore
 from tropattn.regions.plane import Heads, Plane
@@ -126,7 +126,7 @@ def euler_count(
     stop = np.zeros(1, np.int64)
 
     def work(part: tuple[int, int]) -> Any:
-        return solid.strata(
+        return strata.strata(
             heads.terms,
             heads.starts,
             heads.sizes,
@@ -141,7 +141,7 @@ def euler_count(
     total = 0
     try:
         for done, (part, status) in enumerate(in_order(work, ranges, threads, stop)):
-            if status != solid.PROVED:
+            if status != strata.PROVED:
                 return None
             total += int(part)
             if report is not None:

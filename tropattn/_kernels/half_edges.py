@@ -1,27 +1,31 @@
-"""Faces of an overlay of diagrams in a window of the plane, from its walls alone.
+"""Half-edges of an overlay of diagrams in a window of the plane, from its walls alone.
 
 Walls of all heads and sides of the window are *arcs*, cut by the crossings on them into *pieces*.
 Half-edge ``2 p`` goes along piece p, half-edge ``2 p + 1`` back; a face lies on their left. Who
-crosses whom, and in which order along an arc, is proved as in ``plane``; all else is read off.
+crosses whom, and in which order along an arc, is proved as in ``diagrams``; all else is read off.
 
 A *code* ``2 f + b`` names arc f as seen from a row, b = 1 where that row wins on the left of f;
-in a walk the row is the one that wins before the crossing. *Links* (first, rows, codes) list for
-each row the rows across its walls. *Names* (E, 4) hold the rows left and right of an arc and what
-else meets at its two ends: a third row, or -1 - i for wall i of the window; for a side of the
-window all four are that number.
+in a walk the row is the one that wins before the crossing. *Names* (E, 4) hold the rows left and
+right of an arc and what else meets at its two ends: a third row, or -1 - i for wall i of the
+window; for a side of the window all four are that number.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from tropattn._kernels.clipping import U
 from tropattn._kernels.compiling import njit
-from tropattn._kernels.plane import PROVED, STOPPED, UNPROVED, _score_bound
+from tropattn._kernels.diagrams import PROVED, STOPPED, UNPROVED, score_bound
 
 __all__ = [
     "PROVED",
     "STOPPED",
     "UNPROVED",
+    "Graph",
+    "Links",
     "join",
     "places",
     "ranks",
@@ -31,9 +35,29 @@ __all__ = [
     "write",
 ]
 
-_U = 2.0**-53
 _END = -1
 _OPEN = -2
+
+
+class Links(NamedTuple):
+    """The rows across the walls of each row."""
+
+    first: np.ndarray  # (n + 1,) int64
+    rows: np.ndarray  # (2 E,) int64
+    codes: np.ndarray  # (2 E,) int32
+
+
+class Graph(NamedTuple):
+    """The planar graph of P pieces of arcs, the walls first, and its R faces."""
+
+    first: np.ndarray  # (E + 1,) first piece of each arc
+    codes: np.ndarray  # (X,) int32 of the crossings: number t on arc e is first[e] - e + t
+    inner: int  # number of arcs that are walls
+    owner: np.ndarray  # (P,) int32 arc of each piece
+    following: np.ndarray  # (2 P,) int32 half-edge that comes next round a face, or -1
+    face: np.ndarray  # (2 P,) int32 face of a half-edge, or -1
+    begin: np.ndarray  # (R,) int32 a half-edge of each face
+    rank: np.ndarray  # (R,) int32 place of each face among the cells
 
 
 @njit(nogil=True, cache=True)
@@ -47,7 +71,7 @@ def _locate(row, ray, slack, rows, links):
 
     A cell is bounded by its walls, so a row that beats those across them beats all.
     """
-    first, across = links[0], links[1]
+    first, across = links.first, links.rows
     while True:
         level = _score(rows, row, ray)
         best, top, near = -1, level, False
@@ -71,7 +95,7 @@ def _exit(row, u, v, slack_u, slack_v, rows, links):
     which grows with a and falls with b. ``_END`` where v is in the cell, ``_OPEN`` where no row is
     proved to be first.
     """
-    first, across = links[0], links[1]
+    first, across = links.first, links.rows
     level_u, level_v = _score(rows, row, u), _score(rows, row, v)
     best, where, near = -1, 2.0, False
     for m in range(first[row], first[row + 1]):
@@ -89,13 +113,13 @@ def _exit(row, u, v, slack_u, slack_v, rows, links):
     b = _score(rows, across[best], v) - level_v - slack_v
     if not (b > 0 and a - 2.0 * slack_u > 0):
         return _OPEN, 0.0, 0.0, 0.0
-    upper = a / (a + b) * (1.0 + 8.0 * _U)
-    lower = (a - 2.0 * slack_u) / (a + b + 2.0 * (slack_v - slack_u)) * (1.0 - 8.0 * _U)
+    upper = a / (a + b) * (1.0 + 8.0 * U)
+    lower = (a - 2.0 * slack_u) / (a + b + 2.0 * (slack_v - slack_u)) * (1.0 - 8.0 * U)
     for m in range(first[row], first[row + 1]):
         b = _score(rows, across[m], v) - level_v + slack_v
         if m != best and b > 0:
             a = level_u - _score(rows, across[m], u) - slack_u
-            if not (a > 0 and a > upper * (a + b) * (1.0 + 8.0 * _U)):
+            if not (a > 0 and a > upper * (a + b) * (1.0 + 8.0 * U)):
                 return _OPEN, 0.0, 0.0, 0.0
     return best, where, lower, upper
 
@@ -127,8 +151,8 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
             if stop[0]:
                 return STOPPED, codes[:0], np.empty((0, 2)), counts
             u, v = arcs[arc, 0:3], arcs[arc, 3:6]
-            slack_u = _score_bound(sizes[g], errors[g], arcs[arc, 6])
-            slack_v = _score_bound(sizes[g], errors[g], arcs[arc, 7])
+            slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6])
+            slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7])
             row = _locate(row, u, slack_u, rows, links)
             if row < 0:
                 return UNPROVED, codes[:0], np.empty((0, 2)), counts
@@ -142,10 +166,10 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
                     at, codes = np.concatenate((at, at)), np.concatenate((codes, codes))
                     shares = np.concatenate((shares, shares))
                     low, high = np.concatenate((low, low)), np.concatenate((high, high))
-                at[made], codes[made] = arc - first, links[2][link]
+                at[made], codes[made] = arc - first, links.codes[link]
                 shares[made], low[made], high[made] = share, lower, upper
                 counts[arc - first] += 1
-                row = links[1][link]
+                row = links.rows[link]
                 made += 1
     order, distinct = _along(at[:made], low[:made], high[:made], counts)
     if not distinct and status == PROVED:
@@ -176,9 +200,9 @@ def _along(at, low, high, counts):
 @njit(nogil=True, cache=True)
 def _link(row, other, links):
     """Code of the arc between two rows, as seen from the first; -1 where there is none."""
-    for m in range(links[0][row], links[0][row + 1]):
-        if links[1][m] == other:
-            return links[2][m]
+    for m in range(links.first[row], links.first[row + 1]):
+        if links.rows[m] == other:
+            return links.codes[m]
     return -1
 
 
@@ -417,12 +441,12 @@ def write(graph, order, offsets, arcs, names, shares, ends, scale, first_cell, l
 
     Parameters
     ----------
-    graph : (first, codes, inner, owner of each piece, following, face, begin, rank).
     order : (R,) face of each cell. offsets : (R + 1,) first corner of each cell.
     out : corners and their errors (V, 3), and the cell beyond the side that ends there, -1 - i
         beyond wall i of the window.
     """
-    first, codes, inner, owner, following, face, begin, rank = graph
+    first, codes, inner, owner = graph.first, graph.codes, graph.inner, graph.owner
+    following, face, begin, rank = graph.following, graph.face, graph.begin, graph.rank
     corners, neighbours = out
     ray = np.empty(3)
     for r in range(first_cell, last_cell):
@@ -471,7 +495,8 @@ def spread(graph, order, names, bounds, keys, patterns, stack, seen, left, budge
 
     Returns how many cells are left to look at, or -1 where a side and a pattern contradict.
     """
-    _, _, inner, owner, following, face, begin, rank = graph
+    inner, owner, following, face = graph.inner, graph.owner, graph.following, graph.face
+    begin, rank = graph.begin, graph.rank
     heads = patterns.shape[1]
     head = np.empty(inner, np.int32)
     for g in range(heads):
