@@ -103,14 +103,14 @@ def exceeded(found: int, noun: str = "cells") -> BudgetExceeded:
     )
 
 
-def out_of_memory(error: MemoryError) -> BudgetExceeded:
+def out_of_memory(error: MemoryError, factor: int = 1) -> BudgetExceeded:
     """The limit that the system sets; a search leaves on its error how many cells it had found.
 
-    >>> out_of_memory(MemoryError()).lower
-    1
+    >>> out_of_memory(MemoryError(), 6).lower
+    6
     """
     return BudgetExceeded(
         "memory: more than the system gives needed; take fewer heads, keys or threads, a smaller "
         f"domain, {_INSTEAD}.",
-        max(1, getattr(error, "found", 0)),
+        max(1, getattr(error, "found", 0)) * factor,
     )

@@ -289,7 +289,7 @@ class Layerwise(Engine):
     [[0, 0], [1, 1]]
     """
 
-    name, label = "enumeration", "depth"
+    name, label, lists = "enumeration", "depth", True
     kinds = ("network",)
     where = "networks, any domain"
     idea = (

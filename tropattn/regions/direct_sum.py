@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import flint
 import networkx as nx
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
 from tropattn.polyhedra.strict import primitive_rows
+from tropattn.regions.budget import out_of_memory
 from tropattn.regions.question import Engine, Found, Question, answer
+from tropattn.regions.result import RegionCount
 from tropattn.threads import aside, interrupted
 from tropattn.tropical.columns import rank_of_rows
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -62,25 +65,26 @@ class DirectSum(Engine):
                 )
             if not groups:
                 return answer(question.part([0]), self.engines)
-        factors: list[int] = []
-        work: dict[str, int] = {}
+        parts: list[Found] = []
         try:
             for group in groups:
-                found = answer(question.part(group), self.engines)
-                factors.append(found.value)
-                for key, value in found.stats.items():
-                    if key not in ("rank", "central"):
-                        work[key] = work.get(key, 0) + value
+                parts.append(answer(question.part(group), self.engines))
         except (BudgetExceeded, Interrupted) as error:
-            error.lower = max(1, error.lower) * prod(factors)
+            error.lower = max(1, error.lower) * prod(part.value for part in parts)
             raise
         except MemoryError as error:
-            error.found = max(1, getattr(error, "found", 0)) * prod(factors)  # type: ignore[attr-defined]
-            raise
+            raise out_of_memory(error, prod(part.value for part in parts)) from None
         except KeyboardInterrupt:
-            raise interrupted(prod(factors)) from None
-        stats = {"groups": groups, "ranks": ranks, "factors": factors, **work}
-        return Found(prod(factors), stats, self.name)
+            raise interrupted(prod(part.value for part in parts)) from None
+        factors = [part.value for part in parts]
+        stats: dict[str, Any] = {"groups": groups, "ranks": ranks, "factors": factors}
+        for part in parts:
+            for key, value in part.stats.items():
+                if key not in ("rank", "central"):
+                    stats[key] = stats.get(key, 0) + value
+        above = prod(part.bound.value for part in parts if part.bound is not None)
+        bound = RegionCount(above, "upper", "cells", question.space, "T8, a product over groups")
+        return Found(prod(factors), stats, self.name, bound)
 
 
 def independent_groups(units: Sequence[TropicalPolynomial]) -> tuple[list[list[int]], list[int]]:

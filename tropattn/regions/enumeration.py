@@ -270,7 +270,7 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
 class Enumeration(Engine):
     """Every cell, whatever the heads and the domain (theory T5)."""
 
-    name = "enumeration"
+    name, lists = "enumeration", True
     where = "any dimension, any domain"
     idea = "depth first, one head after another, a point or a Farkas basis for every decision (T5)"
     cost = "a few small programs per cell"

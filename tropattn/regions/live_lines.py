@@ -327,7 +327,7 @@ class MovingTokens(Engine):
     3
     """
 
-    name = "line"
+    name, lists = "line", True
     kinds = ("tokens",)
     where = "keys that move, on a `Line`"
     idea = "layer by layer, envelopes of the parabolas that scores are on each interval (T11)"

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,6 @@ from tropattn.tropical.stage import RoutingStage, stages_of
 __all__ = [
     "Engine",
     "Found",
-    "ListsCells",
     "Question",
     "able",
     "answer",
@@ -143,7 +142,8 @@ class Question:
 class Found:
     """An exact count, the work done, and the name of who did it.
 
-    ``bound`` is one that follows from what the engine knows anyway, instead of the question's.
+    ``bound`` is what the value was checked against; an engine leaves it out, or gives one that
+    follows from what it knows anyway.
     """
 
     value: int
@@ -156,14 +156,15 @@ class Engine(ABC):
     """One way to count.
 
     ``name`` is the word by which it is asked for, ``label`` the one in results (the name where it
-    is empty), ``kinds`` the questions that are its own. The rest is its row in docs/engines.md:
-    ``where`` it holds, its ``idea`` with the theorem, its ``cost``, and what happens ``otherwise``,
-    where it cannot prove its case.
+    is empty), ``kinds`` the questions that are its own; ``lists`` says whether it has the cells as
+    well. The rest is its row in docs/engines.md: ``where`` it holds, its ``idea`` with the theorem,
+    its ``cost``, and what happens ``otherwise``, where it cannot prove its case.
     """
 
     name: str
     label: str = ""
     kinds: tuple[str, ...] = ("layer",)
+    lists: bool = False
     where: str
     idea: str
     cost: str
@@ -177,14 +178,9 @@ class Engine(ABC):
     def count(self, question: Question) -> Found | None:
         """The count, or None where a hypothesis is not proved."""
 
-
-@runtime_checkable
-class ListsCells(Protocol):
-    """An engine that lists the cells as well."""
-
     def cells(self, question: Question) -> RegionComplex:
-        """All cells, each with its pattern and a witness."""
-        ...
+        """All cells, each with its pattern and a witness, where the engine ``lists`` them."""
+        raise NotImplementedError
 
 
 def engine_names(engines: Sequence[Engine]) -> tuple[str, ...]:
@@ -197,9 +193,10 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
     for engine in _willing(question, engines):
         found = engine.count(question)
         if found is not None:
+            bound = question.bound if found.bound is None else found.bound
             # Linear regions are joined cells, so the bound is on these.
-            _check(found.stats.get("cells", found.value), found.bound, question)
-            return found
+            _check(found.stats.get("cells", found.value), bound, question)
+            return replace(found, bound=bound)
     raise Degenerate(
         f"engine: a case that {question.engine} can prove needed, got another; use engine='auto'."
     )
@@ -207,16 +204,14 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
 
 def listed(question: Question, engines: Sequence[Engine]) -> RegionComplex:
     """The cells, from the first engine that lists them and does not refuse, within the bound."""
-    engine = next(_willing(question, [e for e in engines if isinstance(e, ListsCells)]))
-    assert isinstance(engine, ListsCells)
+    engine = next(_willing(question, [e for e in engines if e.lists]))
     found = engine.cells(question)
-    _check(len(found), None, question)
+    _check(len(found), question.bound, question)
     return found
 
 
-def _check(cells: int, bound: RegionCount | None, question: Question) -> None:
-    above = question.bound if bound is None else bound
-    check_bound(cells, above.value, above.engine, question.noun)
+def _check(cells: int, bound: RegionCount, question: Question) -> None:
+    check_bound(cells, bound.value, bound.engine, question.noun)
 
 
 def able(question: Question, engines: Sequence[Engine]) -> list[Engine]:
