@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
@@ -24,10 +21,11 @@ from tropattn.regions.sampling import sample_regions
 from tropattn.study.draws import sampled
 from tropattn.study.inputs import Heads, Source, open_heads
 from tropattn.tropical.live import live_terms
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["LayerSpec", "Step", "agree", "examine", "run", "warm_up", "with_terms"]
+__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "examine", "run", "warm_up"]
 
 _VERTICES, _FACE_DIM = 40, 5
 """Largest polytopes whose faces are listed."""
@@ -151,13 +149,13 @@ def agree(counts: dict[str, RegionCount]) -> None:
             )
 
 
-def with_terms(f: TropicalPolynomial, kept: NDArray[np.int64]) -> TropicalPolynomial:
-    """The polynomial with some of its terms only, factors kept.
-
-    >>> with_terms(TropicalPolynomial([[0], [1], [2]]), np.array([0, 2])).slopes.tolist()
-    [[0.0], [2.0]]
-    """
-    return TropicalPolynomial.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
+def agree_on_head(h: int, cells: RegionCount, live: int) -> None:
+    """Assert that head ``h`` has as many cells as live keys; raises as ``agree``."""
+    if cells.value != live:
+        raise EngineError(
+            f"count: as many cells as live keys needed for head {h}, got {cells.value} and "
+            f"{live}; two witnesses contradict each other, please report the input."
+        )
 
 
 def warm_up() -> None:
@@ -177,11 +175,7 @@ def _describe(
     for h, (head, names) in enumerate(zip(opened.heads, opened.keys, strict=True)):
         found = live_terms(head, spec.domain, threads=spec.threads)
         alone = count_regions(head, spec.domain, threads=spec.threads)
-        if alone.value != len(found.live):
-            raise EngineError(
-                f"count: as many cells as live keys needed for head {h}, got {alone.value} and "
-                f"{len(found.live)}; two witnesses contradict each other, please report the input."
-            )
+        agree_on_head(h, alone, len(found.live))
         live.append(with_terms(head, found.live))
         row: dict[str, Any] = {
             "head": h,

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from tropattn.arrays import freeze, is_exact, residues, to_float
 from tropattn.attention.context import FixedLayer
 from tropattn.attention.norms import Norm
-from tropattn.errors import BudgetExceeded, Degenerate, EngineError
+from tropattn.errors import BudgetExceeded, Degenerate
 from tropattn.polyhedra.domain import Slice
 from tropattn.regions import bounds
 from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.result import RegionCount
-from tropattn.study.layer import with_terms
+from tropattn.study.layer import agree_on_head
 from tropattn.tropical.columns import rank_of_rows
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import PRIME, AffineMap
 
@@ -149,11 +150,7 @@ def _product(
     """The product over heads with proved independent spans, each counted in its query space."""
     alone = [count_regions(in_query_space(fixed.heads[h]), threads=threads) for (h,) in groups]
     for (h,), found in zip(groups, alone, strict=True):
-        if found.value != live[h]:
-            raise EngineError(
-                f"count: as many cells as live keys needed for head {h}, got {found.value} and "
-                f"{live[h]}; two witnesses contradict each other, please report the input."
-            )
+        agree_on_head(h, found, live[h])
     factors = [found.value for found in alone]
     stats = {"groups": groups, "ranks": ranks, "factors": factors}
     # Ranks and independence are proved, so the product is as certain as its factors.
