@@ -208,9 +208,8 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
         centre = origin if where is None else np.zeros(where.dim)
 
         def draws(n: int) -> Array:
-            return centre + _SPREAD * max(scatter(states)[1], 2.0**-20) * _normal(
-                n, len(centre), seed
-            )
+            width = max(scatter(states)[1], 2.0**-20)
+            return centre + _SPREAD * width * _normal(n, len(centre), seed)
 
         return Case(target, where, heads, draws)
 

@@ -44,7 +44,6 @@ class LayerSpec:
     domain : where cells are counted; None is the whole space of the variable.
     engine, max_cells, threads : as for ``count_regions``.
     samples, seed : of the sampler, which draws by ``draws.default_law``; 0 samples leave it out.
-    geometry : whether power diagrams and Newton polytopes are described too.
     """
 
     source: Source
@@ -54,7 +53,6 @@ class LayerSpec:
     samples: int = 100_000
     seed: int = 0
     threads: int | None = None
-    geometry: bool = True
 
 
 def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
@@ -185,7 +183,7 @@ def _describe(
             "live": [names[j] for j in found.live.tolist()],
             "dead": [names[j] for j in found.dead.tolist()],
         }
-        rows.append(row | (_geometry(head) if spec.geometry else {}))
+        rows.append(row | _geometry(head))
     return rows, live
 
 
