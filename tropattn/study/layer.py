@@ -19,13 +19,13 @@ from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount, decimal
 from tropattn.regions.sampling import sample_regions
 from tropattn.study.draws import sampled
-from tropattn.study.inputs import Heads, Source, open_heads
+from tropattn.study.inputs import Heads, Source
 from tropattn.tropical.live import live_terms
 from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "examine", "run", "warm_up"]
+__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "run", "warm_up"]
 
 _VERTICES, _FACE_DIM = 40, 5
 """Largest polytopes whose faces are listed."""
@@ -55,11 +55,12 @@ class LayerSpec:
     threads: int | None = None
 
 
-def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
+def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
     """Count the routing cells of one layer and hold three witnesses against each other.
 
     Parameters
     ----------
+    opened : the heads of ``spec.source``, by ``open_heads``.
     spec : the question.
     step : opens each step by name, for progress.
 
@@ -73,7 +74,7 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
 
     Raises
     ------
-    InvalidInput : a file, context or domain that does not fit.
+    InvalidInput : a domain that does not fit.
     EngineError : two witnesses contradict each other.
     BudgetExceeded, Interrupted : with ``.lower``.
 
@@ -81,13 +82,6 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     -----
     Source: theory T1-T7. Cost: that of ``count_regions``, and one linear program a key.
     """
-    with step("reading weights, fixing the context"):
-        opened = open_heads(spec.source)
-    return examine(opened, spec, step)
-
-
-def examine(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
-    """As ``run``, of heads that are open."""
     with step("live keys, power diagrams, Newton polytopes"):
         rows, live = _describe(opened, spec)
     with step("counting the cells of the common refinement"):
