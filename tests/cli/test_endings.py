@@ -386,7 +386,7 @@ def test_outputs_are_refused_before_the_work(invoke, strips, tmp_path, monkeypat
         raise AssertionError("worked before it looked at the output")
 
     monkeypatch.chdir(tmp_path)
-    names = ("counting.count", "dynamics.run", "inspection.run", "layer.examine", "scaling.rows")
+    names = ("counting.count", "dynamics.run", "inspection.run", "layer.run", "scaling.rows")
     for name in (*names, "pictures.choose", "temperature.run"):
         monkeypatch.setattr(f"tropattn.study.{name}", work)
     result = invoke(*(str(strips) if arg == "HEADS" else arg for arg in args))

@@ -15,8 +15,8 @@ from tropattn.attention.norms import LayerNorm, RMSNorm
 from tropattn.plotting.inspection import inspection
 from tropattn.study.inputs import Source
 from tropattn.study.inspection import InspectionSpec, inspect, run, vocabulary_scene
-from tropattn.study.layer_cells import common_centre, layer_row, on_hyperplane
-from tropattn.study.reachable import distances, query_ellipsoid
+from tropattn.study.layer_cells import layer_row
+from tropattn.study.reachable import common_centre, distances, on_hyperplane, query_ellipsoid
 
 V, D, WIDTH, H = 9, 6, 2, 2
 

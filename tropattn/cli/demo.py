@@ -50,7 +50,7 @@ def run(
     spec = layer.LayerSpec(source=Source(path=path, text=_TEXT), seed=seed, threads=threads)
     with steps("reading weights, fixing the context"):
         opened = open_heads(spec.source)
-    record = layer.examine(opened, spec, steps)
+    record = layer.run(opened, spec, steps)
     with steps("drawing a plane through three token states"):
         plane = token_plane(opened, threads=threads)
         plotting.save(draw(on_token_plane(opened, plane)), output)

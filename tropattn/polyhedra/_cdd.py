@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import is_exact
 from tropattn.errors import EngineError
 
-__all__ = ["facet_incidence", "generators", "inequalities", "rational_library"]
+__all__ = ["generators", "inequalities", "rational_library"]
 
 Array = NDArray[Any]
 
@@ -40,27 +40,6 @@ def _library(array: Array) -> tuple[Any, list[list[Any]]]:
             return cdd, [[float(v) for v in row] for row in array]
         return exact, [[Fraction(v) for v in row] for row in array]
     return cdd, array.tolist()
-
-
-def facet_incidence(points: Array) -> list[frozenset[int]]:
-    """For each facet of ``conv(points)`` the indices of the points on it; points (n, d)."""
-    ones = np.ones((len(points), 1), dtype=points.dtype)
-    library, rows = _library(np.hstack([ones, points]))
-    try:
-        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.GENERATOR)
-        polyhedron = library.polyhedron_from_matrix(matrix)
-        facets = library.copy_inequalities(polyhedron)
-        incidence = library.copy_incidence(polyhedron)
-    except RuntimeError as error:
-        raise EngineError(f"cddlib: facets of {len(points)} points failed: {error}") from None
-    equations = set(facets.lin_set)
-    found = [
-        frozenset(i for i in touching if i < len(points))
-        for at, touching in enumerate(incidence[: len(facets.array)])
-        if at not in equations
-    ]
-    # The inequality at infinity touches no point.
-    return [facet for facet in found if facet]
 
 
 def inequalities(points: Array) -> tuple[Array, Array, Array, Array]:

@@ -21,8 +21,8 @@ from tropattn.attention.model import Model
 from tropattn.attention.network import Network, fixed_network
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
-from tropattn.study.inputs import Heads, Source, check_draws, open_heads
-from tropattn.study.layer import with_terms
+from tropattn.study.inputs import Heads, Source, check_draws, open_heads, scatter
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["Case", "Family", "gaussian_network", "of_construction", "of_source", "random_slice"]
@@ -208,7 +208,8 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
         centre = origin if where is None else np.zeros(where.dim)
 
         def draws(n: int) -> Array:
-            return centre + _SPREAD * _width(states) * _normal(n, len(centre), seed)
+            width = max(scatter(states)[1], 2.0**-20)
+            return centre + _SPREAD * width * _normal(n, len(centre), seed)
 
         return Case(target, where, heads, draws)
 
@@ -224,11 +225,6 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
         n_keys,
         opened.variable,
     )
-
-
-def _width(states: Array) -> float:
-    """How widely states are scattered round their mean; positive."""
-    return max(float(np.sqrt(((states - states.mean(axis=0)) ** 2).mean())), 2.0**-20)
 
 
 def _check_source(opened: Heads, source: Source, dim: int | None, depth: int) -> None:

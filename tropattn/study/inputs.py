@@ -36,7 +36,11 @@ __all__ = [
     "open_layer",
     "open_target",
     "read_domain",
+    "scatter",
+    "token_name",
 ]
+
+Array = NDArray[Any]
 
 _LARGEST_DRAW = 2**25
 
@@ -165,6 +169,16 @@ def open_layer(source: Source, domain: Domain | str | None) -> tuple[Heads, Doma
     return opened, read_domain(domain, opened.dim)
 
 
+def scatter(states: Array) -> tuple[Array, float]:
+    """The mean of states (n, d), and how widely they are scattered round it.
+
+    >>> scatter(np.array([[0.0], [2.0]]))
+    (array([1.]), 1.0)
+    """
+    centre = states.mean(axis=0)
+    return centre, float(np.sqrt(((states - centre) ** 2).mean()))
+
+
 def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | None]:
     """Read what to count and where: heads, or with layer "all" a whole network (theory T12).
 
@@ -205,7 +219,7 @@ def _moving(model: Model, source: Source) -> Heads:
             "one origin and direction for a single token."
         )
     net = model.network(ids, None, own_key="live", mask=mask)
-    names = tuple(_token(model, int(ids[i]), i) for i in range(len(ids)))
+    names = tuple(token_name(model, int(ids[i]), i) for i in range(len(ids)))
     states = np.asarray(model.context(ids, None, mask)[0], dtype=np.float64)
     variable = f"states of all {len(ids)} tokens entering layer 0, keys live"
     return Heads((), net, variable, (names,), states, names, model)
@@ -238,11 +252,11 @@ def _whole(model: Model, source: Source) -> Heads:
     rows, place = entering_states(model, ids, position, mask)
     how = None if isinstance(net, LiveNetwork) else net.approximation
     others = "the hard network" if how is None else f"the trained network; {how}"
-    names = [_token(model, int(ids[i]), i) for i in range(len(rows))]
+    names = [token_name(model, int(ids[i]), i) for i in range(len(rows))]
     moving = [i for i in range(len(rows)) if i != place and mask[i]] + [place]
     variable = (
         f"state entering layer 0 of {len(model.layers)}, position {place} "
-        f"(token {_token(model, int(ids[place]))}), other tokens by {others}"
+        f"(token {token_name(model, int(ids[place]))}), other tokens by {others}"
     )
     states = np.asarray(rows, dtype=np.float64)[moving]
     return Heads(
@@ -284,14 +298,14 @@ def _of_model(model: Model, source: Source, layer: int) -> Heads:
     fixed, entering = fixed_in_context(model, ids, layer, position, source.own_key, mask=mask)
     place = position % len(ids)
     seen = place + 1 if model.causal else len(ids)
-    names = [_token(model, int(ids[i]), i) for i in range(seen)]
+    names = [token_name(model, int(ids[i]), i) for i in range(seen)]
     moving = [i for i in range(seen) if i != place and mask[i]] + [place]
     states = np.asarray(entering, dtype=np.float64)[moving]
     return Heads(
         fixed.heads,
         fixed,
         f"{fixed.variable} at layer {layer % len(model.layers)}, position {place} "
-        f"(token {_token(model, int(ids[place]))})",
+        f"(token {token_name(model, int(ids[place]))})",
         tuple(
             tuple("sink" if t < 0 else names[t] for t in tokens.tolist()) for tokens in fixed.tokens
         ),
@@ -301,7 +315,8 @@ def _of_model(model: Model, source: Source, layer: int) -> Heads:
     )
 
 
-def _token(model: Model, index: int, place: int | None = None) -> str:
+def token_name(model: Model, index: int, place: int | None = None) -> str:
+    """How a token is written: its word, or its id, and behind it the place in the context."""
     known = model.vocabulary is not None and index < len(model.vocabulary)
     name = model.vocabulary[index] if known and model.vocabulary is not None else str(index)
     return repr(name)[1:-1] if place is None else f"{repr(name)[1:-1]}@{place}"

@@ -7,8 +7,8 @@ weights -> exact cells of the layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,19 +25,17 @@ from tropattn.attention.padding import read_mask
 from tropattn.errors import InvalidInput
 from tropattn.progress import counting
 from tropattn.record import Record
-from tropattn.study.inputs import Source
+from tropattn.study.inputs import Source, token_name
+from tropattn.study.layer import Step
 from tropattn.study.layer_cells import in_query_space, layer_row, on_token_plane
 from tropattn.study.reachable import distances, query_ellipsoid
 from tropattn.threads import in_order
 from tropattn.tropical.live import live_terms
 
-__all__ = ["InspectionSpec", "Step", "inspect", "run", "vocabulary_scene"]
+__all__ = ["InspectionSpec", "inspect", "run", "vocabulary_scene"]
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
-
-Step = Callable[[str], AbstractContextManager[Any]]
-"""Opens the named step of a study; a caller shows it and times it."""
 
 _NAMED = 40
 """Dead and unreachable keys are named up to this number."""
@@ -206,7 +204,7 @@ def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
     names = [str(i) for i in range(n_tokens)]
     if np.ndim(context) == 1 or isinstance(context, str):
         ids = model.tokens(context) if isinstance(context, str) else model.ids(context)
-        names = [f"{_word(model, int(token))}@{i}" for i, token in enumerate(ids)]
+        names = [token_name(model, int(token), i) for i, token in enumerate(ids)]
     kept = read_mask(spec.source.mask, n_tokens)
     place = spec.source.position
     if place is None:
@@ -257,7 +255,7 @@ def vocabulary_scene(model: Model, spec: InspectionSpec) -> _Scene:
         rows = row_products("states", rows, model.projection.matrix) + model.projection.offset
     heads = _heads(model.layers[0], spec)
     layer = _with_heads(model.layers[0].without_rope(), heads)
-    names = [_word(model, i) for i in range(len(rows))]
+    names = [token_name(model, i) for i in range(len(rows))]
     return _Scene(0, layer, layer.fix(rows), rows, names, heads, place, True)
 
 
@@ -269,12 +267,6 @@ def _heads(layer: AttentionLayer, spec: InspectionSpec) -> Sequence[int]:
 def _with_heads(layer: AttentionLayer, heads: Sequence[int]) -> AttentionLayer:
     units = [layer.heads[h] for h in heads]
     return AttentionLayer(units, layer.b_O, layer.residual, layer.variable, layer.window)
-
-
-def _word(model: Model, index: int) -> str:
-    known = model.vocabulary is not None and index < len(model.vocabulary)
-    name = model.vocabulary[index] if known and model.vocabulary is not None else str(index)
-    return repr(name)[1:-1]
 
 
 def _within(name: str, value: int, count: int) -> int:

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
@@ -22,12 +19,13 @@ from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount, decimal
 from tropattn.regions.sampling import sample_regions
 from tropattn.study.draws import sampled
-from tropattn.study.inputs import Heads, Source, open_heads
+from tropattn.study.inputs import Heads, Source
 from tropattn.tropical.live import live_terms
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["LayerSpec", "Step", "agree", "examine", "run", "warm_up", "with_terms"]
+__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "run", "warm_up"]
 
 _VERTICES, _FACE_DIM = 40, 5
 """Largest polytopes whose faces are listed."""
@@ -46,7 +44,6 @@ class LayerSpec:
     domain : where cells are counted; None is the whole space of the variable.
     engine, max_cells, threads : as for ``count_regions``.
     samples, seed : of the sampler, which draws by ``draws.default_law``; 0 samples leave it out.
-    geometry : whether power diagrams and Newton polytopes are described too.
     """
 
     source: Source
@@ -56,14 +53,14 @@ class LayerSpec:
     samples: int = 100_000
     seed: int = 0
     threads: int | None = None
-    geometry: bool = True
 
 
-def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
+def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
     """Count the routing cells of one layer and hold three witnesses against each other.
 
     Parameters
     ----------
+    opened : the heads of ``spec.source``, by ``open_heads``.
     spec : the question.
     step : opens each step by name, for progress.
 
@@ -77,7 +74,7 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
 
     Raises
     ------
-    InvalidInput : a file, context or domain that does not fit.
+    InvalidInput : a domain that does not fit.
     EngineError : two witnesses contradict each other.
     BudgetExceeded, Interrupted : with ``.lower``.
 
@@ -85,13 +82,6 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     -----
     Source: theory T1-T7. Cost: that of ``count_regions``, and one linear program a key.
     """
-    with step("reading weights, fixing the context"):
-        opened = open_heads(spec.source)
-    return examine(opened, spec, step)
-
-
-def examine(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
-    """As ``run``, of heads that are open."""
     with step("live keys, power diagrams, Newton polytopes"):
         rows, live = _describe(opened, spec)
     with step("counting the cells of the common refinement"):
@@ -151,13 +141,13 @@ def agree(counts: dict[str, RegionCount]) -> None:
             )
 
 
-def with_terms(f: TropicalPolynomial, kept: NDArray[np.int64]) -> TropicalPolynomial:
-    """The polynomial with some of its terms only, factors kept.
-
-    >>> with_terms(TropicalPolynomial([[0], [1], [2]]), np.array([0, 2])).slopes.tolist()
-    [[0.0], [2.0]]
-    """
-    return TropicalPolynomial.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
+def agree_on_head(h: int, cells: RegionCount, live: int) -> None:
+    """Assert that head ``h`` has as many cells as live keys; raises as ``agree``."""
+    if cells.value != live:
+        raise EngineError(
+            f"count: as many cells as live keys needed for head {h}, got {cells.value} and "
+            f"{live}; two witnesses contradict each other, please report the input."
+        )
 
 
 def warm_up() -> None:
@@ -177,11 +167,7 @@ def _describe(
     for h, (head, names) in enumerate(zip(opened.heads, opened.keys, strict=True)):
         found = live_terms(head, spec.domain, threads=spec.threads)
         alone = count_regions(head, spec.domain, threads=spec.threads)
-        if alone.value != len(found.live):
-            raise EngineError(
-                f"count: as many cells as live keys needed for head {h}, got {alone.value} and "
-                f"{len(found.live)}; two witnesses contradict each other, please report the input."
-            )
+        agree_on_head(h, alone, len(found.live))
         live.append(with_terms(head, found.live))
         row: dict[str, Any] = {
             "head": h,
@@ -191,7 +177,7 @@ def _describe(
             "live": [names[j] for j in found.live.tolist()],
             "dead": [names[j] for j in found.dead.tolist()],
         }
-        rows.append(row | (_geometry(head) if spec.geometry else {}))
+        rows.append(row | _geometry(head))
     return rows, live
 
 

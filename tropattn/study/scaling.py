@@ -22,9 +22,10 @@ from tropattn.regions.sampling import sample_regions
 from tropattn.study.families import Case, Family, of_construction, of_source
 from tropattn.study.fits import geometric_mean, polynomial, power_law, spread
 from tropattn.study.inputs import Source
-from tropattn.study.layer import Step, agree, with_terms
+from tropattn.study.layer import Step, agree
 from tropattn.study.layer_cells import in_query_space, independent_count
 from tropattn.tropical.live import live_terms
+from tropattn.tropical.max_affine import with_terms
 
 __all__ = [
     "FAMILIES",

@@ -20,7 +20,7 @@ from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Box, Domain
 from tropattn.record import Record
-from tropattn.study.inputs import Heads, Source, check_draws, open_layer
+from tropattn.study.inputs import Heads, Source, check_draws, open_layer, scatter
 from tropattn.study.layer import Step
 from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -135,8 +135,7 @@ def _points(opened: Heads, where: Domain | None, dim: int, spec: TemperatureSpec
         draws = stream.standard_normal((spec.samples, dim))
         if opened.states is None:
             return spec.spread * draws
-        centre = opened.states.mean(axis=0)
-        width = float(np.sqrt(((opened.states - centre) ** 2).mean()))
+        centre, width = scatter(opened.states)
         return centre + spec.spread * width * draws
     a, b = (side.astype(np.float64) for side in where.walls)
     low, high = bounding_box(*where.walls)

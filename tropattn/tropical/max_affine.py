@@ -30,7 +30,7 @@ from tropattn.tropical.terms import (
     modular_terms,
 )
 
-__all__ = ["MaxAffine", "on_parameters"]
+__all__ = ["MaxAffine", "on_parameters", "with_terms"]
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound="MaxAffine")
@@ -362,6 +362,15 @@ def on_parameters(units: Sequence[Function], domain: Domain | None) -> tuple[Fun
         return tuple(units)
     matrix, offset = domain.embedding
     return tuple(unit.pullback(matrix, offset) for unit in units)
+
+
+def with_terms(f: Function, kept: NDArray[np.int64]) -> Function:
+    """The function with some of its terms only, factors kept.
+
+    >>> with_terms(MaxAffine([[0], [1], [2]]), np.array([0, 2])).slopes.tolist()
+    [[0.0], [2.0]]
+    """
+    return f.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
 
 
 def _is_point(x: Any) -> bool:

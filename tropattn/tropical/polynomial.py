@@ -18,7 +18,7 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import shared_walls
 from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.tropical.live import live_terms
-from tropattn.tropical.max_affine import MaxAffine
+from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.subdivision import RegularSubdivision, subdivision
@@ -142,9 +142,7 @@ class PowerDiagram:
         graph.add_nodes_from(live.tolist())
         if len(live) < 2:
             return graph
-        f = self._polynomial
-        only = TropicalPolynomial.factored(f.keys[live], f.biases[live], scale=f.scale, maps=f.maps)
-        refinement = Refinement.of([only])
+        refinement = Refinement.of([with_terms(self._polynomial, live)])
         edges = shared_walls(
             refinement.terms,
             refinement.errors,
