@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-import flint
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,16 +23,16 @@ from tropattn._kernels import draws, propagate, walks
 from tropattn._kernels import sample as kernel
 from tropattn._kernels.draws import Law
 from tropattn._kernels.simd import DOUBLE, SINGLE
-from tropattn.arrays import fraction_array, rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
+from tropattn.regions.pieces import Piece
 from tropattn.regions.sample_balls import Balls
 from tropattn.regions.sample_rows import Head, Walls, chord_rows, hash_words, point_scores
-from tropattn.regions.sample_steps import step_of_map, step_of_stage
+from tropattn.regions.sample_steps import step_of_stage
 from tropattn.threads import check
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import RoutingStage, Scores
-from tropattn.tropical.terms import AffineMap
+from tropattn.tropical.affine_state import AffineState
+from tropattn.tropical.integer_stage import IntegerStage
+from tropattn.tropical.stage import RoutingStage
 
 __all__ = ["Cascade"]
 
@@ -49,107 +47,6 @@ _PIECES = 4096
 
 _SHARED = 16
 """So many open draws on one piece try the piece before the balls; in the end each tries both."""
-
-
-class _Exact:
-    """A stage in rationals; ``starts``: the first of each unit's terms among those of all."""
-
-    def __init__(self, stage: RoutingStage) -> None:
-        self.stage = stage
-        self.starts = np.cumsum([0, *(unit.n_terms for unit in stage.units)]).tolist()
-
-    @cached_property
-    def terms(self) -> flint.fmpq_mat:
-        """The terms of all units as rows (slope, intercept)."""
-        flat = [v for unit in self.stage.units for v in unit.exact_terms().entries()]
-        return flint.fmpq_mat(self.starts[-1], self.stage.dim + 1, flat)
-
-    def step(self, choice: Sequence[Sequence[int]]) -> flint.fmpq_mat:
-        """``(x, 1) -> (state, 1)`` where these terms of each unit win together."""
-        stage, scores = self.stage, self.stage.update
-        if not isinstance(scores, Scores):
-            found = stage.maps(choice)
-            return _homogeneous(rational_matrix(found.matrix), rational_matrix(found.offset[None]))
-        chosen = [start + tied[0] for start, tied in zip(self.starts, choice, strict=False)]
-        entries, width = self.terms.entries(), self.terms.ncols()
-        rows = [v for i in chosen for v in entries[i * width : (i + 1) * width]]
-        winners = flint.fmpq_mat(len(chosen), width, rows)
-        added = (winners.transpose() * rational_matrix(scores.weights)).entries()
-        d_out = scores.weights.shape[1]
-        linear = flint.fmpq_mat(stage.dim, d_out, added[: stage.dim * d_out])
-        if scores.residual:
-            linear += rational_matrix(np.eye(stage.dim))
-        offset = flint.fmpq_mat(1, d_out, added[stage.dim * d_out :])
-        return _homogeneous(linear, offset + rational_matrix(scores.offset[None]))
-
-
-def _homogeneous(linear: flint.fmpq_mat, offset: flint.fmpq_mat) -> flint.fmpq_mat:
-    """The matrix of ``(x, 1) -> (x @ linear + offset, 1)``."""
-    width = linear.ncols()
-    flat: list[Any] = []
-    for part, last in ((linear, 0), (offset, 1)):
-        entries = part.entries()
-        for i in range(part.nrows()):
-            flat += [*entries[i * width : (i + 1) * width], flint.fmpq(last)]
-    return flint.fmpq_mat(linear.nrows() + 1, width + 1, flat)
-
-
-class Piece:
-    """The winners of the first stages, composed exactly: a map, and the next stage's units on it.
-
-    Attributes
-    ----------
-    map : (k + 1, d + 1), ``(p, 1) @ map`` is the state with a 1 added.
-    step : the same in doubles.
-    """
-
-    def __init__(self, stage: _Exact | None, composed: flint.fmpq_mat) -> None:
-        self._stage = stage
-        self.map = composed
-        exact = fraction_array(composed)[:, :-1]
-        self.step = step_of_map(AffineMap(exact[:-1], exact[-1]))
-
-    @cached_property
-    def _units(self) -> list[TropicalPolynomial]:
-        assert self._stage is not None
-        rows = fraction_array(self._stage.terms * self.map.transpose())
-        return [
-            TropicalPolynomial(rows[a:b, :-1], rows[a:b, -1])
-            for a, b in pairwise(self._stage.starts)
-        ]
-
-    @cached_property
-    def scores(self) -> kernel.ScoreRows:
-        """The units as functions of the parameters, terms that are equal there merged."""
-        return point_scores([Head.of(unit) for unit in self._units], self.map.nrows() - 1)
-
-    @cached_property
-    def tied(self) -> list[NDArray[np.bool_]]:
-        """For each unit and merged term, whether several distinct terms are one there."""
-        assert self._stage is not None
-        found = []
-        for unit, pulled in zip(self._stage.stage.units, self._units, strict=True):
-            count = np.bincount(pulled.distinct[1][unit.distinct[0]])
-            found.append(count > 1)
-        return found
-
-    @cached_property
-    def names(self) -> list[Array]:
-        """For each unit and merged term, the first of its terms, counted among distinct ones."""
-        assert self._stage is not None
-        return [
-            unit.distinct[1][pulled.distinct[0]]
-            for unit, pulled in zip(self._stage.stage.units, self._units, strict=True)
-        ]
-
-    def followed_by(self, pattern: Sequence[int], after: _Exact | None) -> Piece:
-        """The piece behind the next stage, where the distinct terms of ``pattern`` win."""
-        assert self._stage is not None
-        choice = []
-        for unit, pulled, j in zip(self._stage.stage.units, self._units, pattern, strict=True):
-            classes = pulled.distinct[1]
-            choice.append(np.flatnonzero(classes == classes[unit.distinct[0][j]]).tolist())
-        return Piece(after, self.map * self._stage.step(choice))
 
 
 @dataclass(slots=True, eq=False)
@@ -218,10 +115,10 @@ class Cascade:
         embedding = None if domain is None else domain.embedding
         self.embedded = embedding is not None
         matrix, offset = embedding or (np.eye(self.dim), np.zeros(self.dim))
-        start = _homogeneous(rational_matrix(matrix), rational_matrix(offset[None]))
-        self.exact = [_Exact(stage) for stage in self.stages]
-        self.root = Piece(self.exact[0], start)
-        self.balls = Balls(self.stages, start)
+        start = AffineState.of(matrix, offset)
+        self.exact = [IntegerStage(stage) for stage in self.stages]
+        self.root = Piece(start, self.exact[0])
+        self.balls = Balls(self.exact, start)
         self._pieces: dict[Prefix, Piece] = {}
 
     def data(self) -> list[Array]:

@@ -29,9 +29,9 @@ from tropattn.regions.depth_cells import CellSystem, DepthCell
 from tropattn.regions.depth_witness import depth_witnesses
 from tropattn.regions.enumeration import Outcome, explore
 from tropattn.regions.question import Engine, Found, Question
-from tropattn.regions.stage_table import StageTable, lowest
 from tropattn.threads import WorkQueue, aside, check, interrupted, thread_count
-from tropattn.tropical.affine_state import whole
+from tropattn.tropical.affine_state import AffineState, whole
+from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
@@ -47,7 +47,7 @@ class Tower:
         if not stages:
             raise InvalidInput("target: at least one stage needed, got none; pass a Network.")
         self.domain = domain
-        self.tables = [StageTable(stage) for stage in stages]
+        self.tables = [IntegerStage(stage) for stage in stages]
         self.inner = Outcome()
         self.widest = 0
 
@@ -60,32 +60,27 @@ class Tower:
                 f"domain: a set in R^{stage.dim} needed, got {self.domain.describe()}; "
                 "domain and target must share their variable."
             )
-        if self.domain is None or self.domain.embedding is None:
-            rows, below = [[int(i == c) for c in range(stage.dim)] for i in range(stage.dim)], 1
-            rows.append([0] * stage.dim)
-            flat = [v for row in rows for v in row]
-        else:
-            matrix, offset = (rational_matrix(np.atleast_2d(a)) for a in self.domain.embedding)
-            flat, below = whole([*matrix.entries(), *offset.entries()])
-        k = len(flat) // stage.dim - 1
-        state, below = lowest(flat, k + 1, stage.dim, below)
+        embedding = None if self.domain is None else self.domain.embedding
+        state = AffineState.of(*(embedding or (np.eye(stage.dim), np.zeros(stage.dim))))
+        k = state.numerators.nrows() - 1
         exact = rational_matrix(domain_walls(self.domain, k + 1))
         walls = []
         for i in range(exact.nrows()):
             row = whole([exact[i, c] for c in range(k + 1)])[0]
             if any(row[:-1]):
                 walls.append(primitive(row))
-        return DepthCell(0, (), tuple(walls), Frame((0,) * k), state, below, ())
+        return DepthCell(0, (), tuple(walls), Frame((0,) * k), state, ())
 
     def system(self, cell: DepthCell) -> _Parent:
         """The refinement of a cell by the next stage."""
         table = self.tables[cell.depth]
-        if table.stage.dim != cell.state.ncols() - 1:
+        width = cell.state.numerators.ncols() - 1
+        if table.stage.dim != width:
             raise InvalidInput(
-                f"stages: a stage on R^{cell.state.ncols() - 1} needed at {cell.depth}, got one "
+                f"stages: a stage on R^{width} needed at {cell.depth}, got one "
                 f"on R^{table.stage.dim}; widths of consecutive stages must agree."
             )
-        columns = table.columns(cell)
+        columns = table.columns(cell.state)
         rows = table.rows(columns)
         kept = table.contenders(columns, self._corners(cell))
         classes: list[list[list[int]]] = []
@@ -137,21 +132,18 @@ class Tower:
             chosen = alone.copy()
             for h, number in zip(parent.cutting, numbers, strict=True):
                 chosen[h] = parent.classes[h][number]
-            winners = [members[0] - table.starts[h] for h, members in enumerate(chosen)]
             tied = [
-                winners[h] if len(members) == 1 else tuple(j - table.starts[h] for j in members)
-                for h, members in enumerate(chosen)
+                [j - start for j in members]
+                for members, start in zip(chosen, table.starts, strict=False)
             ]
-            state, below = cell.state, cell.denominator
-            if mapped:
-                state, below = table.advance(cell, parent.rows, [m[0] for m in chosen], tied)
+            state = table.advance(cell.state, parent.rows, tied) if mapped else cell.state
             walls, frame = framed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
             if cell.depth + 1 < len(self.tables):
                 # In higher dimension a spare wall costs the search less than a program to drop it.
                 walls = tightened(walls, frame, spare=3 * len(q) if len(q) > 2 else 0)
             point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
-            pattern = (*cell.pattern, *winners)
-            yield DepthCell(cell.depth + 1, pattern, walls, frame, state, below, point)
+            pattern = (*cell.pattern, *(members[0] for members in tied))
+            yield DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
 
     def _tally(self, outcome: Outcome) -> None:
         for name, value in outcome.stats().items():

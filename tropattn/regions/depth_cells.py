@@ -17,10 +17,10 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import fraction_array
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import EXACT, Frame, Row, unit_rows
 from tropattn.tolerance import TINY, UNIT
+from tropattn.tropical.affine_state import AffineState
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement, two_doubles
 from tropattn.tropical.terms import AffineMap
@@ -41,27 +41,23 @@ class DepthCell:
     pattern : the winners so far, the smallest index of terms that are equal on the cell.
     walls : primitive integer rows ``r``, the inside being ``<r, (p, 1)> < 0`` for all of them;
         some may be redundant.
-    state : (k + 1, d + 1) integers; ``(p, 1) @ state / denominator`` is the state with a 1 added.
+    state : the state that the next stage sees, as a function of the parameters.
     """
 
     depth: int
     pattern: tuple[int, ...]
     walls: tuple[Row, ...]
     frame: Frame
-    state: flint.fmpz_mat
-    denominator: int
+    state: AffineState
     witness: tuple[float, ...]
 
     def key(self) -> tuple[int, ...]:
-        """A tuple that is equal exactly for equal maps (the fraction is in lowest terms)."""
-        return (self.denominator, *(int(v) for v in self.state.entries()))
+        """A tuple that is equal exactly for equal maps."""
+        return self.state.key()
 
     def map(self) -> AffineMap:
         """The map of the parameters, in rationals."""
-        k, d = self.state.nrows() - 1, self.state.ncols() - 1
-        exact = flint.fmpq_mat(self.state) / self.denominator
-        out = fraction_array(exact)[:, :d]
-        return AffineMap(out[:k], out[k])
+        return self.state.map()
 
 
 @dataclass(frozen=True, eq=False)

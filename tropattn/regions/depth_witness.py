@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import flint
@@ -14,15 +13,15 @@ from tropattn.arrays import freeze, rational
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
 from tropattn.regions.depth_cells import DepthCell
-from tropattn.regions.stage_table import StageTable, lowest
-from tropattn.tropical.affine_state import whole
+from tropattn.tropical.affine_state import AffineState, whole
+from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.witness import embedded
 
 __all__ = ["depth_witnesses"]
 
 
 def depth_witnesses(
-    tables: Sequence[StageTable], domain: Domain | None, cells: Sequence[DepthCell]
+    stages: Sequence[IntegerStage], domain: Domain | None, cells: Sequence[DepthCell]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """One point of each cell in ambient coordinates, and whether it is proved to lie inside.
 
@@ -36,9 +35,9 @@ def depth_witnesses(
         near = list(cell.witness) if known else _moved(cell)
         point, sure = near or list(cell.witness), near is not None
         if flat and near is not None:
-            point, sure = _beside(tables, domain, near)
+            point, sure = _beside(stages, domain, near)
             if not sure and known and (again := _moved(cell)) is not None:
-                point, sure = _beside(tables, domain, again)
+                point, sure = _beside(stages, domain, again)
         elif flat:
             exact = embedded(domain, [rational(v) for v in point])
             point = [nearest_double(v) for v in exact]
@@ -68,36 +67,26 @@ def _moved(cell: DepthCell) -> list[float] | None:
 
 
 def _beside(
-    tables: Sequence[StageTable], domain: Domain | None, parameters: list[float]
+    stages: Sequence[IntegerStage], domain: Domain | None, parameters: list[float]
 ) -> tuple[list[float], bool]:
     """The doubles nearest to a point of the flat, and whether all units route them alike."""
     exact = embedded(domain, [rational(v) for v in parameters])
     point = [nearest_double(v) for v in exact]
-    return point, _routing(tables, exact) == _routing(tables, [rational(v) for v in point])
+    return point, _routing(stages, exact) == _routing(stages, [rational(v) for v in point])
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """One state in integers over a denominator, a 1 added: a cell without parameters."""
-
-    state: flint.fmpz_mat
-    denominator: int
-
-
-def _routing(tables: Sequence[StageTable], point: list[flint.fmpq]) -> list[Any]:
+def _routing(stages: Sequence[IntegerStage], point: list[flint.fmpq]) -> list[Any]:
     """The winners of all units of all stages at a point, ties included, exactly."""
     above, below = whole(point)
-    at = _State(*lowest(above, 1, len(point), below))
+    at = AffineState(flint.fmpz_mat(1, len(point) + 1, [*above, below]), below)
     out: list[Any] = []
-    for place, table in enumerate(tables):
-        rows = table.rows(table.columns(at))
+    for place, stage in enumerate(stages):
+        rows = stage.rows(stage.columns(at))
         tied = []
-        for start, stop in zip(table.starts, table.starts[1:], strict=False):
+        for start, stop in zip(stage.starts, stage.starts[1:], strict=False):
             best = max(rows[start:stop])
             tied.append(tuple(j for j in range(stop - start) if rows[start + j] == best))
         out.append(tied)
-        if place + 1 < len(tables):
-            first = [start + ties[0] for start, ties in zip(table.starts, tied, strict=False)]
-            pattern = [ties[0] if len(ties) == 1 else ties for ties in tied]
-            at = _State(*table.advance(at, rows, first, pattern))
+        if place + 1 < len(stages):
+            at = stage.advance(at, rows, tied)
     return out

@@ -17,15 +17,16 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational, rational_matrix, to_float
+from tropattn.arrays import rational, to_float
+from tropattn.polyhedra.integer_rows import Row
 from tropattn.regions.quadratics import Quadratic
-from tropattn.regions.stage_table import StageTable, lowest
 from tropattn.tolerance import gamma
-from tropattn.tropical.affine_state import whole
+from tropattn.tropical.affine_state import AffineState, Part, summed
+from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.live_stack import LiveAttention, LiveHead, LivePointwise
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["AttentionReader", "Piece", "PointwiseReader", "Reader", "Scores", "reader_of", "settle"]
+__all__ = ["AttentionReader", "PointwiseReader", "Reader", "Scores", "reader_of", "settle"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -36,79 +37,17 @@ _TINY = 2.0**-960
 _HUGE = float(np.finfo(np.float64).max)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
-    """A state as a function of ``t``: ``(t, 1) @ state / denominator``, a 1 at its end."""
-
-    state: flint.fmpz_mat
-    denominator: int
-
-    @classmethod
-    def of(cls, slope: Sequence[flint.fmpq], constant: Sequence[flint.fmpq]) -> Piece:
-        """The piece ``slope t + constant`` in lowest terms."""
-        entries, below = whole([*slope, *constant])
-        return cls(*lowest(entries, 2, len(slope), below))
-
-    def key(self) -> tuple[int, ...]:
-        """A tuple that is equal exactly for equal functions (the fraction is in lowest terms)."""
-        return (self.denominator, *(int(v) for v in self.state.entries()))
-
-    def doubles(self) -> list[float]:
-        """The entries over the denominator, each rounded once; beyond doubles infinite."""
-        out = []
-        for v in self.state.entries():
-            try:
-                out.append(int(v) / self.denominator)
-            except OverflowError:
-                out.append(math.inf)
-        return out
-
-    def through(self, step: _Integers) -> Piece:
-        """The state behind an affine map."""
-        matrix, below = step
-        return _reduced(self.state * matrix, self.denominator * below)
-
-    def plus(self, other: Piece) -> Piece:
-        """The sum of two states, in lowest terms."""
-        return _sum([(self.state, self.denominator), (_linear(other.state), other.denominator)])
+def _states(steps: Sequence[AffineMap]) -> list[AffineState]:
+    return [AffineState.of(step.matrix, step.offset) for step in steps]
 
 
-_Integers = tuple[flint.fmpz_mat, int]
-"""An affine map as an integer matrix, a column for the 1 at the end, over a denominator."""
-
-
-def _integers(step: AffineMap) -> _Integers:
-    rows, columns = step.matrix.shape
-    offset = [rational(v) for v in step.offset.tolist()]
-    entries, below = whole([*rational_matrix(step.matrix).entries(), *offset])
-    flat: list[int] = []
-    for i in range(rows + 1):
-        flat += entries[i * columns : (i + 1) * columns]
-        flat.append(below if i == rows else 0)
-    return flint.fmpz_mat(rows + 1, columns + 1, flat), below
-
-
-def _reduced(state: flint.fmpz_mat, below: int) -> Piece:
-    values = [int(v) for v in state.entries()]
-    common = math.gcd(below, *values)
-    if common > 1:
-        state = flint.fmpz_mat(state.nrows(), state.ncols(), [v // common for v in values])
-    return Piece(state, below // common)
-
-
-def _linear(state: flint.fmpz_mat) -> flint.fmpz_mat:
-    """The state without the 1 at its end."""
-    width = state.ncols()
-    kept = [0 if i % width == width - 1 else v for i, v in enumerate(state.entries())]
-    return flint.fmpz_mat(state.nrows(), width, kept)
-
-
-def _sum(parts: Sequence[_Integers]) -> Piece:
-    total = math.lcm(*(below for _, below in parts))
-    state = parts[0][0] * (total // parts[0][1])
-    for matrix, below in parts[1:]:
-        state = state + matrix * (total // below)
-    return _reduced(state, total)
+def _chain(steps: Sequence[AffineMap]) -> list[Part]:
+    """Affine maps in integers, one after the other; the last one drops the 1 at the end."""
+    states = _states(steps)
+    last = flint.fmpz_mat(states[-1].numerators)
+    last[last.nrows() - 1, last.ncols() - 1] = 0
+    below = states[-1].denominator
+    return [*((part.numerators, part.denominator) for part in states[:-1]), (last, below)]
 
 
 # ---- doubles: which choices are left ------------------------------------------------------------
@@ -170,6 +109,11 @@ def _chosen(values: Floats, best: NDArray[np.int64]) -> Floats:
     return np.take_along_axis(values, best, axis=-1)
 
 
+def _constant(row: Array) -> AffineState:
+    """A state that stands still."""
+    return AffineState.of(np.zeros((1, len(row))), row)
+
+
 # ---- attention ----------------------------------------------------------------------------------
 
 
@@ -178,21 +122,21 @@ class _Head:
 
     def __init__(self, head: LiveHead) -> None:
         scale = rational(head.scale)
-        query, below = _integers(head.query)
+        ((query, below),) = _chain([head.query])
         self.query = [(query * int(scale.p), below * int(scale.q))]
-        self.key = [_integers(head.key)]
-        self.value = [_integers(step) for step in head.value]
+        self.key = _chain([head.key])
+        self.value = _chain(head.value)
         self.sink = None if head.sink is None else rational(head.sink)
         self.turn = head.turn
-        self._turns: dict[int, _Integers] = {}
+        self._turns: dict[int, Part] = {}
 
-    def turned(self, key: flint.fmpz_mat, distance: int) -> _Integers:
-        """A key (rows with a last column to drop) turned by a distance."""
+    def turned(self, key: flint.fmpz_mat, distance: int) -> Part:
+        """A key (rows with a 0 at their end) turned by a distance."""
         if self.turn is None:
             return key, 1
         if distance not in self._turns:
             matrix = self.turn(distance)
-            self._turns[distance] = _integers(AffineMap(matrix, np.zeros(len(matrix))))
+            (self._turns[distance],) = _chain([AffineMap(matrix, np.zeros(len(matrix)))])
         matrix, below = self._turns[distance]
         return key * matrix, below
 
@@ -206,9 +150,8 @@ class AttentionReader:
         self.sink = any(head.sink is not None for head in self.heads)
         self.units = len(self.heads)
         self.n_tokens = n_tokens
-        shift = [rational(v) for v in layer.offset.tolist()]
-        self.offset = Piece.of([flint.fmpq(0)] * len(shift), shift)
-        self.before = None if layer.before is None else [_integers(step) for step in layer.before]
+        self.offset = _constant(layer.offset)
+        self.before = None if layer.before is None else _states(layer.before)
         self.seen = np.zeros((len(self.moving), self.units, n_tokens + self.sink), dtype=bool)
         for m, token in enumerate(self.moving):
             first, stop = layer.seen[token]
@@ -218,7 +161,7 @@ class AttentionReader:
 
     # ---- what enters ------------------------------------------------------------------------
 
-    def read(self, pieces: Sequence[Piece], tokens: Sequence[int]) -> None:
+    def read(self, pieces: Sequence[AffineState], tokens: Sequence[int]) -> None:
         """Take the pieces that occur, each of one token."""
         self.stream = pieces
         self.readings = list(pieces)
@@ -227,14 +170,13 @@ class AttentionReader:
                 piece.through(self.before[token])
                 for piece, token in zip(pieces, tokens, strict=True)
             ]
-        self._products: dict[tuple[str, int, int], _Integers] = {}
+        self._products: dict[tuple[str, int, int], Part] = {}
         self.still = np.full(self.n_tokens, -1, dtype=np.int64)
         for token in range(self.n_tokens):
             if token not in self.moving and self.layer.context is not None:
                 self.still[token] = len(self.readings)
-                row = [rational(v) for v in self.layer.context[token].tolist()]
-                self.readings.append(Piece.of([flint.fmpq(0)] * len(row), row))
-        width = self.readings[0].state.ncols()
+                self.readings.append(_constant(self.layer.context[token]))
+        width = self.readings[0].numerators.ncols()
         doubles = np.array([p.doubles() for p in self.readings]).reshape(-1, 1, 2, width)
         with np.errstate(all="ignore"):
             self._query = self._floats(doubles, [head.query for head in self.layer.heads], True)
@@ -281,7 +223,7 @@ class AttentionReader:
             if sink is not None:
                 c[0][:, :, h, n] = int(sink.p) / int(sink.q)
                 error[:, :, h, n] = np.abs(c[0][:, :, h, n])
-        operations = 2 * (self._query[0].shape[-1] + self.readings[0].state.ncols()) + 40
+        operations = 2 * (self._query[0].shape[-1] + self.readings[0].numerators.ncols()) + 40
         error = 4 * gamma(operations) * error + _TINY * (1 + wide.max()) * (1 + long.max())
         flat = (len(ids), m * self.units, n + self.sink)
         c_0, c_1, c_2 = (part.reshape(flat) for part in c)
@@ -332,14 +274,14 @@ class AttentionReader:
             out.append((int(head.sink.p) * above * common, 0, 0))
         return out
 
-    def _product(self, what: str, h: int, reading: int) -> _Integers:
-        """A query, key or value in integers, over the denominator; queries and keys lose the 1."""
+    def _product(self, what: str, h: int, reading: int) -> Part:
+        """A query, key or value in integers, over the denominator, without the 1."""
         known = self._products
         if (what, h, reading) not in known:
-            state, below = self.readings[reading].state, self.readings[reading].denominator
+            state, below = self.readings[reading].numerators, self.readings[reading].denominator
             for matrix, more in getattr(self.heads[h], what):
                 state, below = state * matrix, below * more
-            known[what, h, reading] = _linear(state), below
+            known[what, h, reading] = state, below
         return known[what, h, reading]
 
     # ---- what leaves ------------------------------------------------------------------------
@@ -348,19 +290,21 @@ class AttentionReader:
         """What the output of each token depends on, (M, units): the winners' readings."""
         return np.append(self.full(ids), -1)[winners]
 
-    def advance(self, m: int, ids: NDArray[np.int64], groups: Sequence[Sequence[int]]) -> Piece:
+    def advance(
+        self, m: int, ids: NDArray[np.int64], groups: Sequence[Sequence[int]]
+    ) -> AffineState:
         """The state behind the layer where ``groups`` win, one a head, ties averaged."""
         everyone = self.full(ids)
-        parts: list[_Integers] = [(self.offset.state, self.offset.denominator)]
+        parts: list[Part] = [(self.offset.numerators, self.offset.denominator)]
         if self.layer.residual:
             piece = self.stream[int(ids[m])]
-            parts.append((_linear(piece.state), piece.denominator))
+            parts.append((piece.numerators, piece.denominator))
         for h, group in enumerate(groups):
             for j in group:
                 if j < self.n_tokens:
                     value, below = self._product("value", h, int(everyone[j]))
                     parts.append((value, below * len(group)))
-        return _sum(parts)
+        return summed(parts)
 
 
 # ---- units that a token passes through alone ----------------------------------------------------
@@ -371,8 +315,8 @@ class PointwiseReader:
 
     def __init__(self, layer: LivePointwise, n_tokens: int, moving: Sequence[int]) -> None:
         self.layer, self.moving = layer, list(moving)
-        self.before = None if layer.before is None else [_integers(step) for step in layer.before]
-        self.table = None if layer.stage is None else StageTable(layer.stage)
+        self.before = None if layer.before is None else _states(layer.before)
+        self.table = None if layer.stage is None else IntegerStage(layer.stage)
         starts = [0] if self.table is None else self.table.starts
         self.starts = starts
         self.units = len(starts) - 1
@@ -382,7 +326,7 @@ class PointwiseReader:
         self.terms = np.where(seen, terms, 0)
         self.seen = np.tile(seen, (len(self.moving), 1))
 
-    def read(self, pieces: Sequence[Piece], tokens: Sequence[int]) -> None:
+    def read(self, pieces: Sequence[AffineState], tokens: Sequence[int]) -> None:
         """Take the pieces that occur, each of one token."""
         self.stream = pieces
         self.readings = list(pieces)
@@ -391,10 +335,10 @@ class PointwiseReader:
                 piece.through(self.before[token])
                 for piece, token in zip(pieces, tokens, strict=True)
             ]
-        self._known: dict[int, list[Any]] = {}
+        self._known: dict[int, list[Row]] = {}
         if self.table is None:
             return
-        width = self.readings[0].state.ncols()
+        width = self.readings[0].numerators.ncols()
         doubles = np.array([p.doubles() for p in self.readings]).reshape(-1, 2, width)
         pairs = [unit.float_terms() for unit in self.table.stage.units]
         near = np.vstack([terms for terms, _ in pairs]).T
@@ -422,30 +366,29 @@ class PointwiseReader:
     def exact(self, ids: NDArray[np.int64], unit: int, choices: Sequence[int]) -> list[Quadratic]:
         """Scores of some choices of a unit as integers, all times one positive number."""
         m, u = divmod(unit, self.units)
-        terms, n = self._terms(int(ids[m])), self.starts[-1]
-        places = [self.starts[u] + j for j in choices]
-        return [(int(terms[n + j]), int(terms[j]), 0) for j in places]
+        terms, start = self._terms(int(ids[m])), self.starts[u]
+        return [(terms[start + j][1], terms[start + j][0], 0) for j in choices]
 
-    def _terms(self, reading: int) -> list[Any]:
-        """Slopes of all terms, then constants."""
+    def _terms(self, reading: int) -> list[Row]:
+        """Slopes and constants of all terms."""
         if reading not in self._known:
             assert self.table is not None
-            self._known[reading] = self.table.products(self.readings[reading])
+            columns = self.table.columns(self.readings[reading])
+            self._known[reading] = self.table.rows(columns)
         return self._known[reading]
 
     def signature(self, ids: NDArray[np.int64], winners: NDArray[np.int64]) -> NDArray[np.int64]:
         """What the output of each token depends on, (M, units): the winners."""
         return winners
 
-    def advance(self, m: int, ids: NDArray[np.int64], groups: Sequence[Sequence[int]]) -> Piece:
+    def advance(
+        self, m: int, ids: NDArray[np.int64], groups: Sequence[Sequence[int]]
+    ) -> AffineState:
         """The state behind the stage where ``groups`` win, one a unit."""
         reading = int(ids[m])
         piece = self.readings[reading]
         if self.table is not None:
-            terms, n = self._terms(reading), self.starts[-1]
-            places = [self.starts[u] + group[0] for u, group in enumerate(groups)]
-            chosen = [terms[row + j] for row in (0, n) for j in places]
-            piece = Piece(*self.table.read_out(piece, flint.fmpz_mat(2, len(places), chosen)))
+            piece = self.table.advance(piece, self._terms(reading), groups)
         return piece.plus(self.stream[reading]) if self.layer.residual else piece
 
 

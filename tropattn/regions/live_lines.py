@@ -16,19 +16,19 @@ from functools import cmp_to_key
 from itertools import pairwise
 from typing import Any
 
-import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import fraction_array, freeze, rational
+from tropattn.arrays import freeze
 from tropattn.errors import BudgetExceeded, Interrupted
 from tropattn.polyhedra.domain import Line
 from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.live_layers import Piece, Reader, reader_of, settle
+from tropattn.regions.live_layers import Reader, reader_of, settle
 from tropattn.regions.quadratics import Quadratic, Root, compare, envelope
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.threads import check, interrupted
+from tropattn.tropical.affine_state import AffineState
 from tropattn.tropical.live_stack import LiveStack
 from tropattn.tropical.terms import AffineMap
 
@@ -56,7 +56,7 @@ class LineInterval:
 
     low: Root | None
     high: Root | None
-    states: tuple[Piece, ...]
+    states: tuple[AffineState, ...]
 
     def __repr__(self) -> str:
         return f"LineInterval({self.ends[0]:.6g}, {self.ends[1]:.6g})"
@@ -101,9 +101,9 @@ class LineInterval:
 
     def map(self) -> AffineMap:
         """The states side by side as a function of the parameter, in rationals."""
-        parts = [fraction_array(flint.fmpq_mat(p.state) / p.denominator) for p in self.states]
-        rows = np.hstack([part[:, :-1] for part in parts])
-        return AffineMap(rows[:1], rows[1])
+        parts = [state.map() for state in self.states]
+        matrix, offset = ([getattr(p, name) for p in parts] for name in ("matrix", "offset"))
+        return AffineMap(np.hstack(matrix), np.hstack(offset))
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class _Partition:
 
     ends: list[Root | None]
     ids: NDArray[np.int64]
-    pieces: list[Piece]
+    pieces: list[AffineState]
     tokens: list[int]
 
     def __len__(self) -> int:
@@ -168,12 +168,10 @@ def _start(stack: LiveStack, line: Line) -> _Partition:
     """The whole line, every moving token on its own."""
     assert line.embedding is not None
     matrix, offset = line.embedding
-    slope = [rational(v) for v in matrix[0].tolist()]
-    constant = [rational(v) for v in offset.tolist()]
     pieces = []
     for m in range(len(stack.moving)):
         part = slice(m * stack.width, (m + 1) * stack.width)
-        pieces.append(Piece.of(slope[part], constant[part]))
+        pieces.append(AffineState.of(matrix[:, part], offset[part]))
     ends = []
     for side in (line.window.low, line.window.high):
         value = side.tolist()[0]

@@ -34,15 +34,14 @@ from tropattn.polyhedra.integer_rows import (
 )
 from tropattn.regions.budget import Budget
 from tropattn.regions.depth import Tower
-from tropattn.regions.depth_cells import DepthCell
 from tropattn.regions.layer_bounds import layer
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.result import RegionCount
-from tropattn.regions.stage_table import StageTable
 from tropattn.threads import WorkQueue, thread_count
 from tropattn.tolerance import UNIT
-from tropattn.tropical.affine_state import whole
+from tropattn.tropical.affine_state import AffineState, whole
+from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
@@ -108,12 +107,12 @@ class _Exact:
     def __init__(
         self, stages: Sequence[RoutingStage], domain: Domain, window: list[Row], width: int
     ) -> None:
-        self.stages, self.window, self.width = stages, window, width
-        self.root = Tower(stages[:1], domain).root
-        self._tables: dict[int, StageTable] = {}
+        self.window, self.width = window, width
+        self.root = Tower(stages[:1], domain).root.state
+        self.tables = [IntegerStage(stage) for stage in stages]
         self.places = [i for i, stage in enumerate(stages) if is_relu(stage)]
         # The states along the path asked last: most questions come from one node.
-        self._path: list[tuple[bytes, DepthCell, list[Row]]] = []
+        self._path: list[tuple[bytes, AffineState, list[Row]]] = []
 
     def sign(self, item: _Item, unit: int, corner: int) -> int:
         """The sign of a unit of the item's level at a corner of its polygon."""
@@ -136,34 +135,30 @@ class _Exact:
 
     def _rows(self, status: Array) -> list[list[Row]]:
         """The terms of every level down to the last of ``status``."""
-        cell, place = self.root, 0
+        state, place = self.root, 0
         for level, own in enumerate(self.places[: len(status)]):
             key = status[:level].tobytes()
             if level < len(self._path) and self._path[level][0] == key:
-                cell, place = self._path[level][1], own
+                state, place = self._path[level][1], own
                 continue
             while place < own:
-                cell = self._behind(cell, place, status[level - 1])
+                state = self._behind(state, place, status[level - 1])
                 place += 1
-            self._path[level:] = [(key, cell, self._table(own).pulled(cell))]
+            self._path[level:] = [(key, state, self._terms(state, own))]
         return [rows for _, _, rows in self._path[: len(status)]]
 
-    def _table(self, place: int) -> StageTable:
-        # Made when first needed: most counts ask for none.
-        if place not in self._tables:
-            self._tables[place] = StageTable(self.stages[place])
-        return self._tables[place]
-
-    def _behind(self, cell: DepthCell, place: int, status: Array) -> DepthCell:
-        """The cell's state behind one stage; ``status`` are its signs if it has ReLU units."""
-        table = self._table(place)
-        units = len(table.stage.units)
-        winners = [0] * units
+    def _behind(self, state: AffineState, place: int, status: Array) -> AffineState:
+        """The state behind one stage; ``status`` are its signs if it has ReLU units."""
+        stage = self.tables[place]
+        units = len(stage.stage.units)
+        winners = np.zeros(units, int)
         if place in self.places:
-            winners = (status[:units] == relu_rows.ON).astype(int).tolist()
-        choice = [start + j for start, j in zip(table.starts, winners, strict=False)]
-        state, below = table.advance(cell, table.pulled(cell), choice, winners)
-        return replace(cell, state=state, denominator=below)
+            winners = (status[:units] == relu_rows.ON).astype(int)
+        return stage.advance(state, self._terms(state, place), winners[:, None].tolist())
+
+    def _terms(self, state: AffineState, place: int) -> list[Row]:
+        stage = self.tables[place]
+        return stage.rows(stage.columns(state))
 
 
 # --------------------------------------------------------------------------------------- the search

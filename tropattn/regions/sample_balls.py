@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.arrays import rational_matrix
-from tropattn.tropical.stage import RoutingStage, Scores, own_values, shared_matrix
+from tropattn.tropical.affine_state import AffineState
+from tropattn.tropical.integer_stage import IntegerStage
+from tropattn.tropical.stage import Scores, Selected, own_values, shared_matrix, together
 
 __all__ = ["Balls"]
 
@@ -46,22 +48,21 @@ def _precisely() -> Iterator[None]:
 class _Stage:
     """A stage in balls: its distinct terms, unit by unit, and what their winners do."""
 
-    def __init__(self, stage: RoutingStage) -> None:
-        self.stage = stage
-        self.firsts = [unit.distinct[0].tolist() for unit in stage.units]
+    def __init__(self, exact: IntegerStage) -> None:
+        self.exact, self.stage = exact, exact.stage
+        self.firsts = [unit.distinct[0].tolist() for unit in self.stage.units]
         self.starts = np.cumsum([0, *map(len, self.firsts)]).tolist()
         self._offsets: dict[tuple[int, ...], list[Any]] = {}
 
     @cached_property
     def terms(self) -> flint.arb_mat:
         """Terms (slope, intercept) in the columns."""
-        flat = [
-            v
-            for unit, firsts in zip(self.stage.units, self.firsts, strict=True)
-            for v in unit.exact_terms(firsts).entries()
-        ]
-        exact = flint.fmpq_mat(self.starts[-1], self.stage.dim + 1, flat)
-        return flint.arb_mat(exact.transpose())
+        places = zip(self.exact.starts, self.firsts, strict=False)
+        chosen = [start + j for start, firsts in places for j in firsts]
+        entries, n = self.exact.terms.entries(), self.exact.starts[-1]
+        flat = [entries[low + j] for low in range(0, len(entries), n) for j in chosen]
+        whole = flint.fmpq_mat(self.stage.dim + 1, len(chosen), flat)
+        return flint.arb_mat(whole / self.exact.denominator)
 
     @cached_property
     def weights(self) -> flint.arb_mat:
@@ -84,19 +85,15 @@ class _Stage:
 
     def offset(self, pattern: tuple[int, ...]) -> list[Any]:
         """The constant that a pattern adds."""
-        if isinstance(self.stage.update, Scores):
-            return self._row((), self.stage.update.offset)
-        if pattern in self._offsets:
-            return self._offsets[pattern]
-        chosen = [terms[j] for terms, j in zip(self.firsts, pattern, strict=True)]
-        return self._row(pattern, self.stage.maps(chosen).offset)
-
-    def _row(self, pattern: tuple[int, ...], offset: Array) -> list[Any]:
+        if not isinstance(self.stage.update, Selected):
+            pattern = ()
         if pattern not in self._offsets:
             if len(self._offsets) >= _OFFSETS:
                 self._offsets.clear()
-            exact = flint.arb_mat(rational_matrix(offset[None]))
-            self._offsets[pattern] = exact.entries()
+            won = zip(self.stage.units, self.firsts, pattern, strict=False)
+            tied = [together(unit, firsts[j]).tolist() for unit, firsts, j in won]
+            row, below = self.exact.constant(tied)
+            self._offsets[pattern] = flint.arb_mat(flint.fmpq_mat(row) / below).entries()[:-1]
         return self._offsets[pattern]
 
     def after(self, states: flint.arb_mat, winners: Array) -> flint.arb_mat:
@@ -131,7 +128,7 @@ class _Stage:
 class Balls:
     """The stages of a network in balls, behind an exact map of the parameters."""
 
-    def __init__(self, stages: Sequence[RoutingStage], start: flint.fmpq_mat) -> None:
+    def __init__(self, stages: Sequence[IntegerStage], start: AffineState) -> None:
         self._stages = [_Stage(stage) for stage in stages]
         self._start = start
 
@@ -139,7 +136,7 @@ class Balls:
         m = len(points)
         rows = np.column_stack([points, np.ones(m)])
         states = flint.arb_mat(m, rows.shape[1], rows.ravel().tolist())
-        states *= flint.arb_mat(self._start)
+        states *= flint.arb_mat(self._start.rational())
         for stage, won in zip(self._stages, winners, strict=False):
             states = stage.after(states, won)
         return states

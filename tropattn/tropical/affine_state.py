@@ -1,20 +1,110 @@
-"""Numbers as integers over one common denominator (theory T12)."""
+"""States of a network as affine functions of parameters, in integers (theory T12).
+
+Numbers are integers over one common denominator, whose digits grow with the depth and with nothing
+else.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import is_exact, rational
+from tropattn.arrays import fraction_array, is_exact, rational
+from tropattn.tropical.terms import AffineMap
 
-__all__ = ["whole", "whole_array"]
+__all__ = ["AffineState", "Part", "summed", "total", "whole", "whole_array"]
 
 Array = NDArray[Any]
+
+Part = tuple[flint.fmpz_mat, int]
+"""Integers over a positive denominator."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AffineState:
+    """A state as a function of parameters: ``(p, 1) @ numerators / denominator``, a 1 at its end.
+
+    ``numerators`` (k + 1, d + 1) and ``denominator`` are in lowest terms.
+
+    >>> step = AffineState.of(np.array([[2.0]]), np.array([0.5]))       # p -> 2 p + 1/2
+    >>> step.numerators.tolist(), step.denominator
+    ([[4, 0], [1, 2]], 2)
+    >>> step.through(step).map().offset.tolist(), step.plus(step).key()
+    ([Fraction(3, 2)], (1, 4, 0, 1, 1))
+    """
+
+    numerators: flint.fmpz_mat
+    denominator: int
+
+    @classmethod
+    def of(cls, matrix: Array, offset: Array) -> AffineState:
+        """The state ``p @ matrix + offset``."""
+        size, width = len(matrix) + 1, len(offset)
+        entries, below = whole_array(np.vstack([matrix, offset]))
+        flat: list[int] = []
+        for i in range(size):
+            flat += [*entries[i * width : (i + 1) * width], below if i == size - 1 else 0]
+        return cls(flint.fmpz_mat(size, width + 1, flat), below)
+
+    def through(self, step: AffineState) -> AffineState:
+        """The state behind an affine map."""
+        return summed([(self.numerators * step.numerators, self.denominator * step.denominator)])
+
+    def plus(self, other: AffineState) -> AffineState:
+        """The sum of two states."""
+        return summed([(part.numerators, part.denominator) for part in (self, other)])
+
+    def key(self) -> tuple[int, ...]:
+        """A tuple that is equal exactly for equal functions."""
+        return (self.denominator, *(int(v) for v in self.numerators.entries()))
+
+    def rational(self) -> flint.fmpq_mat:
+        """The matrix ``numerators / denominator``."""
+        return flint.fmpq_mat(self.numerators) / self.denominator
+
+    def map(self) -> AffineMap:
+        """The map of the parameters, in rationals."""
+        rows = fraction_array(self.rational())[:, :-1]
+        return AffineMap(rows[:-1], rows[-1])
+
+    def doubles(self) -> list[float]:
+        """The entries over the denominator, each rounded once; beyond doubles infinite."""
+        out = []
+        for v in self.numerators.entries():
+            try:
+                out.append(int(v) / self.denominator)
+            except OverflowError:
+                out.append(math.inf)
+        return out
+
+
+def total(parts: Sequence[Part]) -> Part:
+    """The sum over one denominator, not in lowest terms."""
+    below = math.lcm(*(below for _, below in parts))
+    rows = parts[0][0] * (below // parts[0][1])
+    for matrix, own in parts[1:]:
+        rows += matrix * (below // own)
+    return rows, below
+
+
+def summed(parts: Sequence[Part]) -> AffineState:
+    """The sum of states (k + 1, d + 1), any of which may lack the 1 at its end."""
+    rows, below = total(parts)
+    size, width = rows.nrows(), rows.ncols()
+    rows[size - 1, width - 1] = below
+    if below == 1:
+        return AffineState(rows, 1)
+    values = [int(v) for v in rows.entries()]
+    common = math.gcd(below, *values)
+    if common > 1:
+        rows = flint.fmpz_mat(size, width, [v // common for v in values])
+    return AffineState(rows, below // common)
 
 
 def whole(values: Sequence[flint.fmpq]) -> tuple[list[int], int]:

@@ -1,4 +1,4 @@
-"""Integers behind doubles, corners of cells, and terms struck out before a search."""
+"""Stages in integers, corners of cells, and terms struck out before a search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 import tropattn as ta
 from tropattn.polyhedra.integer_rows import corners
 from tropattn.regions import depth
-from tropattn.tropical.affine_state import whole_array
+from tropattn.tropical.affine_state import AffineState, whole_array
+from tropattn.tropical.integer_stage import IntegerStage
+from tropattn.tropical.stage import OwnValue, together
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -103,3 +105,29 @@ def test_struck_out_terms_change_nothing(monkeypatch, seed):
         assert a.matrix.tolist() == b.matrix.tolist()
         assert a.offset.tolist() == b.offset.tolist()
     assert found.stats["programs"] < 0.7 * expected.stats["programs"]
+
+
+def test_states_behind_a_stage_are_those_of_its_maps():
+    """Own values, ties and scores in integers, against the maps multiplied out in rationals."""
+    rng = np.random.default_rng(2)
+    head = ta.TropicalPolynomial([[0, 0], [1, 0], [1, 0], [0, 1]])
+    third = np.array([[Fraction(int(v), 3) for v in row] for row in rng.integers(-4, 5, (2, 2))])
+    fixed = ta.FixedLayer(
+        [head, head],
+        [rng.normal(size=(4, 2)) for _ in range(2)],
+        b_O=rng.normal(size=2),
+        own=[OwnValue(2, third), None],
+    )
+    relu = ta.FeedForward(rng.normal(size=(2, 3)), rng.normal(size=3), rng.normal(size=(3, 2)))
+    affine = ta.Affine(third, [1, 2])
+    start = AffineState.of(rng.normal(size=(1, 2)), rng.normal(size=2))
+    patterns = {fixed: [[0, 3], [1, 2], [(0, 3), (1, 2, 3)]], relu: [[0, 1, 1]], affine: [[0]]}
+    for layer, chosen in patterns.items():
+        (stage,) = layer.stages()
+        exact = IntegerStage(stage)
+        rows = exact.rows(exact.columns(start))
+        for pattern in chosen:
+            tied = [together(u, j).tolist() for u, j in zip(stage.units, pattern, strict=True)]
+            found, step = exact.advance(start, rows, tied), stage.maps(pattern)
+            expected = start.through(AffineState.of(step.matrix, step.offset))
+            assert found.key() == expected.key()
