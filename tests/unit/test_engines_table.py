@@ -399,6 +399,14 @@ def test_what_is_certified_is_searched(engine, name, tmp_path):
     assert verify(tmp_path / "c.gz", exact, SQUARE.walls).count == found.value
 
 
+def test_a_count_without_a_search_leaves_no_file(tmp_path):
+    path = tmp_path / "c.gz"
+    assert count_regions([TENT, TENT], certificate=path).engine == "enumeration"
+    path.unlink()
+    assert count_regions([TENT, TENT], engine="line", certificate=path).engine == "line"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "name", ["tokens", "network", "relu network", "line", "direct sum", "plane", "five dimensions"]
 )
