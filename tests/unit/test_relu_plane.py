@@ -28,6 +28,7 @@ from tropattn._kernels import relu_plane as kernel
 from tropattn._kernels import relu_rows
 from tropattn.regions import budget, relu_levels, relu_plane
 from tropattn.regions.relu_levels import packed_levels
+from tropattn.tropical.enclosure import Enclosure
 
 SQUARE = Box.cube(-1, 1, 2)
 
@@ -426,13 +427,13 @@ def test_rounded_products_and_sums():
             if kind == "eighth":
                 near = np.rint(8 * near) / 8
             parts.append(fractions(near) / 3 if kind == "third" else near)
-        a, b, c = (relu_levels._Rounded.of(part) for part in parts)
-        found = a @ b + c
+        a, b, c = (Enclosure.of(part) for part in parts)
+        found = relu_levels._sum(relu_levels._product(a, b), c)
         assert (found.error == 0).all() == (kind == "eighth")
         true = [fractions(part) for part in parts]
         gap = np.abs(fractions(found.near) - (true[0] @ true[1] + true[2]))
         assert (gap <= fractions(found.error)).all()
-        doubled = c + relu_levels._Rounded.of(parts[2] * 3)
+        doubled = c + Enclosure.of(parts[2] * 3)
         gap = np.abs(fractions(doubled.near) - true[2] - fractions(parts[2] * 3))
         assert (gap <= fractions(doubled.error)).all()
         assert found.error.max() < 1e-13

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import relu_rows
 from tropattn.arrays import as_fractions, to_float
 from tropattn.polyhedra.domain import Domain
-from tropattn.tolerance import TINY, gamma
+from tropattn.tropical.enclosure import Enclosure, joined
 from tropattn.tropical.stage import RoutingStage, Scores
 
 __all__ = ["is_affine", "is_relu", "packed_levels"]
@@ -30,64 +30,46 @@ Array = NDArray[Any]
 _EXACT = 2.0**52
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rounded:
-    """A matrix in doubles and an entrywise bound on its distance from the true one."""
+def _grid(part: Enclosure) -> float:
+    """The largest power of two that all entries are multiples of; 0 where they are rounded."""
+    if part.error.any():
+        return 0.0
+    fraction, exponent = np.frexp(part.near[part.near != 0])
+    if not len(fraction):
+        return 1.0
+    digits = np.ldexp(fraction, 53).astype(np.int64)
+    return float(np.ldexp((digits & -digits).astype(np.float64), exponent - 53).min())
 
-    near: Array
-    error: Array
 
-    @classmethod
-    def of(cls, array: Array) -> _Rounded:
-        return cls(*to_float(array))
+def _product(one: Enclosure, two: Enclosure) -> Enclosure:
+    """``one @ two``, exact where all sums are small multiples of one power of two."""
+    for given, other in ((one, two), (two, one)):
+        if not given.error.any() and _is_identity(given.near):
+            return other
+    sums = (np.abs(one.near) + one.error) @ (np.abs(two.near) + two.error)
+    if sums.max(initial=0.0) < _EXACT * (_grid(one) * _grid(two)):
+        return Enclosure(one.near @ two.near, np.zeros(sums.shape))
+    return one @ two
 
-    @property
-    def grid(self) -> float:
-        """The largest power of two that all entries are multiples of; 0 where they are rounded."""
-        if self.error.any():
-            return 0.0
-        fraction, exponent = np.frexp(self.near[self.near != 0])
-        if not len(fraction):
-            return 1.0
-        digits = np.ldexp(fraction, 53).astype(np.int64)
-        return float(np.ldexp((digits & -digits).astype(np.float64), exponent - 53).min())
 
-    def __matmul__(self, other: _Rounded) -> _Rounded:
-        for one, two in ((self, other), (other, self)):
-            if not one.error.any() and _is_identity(one.near):
-                return two
-        size = np.abs(self.near) + self.error
-        near, sums = self.near @ other.near, size @ (np.abs(other.near) + other.error)
-        if sums.max(initial=0.0) < _EXACT * (self.grid * other.grid):
-            return _Rounded(near, np.zeros(near.shape))
-        bound = gamma(self.near.shape[1] + 2) * sums + self.near.shape[1] * TINY
-        bound += 1.0000001 * (self.error @ np.abs(other.near) + size @ other.error)
-        return _Rounded(near, bound)
-
-    def __add__(self, other: _Rounded) -> _Rounded:
-        near = self.near + other.near
-        if np.abs(near).max(initial=0.0) < _EXACT * min(self.grid, other.grid):
-            return _Rounded(near, np.zeros(near.shape))
-        # A sum with an exact zero rounds nothing.
-        rounding = np.where((self.near == 0) | (other.near == 0), 0.0, gamma(1) * np.abs(near))
-        return _Rounded(near, 1.0000001 * (self.error + other.error) + rounding)
+def _sum(one: Enclosure, two: Enclosure) -> Enclosure:
+    """``one + two``, exact in the same case."""
+    near = one.near + two.near
+    if np.abs(near).max(initial=0.0) < _EXACT * min(_grid(one), _grid(two)):
+        return Enclosure(near, np.zeros(near.shape))
+    return one + two
 
 
 def _is_identity(matrix: Array) -> bool:
     return matrix.shape[0] == matrix.shape[1] and bool((matrix == np.eye(len(matrix))).all())
 
 
-def _joined(axis: int, *parts: _Rounded) -> _Rounded:
-    near, error = ([getattr(part, name) for part in parts] for name in ("near", "error"))
-    return _Rounded(np.concatenate(near, axis), np.concatenate(error, axis))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Level:
     """The rows of a level: ``units`` of them, then the state that is carried along."""
 
-    weights: _Rounded
-    shifts: _Rounded
+    weights: Enclosure
+    shifts: Enclosure
     units: int
     lines: NDArray[np.int64]
 
@@ -115,26 +97,25 @@ def _levels(stages: Sequence[RoutingStage], domain: Domain) -> list[_Level]:
         step, shift = np.eye(stages[0].dim), np.zeros(stages[0].dim)
     else:
         step, shift = domain.embedding
-    matrix, offset = _Rounded.of(step), _Rounded.of(shift[None, :])
+    matrix, offset = Enclosure.of(step), Enclosure.of(shift[None, :])
     levels: list[_Level] = []
     for stage in stages:
         update = stage.update
         if not (is_relu(stage) and isinstance(update, Scores)):
             given = stage.maps((0,) * len(stage.units))
-            linear = _Rounded.of(given.matrix)
-            matrix = matrix @ linear
-            offset = offset @ linear + _Rounded.of(given.offset[None, :])
+            linear, shift = Enclosure.of(given.matrix), Enclosure.of(given.offset[None, :])
+            matrix, offset = _product(matrix, linear), _sum(_product(offset, linear), shift)
             continue
         slopes, biases = _units(stage)
-        linear = _Rounded.of(slopes.T)
-        weights, shifts = matrix @ linear, offset @ linear + _Rounded.of(biases[None, :])
-        out = _Rounded.of(update.weights)
+        linear, shift = Enclosure.of(slopes.T), Enclosure.of(biases[None, :])
+        weights, shifts = _product(matrix, linear), _sum(_product(offset, linear), shift)
+        out = Enclosure.of(update.weights)
         if update.residual:
-            weights, shifts = _joined(1, weights, matrix), _joined(1, shifts, offset)
-            out = _joined(0, out, _Rounded.of(np.eye(stage.dim)))
+            weights, shifts = joined(1, weights, matrix), joined(1, shifts, offset)
+            out = joined(0, out, Enclosure.of(np.eye(stage.dim)))
         lines = _lines(np.column_stack([slopes, biases]))
         levels.append(_Level(weights, shifts, len(stage.units), lines))
-        matrix, offset = out, _Rounded.of(update.offset[None, :])
+        matrix, offset = out, Enclosure.of(update.offset[None, :])
     return levels
 
 
@@ -195,9 +176,9 @@ def packed_levels(stages: Sequence[RoutingStage], domain: Domain) -> relu_rows.L
     first, weights = np.zeros((3, width)), np.zeros((max(depth - 1, 1), width, width))
     shifts, lines = np.zeros((depth, width)), np.zeros((depth, width), np.int64)
     reach, blur, size, size_error, grid = np.zeros((5, depth))
-    start = _joined(0, levels[0].weights, levels[0].shifts)
+    start = joined(0, levels[0].weights, levels[0].shifts)
     first[:, : rows[0]] = start.near[:, : rows[0]]
-    grid[0] = min(start.grid, 1.0)
+    grid[0] = min(_grid(start), 1.0)
     for at, level in enumerate(levels):
         lines[at, : level.units] = level.lines
         if at:
@@ -208,7 +189,7 @@ def packed_levels(stages: Sequence[RoutingStage], domain: Domain) -> relu_rows.L
             blur[at] = error.sum(axis=0).max() * (1 + 1e-9)
             size[at] = np.abs(level.shifts.near).max()
             size_error[at] = level.shifts.error.max()
-            grid[at] = min(level.weights.grid * grid[at - 1], level.shifts.grid, 1.0)
+            grid[at] = min(_grid(level.weights) * grid[at - 1], _grid(level.shifts), 1.0)
     return relu_rows.Levels(
         first,
         start.error.max(axis=1),

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels.propagate import Step
-from tropattn.arrays import as_fractions, is_exact, to_float
+from tropattn.arrays import as_fractions, is_exact
 from tropattn.tolerance import gamma
+from tropattn.tropical.enclosure import Enclosure, joined
+from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import (
     Linear,
     RoutingStage,
@@ -24,6 +26,7 @@ from tropattn.tropical.stage import (
     exact_mean,
     own_values,
     shared_matrix,
+    together,
     update_of,
 )
 from tropattn.tropical.terms import AffineMap
@@ -83,8 +86,8 @@ def step_of_map(step: AffineMap) -> Step:
     >>> 2 <= step.growth < 2.1, step.rounding < 1e-14
     (True, True)
     """
-    nothing = np.zeros((1, len(step.offset)))
-    return _of_values(step.matrix, step.offset, [(nothing, nothing)])
+    nothing = Enclosure.of(np.zeros((1, len(step.offset))))
+    return _of_values(Enclosure.of(step.matrix), Enclosure.of(step.offset), [nothing])
 
 
 def step_of_stage(stage: RoutingStage) -> Step:
@@ -97,29 +100,25 @@ def step_of_stage(stage: RoutingStage) -> Step:
         return _of_scores(stage, update)
     firsts = [unit.distinct[0] for unit in stage.units]
     # Values are added to those of each unit's first term.
-    start = stage.maps([int(terms[0]) for terms in firsts]).offset
+    start = Enclosure.of(stage.maps([int(terms[0]) for terms in firsts]).offset)
     if isinstance(update, Linear):
-        tables = [_differences(np.zeros((len(terms), len(start)))) for terms in firsts]
+        tables = [Enclosure.of(np.zeros((len(terms), len(start.near)))) for terms in firsts]
     else:
-        tables = [_differences(_distinct_values(stage, h, v)) for h, v in enumerate(update.values)]
-    return _of_values(shared_matrix(stage), start, tables, own_values(stage))
+        units = zip(stage.units, update.values, strict=True)
+        tables = [_differences(_distinct_values(unit, values)) for unit, values in units]
+    return _of_values(Enclosure.of(shared_matrix(stage)), start, tables, own_values(stage))
 
 
-def _distinct_values(stage: RoutingStage, unit: int, values: Array) -> Array:
+def _distinct_values(unit: TropicalPolynomial, values: Array) -> Array:
     """What each distinct term of a unit adds: its value, or the mean of those of equal terms."""
-    firsts, classes = stage.units[unit].distinct
-    if len(firsts) == len(classes):
+    if len(unit.distinct[0]) == unit.n_terms:
         return values
-    rows = values[firsts]
-    for i in np.flatnonzero(np.bincount(classes) > 1).tolist():
-        mean = exact_mean(values, np.flatnonzero(classes == i))
-        rows = as_fractions(rows) if is_exact(mean) else rows
-        rows[i] = mean
-    return rows
+    rows = [exact_mean(values, together(unit, j)) for j in unit.distinct[0]]
+    return np.stack([as_fractions(row) for row in rows] if any(map(is_exact, rows)) else rows)
 
 
-def _differences(rows: Array) -> tuple[Array, Array]:
-    """Rows minus the first one, to the nearest doubles, and what that rounding lost at most."""
+def _differences(rows: Array) -> Enclosure:
+    """Rows minus the first one, to the nearest doubles."""
     if not is_exact(rows):
         with np.errstate(over="ignore", invalid="ignore"):
             near = rows - rows[0]
@@ -127,53 +126,48 @@ def _differences(rows: Array) -> tuple[Array, Array]:
             # What a sum of two doubles loses is one again (Knuth, TAOCP 2, 4.2.2).
             lost = (rows - (near - part)) + (-rows[0] - part)
         if np.isfinite(near).all() and np.isfinite(lost).all():
-            return near + 0.0, np.where(lost != 0, np.spacing(np.abs(near)), 0.0)
+            return Enclosure(near + 0.0, np.where(lost != 0, np.spacing(np.abs(near)), 0.0))
     exact = as_fractions(rows)
-    return to_float(exact - exact[0])
+    return Enclosure.of(exact - exact[0])
 
 
 def _of_values(
-    linear: Array,
-    constant: Array,
-    tables: Sequence[tuple[Array, Array]],
+    linear: Enclosure,
+    offset: Enclosure,
+    tables: Sequence[Enclosure],
     moving: Sequence[tuple[int, int, Array]] = (),
 ) -> Step:
-    """``x -> x @ linear + constant +`` one row of each table, and products that move (exact).
-
-    Tables are doubles and entrywise bounds of their errors.
-    """
-    matrix, matrix_error = to_float(linear)
+    """``x -> x @ linear + offset +`` one row of each table, and products that move (exact)."""
+    matrix = linear.near
     d, width = matrix.shape
-    starts = np.cumsum([0, *(len(rows) for rows, _ in tables)])
-    values = np.vstack([rows for rows, _ in tables])
-    value_error = np.vstack([error for _, error in tables])
-    offset, offset_error = to_float(constant)
-    same = d == width and not matrix_error.any() and np.array_equal(matrix, np.eye(d))
+    starts = np.cumsum([0, *(len(table.near) for table in tables)])
+    values = joined(0, *tables)
+    same = d == width and not linear.error.any() and np.array_equal(matrix, np.eye(d))
     keep, growth, stretch = 0.0, 0.0, 0.0
     parts = np.zeros((0, d))
     if same:
         keep = growth = stretch = 1.0
     elif matrix.any():
         parts = _transposed(matrix)
-        growth = norm_bound(matrix) + _frobenius(matrix_error)
+        growth = norm_bound(matrix) + _frobenius(linear.error)
         stretch = _frobenius(matrix)
     # Any of the values that move may be added at once.
-    pairs = [to_float(part) for _, _, part in moving]
-    growth += sum(norm_bound(part) for part, _ in pairs)
-    growth += sum(_frobenius(error) for _, error in pairs)
-    size = _frobenius(offset) + float(_largest_rows(values, starts).sum()) + stretch
-    size += sum(_frobenius(part) for part, _ in pairs)
-    lost = _frobenius(offset_error) + float(_largest_rows(value_error, starts).sum())
-    lost += sum(_frobenius(error) for _, error in pairs)
-    operations = d + len(tables) + len(pairs) + 4
-    rounding = gamma(operations) * size + _frobenius(matrix_error) + lost + _LOST
-    turned = [_transposed(part) for part, _ in pairs]
+    added = [Enclosure.of(part) for _, _, part in moving]
+    growth += sum(norm_bound(part.near) for part in added)
+    growth += sum(_frobenius(part.error) for part in added)
+    size = _frobenius(offset.near) + float(_largest_rows(values.near, starts).sum()) + stretch
+    size += sum(_frobenius(part.near) for part in added)
+    lost = _frobenius(offset.error) + float(_largest_rows(values.error, starts).sum())
+    lost += sum(_frobenius(part.error) for part in added)
+    operations = d + len(tables) + len(added) + 4
+    rounding = gamma(operations) * size + _frobenius(linear.error) + lost + _LOST
+    turned = [_transposed(part.near) for part in added]
     return Step(
         keep,
         np.ascontiguousarray(parts),
-        np.ascontiguousarray(offset),
+        np.ascontiguousarray(offset.near),
         starts.astype(np.int64),
-        np.ascontiguousarray(values) if values.any() else np.zeros((0, width)),
+        np.ascontiguousarray(values.near) if values.near.any() else np.zeros((0, width)),
         np.zeros((0, d + 1)),
         np.zeros((0, len(tables))),
         1.000001 * growth,
@@ -185,30 +179,25 @@ def _of_values(
 
 def _of_scores(stage: RoutingStage, update: Scores) -> Step:
     """``x -> [x +] offset + sum_h score_h * weights_h``."""
-    parts, errors = [], []
-    for unit in stage.units:
-        rows, error = unit.float_terms()
-        parts.append(rows[unit.distinct[0]])
-        errors.append(error[unit.distinct[0]])
-    starts = np.cumsum([0, *map(len, parts)])
-    rows, row_error = np.vstack(parts), np.vstack(errors)
-    weights, weight_error = to_float(update.weights)
-    offset, offset_error = to_float(update.offset)
-    heads, width = weights.shape
+    starts = np.cumsum([0, *(len(unit.distinct[0]) for unit in stage.units)])
+    terms = joined(0, *(Enclosure(*u.float_terms())[u.distinct[0]] for u in stage.units))
+    rows, weights = terms.near, Enclosure.of(update.weights)
+    offset = Enclosure.of(update.offset)
+    heads, width = weights.near.shape
     d = stage.dim
     keep = 1.0 if update.residual else 0.0
     # Scores of winners are a vector of H numbers; its norm is at most this times |(x, 1)|.
     reach = float(np.sqrt((_largest_rows(rows, starts) ** 2).sum()))
-    reach_error = float(np.sqrt((_largest_rows(row_error, starts) ** 2).sum()))
-    spread = norm_bound(weights) + _frobenius(weight_error)
+    reach_error = float(np.sqrt((_largest_rows(terms.error, starts) ** 2).sum()))
+    spread = norm_bound(weights.near) + _frobenius(weights.error)
     # The rows of any winners are among all rows, so their norm is at most that of all.
-    slope = norm_bound(rows[:, :-1]) + _frobenius(row_error[:, :-1])
+    slope = norm_bound(rows[:, :-1]) + _frobenius(terms.error[:, :-1])
     score_loss = gamma(d + 3) * reach + reach_error
     rounding = (
         spread * score_loss
-        + _frobenius(weight_error) * reach
-        + gamma(heads + 4) * (_frobenius(weights) * reach + _frobenius(offset) + keep)
-        + _frobenius(offset_error)
+        + _frobenius(weights.error) * reach
+        + gamma(heads + 4) * (_frobenius(weights.near) * reach + _frobenius(offset.near) + keep)
+        + _frobenius(offset.error)
         + _LOST * (1 + spread)
     )
     padded = np.zeros((-(-len(rows) // 4) * 4, d + 1))
@@ -216,11 +205,11 @@ def _of_scores(stage: RoutingStage, update: Scores) -> Step:
     return Step(
         keep,
         np.zeros((0, d)),
-        np.ascontiguousarray(offset),
+        np.ascontiguousarray(offset.near),
         starts.astype(np.int64),
         np.zeros((0, width)),
         padded,
-        _transposed(weights),
+        _transposed(weights.near),
         1.000001 * (keep + spread * slope),
         1.000001 * rounding,
         np.zeros((0, 0, d)),

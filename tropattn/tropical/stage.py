@@ -8,7 +8,7 @@ an update. Engines, samplers and bounds see stages only, never tokens or keys.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+
+_SUMS = 64
+"""Linear parts of a layer that are kept, where own values move."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +80,7 @@ class Selected:
     offset: Array
     residual: bool
     own: tuple[OwnValue | None, ...] = ()
+    _sums: dict[tuple[Fraction, ...], Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         kept = tuple(_kept(f"values[{h}]", value, 2) for h, value in enumerate(self.values))
@@ -173,13 +177,12 @@ class RoutingStage:
         width = len(update.offset)
         totals = [sum(entries[c::width]) for c in range(width)]
         linear = shared_matrix(self)
-        shares = [
-            (Fraction(1, len(won)), own.matrix)
+        shares = tuple(
+            Fraction(int(own is not None and own.term in won), len(won))
             for own, won in zip(update.own, tied, strict=False)
-            if own is not None and own.term in won
-        ]
-        if shares:
-            linear = _combination(linear, shares)
+        )
+        if any(shares):
+            linear = _moved(update, linear, shares)
         return AffineMap(linear, freeze(_quotients(totals, below)))
 
 
@@ -288,16 +291,28 @@ def exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
     return near if held and not is_exact(values) else total
 
 
-def _combination(base: Array, shares: Sequence[tuple[Fraction, Array]]) -> Array:
-    """``base + sum share * part`` without rounding: in doubles where they hold it."""
-    total: Array = as_fractions(base)
-    for share, part in shares:
-        total = total + share * as_fractions(part)
-    if all(not is_exact(part) for _, part in shares):
-        near = total.astype(np.float64)
-        if np.isfinite(near).all() and (as_fractions(near) == total).all():
-            return freeze(near)
-    return freeze(total)
+def _moved(update: Selected, base: Array, shares: tuple[Fraction, ...]) -> Array:
+    """``base + sum share * matrix`` of own values, in doubles where they hold it.
+
+    Equal ones are the same object, as far as they are kept: few occur, for many patterns.
+    """
+    if shares not in update._sums:
+        parts = [
+            (share, own.matrix)
+            for share, own in zip(shares, update.own, strict=True)
+            if share and own is not None
+        ]
+        total: Array = as_fractions(base)
+        for share, part in parts:
+            total = total + share * as_fractions(part)
+        if all(not is_exact(part) for _, part in parts):
+            near = total.astype(np.float64)
+            if np.isfinite(near).all() and (as_fractions(near) == total).all():
+                total = near
+        if len(update._sums) >= _SUMS:
+            update._sums.clear()
+        update._sums[shares] = freeze(total)
+    return update._sums[shares]
 
 
 def _quotients(totals: Sequence[int], below: int) -> Array:
