@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import search
+from tropattn._kernels.system import make_system
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import Verdict, strictly_negative
 from tropattn.regions.range_search import RangeSearch, Report
@@ -224,12 +225,13 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             np.empty(logged, np.int32),
         )
         found.counters = search.search(
-            search.make_system(*system),
+            make_system(*system),
             item.path,
             item.z,
             item.proved,
             item.alive,
             _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
+            self.stop,
             self.emit,
             found.patterns,
             found.points,
@@ -239,7 +241,6 @@ class _Driver(RangeSearch[WorkRange, "_Found"]):
             found.rest_level,
             found.candidates,
             found.log,
-            self.stop,
         )
         return found
 
