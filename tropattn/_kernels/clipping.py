@@ -292,36 +292,28 @@ def start_polygon(corner_rows, walls, wall_errors, polygon):
 
 
 @njit(nogil=True, cache=True)
-def tile(middle, height, walls, wall_errors):
-    """Tiles of the domain from the four cones over a simplex; none where a sign is not proved.
+def tile(middle, height, walls, wall_errors, tiles):
+    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved.
 
     Only one where the domain lies within it, as it may in the first one, around ``middle``.
     """
     cones, polygon = np.empty((4, 3, 3)), make_polygon(3 + len(walls))
     simplex_cones(middle, cones, height)
-    tiles = make_tiles(3 + len(walls))
     # What is read-only is of another type, for which all that follows would be compiled again.
     rows = walls.copy()
     used = np.int64(0)
     for p in range(4):
         count = start_polygon(cones[p], rows, wall_errors, polygon)
         if count < 0:
-            used = np.int64(0)
-            break
-        if count > 0:
-            whole = True
-            for m in range(count):
-                whole = whole and polygon.labels[m] > CORNER
-            used = np.int64(0) if whole else used
-            store(polygon, tiles, used)
-            used += 1
-            if whole:
-                break
-    return Tiles(
-        tiles.counts[:used],
-        tiles.rows[:used],
-        tiles.row_errors[:used],
-        tiles.labels[:used],
-        tiles.rays[:used],
-        tiles.ray_errors[:used],
-    )
+            return 0
+        if count == 0:
+            continue
+        whole = True
+        for m in range(count):
+            whole = whole and polygon.labels[m] > CORNER
+        if whole:
+            store(polygon, tiles, np.int64(0))
+            return 1
+        store(polygon, tiles, used)
+        used += 1
+    return used

@@ -97,9 +97,9 @@ def _make_room(width, rows):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def make_rows(near, lead, terms, errors, walls, wall_rho, integers, wall_integers):
+def make_rows(*fields):
     """Bring the readings of a set together, for one thread: references are counted at every use."""
-    return Rows(near, lead, terms, errors, walls, wall_rho, integers, wall_integers)
+    return Rows(*fields)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

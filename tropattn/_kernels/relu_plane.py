@@ -30,11 +30,13 @@ from tropattn._kernels.relu_rows import (
     HUGE,
     OFF,
     ON,
+    ONE,
     OPEN,
     SIDE_ERROR,
     SIDE_GRID,
     UNKNOWN,
     WIDTH,
+    ZERO,
     Path,
     add_rows,
     begin_next,
@@ -50,6 +52,7 @@ CELLS, NODES, GIVEN, ASKED, CORNERS = range(5)
 N_COUNTERS = 5
 
 _PENDING, _PASSED, _DONE = 0, 1, 2
+_NOT_ROOT = np.bool_(False)
 
 
 class Item(NamedTuple):
@@ -152,7 +155,7 @@ def _settle(levels, stack, path, at, unit, answers, scratch, n_asked):
 @compiled
 def _cut_signs(levels, stack, path, at, cut, answers, scratch):
     """Signs of the cutting unit at all corners; returns the number of questions."""
-    n_asked = 0
+    n_asked = ZERO
     for k in range(stack.corners[at]):
         scratch.signs[k] = _corner_sign(levels, stack, path, at, cut, k, answers)
         if scratch.signs[k] == UNKNOWN:
@@ -187,9 +190,9 @@ def _close(levels, stack, path, at, answers, scratch):
         units, low, high = levels.relu[level], scratch.low, scratch.high
         close_all(path, level, units, points, count, first, second, low, high, stack.status, at)
         n_open, n_fresh = _sort_units(levels, stack, at, scratch)
-    kept, n_asked, cut, balance = 0, 0, -1, np.inf
+    kept, n_asked, cut, balance = 0, ZERO, -ONE, np.inf
     for i in range(n_open):
-        unit = stack.open[at, i]
+        unit = np.int64(stack.open[at, i])
         a, b, c = m[level, 0, unit], m[level, 1, unit], m[level, 2, unit]
         least = most = a * points[0, 0] + b * points[1, 0] + c
         for k in range(1, count):
@@ -291,18 +294,18 @@ def _push_parts(levels, stack, path, at, cut, scratch):
         scratch.sides[count, k] = -path.rows[level, k, cut]
         scratch.sides[count, SIDE_ERROR + k] = path.error[level, k]
     scratch.sides[count, SIDE_GRID] = path.grid[level]
-    stack.corners[at] = _part(scratch, count, -1, line, stack.sides, stack.names, start)
+    stack.corners[at] = _part(scratch, count, -ONE, line, stack.sides, stack.names, start)
     for k in range(3):
         scratch.sides[count, k] = path.rows[level, k, cut]
     start += stack.corners[at]
     stack.start[top] = start
-    stack.corners[top] = _part(scratch, count, 1, line, stack.sides, stack.names, start)
+    stack.corners[top] = _part(scratch, count, ONE, line, stack.sides, stack.names, start)
     if level + 1 < len(levels.relu):
         for k in range(3):
             for i in range(levels.rows[level + 1]):
                 stack.next[top, k, i] = stack.next[at, k, i]
         scratch.fresh[0] = cut
-        add_rows(levels, level, path, scratch.fresh, 1, stack.next, top)
+        add_rows(levels, level, path, scratch.fresh, ONE, stack.next, top)
 
 
 @compiled
@@ -347,7 +350,7 @@ def _begin(levels, item, stack, path, scratch):
     path.grid[0] = levels.grid[0]
     for level in range(last + 1):
         stack.level[level], stack.kind[level], path.slot[level] = level, _PASSED, level
-        count = 0
+        count = ZERO
         for i in range(levels.relu[level]):
             stack.status[level, i] = status[level, i]
         if level + 1 < len(levels.relu):
@@ -405,7 +408,7 @@ def _hand_on(levels, stack, path, oldest, at, out, counters):
         oldest += 1
     held = counters[CORNERS] + stack.corners[oldest] + len(stack.sides)
     if oldest < at and held + stack.corners[at] <= len(out.sides):
-        _hand_back(levels, stack, path, oldest, out, counters, False)
+        _hand_back(levels, stack, path, oldest, out, counters, _NOT_ROOT)
         stack.kind[oldest] = _DONE
     return oldest
 
@@ -468,7 +471,7 @@ def search(levels, item, space, budget, out, counters, stop):
         answers = item.answers[:0]
     while at >= base:
         if stack.kind[at] == _PENDING:
-            _hand_back(levels, stack, path, at, out, counters, False)
+            _hand_back(levels, stack, path, at, out, counters, _NOT_ROOT)
         at -= 1
 
 

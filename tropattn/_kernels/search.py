@@ -33,23 +33,7 @@ from tropattn._kernels.keys import (
     winner_at,
 )
 from tropattn._kernels.structures import structure
-from tropattn._kernels.system import make_space, make_system
-
-__all__ = [
-    "CELLS",
-    "CHILD",
-    "DEFERRED",
-    "DISCARD",
-    "LEAF",
-    "LOGGED",
-    "NODES",
-    "PIVOTS",
-    "PROGRAMS",
-    "REST",
-    "UP",
-    "make_system",
-    "search",
-]
+from tropattn._kernels.system import make_space
 
 PIVOTS, PROGRAMS, NODES, CELLS, DEFERRED, REST, LOGGED = range(7)
 N_COUNTERS = 7
@@ -64,8 +48,9 @@ LEAF = np.int64(4)  # unit or -1, number of cells written
 
 @structure
 class Out:
-    """What a search hands back, and ``counters`` that say how much of it is written."""
+    """What a search hands back, and counters that say how much of it is written."""
 
+    counters: np.ndarray  # (N_COUNTERS,) int64
     emit: bool  # whether patterns and points are written
     patterns: np.ndarray  # (cap, H) int32
     points: np.ndarray  # (cap, 2, D) high and low part
@@ -75,7 +60,6 @@ class Out:
     rest_level: np.ndarray  # (>= n,) the row of ``candidates`` for each
     candidates: np.ndarray  # (H, n) bool
     log: np.ndarray  # int32 events, or empty: none
-    counters: np.ndarray  # (N_COUNTERS,) int64
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -369,34 +353,15 @@ def full(system, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def search(
-    system,
-    path,
-    z,
-    has_z,
-    alive,
-    budget,
-    emit,
-    patterns,
-    points,
-    deferred,
-    rest,
-    rest_points,
-    rest_level,
-    candidates,
-    log,
-    stop,
-):
+def search(system, path, z, has_z, alive, budget, stop, *buffers):
     """Enumerate the subtree below ``path``; return the counters.
 
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
     and low part; ``alive`` (n,) the candidates above it, or (0,): to be found again. ``budget``
-    bounds the programs. From ``emit`` on as in ``Out``. ``stop[0]`` is polled.
+    bounds the programs, ``stop[0]`` is polled. ``buffers``: from ``emit`` on the fields of ``Out``.
     """
     counters = np.zeros(N_COUNTERS, np.int64)
-    out = Out(
-        emit, patterns, points, deferred, rest, rest_points, rest_level, candidates, log, counters
-    )
+    out = Out(counters, *buffers)
     space = make_space(system)
     begin(system, space, z, has_z, alive)
     bottom = np.int64(0)

@@ -130,7 +130,7 @@ def _edges(tiles, pair, arcs):
     The weight is four times (vertices - pieces of edges): a corner of four keys ends four edges, a
     cut of an edge by a start cone ends two pieces, the domain's boundary does not count.
     """
-    made, weight = 0, 0
+    made, weight = np.int64(0), 0
     for p in range(len(tiles.counts)):
         count, labels = tiles.counts[p], tiles.labels[p]
         for m in range(count):
@@ -179,7 +179,8 @@ def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
 @njit(nogil=True, cache=True)
 def _outline(wall, head, i, j, count):
     """Tile the wall of rows i and j with polygons, ``count`` rows on it; False if not proved."""
-    tiles, polygon, own = wall.tiles, wall.polygon, wall.own[:, :count]
+    tiles, polygon = wall.tiles, wall.polygon
+    own = np.ascontiguousarray(wall.own[:, :count])
     middle, cones = np.empty(3), np.empty((4, 3, 3))
     _direction(i, own, count, middle)
     simplex_cones(middle, cones, 0.1)

@@ -72,46 +72,12 @@ class Space:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def make_system(
-    terms,
-    errors,
-    sizes,
-    starts,
-    walls,
-    wall_rho,
-    integers,
-    wall_integers,
-    unit_of,
-    everywhere,
-    spans,
-    ranks,
-    fine,
-    fine_errors,
-    fine_walls,
-    fine_wall_errors,
-):
-    """Bring the data of a refinement together, for one search.
+def make_system(*fields):
+    """Bring the fields of a system together, for one search.
 
     References are counted at every use, in memory that searches at the same time must not share.
     """
-    return System(
-        terms,
-        errors,
-        sizes,
-        starts,
-        walls,
-        wall_rho,
-        integers,
-        wall_integers,
-        unit_of,
-        everywhere,
-        spans,
-        ranks,
-        fine,
-        fine_errors,
-        fine_walls,
-        fine_wall_errors,
-    )
+    return System(*fields)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -38,7 +38,8 @@ def interior_direction(
         # Any direction will do; an odd one avoids walls that pass through the axes.
         return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, None
     z = np.zeros(dim)
-    if kernel.proved_verdict(np.ascontiguousarray(rows.T), rho, z) == kernel.LIVE:
+    simplex = kernel.make_simplex(dim, g)
+    if kernel.decide(np.ascontiguousarray(rows.T), rho, g, dim, z, simplex) == kernel.LIVE:
         return z, True, None
     settled = strictly_negative(exact())
     if settled.point is None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import search
+from tropattn._kernels.system import make_system
 from tropattn.arrays import freeze
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import strictly_negative
@@ -208,12 +209,13 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
             np.empty(logged, np.int32),
         )
         found.counters = search.search(
-            search.make_system(*system),
+            make_system(*system),
             item.path,
             item.z,
             item.proved,
             item.alive,
             _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
+            self.stop,
             self.emit,
             found.patterns,
             found.points,
@@ -223,7 +225,6 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
             found.rest_level,
             found.candidates,
             found.log,
-            self.stop,
         )
         return found
 

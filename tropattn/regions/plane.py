@@ -234,5 +234,14 @@ def start_polygons(refinement: Refinement) -> clipping.Tiles | None:
 
 def _tiles(refinement: Refinement, middle: Array, height: float) -> clipping.Tiles | None:
     """Start polygons from the cones over one simplex."""
-    tiles = clipping.tile(middle, height, refinement.walls, refinement.wall_rho)
-    return tiles if len(tiles.counts) else None
+    room = 3 + len(refinement.walls)
+    tiles = clipping.Tiles(
+        np.zeros(4, np.int64),
+        np.empty((4, room, 3)),
+        np.empty((4, room)),
+        np.empty((4, room), np.int64),
+        np.empty((4, room, 3)),
+        np.empty((4, room)),
+    )
+    used = clipping.tile(middle, height, refinement.walls, refinement.wall_rho, tiles)
+    return clipping.Tiles(*(part[:used] for part in tiles)) if used else None
