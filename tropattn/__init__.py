@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tropattn.attention import constructions, initialisers
-    from tropattn.attention.context import FixedLayer
-    from tropattn.attention.feedforward import Affine, FeedForward, Maxout
-    from tropattn.attention.head import AttentionHead
-    from tropattn.attention.layer import AttentionLayer
-    from tropattn.attention.live import LiveNetwork
+    from tropattn.attention.heads.fixed import FixedLayer
+    from tropattn.attention.heads.head import AttentionHead
+    from tropattn.attention.heads.layer import AttentionLayer
+    from tropattn.attention.heads.rotary import RotaryEmbedding
     from tropattn.attention.loading import from_torch, load, load_polynomials
-    from tropattn.attention.model import Model
-    from tropattn.attention.network import Network
-    from tropattn.attention.rotary import RotaryEmbedding
+    from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout
+    from tropattn.attention.networks.model import Model
+    from tropattn.attention.networks.moving import LiveNetwork
+    from tropattn.attention.networks.network import Network
     from tropattn.errors import (
         BudgetExceeded,
         Degenerate,
@@ -46,17 +46,17 @@ if TYPE_CHECKING:
     from tropattn.regions import bounds
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
-    from tropattn.regions.estimates import Sample, merge_samples
-    from tropattn.regions.line import LineCells, line_cells
-    from tropattn.regions.plane_cells import PlaneCells, plane_cells
+    from tropattn.regions.lines.envelopes import LineCells, line_cells
+    from tropattn.regions.polygons.cells import PlaneCells, plane_cells
     from tropattn.regions.result import RegionCount
-    from tropattn.regions.sampling import draw_sample, sample_regions
+    from tropattn.regions.sampling.estimates import Sample, merge_samples
+    from tropattn.regions.sampling.sampler import draw_sample, sample_regions
     from tropattn.tropical import temperature
-    from tropattn.tropical.live import LiveTerms, live_terms
-    from tropattn.tropical.newton import NewtonPolytope
+    from tropattn.tropical.geometry.live_terms import LiveTerms, live_terms
+    from tropattn.tropical.geometry.newton import NewtonPolytope
+    from tropattn.tropical.geometry.subdivision import mixed_subdivision, mixed_volume, subdivision
     from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
     from tropattn.tropical.stage import RoutingStage
-    from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
 
 __all__ = [
     "Affine",
@@ -114,15 +114,15 @@ __all__ = [
 ]
 
 _NAMES = {
-    "attention.context": ("FixedLayer",),
-    "attention.feedforward": ("Affine", "FeedForward", "Maxout"),
-    "attention.head": ("AttentionHead",),
-    "attention.layer": ("AttentionLayer",),
-    "attention.live": ("LiveNetwork",),
+    "attention.heads.fixed": ("FixedLayer",),
+    "attention.networks.feedforward": ("Affine", "FeedForward", "Maxout"),
+    "attention.heads.head": ("AttentionHead",),
+    "attention.heads.layer": ("AttentionLayer",),
+    "attention.networks.moving": ("LiveNetwork",),
     "attention.loading": ("from_torch", "load", "load_polynomials"),
-    "attention.model": ("Model",),
-    "attention.network": ("Network",),
-    "attention.rotary": ("RotaryEmbedding",),
+    "attention.networks.model": ("Model",),
+    "attention.networks.network": ("Network",),
+    "attention.heads.rotary": ("RotaryEmbedding",),
     "errors": (
         "BudgetExceeded",
         "Degenerate",
@@ -136,16 +136,16 @@ _NAMES = {
     "polyhedra.minkowski": ("MinkowskiSum", "minkowski_sum"),
     "regions.complex": ("RegionComplex",),
     "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
-    "regions.estimates": ("Sample", "merge_samples"),
-    "regions.line": ("LineCells", "line_cells"),
-    "regions.plane_cells": ("PlaneCells", "plane_cells"),
+    "regions.sampling.estimates": ("Sample", "merge_samples"),
+    "regions.lines.envelopes": ("LineCells", "line_cells"),
+    "regions.polygons.cells": ("PlaneCells", "plane_cells"),
     "regions.result": ("RegionCount",),
-    "regions.sampling": ("draw_sample", "sample_regions"),
-    "tropical.live": ("LiveTerms", "live_terms"),
-    "tropical.newton": ("NewtonPolytope",),
+    "regions.sampling.sampler": ("draw_sample", "sample_regions"),
+    "tropical.geometry.live_terms": ("LiveTerms", "live_terms"),
+    "tropical.geometry.newton": ("NewtonPolytope",),
     "tropical.polynomial": ("PowerDiagram", "TropicalPolynomial"),
     "tropical.stage": ("RoutingStage",),
-    "tropical.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
+    "tropical.geometry.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _PARTS = {

@@ -15,6 +15,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "to_float",
 ]
 
-Array = NDArray[Any]
 
 _LARGEST_EXACT_INT = 2**53
 

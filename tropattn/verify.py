@@ -13,7 +13,7 @@ is accepted when
 
 All arithmetic is in integers and rationals. Nothing is taken from the file but claims, and no more
 is claimed than the size of the file can answer for: a line, a number and all that has to be kept
-are bounded by what has been read (``Room``), so no file takes memory without end.
+are bounded by what has been read (``Limits``), so no file takes memory without end.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from typing import Any
 import flint
 
 from tropattn.claims import (
+    Limits,
     Malformed,
-    Room,
     Subject,
     a_list,
     common_denominator,
@@ -103,7 +103,7 @@ def verify(
     """
     try:
         with opened(path) as stream:
-            room = Room(os.fstat(stream.fileno()).st_size)
+            room = Limits(os.fstat(stream.fileno()).st_size)
             for text in inflated(stream):
                 room.unpack(len(text))
             stream.seek(0)
@@ -174,7 +174,7 @@ def _check(
     )
 
 
-def _natural(value: Any, room: Room) -> int:
+def _natural(value: Any, room: Limits) -> int:
     if type(value) is not str or not value.isdigit() or "/" in value:
         raise Malformed("a count that is no text of digits")
     return int(rational(value, room).p)

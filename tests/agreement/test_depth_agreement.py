@@ -10,9 +10,9 @@ from reference import deep
 from reference.layerwise import count_layerwise, count_linear_regions, list_layerwise
 
 from tropattn import Box, FixedLayer, Line, Slice, TropicalPolynomial, sample_regions
-from tropattn.attention.feedforward import Affine, FeedForward, Maxout
-from tropattn.attention.network import Network
-from tropattn.regions.depth_bounds import depth as depth_bound
+from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout
+from tropattn.attention.networks.network import Network
+from tropattn.regions.bounds.networks import depth as depth_bound
 
 
 def build(layers):

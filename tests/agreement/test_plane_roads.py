@@ -21,8 +21,8 @@ from tropattn import (
     enumerate_regions,
     plane_cells,
 )
-from tropattn.regions import plane_cells as module
-from tropattn.regions import plane_graph
+from tropattn.regions.polygons import cells as module
+from tropattn.regions.polygons import half_edges as plane_graph
 
 HEXAGON = Polytope(
     [[1, 0.125], [0.5, 1], [-0.75, 1], [-1, -0.25], [-0.25, -1], [0.875, -1]], [1, 1.25, 1, 1, 1, 1]
@@ -396,7 +396,7 @@ def test_a_graph_with_one_wrong_crossing_is_not_used(monkeypatch):
     heads, window = layer("strips", 12)
     refinement = module.Refinement.of(heads, window)
     walls = plane_graph._walls(refinement, 1)
-    tally = plane_graph.Tally(np.diff(walls.heads.starts).tolist(), sphere=False)
+    tally = plane_graph.EulerTally(np.diff(walls.heads.starts).tolist(), sphere=False)
     codes, shares, counts = plane_graph._crossings(walls, tally, 10**6, 1, None)
     total = tally.cells
     assert plane_graph._faces(refinement, walls, (codes, shares, counts), total, 1) is not None

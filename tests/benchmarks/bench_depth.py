@@ -18,10 +18,10 @@ import numpy as np
 import tropattn
 from tropattn import Box, Slice, load
 from tropattn.attention.constructions import digit_transformer, sawtooth_transformer
-from tropattn.attention.feedforward import FeedForward
-from tropattn.attention.network import Network, fixed_network
-from tropattn.regions.depth import Layerwise
-from tropattn.regions.depth_bounds import depth
+from tropattn.attention.networks.feedforward import FeedForward
+from tropattn.attention.networks.network import Network, fixed_network
+from tropattn.regions.bounds.networks import depth
+from tropattn.regions.networks.layerwise import Layerwise
 from tropattn.regions.question import Question
 
 DIGITS = [(10, 1, 4), (10, 2, 2), (2, 1, 11)]

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from tropattn.attention import transformer
 from tropattn.attention.loading.safetensor import TensorFile
+from tropattn.attention.networks import transformer
 from tropattn.tropical.refinement import Refinement
 
 COMMANDS = {

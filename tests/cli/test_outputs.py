@@ -161,7 +161,7 @@ def test_an_unfinished_certificate_goes_and_the_old_one_stays(
 
     Path("c.gz").write_text("old")
     before = contents(home)
-    monkeypatch.setattr("tropattn.regions.enumeration.explore", stopped)
+    monkeypatch.setattr("tropattn.regions.search.enumeration.explore", stopped)
     assert invoke("count", "heads.npz", "--certificate", "c.gz").exit_code == code
     assert contents(home) == before
 
@@ -171,7 +171,7 @@ def test_an_unfinished_certificate_goes_and_the_old_one_stays(
 
 def test_out_of_memory_keeps_the_lower_bound(invoke, strips, monkeypatch, tmp_path):
     """No memory once a third of the cells is counted: as many are the valid lower bound."""
-    from tropattn.regions.enumeration import _Driver
+    from tropattn.regions.search.enumeration import _Driver
 
     plain, seen = _Driver.collect, []
 
@@ -184,7 +184,7 @@ def test_out_of_memory_keeps_the_lower_bound(invoke, strips, monkeypatch, tmp_pa
 
     monkeypatch.setattr(_Driver, "collect", collect)
     # Ranges of two programs, so that no one range holds all 19 cells.
-    monkeypatch.setattr("tropattn.regions.enumeration._BUDGETS", (2,))
+    monkeypatch.setattr("tropattn.regions.search.enumeration._BUDGETS", (2,))
     target = tmp_path / "out.json"
     result = invoke("count", strips, "--engine", "enumeration", "--output", target)
     assert 6 <= seen[-1] < 19

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tropattn.regions.budget import Budget
-from tropattn.regions.depth import Layerwise
-from tropattn.regions.linear_regions import LinearRegions
+from tropattn.regions.networks.layerwise import Layerwise
+from tropattn.regions.networks.linear_regions import LinearRegions
+from tropattn.regions.networks.relu_plane import ReluPlane
 from tropattn.regions.question import Question
-from tropattn.regions.relu_plane import ReluPlane
 
 
 def _question(stages, domain, of="cells", **budget):

@@ -10,8 +10,9 @@ import pytest
 
 from tropattn import Box, FeedForward, Network, count_regions, initialisers
 from tropattn.errors import BudgetExceeded, Interrupted
-from tropattn.regions import enumeration, relu_plane
 from tropattn.regions.budget import Budget
+from tropattn.regions.networks import relu_plane
+from tropattn.regions.search import enumeration
 from tropattn.threads import WorkQueue, check
 
 

@@ -21,7 +21,7 @@ _SPEED = 1.00000001
 
 
 @structure
-class Rows:
+class ChordRows:
     """Heads with two distinct terms or more, then the walls, as rows (slope, intercept)."""
 
     rows: np.ndarray  # (n, K), n a multiple of 4; each head scaled to norms below 1
@@ -34,7 +34,9 @@ class Rows:
 @njit(nogil=True, cache=True, error_model="numpy")
 def make_rows(rows, starts, margins, words, wall_margins):
     """Rows from arrays."""
-    return Rows(rows=rows, starts=starts, margins=margins, words=words, wall_margins=wall_margins)
+    return ChordRows(
+        rows=rows, starts=starts, margins=margins, words=words, wall_margins=wall_margins
+    )
 
 
 @structure

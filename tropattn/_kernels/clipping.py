@@ -28,7 +28,7 @@ _FACES = ((0, 1, 2), (1, 0, 3), (0, 2, 3), (2, 1, 3))
 
 
 @structure
-class Polygon:
+class ClippedPolygon:
     """A polygon of rays; ``rays[m]`` is where ``rows[m]`` and ``rows[m + 1]`` meet."""
 
     count: int  # number of sides
@@ -45,7 +45,7 @@ class Tiles(NamedTuple):
     """Polygons side by side; those beyond the first few may have no sides, and are none."""
 
     counts: np.ndarray  # (P,)
-    rows: np.ndarray  # (P, room, 3), and so on as in ``Polygon``
+    rows: np.ndarray  # (P, room, 3), and so on as in ``ClippedPolygon``
     row_errors: np.ndarray
     labels: np.ndarray
     rays: np.ndarray
@@ -55,7 +55,7 @@ class Tiles(NamedTuple):
 @njit(nogil=True, cache=True)
 def make_polygon(room):
     """Room for a polygon of that many sides."""
-    return Polygon(
+    return ClippedPolygon(
         count=0,
         rows=np.empty((room, 3)),
         row_errors=np.empty(room),

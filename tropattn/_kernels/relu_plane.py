@@ -55,7 +55,7 @@ _PENDING, _PASSED, _DONE = 0, 1, 2
 _NOT_ROOT = np.bool_(False)
 
 
-class Item(NamedTuple):
+class PolygonItem(NamedTuple):
     """A node as a work range of its own."""
 
     status: np.ndarray  # (level + 1, R) int8: the levels before, closed, and its own
@@ -64,7 +64,7 @@ class Item(NamedTuple):
     answers: np.ndarray  # (corners, R) int8 signs settled by the caller, or UNKNOWN; or no rows
 
 
-class Out(NamedTuple):
+class ReluOut(NamedTuple):
     """What a range hands back: nodes as items, and the open questions of some of them."""
 
     level: np.ndarray  # (items,) int64
@@ -104,7 +104,7 @@ class Scratch(NamedTuple):
     asked: np.ndarray  # (2, questions) int64: unit, corner
 
 
-class Space(NamedTuple):
+class ReluSpace(NamedTuple):
     """All that a range works with."""
 
     stack: Stack
@@ -506,4 +506,4 @@ def make_space(levels, slots, room, questions):
         np.empty((room, 3), np.int64),
         np.empty((2, questions), np.int64),
     )
-    return Space(stack, path, scratch)
+    return ReluSpace(stack, path, scratch)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tropattn._kernels.clipping import (
     CORNER,
-    Polygon,
+    ClippedPolygon,
     Tiles,
     U,
     make_polygon,
@@ -47,7 +47,7 @@ class Wall:
     walls: np.ndarray  # (g, 3) of the domain
     wall_errors: np.ndarray  # (g,)
     normal: np.ndarray  # (4,)
-    polygon: Polygon
+    polygon: ClippedPolygon
     tiles: Tiles  # the wall itself
     sphere: bool  # whether it is a whole sphere
     scores: np.ndarray  # (n,)

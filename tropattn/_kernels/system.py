@@ -63,7 +63,7 @@ class Space:
     columns: np.ndarray  # (D + 1, D + 1) int64
     fine_rows: np.ndarray  # (2, D, R) the rows at hand at twice the precision
     fine_rho: np.ndarray  # (R,)
-    fine: twice.Simplex
+    fine: twice.FineSimplex
     hot: np.ndarray  # (R,) int64 rows of the node that were in a basis of a program there
     n_hot: int
     few: np.ndarray  # (D, F) those rows and the rivals known to be alive, for a first program

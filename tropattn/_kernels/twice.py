@@ -27,7 +27,7 @@ _TINY = 1e-280
 
 
 @structure
-class Simplex:
+class FineSimplex:
     """The state of a program over rows of R^D, as ``cone.Simplex``; proofs work on it too."""
 
     basis: np.ndarray  # (D + 1,) int64
@@ -42,7 +42,7 @@ class Simplex:
 @njit(nogil=True, cache=True, error_model="numpy")
 def make_simplex(dim):
     """The simplex method for programs over rows of R^D."""
-    return Simplex(
+    return FineSimplex(
         basis=np.zeros(dim + 1, np.int64),
         weights=np.zeros((2, dim + 1)),
         inverse=np.zeros((2, dim + 1, dim + 1)),

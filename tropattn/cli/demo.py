@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tropattn import plotting, report
-from tropattn.attention.model import Model
+from tropattn.attention.networks.model import Model
 from tropattn.plotting.pictures import draw
 from tropattn.record import Record
 from tropattn.study import layer

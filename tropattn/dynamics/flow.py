@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 from scipy.special import expit
 
+from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -49,7 +50,6 @@ __all__ = [
     "velocity",
 ]
 
-Array = NDArray[Any]
 
 KINDS = ("softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear")
 SPACES = ("sphere", "flat", "rescaled", "prenorm")

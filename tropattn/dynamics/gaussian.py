@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, freeze
 from tropattn.dynamics.flow import Flow, Head, budgeted, unsolved
 from tropattn.errors import InvalidInput
@@ -36,7 +37,6 @@ __all__ = [
     "sinkhorn_gain",
 ]
 
-Array = NDArray[Any]
 
 CLOSED_KINDS = ("softmax", "l2", "sinkhorn", "linear")
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._kernels import flow as kernels
+from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
@@ -35,7 +36,6 @@ __all__ = [
     "tokens_of",
 ]
 
-Array = NDArray[Any]
 
 _SYNCED = 1e-3
 _LARGEST_BETA = 600.0

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import hardmax as kernels
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.threads import aside, check, in_order
@@ -27,7 +28,6 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["Decisions", "Hardmax", "coalescence_horizon", "decide", "leader_margins", "step"]
 
-Array = NDArray[Any]
 
 _BLOCK = 1 << 22
 _PRUNE_FROM = 512

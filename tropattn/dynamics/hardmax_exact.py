@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import flint
-from numpy.typing import NDArray
 
 from tropattn.arrays import as_fractions, fraction_array, rational, rational_matrix
 from tropattn.dynamics.hardmax import Hardmax
 
 __all__ = ["ExactState", "advance", "exact_state", "hull_vertices"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +96,7 @@ def hull_vertices(tokens: flint.fmpq_mat) -> tuple[int, ...]:
     >>> hull_vertices(exact_state(Hardmax(1), [[2, 0], [1, 0], [0, 0], [0, 2]]).tokens)
     (0, 2, 3)
     """
-    from tropattn.tropical.live import live_terms
+    from tropattn.tropical.geometry.live_terms import live_terms
     from tropattn.tropical.polynomial import TropicalPolynomial
 
     found = live_terms(TropicalPolynomial(fraction_array(tokens)), threads=1)

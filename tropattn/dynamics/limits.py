@@ -24,6 +24,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_fractions, fraction_array, freeze, rational_matrix
 from tropattn.dynamics.hardmax import Hardmax
 from tropattn.dynamics.hardmax_exact import ExactState, advance, exact_state
@@ -35,7 +36,6 @@ from tropattn.tropical.polynomial import PowerDiagram
 
 __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
 
-Array = NDArray[Any]
 
 _PROBE_LAYERS = 64
 

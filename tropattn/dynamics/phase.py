@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.dynamics.flow import Flow
 from tropattn.dynamics.gaussian import Gaussian, closure
@@ -24,7 +25,6 @@ from tropattn.errors import InvalidInput
 
 __all__ = ["Phase", "blow_up_time", "classify"]
 
-Array = NDArray[Any]
 
 _DECADES = (1e2, 1e4, 1e6)
 _HORIZON = 1e5

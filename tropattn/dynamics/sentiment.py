@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, freeze
 from tropattn.errors import InvalidInput
 from tropattn.files import read_npz
 
 __all__ = ["Leader", "SentimentModel", "load_sentiment"]
 
-Array = NDArray[Any]
 
 PAD, UNKNOWN = 0, 1
 

@@ -14,24 +14,22 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
+from tropattn._types import Array, Floats
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import FILLS, new_figure
 from tropattn.polyhedra.domain import Domain, Line
 from tropattn.regions.budget import Budget
 from tropattn.regions.count import enumerate_regions
-from tropattn.regions.depth import Layerwise
-from tropattn.regions.depth_cells import DepthCell
-from tropattn.regions.live_lines import LineInterval
+from tropattn.regions.lines.moving_tokens import LineInterval
+from tropattn.regions.networks.cells import DepthCell
+from tropattn.regions.networks.layerwise import Layerwise
 from tropattn.regions.question import Question
-from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
+from tropattn.tropical.bilinear import LiveAttention, LiveStack, MovesTokens
 from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["line"]
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 _MAX_CELLS = 20_000
 _OFF, _ON = "#FFFFFF", "#777777"

@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.plotting.colouring import colouring
 from tropattn.plotting.hull import by_angle, counted
 from tropattn.plotting.style import FILLS, INKS, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
+from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
-from tropattn.tropical.subdivision import RegularSubdivision, subdivision
 
 __all__ = ["dual"]
-
-Array = NDArray[Any]
 
 
 def dual(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.dynamics.gaussian import GaussianTrajectory
 from tropattn.dynamics.gram import SyncDiagram
 from tropattn.dynamics.sentiment import Leader
@@ -19,7 +19,6 @@ from tropattn.plotting.style import new_figure
 
 __all__ = ["FIGURES", "draw_flow", "draw_gaussian", "draw_hardmax", "draw_leaders", "draw_sync"]
 
-Array = NDArray[Any]
 
 _BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#6E6E6E"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,14 +11,14 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import FILLS, INKS, new_figure
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
-from tropattn.tropical.newton import NewtonPolytope
+from tropattn.tropical.geometry.newton import NewtonPolytope
 
 __all__ = ["by_angle", "counted", "polytope"]
 
-Array = NDArray[Any]
 
 _SUMMANDS = 9
 """Summands that get a panel of their own."""

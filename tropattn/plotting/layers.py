@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.plotting.colouring import colouring
 from tropattn.plotting.style import INKS, lighter, new_figure
 from tropattn.plotting.window import Plane
@@ -24,14 +24,13 @@ from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
 from tropattn.regions.budget import Budget
-from tropattn.regions.depth import Layerwise
-from tropattn.regions.depth_cells import DepthCell
+from tropattn.regions.networks.cells import DepthCell
+from tropattn.regions.networks.layerwise import Layerwise
 from tropattn.regions.question import Question
 from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["layer_panels"]
 
-Array = NDArray[Any]
 Pattern = tuple[int, ...]
 
 _MAX_CELLS = 20_000
@@ -41,7 +40,7 @@ _SIDE = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Level:
+class _PanelLevel:
     """The cells behind a layer: its number from 0, what it has, and a polygon a pattern."""
 
     number: int
@@ -83,9 +82,9 @@ def layer_panels(
     return figure
 
 
-def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
+def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
     """The cells behind each layer that routes, each polygon cut out of the one before."""
-    out: list[_Level] = []
+    out: list[_PanelLevel] = []
     window = exact_polygon(plane.parameters)
     for depth in range(1, len(stages) + 1):
         units = stages[depth - 1].units
@@ -107,7 +106,7 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
             head += _cells(len(found))
         noun = "units" if isinstance(stages[depth - 1].update, Scores) else "heads"
         words = noun[:-1] if len(units) == 1 else noun
-        out.append(_Level(depth - 1, f"{len(units)} {words}", cells, rows, head))
+        out.append(_PanelLevel(depth - 1, f"{len(units)} {words}", cells, rows, head))
     return out
 
 
@@ -121,7 +120,7 @@ def _polygon(walls: Sequence[Row], sides: list[Line], points: list[Line]) -> Pol
     return Polygon(np.array([(x / z, y / z) for x, y, z in points]), labels)
 
 
-def _draw(axes: Axes, plane: Plane, levels: Sequence[_Level]) -> None:
+def _draw(axes: Axes, plane: Plane, levels: Sequence[_PanelLevel]) -> None:
     """One panel: the cells of the last level, and the walls of all levels, the first on top."""
     last = levels[-1]
     colours = colouring(list(last.cells), _neighbours(last))
@@ -146,7 +145,7 @@ def _sides(cell: Polygon) -> list[Array]:
     return [np.array([cell.vertices[i], ends[i]]) for i in inside]
 
 
-def _neighbours(level: _Level) -> list[tuple[Pattern, Pattern]]:
+def _neighbours(level: _PanelLevel) -> list[tuple[Pattern, Pattern]]:
     """Pairs of cells with a side in common: on one line, from both sides, overlapping."""
     sides: dict[Row, tuple[list[Any], list[Any]]] = {}
     for pattern, cell in level.cells.items():

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.plotting.colouring import colouring
 from tropattn.plotting.layers import layer_panels
@@ -23,13 +23,12 @@ from tropattn.plotting.window import Plane, drawn, mark
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon
 from tropattn.regions.count import count_regions
-from tropattn.regions.plane_cells import plane_cells
+from tropattn.regions.polygons.cells import plane_cells
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
 __all__ = ["diagram", "panels", "partition"]
 
-Array = NDArray[Any]
 
 _MAX_CELLS = 20_000
 _MAX_PANELS = 16

@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon, as_window, bounding_window, window_polygon
-from tropattn.regions.plane_cells import PlaneCells, plane_cells
+from tropattn.regions.polygons.cells import PlaneCells, plane_cells
 from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
 __all__ = ["Plane", "drawn", "mark"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,14 +12,12 @@ from typing import Any
 
 import cdd
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import is_exact
 from tropattn.errors import EngineError
 
 __all__ = ["generators", "inequalities", "rational_library"]
-
-Array = NDArray[Any]
 
 
 def rational_library() -> bool:

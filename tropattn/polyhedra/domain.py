@@ -10,16 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, freeze, rational_matrix, to_float
 from tropattn.errors import Degenerate, InvalidInput
 
 __all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain", "has_points"]
 
 _LARGEST_POINT = 1e150
-
-Array = NDArray[Any]
 
 
 class Domain:

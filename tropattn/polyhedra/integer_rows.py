@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
-from typing import Any
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import Verdict
@@ -35,7 +35,6 @@ __all__ = [
     "unit_rows",
 ]
 
-Array = NDArray[Any]
 Row = tuple[int, ...]
 
 EXACT = 2**53

@@ -21,16 +21,16 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.normal_fan import NormalFan
-from tropattn.polyhedra.walk import Frame, PointMoves, SumMoves, Walk, highest
+from tropattn.polyhedra.walk import PointMoves, SumMoves, Walk, WalkFrame, highest
 from tropattn.threads import stoppable
 
 __all__ = ["Facet", "MinkowskiSum", "minkowski_sum"]
 
-Array = NDArray[Any]
 Vector = tuple[int, ...]
 
 
@@ -63,7 +63,7 @@ class MinkowskiSum:
     edges: NDArray[np.int64]
     upper: bool
     stats: dict[str, int]
-    _frame: Frame
+    _frame: WalkFrame
     _states: NDArray[np.int64]
     _vectors: list[Vector]
     _members: list[list[int]]
@@ -71,7 +71,7 @@ class MinkowskiSum:
     def __init__(
         self,
         summands: tuple[Array, ...],
-        frame: Frame,
+        frame: WalkFrame,
         upper: bool,
         states: NDArray[np.int64],
         walk: Walk,
@@ -384,7 +384,7 @@ def minkowski_sum(
     [[0, 0], [1, 0], [1, 1], [2, 0], [2, 1]]
     """
     summands = _summands(polytopes)
-    frame = Frame.of(summands, upper)
+    frame = WalkFrame.of(summands, upper)
     graphs, starts = [], []
     work = {"programs": 0, "exact_decisions": 0}
     for points in frame.points:

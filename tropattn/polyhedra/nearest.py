@@ -9,16 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tropattn._kernels import distance as kernel
+from tropattn._types import Floats
 from tropattn.errors import EngineError
 from tropattn.polyhedra.extreme import in_single
 from tropattn.threads import in_order
 
 __all__ = ["cell_distances"]
 
-Floats = NDArray[np.float64]
 
 _CHUNK = 128
 

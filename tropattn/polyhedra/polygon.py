@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain
@@ -29,7 +30,6 @@ __all__ = [
     "window_polygon",
 ]
 
-Array = NDArray[Any]
 
 Row = tuple[int, int, int]
 """A line ``a x + b y + c = 0``, or a point ``(x, y) / z`` with ``z > 0``, in integers."""

@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import Any
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import freeze, is_exact
 from tropattn.errors import BudgetExceeded
 from tropattn.polyhedra.edges import Directions
 from tropattn.polyhedra.faces import primitive
 from tropattn.threads import check, interrupted
 
-__all__ = ["Frame", "PointMoves", "SumMoves", "Walk", "highest"]
+__all__ = ["PointMoves", "SumMoves", "Walk", "WalkFrame", "highest"]
 
-Array = NDArray[Any]
 Vector = tuple[int, ...]
 Way = tuple[Vector, int]
 
@@ -31,7 +30,7 @@ _LARGE = 2**30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class WalkFrame:
     """The summands in integers, in coordinates that are independent on the sum.
 
     Attributes
@@ -51,7 +50,7 @@ class Frame:
     ray: Vector | None
 
     @classmethod
-    def of(cls, summands: Sequence[Array], upper: bool) -> Frame:
+    def of(cls, summands: Sequence[Array], upper: bool) -> WalkFrame:
         """Integers, and the first coordinates that are independent on the span of differences.
 
         On that span the other coordinates are linear functions of these, so leaving them out is a

@@ -11,18 +11,36 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Protocol
 
 import networkx as nx
 
-from tropattn.polyhedra.integer_rows import Row, on_wall, strictly_feasible, tightened
+from tropattn.polyhedra.integer_rows import Frame, Row, on_wall, strictly_feasible, tightened
 from tropattn.regions.budget import Budget
-from tropattn.regions.depth_cells import DepthCell
 
-__all__ = ["adjacency", "region_graph", "share_wall"]
+__all__ = ["WalledCell", "adjacency", "region_graph", "share_wall"]
+
+
+class WalledCell(Protocol):
+    """An open polyhedron: rows ``r`` with ``<r, (p, 1)> < 0`` inside, and coordinates near it."""
+
+    @property
+    def walls(self) -> tuple[Row, ...]:
+        """Primitive integer rows; some may be redundant."""
+        ...
+
+    @property
+    def frame(self) -> Frame:
+        """Local coordinates in which the cell is of order 1."""
+        ...
+
+    def key(self) -> tuple[int, ...]:
+        """A tuple that is equal exactly for equal maps."""
+        ...
 
 
 def region_graph(
-    cells: Sequence[DepthCell], spanning: bool = False, budget: Budget | None = None
+    cells: Sequence[WalledCell], spanning: bool = False, budget: Budget | None = None
 ) -> nx.Graph[int]:
     """The graph on cells with an edge where two of equal map share a piece of wall (T13).
 
@@ -50,7 +68,7 @@ def region_graph(
     return graph
 
 
-def adjacency(cells: Sequence[DepthCell]) -> nx.Graph[int]:
+def adjacency(cells: Sequence[WalledCell]) -> nx.Graph[int]:
     """The graph on cells with an edge where two closures meet in dimension ``d - 1``."""
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(range(len(cells)))
@@ -60,7 +78,9 @@ def adjacency(cells: Sequence[DepthCell]) -> nx.Graph[int]:
     return graph
 
 
-def _opposite(cells: Sequence[DepthCell], members: Sequence[int]) -> Iterator[tuple[int, int, Row]]:
+def _opposite(
+    cells: Sequence[WalledCell], members: Sequence[int]
+) -> Iterator[tuple[int, int, Row]]:
     """Pairs of cells that have a wall in one hyperplane, from opposite sides, and the wall."""
     if len(members) < 2:
         return
@@ -75,7 +95,7 @@ def _opposite(cells: Sequence[DepthCell], members: Sequence[int]) -> Iterator[tu
             yield i, j, row
 
 
-def share_wall(first: DepthCell, second: DepthCell, row: Row) -> bool:
+def share_wall(first: WalledCell, second: WalledCell, row: Row) -> bool:
     """Whether the closures of two cells meet in dimension ``d - 1`` inside the hyperplane ``row``.
 
     They do exactly if some point of the hyperplane satisfies all other rows of both strictly.

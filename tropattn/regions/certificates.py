@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tropattn._kernels import search
+from tropattn._types import Array
 from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
@@ -38,7 +38,6 @@ from tropattn.tropical.refinement import Refinement
 
 __all__ = ["CertificateFile", "GroupWriter", "path_pairs"]
 
-Array = NDArray[Any]
 
 FORMAT = "tropattn-certificate"
 VERSION = 1

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from tropattn.regions.depth import Layerwise
-from tropattn.regions.direct_sum import DirectSum
-from tropattn.regions.enumeration import Enumeration
-from tropattn.regions.line import Line
-from tropattn.regions.linear_regions import LinearRegions
-from tropattn.regions.live_lines import MovingTokens
-from tropattn.regions.plane import Plane
+from tropattn.regions.euler.plane import EulerPlane
+from tropattn.regions.euler.strata import Strata
+from tropattn.regions.lines.envelopes import Envelopes
+from tropattn.regions.lines.moving_tokens import MovingTokens
+from tropattn.regions.networks.layerwise import Layerwise
+from tropattn.regions.networks.linear_regions import LinearRegions
+from tropattn.regions.networks.relu_plane import ReluPlane
 from tropattn.regions.question import Engine
-from tropattn.regions.relu_plane import ReluPlane
-from tropattn.regions.subsets import Strata
+from tropattn.regions.search.direct_sum import DirectSum
+from tropattn.regions.search.enumeration import Enumeration
 
 __all__ = ["ENGINES", "engines_table"]
 
-OF_HEADS: tuple[Engine, ...] = (Plane(), Strata(), Enumeration())
+OF_HEADS: tuple[Engine, ...] = (EulerPlane(), Strata(), Enumeration())
 """Those that count the groups of a direct sum."""
 
 ENGINES: tuple[Engine, ...] = (
@@ -23,7 +23,7 @@ ENGINES: tuple[Engine, ...] = (
     ReluPlane(),
     LinearRegions(),
     Layerwise(),
-    Line(),
+    Envelopes(),
     DirectSum(OF_HEADS),
     *OF_HEADS,
 )

@@ -18,13 +18,13 @@ import numpy as np
 from tropattn.errors import Degenerate, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions import bounds
+from tropattn.regions.bounds.networks import live_lines
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.depth_bounds import live_lines
 from tropattn.regions.result import RegionCount, check_bound
 from tropattn.threads import aside
-from tropattn.tropical.live_stack import LiveStack, MovesTokens
+from tropattn.tropical.bilinear import LiveStack, MovesTokens
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of
 

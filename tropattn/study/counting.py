@@ -18,7 +18,7 @@ from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
-from tropattn.tropical.live import live_terms
+from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.max_affine import with_terms
 
 __all__ = ["BoundsSpec", "CountSpec", "SampleSpec", "bounds", "count", "sample"]

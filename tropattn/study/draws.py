@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tropattn.attention.feedforward import Affine
-from tropattn.attention.network import Network
+from tropattn.attention.networks.feedforward import Affine
+from tropattn.attention.networks.network import Network
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.result import RegionCount
-from tropattn.regions.sampling import sample_regions
+from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.inputs import Heads, scatter
 from tropattn.tropical.polynomial import TropicalPolynomial
 

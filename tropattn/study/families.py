@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.attention.constructions import digit_transformer, parabola_strips
-from tropattn.attention.context import FixedLayer
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.initialisers import gaussian_heads
-from tropattn.attention.model import Model
-from tropattn.attention.network import Network, fixed_network
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.network import Network, fixed_network
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.study.inputs import Heads, Source, check_draws, open_heads, scatter
@@ -27,7 +27,6 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["Case", "Family", "gaussian_network", "of_construction", "of_source", "random_slice"]
 
-Array = NDArray[Any]
 
 _SPREAD = 10.0
 """Draws of the sampler on trained weights, in widths of the context's states."""

@@ -9,19 +9,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array
-from tropattn.attention.approximation import entering_states
-from tropattn.attention.context import FixedLayer
-from tropattn.attention.linear import n_axes
-from tropattn.attention.live import LiveNetwork
+from tropattn.attention.heads.fixed import FixedLayer
+from tropattn.attention.heads.linear import n_axes
 from tropattn.attention.loading import model_of
 from tropattn.attention.loading.paths import open_tensors
 from tropattn.attention.loading.polynomials import holds_polynomials, polynomials_of
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.model import Model
-from tropattn.attention.network import Network
-from tropattn.attention.padding import read_mask
-from tropattn.attention.transformer import fixed_in_context
+from tropattn.attention.networks.approximation import entering_states
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.moving import LiveNetwork
+from tropattn.attention.networks.network import Network
+from tropattn.attention.networks.padding import read_mask
+from tropattn.attention.networks.transformer import fixed_in_context
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
 from tropattn.numerals import real
@@ -40,7 +41,6 @@ __all__ = [
     "token_name",
 ]
 
-Array = NDArray[Any]
 
 _LARGEST_DRAW = 2**25
 

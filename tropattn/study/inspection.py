@@ -15,13 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.attention.context import FixedLayer, softmax
-from tropattn.attention.forward import attention_scores, attention_weights
-from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.linear import row_products
+from tropattn._types import Floats
+from tropattn.attention.evaluated.forward import attention_scores, attention_weights
+from tropattn.attention.heads.fixed import FixedLayer, softmax
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.heads.linear import row_products
 from tropattn.attention.loading import load
-from tropattn.attention.model import Model
-from tropattn.attention.padding import read_mask
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import InvalidInput
 from tropattn.progress import counting
 from tropattn.record import Record
@@ -30,11 +31,10 @@ from tropattn.study.layer import Step
 from tropattn.study.layer_cells import in_query_space, layer_row, on_token_plane
 from tropattn.study.reachable import distances, query_ellipsoid
 from tropattn.threads import in_order
-from tropattn.tropical.live import live_terms
+from tropattn.tropical.geometry.live_terms import live_terms
 
 __all__ = ["InspectionSpec", "inspect", "run", "vocabulary_scene"]
 
-Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 _NAMED = 40

@@ -17,12 +17,12 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
 from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount, decimal
-from tropattn.regions.sampling import sample_regions
+from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.draws import sampled
 from tropattn.study.inputs import Heads, Source
-from tropattn.tropical.live import live_terms
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.geometry.newton import NewtonPolytope
 from tropattn.tropical.max_affine import with_terms
-from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "run", "warm_up"]

@@ -8,17 +8,17 @@ from typing import Any
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Floats
 from tropattn.arrays import is_exact, residues
-from tropattn.attention.context import FixedLayer
-from tropattn.attention.norms import Norm
+from tropattn.attention.evaluated.norms import Norm
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.errors import BudgetExceeded, Degenerate
 from tropattn.polyhedra.domain import Slice
 from tropattn.regions import bounds
 from tropattn.regions.count import count_regions, upper_bound
-from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.result import RegionCount
+from tropattn.regions.search.direct_sum import independent_groups
 from tropattn.study.layer import agree_on_head
 from tropattn.study.reachable import common_centre, on_hyperplane
 from tropattn.tropical.columns import rank_of_rows
@@ -33,7 +33,6 @@ __all__ = [
     "on_token_plane",
 ]
 
-Floats = NDArray[np.float64]
 
 _MAX_CELLS = 20_000
 """Cells of dependent heads that are enumerated before a lower bound is given instead."""

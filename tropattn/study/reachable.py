@@ -16,17 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Floats
 from tropattn.arrays import freeze, is_exact, to_float
-from tropattn.attention.head import AttentionHead
-from tropattn.attention.norms import Norm
+from tropattn.attention.evaluated.norms import Norm
+from tropattn.attention.heads.head import AttentionHead
 from tropattn.polyhedra.nearest import cell_distances
 from tropattn.progress import counting
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["Ellipsoid", "common_centre", "distances", "on_hyperplane", "query_ellipsoid"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +61,7 @@ def query_ellipsoid(
     Source: Brody, Alon, Yahav (2023), arXiv 2305.02582, for the geometry of LayerNorm. The
     epsilon inside the root only pulls states inwards. Cost: one singular value decomposition.
 
-    >>> from tropattn.attention.norms import RMSNorm
+    >>> from tropattn.attention.evaluated.norms import RMSNorm
     >>> head = AttentionHead([[3], [4]], [[1], [0]], [[1], [0]], [[1, 0]], b_Q=[7])
     >>> solid = query_ellipsoid(head, RMSNorm([1, 1], eps=0))
     >>> solid.centre.tolist(), abs(solid.axes).round(9).tolist()        # sqrt(2) * |(3, 4)|
@@ -129,7 +128,7 @@ def on_hyperplane(
     The state is ``gamma * u + beta``; for LayerNorm ``u = (p_1, ..., p_{d-1}, -sum p)``, for
     RMSNorm ``u = p``. Factors are kept, so spans are those of the given weights.
 
-    >>> from tropattn.attention.norms import LayerNorm
+    >>> from tropattn.attention.evaluated.norms import LayerNorm
     >>> f = on_hyperplane(TropicalPolynomial([[1, 0], [0, 0]]), LayerNorm([3, 5], [1, 1]))
     >>> f.slopes.tolist(), f.intercepts.tolist()
     ([[3.0], [0.0]], [1.0, 0.0])
@@ -149,7 +148,7 @@ def common_centre(units: Sequence[TropicalPolynomial], norm: Norm, dim: int) -> 
     None where no point makes all scores of each head equal (the heads are not central). ``units``
     are polynomials of ``on_hyperplane``. In doubles: one least-squares problem.
 
-    >>> from tropattn.attention.norms import RMSNorm
+    >>> from tropattn.attention.evaluated.norms import RMSNorm
     >>> f = TropicalPolynomial([[1, 0], [0, 0]], [-1, 0])       # equal where the first is 1
     >>> round(common_centre([f], RMSNorm([1, 1]), 2), 6)        # 1 / sqrt(2)
     0.707107

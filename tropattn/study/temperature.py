@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tropattn.attention.model import Model
-from tropattn.attention.padding import read_mask
+from tropattn._types import Array
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Box, Domain
@@ -34,7 +34,6 @@ __all__ = [
     "token_agreement",
 ]
 
-Array = NDArray[Any]
 
 TAUS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
 

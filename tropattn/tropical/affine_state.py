@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import fraction_array, is_exact, rational
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["AffineState", "Part", "summed", "total", "whole", "whole_array"]
 
-Array = NDArray[Any]
 
 Part = tuple[flint.fmpz_mat, int]
 """Integers over a positive denominator."""

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import rational_matrix, residues
 from tropattn.polyhedra.strict import primitive_rows
 from tropattn.threads import check
@@ -22,8 +23,6 @@ from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.terms import PRIME, moderate, modular_product
 
 __all__ = ["Blocks", "factor_rank", "independent_columns", "rank_of_rows", "stacked"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

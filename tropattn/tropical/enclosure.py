@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import to_float
 from tropattn.tolerance import TINY, gamma
 
 __all__ = ["Enclosure", "joined"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,12 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
 from tropattn.polyhedra.normal_fan import NormalFan
-from tropattn.tropical.points import term_points
+from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.sums import NAME, SIGNED, Product, read_sums, refused
 from tropattn.tropical.terms import AffineMap
@@ -36,7 +37,6 @@ __all__ = [
     "to_polymake_polynomial",
 ]
 
-Array = NDArray[Any]
 
 _WRONG = (AttributeError, KeyError, RecursionError, TypeError, ValueError, ZeroDivisionError)
 """What text of another kind makes json and Fraction raise."""

@@ -19,6 +19,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix, to_float
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
@@ -32,7 +33,6 @@ from tropattn.tropical.terms import (
 
 __all__ = ["MaxAffine", "on_parameters", "with_terms"]
 
-Array = NDArray[Any]
 Function = TypeVar("Function", bound="MaxAffine")
 
 _MAX_TERMS = 10**7

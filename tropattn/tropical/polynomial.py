@@ -12,20 +12,19 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import shared_walls
 from tropattn.polyhedra.polyhedron import Polyhedron
-from tropattn.tropical.live import live_terms
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.geometry.newton import NewtonPolytope
+from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
 from tropattn.tropical.max_affine import MaxAffine, with_terms
-from tropattn.tropical.newton import NewtonPolytope
 from tropattn.tropical.refinement import Refinement
-from tropattn.tropical.subdivision import RegularSubdivision, subdivision
 
 __all__ = ["PowerDiagram", "TropicalPolynomial"]
-
-Array = NDArray[Any]
 
 
 class TropicalPolynomial(MaxAffine):

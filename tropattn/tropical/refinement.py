@@ -22,6 +22,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_fractions, is_exact, rational, rational_matrix, residues, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.cone import interior_direction
@@ -43,7 +44,6 @@ from tropattn.tropical.twins import twin_heads
 
 __all__ = ["Refinement", "domain_walls", "two_doubles", "unit_rows"]
 
-Array = NDArray[Any]
 
 _SMALL = 2**29
 """Integer rows up to this size go to the exact integer test of the kernel."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact
 from tropattn.errors import InvalidInput
 from tropattn.tropical.affine_state import whole_array
@@ -37,7 +38,6 @@ __all__ = [
     "update_of",
 ]
 
-Array = NDArray[Any]
 
 _SUMS = 64
 """Linear parts of a layer that are kept, where own values move."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, to_float
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -43,7 +44,6 @@ __all__ = [
     "winners",
 ]
 
-Array = NDArray[Any]
 
 _AT_ONCE = 2**23
 """Entries of the matrices of points that are held at once."""

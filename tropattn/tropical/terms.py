@@ -16,6 +16,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import rational, rational_matrix, residues
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.threads import check
@@ -36,8 +37,6 @@ PRIME = 2**31 - 1
 
 _LARGE = 2**26
 """Multiplications from which a modular product is worth a trip through doubles."""
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,13 +18,13 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import is_exact
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.terms import PRIME, modular_product
 
 __all__ = ["twin_heads"]
 
-Array = NDArray[Any]
 
 _WEIGHT = 2**20
 

@@ -15,6 +15,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import freeze, rational, rational_matrix, to_float
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import inner_doubles, nearest_double, nearest_inside, solves
@@ -25,7 +26,6 @@ from tropattn.tropical.refinement import Refinement
 
 __all__ = ["embedded", "inner_points"]
 
-Array = NDArray[Any]
 Point = list[flint.fmpq]
 
 _BLOCK = 1 << 20

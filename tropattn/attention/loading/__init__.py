@@ -12,7 +12,7 @@ from tropattn.attention.loading.own import is_own, load_own
 from tropattn.attention.loading.paths import open_tensors
 from tropattn.attention.loading.polynomials import holds_polynomials, load_polynomials
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.model import Model
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tropattn.attention.loading import bert, stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import Family
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.loading.vocabulary import read_words
-from tropattn.attention.model import Model
-from tropattn.attention.padding import Padding
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import Padding
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["ALBERT", "ENTRIES", "NAMES"]
@@ -70,4 +70,4 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
     )
 
 
-ALBERT = Family(("albert",), _load)
+ALBERT = ModelFamily(("albert",), _load)

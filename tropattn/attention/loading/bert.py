@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from tropattn.attention.blocks import Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn._types import Array
+from tropattn.attention.evaluated.blocks import Block
+from tropattn.attention.evaluated.norms import LayerNorm
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import Family
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.loading.vocabulary import read_words
-from tropattn.attention.model import Model
-from tropattn.attention.norms import LayerNorm
-from tropattn.attention.padding import Padding
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
 
 __all__ = [
@@ -36,7 +34,6 @@ __all__ = [
     "norm",
 ]
 
-Array = NDArray[Any]
 
 NAMES = {
     "word": "embeddings.word_embeddings.weight",
@@ -158,4 +155,4 @@ def _behind_padding(config: Config, positions: Array) -> tuple[Array, Padding]:
     return positions[pad + 1 :], Padding(pad, positions[pad])
 
 
-BERT = Family(("bert", "roberta"), _load)
+BERT = ModelFamily(("bert", "roberta"), _load)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.blocks import ACTIVATIONS
+from tropattn.attention.evaluated.blocks import ACTIVATIONS
 from tropattn.errors import InvalidInput
 from tropattn.files import read_json
 

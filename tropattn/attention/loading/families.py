@@ -10,17 +10,17 @@ from pathlib import Path
 from tropattn.attention.loading.albert import ALBERT
 from tropattn.attention.loading.bert import BERT
 from tropattn.attention.loading.config import Config
-from tropattn.attention.loading.family import Family
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.gpt2 import GPT2
 from tropattn.attention.loading.llama import LLAMA
 from tropattn.attention.loading.tensors import Tensors, named, unwrapped
 from tropattn.attention.loading.vit import VIT
-from tropattn.attention.model import Model
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
 __all__ = ["FAMILIES", "build"]
 
-FAMILIES: tuple[Family, ...] = (ALBERT, BERT, GPT2, LLAMA, VIT)
+FAMILIES: tuple[ModelFamily, ...] = (ALBERT, BERT, GPT2, LLAMA, VIT)
 """A new family is a module with a ``Family``, and a word here."""
 
 _ARCHITECTURE = re.compile("(.+?)(Model|LMHeadModel|DoubleHeadsModel|For.+)")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.model import Model
+from tropattn.attention.networks.model import Model
 
-__all__ = ["Family"]
+__all__ = ["ModelFamily"]
 
 
 def _never(_: Tensors) -> bool:
@@ -18,7 +18,7 @@ def _never(_: Tensors) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """Models that one loader reads.
 
     Attributes

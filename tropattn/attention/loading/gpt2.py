@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tropattn.attention.blocks import MLP, Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.evaluated.blocks import MLP, Block
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import Family
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.loading.vocabulary import read_words
-from tropattn.attention.model import Model
-from tropattn.attention.padding import Padding
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import Padding
 
 __all__ = ["ENTRIES", "GPT2", "NAMES"]
 
@@ -150,4 +150,4 @@ def _mlp(tensors: Tensors, config: Config, at: str, d_model: int) -> MLP:
     )
 
 
-GPT2 = Family(("gpt2",), _load)
+GPT2 = ModelFamily(("gpt2",), _load)

@@ -9,18 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.blocks import MLP, Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.evaluated.blocks import MLP, Block
+from tropattn.attention.evaluated.norms import RMSNorm
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import Family
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.stacking import columns_by_head, rows_by_head
 from tropattn.attention.loading.tensors import Tensors, first_prefix, found_prefixes
 from tropattn.attention.loading.vocabulary import read_words
-from tropattn.attention.model import Model
-from tropattn.attention.norms import RMSNorm
-from tropattn.attention.padding import Padding
-from tropattn.attention.rotary import RotaryEmbedding
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
 
 __all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "ENTRIES", "LLAMA", "NAMES"]
@@ -305,4 +305,4 @@ def _mlp(tensors: Tensors, config: Config, at: str, width: int, biased: bool | N
     return MLP(up.T, b_up, down.T, b_down, config.activation("hidden_act"), gate.T, b_gate)
 
 
-LLAMA = Family(tuple(ENTRIES), _load, _recognises)
+LLAMA = ModelFamily(tuple(ENTRIES), _load, _recognises)

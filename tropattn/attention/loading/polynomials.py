@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.attention.loading.tensors import Tensors
@@ -17,7 +16,6 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["holds_polynomials", "load_polynomials", "polynomials_of"]
 
-Array = NDArray[Any]
 
 _NAME = re.compile(r"(slopes|intercepts)_(0|[1-9]\d{0,5})")
 

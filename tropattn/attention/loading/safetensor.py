@@ -9,19 +9,17 @@ import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from tropattn._types import Array
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
 from tropattn.files import json_value, printable, regular_file
 
 __all__ = ["TensorFile"]
 
-Array = NDArray[Any]
 
 _LARGEST_HEADER = 10**7
 """Bytes of a header; a tensor takes about a hundred."""

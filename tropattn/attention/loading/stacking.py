@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tropattn.attention.blocks import MLP
+from tropattn._types import Array
+from tropattn.attention.evaluated.blocks import MLP
+from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors, named
-from tropattn.attention.norms import LayerNorm
 from tropattn.errors import InvalidInput
 
 __all__ = [
@@ -25,8 +25,6 @@ __all__ = [
     "rows_by_head",
     "widths",
 ]
-
-Array = NDArray[Any]
 
 
 def columns_by_head(stored: Array, n_heads: int) -> Array:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tropattn.attention.blocks import Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.evaluated.blocks import Block
+from tropattn.attention.evaluated.patches import Patches
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import Family
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.model import Model
-from tropattn.attention.patches import Patches
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
 __all__ = ["ENTRIES", "NAMES", "VIT"]
@@ -134,4 +134,4 @@ def _pair(config: Config, name: str) -> tuple[int, int]:
     return side, side
 
 
-VIT = Family(("vit",), _load)
+VIT = ModelFamily(("vit",), _load)
