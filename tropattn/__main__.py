@@ -1,4 +1,4 @@
-"""``python -m tropattn.cli`` runs the command line."""
+"""``python -m tropattn`` runs the command line."""
 
 from __future__ import annotations
 
