@@ -25,6 +25,7 @@ __all__ = [
     "fraction_array",
     "freeze",
     "is_exact",
+    "pivot_columns",
     "rational",
     "rational_matrix",
     "residues",
@@ -181,6 +182,21 @@ def rational_matrix(array: Array) -> flint.fmpq_mat:
     """A two-axis array as an exact rational matrix."""
     rows, columns = array.shape
     return flint.fmpq_mat(rows, columns, [rational(v) for v in array.ravel().tolist()])
+
+
+def pivot_columns(echelon: Any, rank: int) -> list[int]:
+    """The columns of the first entries other than 0 in the rows of an echelon form.
+
+    >>> pivot_columns(flint.fmpz_mat([[0, 1, 2], [0, 0, 3]]), 2)
+    [1, 2]
+    """
+    found, column = [], 0
+    for i in range(rank):
+        while echelon[i, column] == 0:
+            column += 1
+        found.append(column)
+        column += 1
+    return found
 
 
 def residues(array: Array, prime: int) -> NDArray[np.int64]:

@@ -65,7 +65,7 @@ class Directions:
     def extreme(self, members: NDArray[np.int64], threads: int | None = None) -> NDArray[np.bool_]:
         """For rows of distinct direction numbers (-1 for none), which span extreme rays.
 
-        Each row's cone must be pointed. Cost: one linear program a member, D rows each.
+        Each row's cone must be pointed. Cost: one linear program per member, D rows each.
 
         >>> known = Directions(2)
         >>> cone = [[known.number(v) for v in [(1, 0), (1, 1), (1, 2)]]]

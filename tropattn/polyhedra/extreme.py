@@ -62,7 +62,7 @@ def winning_rows(
 
     A row starts at its own direction, whitened; where others win there, those that do join a
     program for it, until a direction or a combination is found. Cost: a few passes over the n rows
-    a row, O(n D) each, and O(D^3) for a combination.
+    per row, O(n D) each, and O(D^3) for a combination.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
     ``integers`` small integer multiples of rows and walls (or empty); ``exact(j, others)`` the true

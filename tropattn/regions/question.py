@@ -18,13 +18,13 @@ import numpy as np
 from tropattn.errors import Degenerate, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions import bounds
-from tropattn.regions.bounds.networks import live_lines
+from tropattn.regions.bounds.networks import moving_bound
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.result import RegionCount, check_bound
 from tropattn.threads import aside
-from tropattn.tropical.bilinear import LiveStack, MovesTokens
+from tropattn.tropical.bilinear import MovesTokens, TokenStack
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of
 
@@ -65,7 +65,7 @@ class Question:
     of: str = "cells"
     engine: str = "auto"
     budget: Budget = field(default_factory=Budget)
-    stack: LiveStack | None = None
+    stack: TokenStack | None = None
     proof: CertificateFile | None = None
     heads: tuple[int, ...] | None = None
 
@@ -132,7 +132,7 @@ class Question:
     def bound(self) -> RegionCount:
         """The closed-form bound on the cells: T6 or T7 of a layer, T14 across depth, T11."""
         if self.stack is not None:
-            return live_lines(self.stack)
+            return moving_bound(self.stack)
         if self.kind == "layer":
             return layer_bound(self.refinement)
         return bounds.depth(self.stages, self.domain)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix, to_float
 from tropattn.errors import BudgetExceeded, InvalidInput
-from tropattn.polyhedra.domain import Domain, as_domain
+from tropattn.polyhedra.domain import Domain, as_domain, check_space
 from tropattn.tolerance import TINY, gamma
 from tropattn.tropical.terms import (
     AffineMap,
@@ -353,11 +353,7 @@ def on_parameters(units: Sequence[Function], domain: Domain | None) -> tuple[Fun
         return tuple(units)
     assert domain is not None
     for unit in units:
-        if unit.dim != domain.ambient_dim:
-            raise InvalidInput(
-                f"domain: a set in R^{unit.dim} needed, got {domain.describe()}; "
-                "domain and target must share their variable."
-            )
+        check_space(domain, unit.dim)
     if domain.embedding is None:
         return tuple(units)
     matrix, offset = domain.embedding

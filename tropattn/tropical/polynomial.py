@@ -131,7 +131,7 @@ class PowerDiagram:
         """Graph on the live sites; an edge where two cells share a wall of dimension d - 1.
 
         Dual to the regular subdivision of the sites (T3). Every edge is proved, as every live
-        site. Cost: one small program a pair of live sites.
+        site. Cost: one small program per pair of live sites.
 
         >>> sorted(PowerDiagram([[0], [1], [2]], [0, 0, 0]).adjacency().edges)
         [(0, 1), (1, 2)]

@@ -117,7 +117,7 @@ def output(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.0)
 
     Parameters
     ----------
-    values : (N, d_v), one row a term, such as ``FixedLayer.values[h]``.
+    values : (N, d_v), one row per term, such as ``FixedLayer.values[h]``.
     temperature : 0 averages the values of the exact winners.
 
     >>> f = TropicalPolynomial([[0], [1]])

@@ -76,7 +76,7 @@ def euler_count(
 ) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where the heads are not proved generic.
 
-    Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys in all, X crossings and N keys a head.
+    Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys, X crossings and N keys per head.
     """
     heads = HeadColumns(refinement)
     start = aside(start_polygons, refinement)

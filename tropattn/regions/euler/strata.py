@@ -100,7 +100,7 @@ def _worthwhile(refinement: Refinement) -> bool:
     """Whether strata are expected to be faster than a search."""
     counts = np.diff(refinement.starts).astype(float)
     work = float((counts * (counts - 1) / 2).sum() * counts.sum())
-    # The cells of a single head are its live keys, a program each: strata have nothing to add.
+    # The cells of a single head are its live keys, one program each: strata have nothing to add.
     return len(counts) > 1 and work <= _WORK
 
 

@@ -92,10 +92,7 @@ def is_affine(stage: RoutingStage) -> bool:
 
 def _levels(stages: Sequence[RoutingStage], domain: Domain) -> list[_Level]:
     """The levels of a network, the state at first being the domain's embedded parameters."""
-    if domain.embedding is None:
-        step, shift = np.eye(stages[0].dim), np.zeros(stages[0].dim)
-    else:
-        step, shift = domain.embedding
+    step, shift = domain.embedding or (np.eye(stages[0].dim), np.zeros(stages[0].dim))
     matrix, offset = Enclosure.of(step), Enclosure.of(shift[None, :])
     levels: list[_Level] = []
     for stage in stages:

@@ -134,9 +134,9 @@ def plane_cells(
     BudgetExceeded, Interrupted : with ``.lower``.
     EngineError : cells that do not tile the window, which contradicts the proofs.
 
-    Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` a cell, ``O(1)`` for each pair of a
-    wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet in
-    simple crossings: that of ``enumerate_regions``, and some 0.2 ms a cell in exact numbers.
+    Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` per cell, ``O(1)`` for each pair of
+    a wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet
+    in simple crossings: that of ``enumerate_regions``, and some 0.2 ms per cell in exact numbers.
 
     >>> from tropattn import Box, TropicalPolynomial
     >>> cells = plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [3, 1]))

@@ -59,7 +59,7 @@ class ExactCells:
     def outlines(self) -> tuple[Array, Array, Array]:
         """Corners (V, 2), each rounded once, offsets (R + 1,) and the cell beyond each side (V,).
 
-        As in ``PlaneCells``. Some 0.2 ms a cell: O(n) for each corner, n keys that win somewhere.
+        As in ``PlaneCells``. Some 0.2 ms per cell: O(n) for each corner, n keys that win somewhere.
 
         Raises
         ------

@@ -53,7 +53,7 @@ class UnitWindow:
 
 
 def window_frame(refinement: Refinement) -> UnitWindow:
-    """The frame of a bounded window of a plane; O(1) a key, O(d) rational steps where rough.
+    """The frame of a bounded window of a plane; O(1) per key, O(d) rational steps where rough.
 
     Raises
     ------
@@ -66,7 +66,8 @@ def window_frame(refinement: Refinement) -> UnitWindow:
         _relative(unit, kept, centre, scale)
         for unit, kept in zip(refinement.units, refinement.kept, strict=True)
     ]
-    local = _local(window, centre, scale)
+    a, b = (as_fractions(side) for side in window.walls)
+    local = Polytope(a * scale, b - a @ centre)
     given = np.vstack([domain_walls(local, 3), as_fractions(np.array([[0.0, 0.0, -1.0]]))])
     # Rationals may lie beyond doubles; a row's length does not matter.
     given = given / np.abs(given).max(axis=1, keepdims=True)
@@ -96,22 +97,12 @@ def _placed(window: Domain) -> tuple[Polygon, Array, Array]:
     """The window's polygon in coordinates u, and these: they put it into (-1, 1)^2."""
     corners = exact_corners(window)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    # By this scale the larger half of the window becomes at most 0.99.
-    scale = np.array([_power(float(b - a) / 2) for a, b in zip(low, high, strict=True)])
+    # By powers of two above the half sides: these become at most 0.99.
+    halves = ((high - low) / 2).astype(np.float64)
+    scale = np.array([Fraction(2) ** int(np.frexp(1.01 * half)[1]) for half in halves])
     centre = (low + high) / 2
     local = ((corners - centre) / scale).astype(np.float64)
     return Polygon(local, np.full(len(local), -1)), centre, scale
-
-
-def _power(size: float) -> Fraction:
-    """A power of two above a size, by at least a hundredth of it."""
-    return Fraction(2) ** int(np.frexp(1.01 * size)[1])
-
-
-def _local(window: Domain, centre: Array, scale: Array) -> Polytope:
-    """The window as a set of u, exactly."""
-    a, b = (as_fractions(side) for side in window.walls)
-    return Polytope(a * scale, b - a @ centre)
 
 
 def _relative(

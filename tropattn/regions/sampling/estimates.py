@@ -29,7 +29,7 @@ class Sample:
 
     Attributes
     ----------
-    hashes : (R, 2) uint64, 128 bits a routing pattern, in ascending order.
+    hashes : (R, 2) uint64, 128 bits per routing pattern, in ascending order.
     counts : (R,) int64, draws (chords) that met the cell; firsts : (R,) int64, the first of them.
     ranges : ``(seed, start, stop)`` of the draws, ascending; draw ``i`` is a function of
         ``(seed, i)``.

@@ -60,6 +60,11 @@ class Outcome:
             "exact_decisions": self.exact_decisions,
         }
 
+    def add(self, other: Outcome) -> None:
+        """Add the work of another search."""
+        for name, value in other.stats().items():
+            setattr(self, name, getattr(self, name) + value)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkRange:
