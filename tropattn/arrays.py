@@ -26,6 +26,7 @@ __all__ = [
     "freeze",
     "is_exact",
     "pivot_columns",
+    "plain",
     "rational",
     "rational_matrix",
     "residues",
@@ -156,6 +157,16 @@ def to_float(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             # Half a unit in the last place would do; a whole one keeps the bound clear of doubt.
             lost[index] = np.spacing(abs(near[index]))
     return near, lost
+
+
+def plain(values: Array) -> Array:
+    """Doubles where they hold the numbers exactly, else the rationals."""
+    try:
+        near, lost = to_float(values)
+    except InvalidInput:
+        # Squares of large slopes are beyond the doubles.
+        return values
+    return values if lost.any() else near
 
 
 def rational(value: Any) -> flint.fmpq:

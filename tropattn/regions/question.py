@@ -28,16 +28,7 @@ from tropattn.tropical.bilinear import MovesTokens, TokenStack
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of
 
-__all__ = [
-    "Engine",
-    "Found",
-    "Question",
-    "able",
-    "answer",
-    "engine_names",
-    "layer_bound",
-    "listed",
-]
+__all__ = ["Engine", "Found", "Question", "able", "answer", "engine_names", "layer_bound", "listed"]
 
 
 def layer_bound(refinement: Refinement) -> RegionCount:
@@ -195,7 +186,8 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
         if found is not None:
             bound = question.bound if found.bound is None else found.bound
             # Linear regions are joined cells, so the bound is on these.
-            _check(found.stats.get("cells", found.value), bound, question)
+            cells = found.stats.get("cells", found.value)
+            check_bound(cells, bound.value, bound.engine, question.noun)
             return replace(found, bound=bound)
     raise Degenerate(
         f"engine: a case that {question.engine} can prove needed, got another; use engine='auto'."
@@ -205,13 +197,9 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
 def listed(question: Question, engines: Sequence[Engine]) -> RegionComplex:
     """The cells, from the first engine that lists them and does not refuse, within the bound."""
     engine = next(_willing(question, [e for e in engines if e.lists]))
-    found = engine.cells(question)
-    _check(len(found), question.bound, question)
+    found, bound = engine.cells(question), question.bound
+    check_bound(len(found), bound.value, bound.engine, question.noun)
     return found
-
-
-def _check(cells: int, bound: RegionCount, question: Question) -> None:
-    check_bound(cells, bound.value, bound.engine, question.noun)
 
 
 def able(question: Question, engines: Sequence[Engine]) -> list[Engine]:

@@ -7,8 +7,6 @@ they cannot (``_kernels/diagrams``).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tropattn._kernels import clipping, diagrams
@@ -66,12 +64,6 @@ class HeadColumns:
             # Every row marked so far is proved, and its cell holds one of the refinement.
             raise interrupted(max([1, *(int(mine.sum()) for mine in live)])) from None
         return parts
-
-    def crossings(self, arcs: Array, owners: Array, a: int, b: int, stop: Array) -> Any:
-        """Crossings of a range of arcs with later heads, and the kernel's status."""
-        return diagrams.crossings(
-            arcs, owners, self.terms, self.starts, self.sizes, self.errors, a, b, stop
-        )
 
 
 def start_polygons(refinement: Refinement) -> clipping.Tiles | None:

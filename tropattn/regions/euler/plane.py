@@ -95,7 +95,8 @@ def euler_count(
     stop = np.zeros(1, np.int64)
 
     def work(part: tuple[int, int]) -> Any:
-        return heads.crossings(arcs, owners, *part, stop)
+        given = heads.terms, heads.starts, heads.sizes, heads.errors
+        return diagrams.crossings(arcs, owners, *given, *part, stop)
 
     try:
         for i, (part, status) in enumerate(in_order(work, ranges, threads, stop)):

@@ -238,11 +238,7 @@ class _Layer:
         self._close(k, winners, groups, ends[1])
 
     def _changes(
-        self,
-        ids: NDArray[np.int64],
-        unit: int,
-        choices: list[int],
-        ends: Sequence[Root | None],
+        self, ids: NDArray[np.int64], unit: int, choices: list[int], ends: Sequence[Root | None]
     ) -> list[tuple[Root | None, tuple[int, ...]]]:
         """Winners of a unit in order, with the point where each takes over; None is the start.
 

@@ -23,13 +23,7 @@ from tropattn._kernels import relu_rows
 from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
-from tropattn.polyhedra.integer_rows import (
-    Frame,
-    Row,
-    by_angle,
-    strictly_feasible,
-    tightened,
-)
+from tropattn.polyhedra.integer_rows import Frame, Row, by_angle, strictly_feasible, tightened
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.budget import Budget
 from tropattn.regions.networks.layerwise import LayerwiseRefinement, integer_walls
@@ -309,10 +303,6 @@ class ReluPlane(Engine):
         # Every layer cuts a piece of a plane at most as n lines do (T14 with T6 in dimension 2).
         above = prod(layer([2] * int(n), 2).value for n in levels.relu)
         bound = RegionCount(above, "upper", "cells", question.where, "T14")
-        stats = {
-            "stages": len(stages),
-            "nodes": search.nodes,
-            "ranges": search.ranges,
-            "exact_decisions": search.exact_decisions,
-        }
+        names = "nodes", "ranges", "exact_decisions"
+        stats = {"stages": len(stages), **{name: getattr(search, name) for name in names}}
         return Found(search.cells, stats, self.name, bound)

@@ -12,14 +12,7 @@ import numpy as np
 
 from tropattn._types import Array
 from tropattn.errors import EngineError
-from tropattn.polyhedra.polygon import (
-    Row,
-    cross,
-    cut_exactly,
-    exact_polygon,
-    integer_row,
-    value_at,
-)
+from tropattn.polyhedra.polygon import Row, cross, cut_exactly, exact_polygon, integer_row, value_at
 from tropattn.regions.polygons.window import UnitWindow
 from tropattn.threads import check
 from tropattn.tolerance import UNIT

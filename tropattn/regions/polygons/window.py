@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-import flint
 import numpy as np
 
 from tropattn._types import Array
@@ -154,15 +153,9 @@ def _exact_rows(
     rows = [tuple(a - b for a, b in zip(row, middle, strict=True)) for row in rows]
     live = np.array([abs(x) + abs(y) + z >= 0 for x, y, z in rows])
     entries = [v for row, kept_row in zip(rows, live, strict=True) if kept_row for v in row]
-    shift = max((_exponent(v) for v in entries if v != 0), default=0)
-    near = np.array([_double(v, shift) for v in entries]).reshape(-1, 3)
+    lengths = ((int(v.p).bit_length(), int(v.q).bit_length()) for v in entries if v != 0)
+    shift = max((above - below for above, below in lengths), default=0)
+    # Each entry over ``2**shift``, rounded once.
+    up, down = max(-shift, 0), max(shift, 0)
+    near = np.array([(int(v.p) << up) / (int(v.q) << down) for v in entries]).reshape(-1, 3)
     return live, near, UNIT * np.abs(near).max(axis=1) + TINY
-
-
-def _exponent(value: flint.fmpq) -> int:
-    return int(abs(value.p)).bit_length() - int(value.q).bit_length()
-
-
-def _double(value: flint.fmpq, shift: int) -> float:
-    """``value / 2**shift``, rounded once."""
-    return (int(value.p) << max(-shift, 0)) / (int(value.q) << max(shift, 0))

@@ -370,13 +370,7 @@ class NetworkSampler:
         units = np.sqrt(1.0 + (walk.base * walk.base).sum(axis=1))
         for level, rows in enumerate(self.rows):
             pieces = propagate.cut_stretches(
-                rows,
-                found.states,
-                found.moving,
-                found.at,
-                found.low,
-                found.high,
-                units[found.line],
+                rows, found.states, found.moving, found.at, found.low, found.high, units[found.line]
             )
             cuts = _Stretches(found.line[pieces.parents], pieces.at, pieces.low, pieces.high)
             found = self._at(walk, cuts, level + 1)

@@ -257,7 +257,8 @@ class MixedSubdivision:
         for cell in self.mixed_cells():
             parts = self._parts(cell)
             if all(size == 1 for size in cell.type):
-                total += abs(_determinant([_extent(part) for part in parts]))
+                rows = np.array([_extent(part) for part in parts], dtype=object)
+                total += abs(fraction(rational_matrix(rows).det()))
             else:
                 total += _by_inclusion(parts)
         return total
@@ -342,10 +343,6 @@ def _extent(points: Array) -> list[Fraction]:
     """The vector from one end to the other of points on a line."""
     rows = sorted(as_fractions(points).tolist())
     return [p - q for p, q in zip(rows[-1], rows[0], strict=True)]
-
-
-def _determinant(rows: list[list[Fraction]]) -> Fraction:
-    return fraction(rational_matrix(np.array(rows, dtype=object)).det())
 
 
 def _by_inclusion(parts: list[Array]) -> Fraction:
