@@ -3,8 +3,8 @@
 A file is untrusted: it may be no certificate, damaged, or made to cost a reader time and memory.
 A line, a number, a common denominator and all that a checker has to remember are therefore bounded
 by the size of the file (``Limits``), its check sum is compared before anything else, and every
-entry has to be of the kind that belongs there. What breaks these rules is ``Malformed``; whether the
-claims are true is the business of ``verify``.
+entry has to be of the kind that belongs there. What breaks these rules is ``Malformed``; whether
+the claims are true is the business of ``verify``.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class _Rows:
 
 
 class Subject:
-    """The heads and walls that a certificate is about, as integer rows times a factor each."""
+    """The heads and walls that a certificate is about, as integer rows times one factor each."""
 
     def __init__(self, header: dict[str, Any], room: Limits) -> None:
         whole = type(header.get("version")) is int

@@ -263,7 +263,7 @@ def in_order(
 ) -> Iterator[Any]:
     """``work(item)`` for every item, on workers, yielded in the order of the items.
 
-    At most two items a thread are under way, so memory stays bounded. Closing the iterator, an
+    At most two items per thread are under way, so memory stays bounded. Closing the iterator, an
     exception in the consumer or a stop sets ``flag[0]``, which kernels poll, and drops the rest.
 
     >>> list(in_order(abs, [-1, 2, -3], 2))

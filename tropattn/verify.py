@@ -85,7 +85,7 @@ def verify(
 
     Parameters
     ----------
-    path : the file. polynomials : exact terms to compare with, one ``fmpq_mat`` (N, d + 1) a head
+    path : the file. polynomials : exact terms to compare with, one ``fmpq_mat`` (N, d + 1) per head
         (``head.exact_terms()``); the claim is then about these, on the domain that follows.
     walls : rational rows A (g, d) and right-hand sides b (g,) of the domain ``A x < b``
         (``domain.walls``), or None for the whole space. Compared as sets of rows up to positive
@@ -98,8 +98,8 @@ def verify(
 
     Notes
     -----
-    Time is that of the claims, a few small exact systems a cell; memory at most 500 MB and 50 bytes
-    a byte of the file. A damaged file is refused before its claims are looked at.
+    Time is that of the claims, a few small exact systems per cell; memory at most 500 MB and 50
+    bytes per byte of the file. A damaged file is refused before its claims are looked at.
     """
     try:
         with opened(path) as stream:

@@ -21,6 +21,7 @@ from tropattn import (
     enumerate_regions,
     plane_cells,
 )
+from tropattn.regions.budget import Budget
 from tropattn.regions.polygons import cells as module
 from tropattn.regions.polygons import half_edges as plane_graph
 
@@ -75,6 +76,11 @@ def both_roads(heads, window, monkeypatch, **options):
         patch.setattr(module, "graph_cells", lambda *_: None)
         second = plane_cells(heads, window, **options)
     return (first if made[0] is not None else None), second
+
+
+def graph_of(heads, window):
+    """What the graph of walls says, or None."""
+    return plane_graph.graph_cells(module.Refinement.of(heads, window), Budget(10**6, 1))
 
 
 def turned(cells, cell, first):
@@ -370,7 +376,7 @@ def test_threads_change_nothing(threads, monkeypatch):
     monkeypatch.setattr(plane_graph, "_CELLS", 7)
     heads, window = layer("strips", 3)
     one, many = (plane_cells(heads, window, threads=t) for t in (1, threads))
-    assert plane_graph.graph_cells(module.Refinement.of(heads, window), 10**6, 1, None) is not None
+    assert graph_of(heads, window) is not None
     for name in ("patterns", "corners", "offsets", "neighbours"):
         assert (getattr(one, name) == getattr(many, name)).all()
 
@@ -379,9 +385,7 @@ def test_a_wide_window_keeps_the_graph():
     heads, _ = layer("strips", 3)
     for reach in (30, 1e3, 1e4):
         window = Box([-reach, -reach / 2], [reach, reach])
-        assert (
-            plane_graph.graph_cells(module.Refinement.of(heads, window), 10**6, 1, None) is not None
-        )
+        assert graph_of(heads, window) is not None
 
 
 def test_a_cell_thinner_than_doubles_is_listed_and_has_no_area():

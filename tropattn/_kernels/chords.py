@@ -32,11 +32,9 @@ class ChordRows:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def make_rows(rows, starts, margins, words, wall_margins):
+def make_rows(*fields):
     """Rows from arrays."""
-    return ChordRows(
-        rows=rows, starts=starts, margins=margins, words=words, wall_margins=wall_margins
-    )
+    return ChordRows(*fields)
 
 
 @structure
@@ -104,16 +102,12 @@ def products(rows, block, out, scratch):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _envelope(chord, first, stop, low, high, count):
-    """Breakpoints of ``max_j alpha_j + beta_j t`` on (low, high) by gift wrapping.
+    """Write breakpoints of ``max_j alpha_j + beta_j t`` on (low, high) and the winner after each.
 
-    Writes them and the winner after each from place ``count`` on; returns the first winner and the
-    new count.
+    By gift wrapping, from place ``count`` on; returns the first winner and the new count.
     """
-    alpha = chord.alpha
-    beta = chord.beta
-    breaks = chord.at
-    winner = chord.winner
-    reach = chord.reach
+    alpha, beta, reach = chord.alpha, chord.beta, chord.reach
+    breaks, winner = chord.at, chord.winner
     best = first
     for j in range(first + 1, stop):
         if low == -np.inf:
@@ -129,18 +123,15 @@ def _envelope(chord, first, stop, low, high, count):
     while True:
         # One vector pass over all terms: dropping those that cannot win again would save work but
         # branch on data that are as good as random, which costs more.
-        height = alpha[best]
-        slope = beta[best]
+        height, slope = alpha[best], beta[best]
         for j in range(first, stop):
             steeper = beta[j] - slope
             t = (height - alpha[j]) / steeper
             reach[j] = t if steeper > 0.0 else np.inf
-        soonest = high
-        following = -1
+        soonest, following = high, -1
         for j in range(first, stop):
             if reach[j] < soonest:
-                soonest = reach[j]
-                following = j
+                soonest, following = reach[j], j
         if following < 0:
             break
         at = max(at, soonest)
@@ -154,13 +145,10 @@ def _envelope(chord, first, stop, low, high, count):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _sort(chord, heads):
     """Put the breakpoints in order, by merging the heads' sorted runs."""
-    breaks = chord.at
-    order = chord.order
-    runs = chord.runs
+    breaks, order, runs = chord.at, chord.order, chord.runs
     for i in range(runs[heads]):
         order[0, i] = i
-    row = 0
-    width = 1
+    row, width = 0, 1
     while width < heads:
         for h in range(0, heads, 2 * width):
             i = runs[h]
@@ -182,10 +170,8 @@ def _sort(chord, heads):
 @njit(nogil=True, cache=True, error_model="numpy")
 def cut(rows, chord, low, high):
     """Find the breakpoints of all heads on (low, high), and their order."""
-    starts = rows.starts
-    runs = chord.runs
-    heads = len(starts) - 1
-    n = np.int64(0)
+    starts, runs = rows.starts, chord.runs
+    heads, n = len(starts) - 1, np.int64(0)
     runs[0] = 0
     for h in range(heads):
         chord.first[h], n = _envelope(chord, starts[h], starts[h + 1], low, high, n)
@@ -199,8 +185,7 @@ def cut(rows, chord, low, high):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _leads(chord, first, stop, best, t, margin):
     """Whether the term ``best`` is proved to lead all others of its head at ``t``."""
-    alpha = chord.alpha
-    beta = chord.beta
+    alpha, beta = chord.alpha, chord.beta
     needed = margin * (chord.size + abs(t) * _SPEED)
     short = 0
     for j in range(first, stop):
@@ -211,15 +196,11 @@ def _leads(chord, first, stop, best, t, margin):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _prove_stretch(chord, first, stop, best, margin, a, b):
     """Mark cells of [a, b] at whose midpoint ``best`` is not proved to win its head."""
-    alpha = chord.alpha
-    beta = chord.beta
-    middle = chord.middle
-    s = middle[a]
-    t = middle[b]
+    alpha, beta, middle = chord.alpha, chord.beta, chord.middle
+    s, t = middle[a], middle[b]
     needed_s = margin * (chord.size + abs(s) * _SPEED)
     needed_t = margin * (chord.size + abs(t) * _SPEED)
-    height = alpha[best]
-    slope = beta[best]
+    height, slope = alpha[best], beta[best]
     leads = 0
     for j in range(first, stop):
         lead = height - alpha[j]
@@ -239,11 +220,8 @@ def _prove_stretch(chord, first, stop, best, margin, a, b):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _prove_head(rows, chord, h):
     """Mark the cells at whose midpoint the winner of a stretch of head ``h`` is not proved."""
-    first = rows.starts[h]
-    stop = rows.starts[h + 1]
-    margin = rows.margins[h]
-    best = chord.first[h]
-    a = np.int64(0)
+    first, stop, margin = rows.starts[h], rows.starts[h + 1], rows.margins[h]
+    best, a = chord.first[h], np.int64(0)
     for i in range(chord.runs[h], chord.runs[h + 1]):
         _prove_stretch(chord, first, stop, best, margin, a, chord.rank[i])
         best = chord.winner[i]
@@ -265,26 +243,19 @@ def _inside(rows, chord, t):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _clip(rows, chord):
     """Find where all walls are negative: an open interval of ``t``, and the walls at its ends."""
-    alpha = chord.alpha
-    beta = chord.beta
-    ends = chord.ends
-    sides = chord.sides
-    ends[0] = -np.inf
-    ends[1] = np.inf
-    sides[0] = -1
-    sides[1] = -1
+    alpha, beta, ends, sides = chord.alpha, chord.beta, chord.ends, chord.sides
+    ends[0], ends[1] = -np.inf, np.inf
+    sides[:] = -1
     first = rows.starts[len(rows.starts) - 1]
     for i in range(first, first + len(rows.wall_margins)):
         if beta[i] > 0.0:
             t = -alpha[i] / beta[i]
             if t < ends[1]:
-                ends[1] = t
-                sides[1] = i
+                ends[1], sides[1] = t, i
         elif beta[i] < 0.0:
             t = -alpha[i] / beta[i]
             if t > ends[0]:
-                ends[0] = t
-                sides[0] = i
+                ends[0], sides[0] = t, i
         elif not alpha[i] < 0.0:
             ends[1] = ends[0]
 
@@ -292,9 +263,7 @@ def _clip(rows, chord):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _middles(chord):
     """A point of each of the cells, and True where the cell has a width."""
-    n = chord.count
-    breaks = chord.at
-    order = chord.order[chord.row]
+    n, breaks, order = chord.count, chord.at, chord.order[chord.row]
     spread = 1.0
     if n:
         spread = max(1.0, breaks[order[n - 1]] - breaks[order[0]])
@@ -327,8 +296,7 @@ def find_cells(rows, chord):
     for h in range(len(rows.starts) - 1):
         _prove_head(rows, chord, h)
     if len(rows.wall_margins):
-        a = 0
-        b = chord.count
+        a, b = 0, chord.count
         while a <= b and not _inside(rows, chord, chord.middle[a]):
             chord.proved[a] = False
             a += 1
@@ -344,11 +312,8 @@ def report(rows, chord, skip_own, hashes, times, count):
 
     Finds the base point's cell, which ``skip_own`` leaves out.
     """
-    n = chord.count
-    order = chord.order[chord.row]
-    current = chord.current
-    first = np.uint64(0)
-    second = np.uint64(0)
+    n, order, current = chord.count, chord.order[chord.row], chord.current
+    first, second = np.uint64(0), np.uint64(0)
     for h in range(len(current)):
         current[h] = chord.first[h]
         first += rows.words[current[h], 0]
@@ -364,9 +329,8 @@ def report(rows, chord, skip_own, hashes, times, count):
             count += 1
         if i < n:
             b = order[i]
-            h = chord.head[b]
+            h, new = chord.head[b], chord.winner[b]
             old = current[h]
-            new = chord.winner[b]
             first += rows.words[new, 0] - rows.words[old, 0]
             second += rows.words[new, 1] - rows.words[old, 1]
             current[h] = new

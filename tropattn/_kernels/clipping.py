@@ -110,10 +110,7 @@ def load(tiles, p, polygon):
 
 @njit(nogil=True, cache=True)
 def _meet(p, p_error, q, q_error, out):
-    """Ray ``p x q`` scaled to largest entry 1, into ``out``; returns the bound on an entry's error.
-
-    Errors bound each entry of ``p`` and ``q``. Returns inf where the ray may vanish.
-    """
+    """Ray ``p x q`` scaled to largest entry 1, into ``out``; a bound on its error, inf if none."""
     x = p[1] * q[2] - p[2] * q[1]
     y = p[2] * q[0] - p[0] * q[2]
     z = p[0] * q[1] - p[1] * q[0]
@@ -132,10 +129,7 @@ def _meet(p, p_error, q, q_error, out):
 
 @njit(nogil=True, cache=True)
 def _sides(polygon, row, row_error):
-    """Write the side of a cut on which each ray lies; how many are outside, and one of them.
-
-    The number is -1 where a sign is not proved.
-    """
+    """Write the side of a cut on which each ray lies; how many are outside (-1: open), and one."""
     rays, ray_errors, sides = polygon.rays, polygon.ray_errors, polygon.sides
     size = max(abs(row[0]), abs(row[1]), abs(row[2]))
     outside, first = 0, 0
@@ -153,10 +147,7 @@ def _sides(polygon, row, row_error):
 
 @njit(nogil=True, cache=True)
 def cut(polygon, row, row_error, label):
-    """Cut a polygon by ``row . z < 0``, in place; a ray whose side is not proved ends the cut.
-
-    Returns the new number of sides, 0 where nothing is left, or -1 where a sign is not proved.
-    """
+    """Cut a polygon by ``row . z < 0``, in place; its sides, 0 for none, -1 if a sign is open."""
     rows, row_errors, sides = polygon.rows, polygon.row_errors, polygon.sides
     count = polygon.count
     outside, first = _sides(polygon, row, row_error)
@@ -233,9 +224,7 @@ def simplex_cones(middle, cones, height):
     """Rows (4, 3, 3) of the four cones over a simplex, the first and widest around ``middle``.
 
     That one has an inner slope of ``0.5 / height``; heights from 1e-5 are far above its rounding.
-
-    The corners are integers, so the rows are exact and the cones tile R^3 wherever they
-    point. In each cone consecutive rows meet in a corner.
+    The corners are integers, so the rows are exact and the cones tile R^3 wherever they point.
     """
     ring = np.empty((3, 3))
     length = np.sqrt(middle[0] ** 2 + middle[1] ** 2 + middle[2] ** 2)
@@ -268,11 +257,7 @@ def simplex_cones(middle, cones, height):
 
 @njit(nogil=True, cache=True)
 def start_polygon(corner_rows, walls, wall_errors, polygon):
-    """The simplicial cone ``corner_rows . z < 0`` (3, 3) cut by the walls.
-
-    The rows are given so that consecutive ones meet in the cone's rays. Returns the number of
-    sides, 0 or -1 as ``cut`` does.
-    """
+    """The simplicial cone ``corner_rows . z < 0`` (3, 3) cut by the walls; as ``cut`` returns."""
     rows, ray_errors = polygon.rows, polygon.ray_errors
     polygon.count = 3
     for m in range(3):
@@ -293,10 +278,7 @@ def start_polygon(corner_rows, walls, wall_errors, polygon):
 
 @njit(nogil=True, cache=True)
 def tile(middle, height, walls, wall_errors, tiles):
-    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved.
-
-    Only one where the domain lies within it, as it may in the first one, around ``middle``.
-    """
+    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved."""
     cones, polygon = np.empty((4, 3, 3)), make_polygon(3 + len(walls))
     simplex_cones(middle, cones, height)
     # What is read-only is of another type, for which all that follows would be compiled again.
@@ -312,6 +294,7 @@ def tile(middle, height, walls, wall_errors, tiles):
         for m in range(count):
             whole = whole and polygon.labels[m] > CORNER
         if whole:
+            # The domain lies within one cone, as it may in the first one, around ``middle``.
             store(polygon, tiles, np.int64(0))
             return 1
         store(polygon, tiles, used)

@@ -52,7 +52,7 @@ def _largest(scores):
 def cell(i, terms, size, error, polygon, scores):
     """Cut a polygon, in place, to the cell of row ``i``; returns its sides, 0 or -1 as ``cut``.
 
-    As long as some ray of what is left has a better row, the best row there cuts: O(N) a ray.
+    As long as some ray of what is left has a better row, the best row there cuts: O(N) per ray.
     """
     n = terms.shape[1]
     row = np.empty(3)
@@ -86,17 +86,11 @@ def cell(i, terms, size, error, polygon, scores):
 
 @njit(nogil=True, cache=True)
 def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, stop):
-    """Cells of one head in each tile: live rows, and the arcs between them.
+    """Cells of one head in each tile: ``live`` rows (N,), and ``arcs`` between them, from ``made``.
 
-    Parameters
-    ----------
-    terms : (3, N) rows of the head, column by column; ``size`` bounds their entries and ``error``
-        the entries' errors.
-    tiles : start polygons that tile the domain.
-    live : (N,) bool, written. arcs : (A, ARC), written from row ``made`` on.
-    polygon, scores : scratch.
-
-    Returns the number of arcs and a status. Cost O(N^2) and more only where cells have many sides.
+    ``terms`` (3, N) rows column by column, ``size`` and ``error`` bounds on entries and errors;
+    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores`` scratch. Returns the
+    number of arcs and a status. Cost O(N^2) and more only where cells have many sides.
     """
     n = terms.shape[1]
     live[:n] = False
@@ -166,12 +160,8 @@ def crossings(arcs, owners, terms, starts, sizes, errors, start, stop_at, stop):
 
     Along an arc from u to v a head's scores are affine in the share of v, its winners form an upper
     envelope, and each change of winner is one crossing; crossings of one arc are proved distinct.
-
-    Parameters
-    ----------
-    arcs, owners : (A, ARC) and (A,) head of each arc, in ascending order.
-    terms, starts : (3, n) rows of all heads and the first of each.
-    sizes, errors : (H,) bounds on the entries of a head's rows and on their errors.
+    ``arcs`` (A, ARC) with the heads ``owners``, ascending; ``terms`` (3, n) rows of all heads,
+    ``starts`` the first of each, ``sizes`` and ``errors`` (H,) bounds on entries and their errors.
     """
     heads = len(starts) - 1
     widest = 1

@@ -102,10 +102,7 @@ def circle(t):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def normals(keys, word, out):
-    """Fill ``out`` (d, lanes) with standard normals; pair ``p`` of a lane uses words 2p, 2p + 1.
-
-    Box and Muller (1958): ``sqrt(-2 log u) (cos 2 pi v, sin 2 pi v)``; words count from ``word``.
-    """
+    """Fill ``out`` (d, lanes) with standard normals (Box and Muller 1958), from ``word`` on."""
     dim, lanes = out.shape
     for k in range(0, dim - 1, 2):
         for r in range(lanes):
@@ -123,13 +120,11 @@ def normals(keys, word, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def draw(law, seed, first, n_draws, keys, out):
-    """Write draws ``first .. first + lanes - 1`` into the columns of ``out`` (d, lanes).
+    """Write draws ``first .. first + lanes - 1`` into ``out`` (d, lanes); ``keys`` scratch.
 
-    Given states are taken in order, and beyond draw ``n_draws`` the last one is repeated. ``keys``
-    (lanes,) uint64 scratch.
+    Given states are taken in order, and beyond draw ``n_draws`` the last one is repeated.
     """
-    kind = law.kind
-    dim, lanes = out.shape
+    kind, (dim, lanes) = law.kind, out.shape
     if kind == GIVEN:
         for r in range(lanes):
             index = min(first + r, n_draws - 1)

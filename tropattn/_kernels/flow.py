@@ -26,10 +26,7 @@ def _weigh(gram, beta, weights):
 
 @njit(nogil=True, cache=True)
 def _step_gram(gram, weights, inverse, product, moved):
-    """Move a Gram matrix by one layer, whose step over row sums is ``inverse`` (n,).
-
-    ``product`` and ``moved`` (n, n) are scratch.
-    """
+    """Move a Gram matrix by one layer, whose step over row sums is ``inverse`` (n,)."""
     n = len(gram)
     for i in range(n):
         for j in range(n):

@@ -20,21 +20,6 @@ from tropattn._kernels.clipping import U
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.diagrams import PROVED, STOPPED, UNPROVED, score_bound
 
-__all__ = [
-    "PROVED",
-    "STOPPED",
-    "UNPROVED",
-    "Graph",
-    "Links",
-    "join",
-    "places",
-    "ranks",
-    "spread",
-    "trace",
-    "walk",
-    "write",
-]
-
 _END = -1
 _OPEN = -2
 
@@ -67,10 +52,8 @@ def _score(rows, k, ray):
 
 @njit(nogil=True, cache=True)
 def _locate(row, ray, slack, rows, links):
-    """The row that wins at a ray, uphill from ``row``; -1 where that is not proved.
-
-    A cell is bounded by its walls, so a row that beats those across them beats all.
-    """
+    """The row that wins at a ray, uphill from ``row``; -1 where that is not proved."""
+    # A cell is bounded by its walls, so a row that beats those across them beats all.
     first, across = links.first, links.rows
     while True:
         level = _score(rows, row, ray)
@@ -91,9 +74,7 @@ def _locate(row, ray, slack, rows, links):
 def _exit(row, u, v, slack_u, slack_v, rows, links):
     """Where the way from u to v leaves a row's cell: a link, and its share of the way in bounds.
 
-    Row k overtakes at the share ``a / (a + b)``, ``a = u[row] - u[k]`` and ``b = v[k] - v[row]``,
-    which grows with a and falls with b. ``_END`` where v is in the cell, ``_OPEN`` where no row is
-    proved to be first.
+    As ``diagrams._next``; ``_END`` where v is in the cell, ``_OPEN`` where no row is proved first.
     """
     first, across = links.first, links.rows
     level_u, level_v = _score(rows, row, u), _score(rows, row, v)
@@ -128,11 +109,8 @@ def _exit(row, u, v, slack_u, slack_v, rows, links):
 def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
     """Crossings along arcs ``first .. last`` of head ``own`` with the walls of all other heads.
 
-    Parameters
-    ----------
-    arcs : (A, ARC); ``own`` = -1 for sides of the window.
-    rows, starts : (n, 3) live rows of all heads and the first of each.
-    sizes, errors : (H,) bounds on the entries of a head's rows and on their errors.
+    ``arcs`` (A, ARC), ``own`` -1 for sides of the window; ``rows`` (n, 3) live rows of all heads,
+    ``starts`` the first of each, ``sizes`` and ``errors`` (H,) as for ``crossings``.
 
     Returns a status, codes (m,) int32 and shares (m, 2), each with the width of its interval, in
     the order of the arcs and along each, proved distinct, and the number on each arc. Cost O(1) a
@@ -208,14 +186,9 @@ def _link(row, other, links):
 
 @njit(nogil=True, cache=True)
 def join(first, codes, names, inner, links, following):
-    """The half-edge after each half-edge round its face; -1 outside the window.
+    """Write the half-edge after each half-edge round its face to ``following``, (2 P,) of -1.
 
-    Parameters
-    ----------
-    first : (E + 1,) first piece of each arc; crossing t on arc e is code ``first[e] - e + t``.
-    inner : number of arcs that are walls; the sides of the window come after, in their order.
-    following : (2 P,) of -1; written.
-
+    ``first`` and ``inner`` as in ``Graph``; the sides of the window come last, in their order.
     Returns whether every crossing was found from both of its arcs and every end has its place.
     """
     for e in range(inner):
@@ -297,10 +270,9 @@ def _join_crossings(first, codes, inner, following):
 
 @njit(nogil=True, cache=True)
 def trace(following, face, begin, sides):
-    """Number the faces: ``face`` (2 P,) of -1, and a half-edge and the number of sides of each.
+    """Number the faces in ``face``, (2 P,) of -1, with a half-edge and the sides of each.
 
-    Returns the number of faces, or -1 where there are more than ``begin`` has room for or a way
-    round does not close.
+    Returns their number, -1 where ``begin`` has no room for them or a way round does not close.
     """
     made = 0
     for h in range(len(following)):
@@ -339,13 +311,9 @@ def ranks(face, first, names, bounds, place, rank):
 
     Without the walls of heads h, h + 1, ... faces fall into groups, the cells of the heads before
     (convex, hence connected). Going from the last head to the first, groups that differ in the
-    winner of h join in the order of these winners.
-
-    Parameters
-    ----------
-    bounds : (H + 1,) first arc of each head; place : (n,) of each row in the order of its head.
-
-    Returns whether the winners in each group differ and one group is left.
+    winner of h join in the order of these winners. ``bounds`` (H + 1,) first arc of each head,
+    ``place`` (n,) of each row in the order of its head. Returns whether the winners in each group
+    differ and one group is left.
     """
     faces = len(rank)
     parent, offset = np.arange(faces).astype(np.int32), np.zeros(faces, np.int32)
@@ -437,13 +405,10 @@ def places(arcs, names, inner, links, scale, out):
 
 @njit(nogil=True, cache=True)
 def write(graph, order, offsets, arcs, names, shares, ends, scale, first_cell, last_cell, out):
-    """Corners and neighbours of cells ``first_cell .. last_cell``, each in its place.
+    """Corners and neighbours of cells ``first_cell .. last_cell``, each in its place of ``out``.
 
-    Parameters
-    ----------
-    order : (R,) face of each cell. offsets : (R + 1,) first corner of each cell.
-    out : corners and their errors (V, 3), and the cell beyond the side that ends there, -1 - i
-        beyond wall i of the window.
+    ``order`` (R,) face and ``offsets`` (R + 1,) first corner of each cell; ``out`` corners and
+    their errors (V, 3), and the cell beyond the side that ends there, -1 - i beyond wall i.
     """
     first, codes, inner, owner = graph.first, graph.codes, graph.inner, graph.owner
     following, face, begin, rank = graph.following, graph.face, graph.begin, graph.rank
@@ -484,16 +449,11 @@ def write(graph, order, offsets, arcs, names, shares, ends, scale, first_cell, l
 
 
 @njit(nogil=True, cache=True)
-def spread(graph, order, names, bounds, keys, patterns, stack, seen, left, budget):
-    """Patterns (R, H) of cells that can be reached from cells whose pattern is given.
+def spread(graph, order, names, bounds, keys, patterns, stack, seen):
+    """Patterns (R, H) of cells that can be reached from that in ``stack[0]``, whose own is given.
 
-    Parameters
-    ----------
-    keys : (n,) the numbers that stand for rows in patterns.
-    stack, seen, left : (R,) cells to look at, the first ``left`` entries; (R,) bool cells met.
-    budget : number of cells to look at before the call returns.
-
-    Returns how many cells are left to look at, or -1 where a side and a pattern contradict.
+    ``keys`` (n,) the numbers that stand for rows in patterns; ``stack`` (R,) scratch; ``seen`` (R,)
+    bool cells met. Returns whether no side and pattern contradict.
     """
     inner, owner, following, face = graph.inner, graph.owner, graph.following, graph.face
     begin, rank = graph.begin, graph.rank
@@ -502,9 +462,9 @@ def spread(graph, order, names, bounds, keys, patterns, stack, seen, left, budge
     for g in range(heads):
         head[bounds[g] : bounds[g + 1]] = g
     # Depth first: most rows are copied from one written just before.
-    while left > 0 and budget > 0:
+    left = 1
+    while left > 0:
         left -= 1
-        budget -= 1
         r = stack[left]
         start = begin[order[r]]
         h = start
@@ -513,7 +473,7 @@ def spread(graph, order, names, bounds, keys, patterns, stack, seen, left, budge
             if e < inner:
                 g, back = head[e], h & 1
                 if patterns[r, g] != keys[names[e, back]]:
-                    return -1
+                    return False
                 to = rank[face[h ^ 1]]
                 if not seen[to]:
                     seen[to] = True
@@ -525,4 +485,4 @@ def spread(graph, order, names, bounds, keys, patterns, stack, seen, left, budge
             h = following[h]
             if h == start:
                 break
-    return left
+    return True

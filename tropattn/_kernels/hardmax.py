@@ -11,10 +11,7 @@ _FAN = 16
 
 @njit(nogil=True, cache=True)
 def outer_points(points, rounding):
-    """Indices of points that are not proved to lie inside the hull's 16-gon of extreme points.
-
-    ``rounding`` bounds the error of one cross product; what lies closer to the polygon stays.
-    """
+    """Indices of points not proved, beyond ``rounding``, inside the 16-gon of extreme points."""
     n = len(points)
     extreme = np.zeros(_FAN, np.int64)
     best = np.empty(_FAN)
@@ -29,8 +26,7 @@ def outer_points(points, rounding):
         for k in range(_FAN):
             score = cosine[k] * x + sine[k] * y
             if score > best[k]:
-                best[k] = score
-                extreme[k] = i
+                best[k], extreme[k] = score, i
     polygon = np.empty((_FAN, 2))
     used = 0
     for k in range(_FAN):

@@ -11,12 +11,12 @@ import numpy as np
 from tropattn._kernels import twice
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import (
-    DEAD,
-    LIVE,
+    FEASIBLE,
+    INFEASIBLE,
     decide,
     positive_relation,
-    proves_dead,
-    proves_dead_within,
+    proves_infeasible,
+    proves_infeasible_within,
     row_bound,
     row_into,
 )
@@ -166,16 +166,13 @@ def refuted(system, space):
     """Prove the final basis a refutation: in all columns, in fewer, or in integers.
 
     Returns the number of rows in ``support`` between which a positive relation is proved, 0 where
-    none is. Which rows these are depends on the proof: in all columns the whole basis, however
-    small some weights are.
-
-    Rows of a few low-rank heads span less than the whole space. A relation between them never
-    fills a basis there, but it does in the columns that determine these heads.
+    none is. Rows of a few low-rank heads span less than the whole space: a relation between them
+    never fills a basis there, but it does in the columns that determine these heads.
     """
     dim = system.terms.shape[1]
     rows, rho, support = space.rows, space.rho, space.support
     basis, inverse = space.simplex.basis, space.simplex.inverse
-    if proves_dead(rows, rho, system.everywhere, dim, basis, inverse):
+    if proves_infeasible(rows, rho, system.everywhere, dim, basis, inverse):
         for i in range(dim + 1):
             support[i] = basis[i]
         return np.int64(dim + 1)
@@ -184,7 +181,7 @@ def refuted(system, space):
         mask = units_of_support(system, space, count)
         columns = system.spans[mask]
         within = count > 1 and system.ranks[mask] == count - 1
-        if within and proves_dead_within(
+        if within and proves_infeasible_within(
             rows, rho, columns, count - 1, support, space.matrix, space.inverse
         ):
             return count
@@ -193,10 +190,9 @@ def refuted(system, space):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def beaten_by_few(system, space, unit, level, key):
-    """Number of rows that prove ``key`` dead: live rivals, and some that mattered before.
+    """Number of rows in ``support`` that prove ``key`` dead: live rivals, some that mattered; or 0.
 
-    They are in ``support``; 0 where that is not proved. Most dead keys die so, and these rows are
-    few where a head has many keys.
+    Most dead keys die so, and these rows are few where a head has many keys.
     """
     dim = system.terms.shape[1]
     base, basis = np.int64(space.n_rows[level]), space.simplex.basis
@@ -221,7 +217,7 @@ def beaten_by_few(system, space, unit, level, key):
     z = space.points[level, key, 0]
     for k in range(dim):
         z[k] = space.z[level, 0, k]
-    if decide(space.few, space.few_rho, few, dim, z, space.simplex) != DEAD:
+    if decide(space.few, space.few_rho, few, dim, z, space.simplex) != INFEASIBLE:
         return np.int64(0)
     for i in range(dim + 1):
         if basis[i] >= 0:
@@ -245,10 +241,7 @@ def heat(system, space, level):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def settle(system, space, unit, level, key):
-    """Decide by a program whether ``key`` wins somewhere inside the node: ALIVE, GONE or OPEN.
-
-    Writes its state, and a witness of it; returns how many rows in ``support`` prove it GONE.
-    """
+    """Write whether ``key`` wins inside the node, by a program; how many rows prove it GONE."""
     dim = system.terms.shape[1]
     base, point = space.n_rows[level], space.points[level, key]
     many = base + space.n_keys[level, unit] > 2 * FEW
@@ -263,18 +256,15 @@ def settle(system, space, unit, level, key):
     verdict = decide(space.rows, space.rho, space.count, dim, point[0], space.simplex)
     if many:
         heat(system, space, level)
-    if verdict == DEAD:
+    if verdict == INFEASIBLE:
         used = refuted(system, space)
-    space.state[key] = ALIVE if verdict == LIVE else (GONE if used > 0 else OPEN)
+    space.state[key] = ALIVE if verdict == FEASIBLE else (GONE if used > 0 else OPEN)
     return used
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def refuted_finely(system, space):
-    """As ``refuted``, for the final basis at twice the precision.
-
-    Besides full bases a pair of rows is tried that are exactly opposite, as walls that heads share.
-    """
+    """As ``refuted``, at twice the precision; also by two opposite rows, walls that heads share."""
     dim = system.terms.shape[1]
     rows, rho, fine, support = space.fine_rows, space.fine_rho, space.fine, space.support
     used = np.int64(0)
@@ -289,7 +279,7 @@ def refuted_finely(system, space):
         spanned = system.ranks[mask] == used - 1
         columns = system.spans[mask]
     if spanned:
-        proved = twice.proves_dead(rows, rho, columns, used - 1, support, fine)
+        proved = twice.proves_infeasible(rows, rho, columns, used - 1, support, fine)
     else:
         proved = used == 2 and twice.opposite(rows, rho, support[0], support[1], dim, fine.sum)
     return used if proved else np.int64(0)
@@ -309,8 +299,8 @@ def settle_finely(system, space, level, key):
         else:
             rho[i] = twice.row_into(rows, i, system.fine, system.fine_errors, a, b, dim)
     verdict = twice.decide(rows, rho, space.count, dim, point, space.fine)
-    used = refuted_finely(system, space) if verdict == DEAD else np.int64(0)
-    if verdict == LIVE:
+    used = refuted_finely(system, space) if verdict == INFEASIBLE else np.int64(0)
+    if verdict == FEASIBLE:
         space.state[key] = ALIVE
     elif used > 0:
         space.state[key] = GONE

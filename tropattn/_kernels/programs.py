@@ -1,8 +1,8 @@
-"""Many small programs under way at once, one a row of a large set, that draw on it as they need.
+"""Many small programs under way at once, one per row of a large set, that draw on it at need.
 
 Each program (``nnls``) holds the few other rows that have mattered to its row so far and proposes a
 direction. The directions of all of them are tried against the whole set in one pass in single
-precision (``lanes``), and rows that beat a program's own there may join it. Hence a row costs a
+precision (``simd``), and rows that beat a program's own there may join it. Hence a row costs a
 few passes over the set, shared by 32 rows, and exchanges among a few dozen rows.
 """
 
@@ -28,7 +28,7 @@ _MEMORY = 2**22
 
 @structure
 class Programs:
-    """The programs under way, one a lane; K coordinates each, directions have those of the set."""
+    """The programs under way, one per lane; K coordinates each, directions those of the set."""
 
     key: np.ndarray  # (L,) the row it decides, -1 where idle
     count: np.ndarray  # (L,) joined rows
@@ -116,10 +116,7 @@ def held_by(programs, lane):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def try_directions(programs, near, tried):
-    """Scale all directions to length 1 and find the best rows of each part of the set there.
-
-    ``near`` (4 m, D) float32, NaN in rows that only fill up.
-    """
+    """Scale all directions to length 1 and find the best rows of each part of the set there."""
     dim, block = near.shape[1], tried.block
     for lane in range(len(programs.key)):
         z = programs.direction[lane]
@@ -132,16 +129,8 @@ def try_directions(programs, near, tried):
     for p in range(parts):
         start = min(p * step, len(near))
         stop = min(start + step, len(near))
-        top_two(
-            near,
-            start,
-            stop,
-            block,
-            tried.best[p],
-            tried.second[p],
-            tried.winner[p],
-            tried.scores,
-        )
+        best, second, winner = tried.best[p], tried.second[p], tried.winner[p]
+        top_two(near, start, stop, block, best, second, winner, tried.scores)
         for r in range(SINGLE):
             tried.winner[p, r] += np.int32(start)
 
@@ -219,10 +208,7 @@ def _forget(programs, lane, first):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def join(programs, lane, terms, first, candidates, n_candidates):
-    """Add rows to a program that does not know them yet; return how many were new.
-
-    ``first`` rows of the program are no rows of ``terms`` and stay.
-    """
+    """Add rows that a program does not know; how many. Its ``first`` rows are no terms and stay."""
     width, room = programs.system.shape[1:]
     dim = terms.shape[1]
     if programs.count[lane] + n_candidates > room:

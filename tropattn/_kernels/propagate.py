@@ -40,11 +40,7 @@ class Step(NamedTuple):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _lane_step(step, block, constant, winners, first, out, scores, chosen, scratch):
-    """One step of 16 points: ``block`` (d + 1, 16), last row ``constant``, to ``out`` (d_out, 16).
-
-    Winners are those of draws ``first ..``; ``scores`` (n, 16), ``chosen`` (H, 16), ``scratch``
-    (4, 16) take partial results.
-    """
+    """One step of 16 points: ``block`` (d + 1, 16), its last row ``constant``, to ``out``."""
     width = len(out)
     heads = len(step.starts) - 1
     for c in range(width):
@@ -96,10 +92,7 @@ def _add_moving(matrix, where, block, winners, first, out, scratch):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def advance(step, states, constant, winners, out):
-    """The states behind a step, blocks (B, d_out, 32) from blocks (B, d, 32).
-
-    ``constant`` is 1 for states and 0 for directions, which feel the linear part alone.
-    """
+    """Blocks (B, d_out, 32) behind a step: of states (``constant`` 1) or of directions (0)."""
     n_blocks, dim, lanes = states.shape
     block = np.empty((dim + 1, DOUBLE))
     block[dim] = constant
@@ -131,10 +124,7 @@ def measure(step, states, size, error):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def spans(walls, bases, directions, ends, sides):
-    """The stretch of each line ``o + t u`` (rows) on which all walls hold, and the walls there.
-
-    ``ends`` (m, 2) and ``sides`` (m, 2), -1 where a line does not end.
-    """
+    """The stretch of each line ``o + t u`` on which all walls hold, and the walls there, or -1."""
     dim = bases.shape[1]
     for i in range(len(bases)):
         ends[i, 0] = -np.inf
@@ -167,21 +157,14 @@ class Pieces(NamedTuple):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _make_pieces(room):
-    return Pieces(np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(room))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def _doubled(pieces):
     """The same pieces with as much room again."""
-    n = len(pieces.at)
-    more = _make_pieces(2 * n)
-    for i in range(n):
-        more.parents[i] = pieces.parents[i]
-        more.low[i] = pieces.low[i]
-        more.high[i] = pieces.high[i]
-        more.at[i] = pieces.at[i]
-    return more
+    return Pieces(
+        np.concatenate((pieces.parents, pieces.parents)),
+        np.concatenate((pieces.low, pieces.low)),
+        np.concatenate((pieces.high, pieces.high)),
+        np.concatenate((pieces.at, pieces.at)),
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -199,7 +182,8 @@ def cut_stretches(rows, states, directions, at, low, high, units):
     scratch = np.empty((AT_ONCE, DOUBLE))
     chord = make_chord(rows)
     most = len(chord.at)
-    pieces = _make_pieces(4 * len(at) + most)
+    room = 4 * len(at) + most
+    pieces = Pieces(np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(room))
     count = np.int64(0)
     for r in range(DOUBLE):
         block[width - 1, r] = 1.0
@@ -232,10 +216,8 @@ def cut_stretches(rows, states, directions, at, low, high, units):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _level_out(beta, along):
-    """Round slopes along a line to multiples of 2^-44 of its speed.
-
-    Walls that the line runs beside would else be crossed where rounding says so, far away.
-    """
+    """Round slopes along a line to multiples of 2^-44 of its speed."""
+    # Walls that the line runs beside would else be crossed where rounding says so, far away.
     speed = 0.0
     for v in along:
         speed += v * v
@@ -266,11 +248,8 @@ def _between(chord, at, low, high, unit, pieces, count):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _middle(a, b, unit):
-    """The middle of ``a < b`` after ``t -> t / (unit + |t|)``, which brings infinity to 1.
-
-    What is proved at a point is proved up to its distance from 0, so of a long stretch the near
-    part is the better one.
-    """
+    """The middle of ``a < b`` after ``t -> t / (unit + |t|)``, which brings infinity to 1."""
+    # Proofs weaken with the distance from 0, so of a long stretch the near part is the better one.
     if a >= 0.0:
         return 2.0 / (1.0 / (unit + a) + 1.0 / (unit + b)) - unit
     if b <= 0.0:
@@ -328,12 +307,9 @@ def leave(scores, states, moving, winners, stage, ends, sides):
     ``scores`` of the stage; blocks of states at parameter 0 and of their directions; ``winners``
     (H, >= m). ``sides`` (m, 2, 2) takes the stage and the row that takes over, behind and ahead.
     """
-    rows = scores.double
-    starts = scores.starts
-    dim = states.shape[1]
+    rows, starts, dim = scores.double, scores.starts, states.shape[1]
     for i in range(len(ends)):
-        b = i // SINGLE
-        r = i % SINGLE
+        b, r = i // SINGLE, i % SINGLE
         speed = 0.0
         for k in range(dim):
             speed += moving[b, k, r] * moving[b, k, r]
@@ -360,10 +336,7 @@ def leave(scores, states, moving, winners, stage, ends, sides):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def pull(step, winners, gradients, out):
-    """Gradients (m, d_out) of functions of the state behind a step as those of the state before it.
-
-    ``out`` (m, d); the linear part of the step, transposed.
-    """
+    """Gradients (m, d_out) of functions of the state behind a step, as those before it (m, d)."""
     dim = out.shape[1]
     for i in range(len(out)):
         for k in range(dim):

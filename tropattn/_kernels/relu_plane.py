@@ -178,10 +178,7 @@ def _sort_units(levels, stack, at, scratch):
 
 @compiled
 def _close(levels, stack, path, at, answers, scratch):
-    """Close the units of a node that keep their sign; returns new ON units, the cut, questions.
-
-    The cut is the open unit that is balanced best between its two sides, or -1.
-    """
+    """Close a node's units that keep their sign; new ON units, the best cut or -1, questions."""
     level, count = stack.level[at], stack.corners[at]
     m, points = path.rows, scratch.points
     first, second = normalise(stack, at, path, points)

@@ -121,10 +121,8 @@ def sign_at(path, level, unit, sides, k):
 
 @compiled
 def add_rows(levels, level, path, chosen, count, out, at):
-    """Add the chosen rows of a level, weighted, to the rows ``out[at]`` of the next level.
-
-    The weights come from the second cache, so one reading must serve all that it can.
-    """
+    """Add the chosen rows of a level, weighted, to the rows ``out[at]`` of the next level."""
+    # The weights come from the second cache, so one reading must serve all that it can.
     weights, m, rows = levels.weights, path.rows, levels.rows[level + 1]
     n = 0
     while n + 8 <= count:

@@ -39,11 +39,9 @@ class ScoreRows:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def make_score_rows(single, double, starts, margins, pulls, words):
+def make_score_rows(*fields):
     """Score rows from arrays."""
-    return ScoreRows(
-        single=single, double=double, starts=starts, margins=margins, pulls=pulls, words=words
-    )
+    return ScoreRows(*fields)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -116,12 +114,9 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
     """Decide the open draws of a head in double precision; mark those that stay open."""
     dim = points.shape[1]
     block = np.zeros((dim + 1, DOUBLE))
-    best = np.empty(DOUBLE)
-    second = np.empty(DOUBLE)
-    found = np.empty(DOUBLE, np.int32)
+    best, second, found = np.empty(DOUBLE), np.empty(DOUBLE), np.empty(DOUBLE, np.int32)
     scratch = np.empty((AT_ONCE, DOUBLE))
-    margin = scores.margins[head, 1]
-    pull = scores.pulls[head]
+    margin, pull = scores.margins[head, 1], scores.pulls[head]
     for r in range(DOUBLE):
         block[dim, r] = 1.0
     lanes = points.shape[2]
@@ -130,16 +125,8 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
             i = open_draws[min(first + r, n_open - 1)]
             for k in range(dim):
                 block[k, r] = points[i // lanes, k, i % lanes]
-        top_two(
-            scores.double,
-            scores.starts[head],
-            scores.starts[head + 1],
-            block,
-            best,
-            second,
-            found,
-            scratch,
-        )
+        start, stop = scores.starts[head], scores.starts[head + 1]
+        top_two(scores.double, start, stop, block, best, second, found, scratch)
         for r in range(min(DOUBLE, n_open - first)):
             i = open_draws[first + r]
             winner[i] = found[r]
@@ -166,24 +153,14 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
                 near[b, k, r] = points[b, k, r]
             near[b, dim, r] = np.float32(1.0)
     for h in range(len(scores.starts) - 1):
-        winner = winners[h]
-        margin = scores.margins[h, 0]
-        pull = scores.pulls[h]
-        n_open = np.int64(0)
+        winner, n_open = winners[h], np.int64(0)
+        margin, pull = scores.margins[h, 0], scores.pulls[h]
         for b in range(n_blocks):
             low = b * SINGLE
             if low >= n_draws:
                 continue
-            top_two(
-                scores.single,
-                scores.starts[h],
-                scores.starts[h + 1],
-                near[b],
-                best,
-                second,
-                winner[low : low + SINGLE],
-                scratch,
-            )
+            start, stop, won = scores.starts[h], scores.starts[h + 1], winner[low : low + SINGLE]
+            top_two(scores.single, start, stop, near[b], best, second, won, scratch)
             for r in range(min(SINGLE, n_draws - low)):
                 i = low + r
                 lead = np.float64(best[r]) - np.float64(second[r])

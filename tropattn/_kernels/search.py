@@ -265,10 +265,7 @@ def leaf(system, space, level, unit, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def write_candidates(system, space, level, out):
-    """Mark the keys not proved dead at a node, those of a fixed unit as they were when it branched.
-
-    Whoever takes over a child starts from them and need not search for them again.
-    """
+    """Mark the keys not proved dead at a node, of a fixed unit those when it branched."""
     out[:] = False
     for h in range(len(system.starts) - 1):
         at = 0

@@ -81,8 +81,7 @@ def _make_wall(n, heads, walls):
 def _restrict(normal, normal_error, size, error, source, target, first, last):
     """Rows ``first .. last`` on the plane ``normal . z = 0``, its largest entry's column dropped.
 
-    ``source`` (4, n), ``target`` (3, n); ``size`` and ``error`` bound the entries of these rows and
-    their errors. Returns the same two bounds of the target.
+    From ``source`` (4, n) to ``target`` (3, n), with bounds on the entries and on their errors.
     """
     drop = 0
     for c in range(1, 4):
@@ -150,11 +149,7 @@ def _edges(tiles, pair, arcs):
 
 @njit(nogil=True, cache=True)
 def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
-    """Restrict the heads from the first on, and the domain, to the wall of a pair of its rows.
-
-    Returns the number of rows against which one of the two is left on the wall; 0 where the wall's
-    direction is not proved.
-    """
+    """Restrict heads from the first on, and the domain, to a wall; its rivals there, 0 if open."""
     head, base = pair[0], starts[pair[0]]
     normal, local = wall.normal, wall.terms
     for c in range(4):
@@ -209,11 +204,7 @@ def _outline(wall, head, i, j, count):
 
 @njit(nogil=True, cache=True)
 def _pieces(wall, starts, head, made, stop):
-    """Into how many pieces the later heads, but for their crossings, cut a wall of ``head``.
-
-    Their walls on it are written to ``arcs`` from ``made`` on. Returns the end of them, and a
-    status.
-    """
+    """Pieces into which later heads, crossings apart, cut a wall; the end of their arcs, status."""
     whole = 2 if wall.sphere else 1
     pieces = whole
     for h in range(head + 1, len(starts) - 1):
@@ -248,13 +239,8 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last,
 
     The sum runs over walls (number of pieces that later heads cut them into), edges (minus that
     number) and vertices (one), each within the open domain (theory T9, the master identity).
-
-    Parameters
-    ----------
-    terms, starts : (4, n) rows column by column, and the first of each head.
-    sizes, errors : (H,) bounds on a head's entries and on their errors.
-    walls, wall_errors : (4, g) the domain's rows column by column, and the error of each.
-    pairs : (Q, 3) head and two of its rows, ascending.
+    ``terms`` (4, n) and ``walls`` (4, g) hold rows column by column, ``sizes`` and ``errors`` (H,)
+    bound a head's entries and their errors; ``pairs`` (Q, 3): head and two of its rows, ascending.
     """
     wall = _make_wall(max(terms.shape[1], walls.shape[1]), len(starts) - 1, walls.shape[1])
     arcs, owners = wall.arcs, wall.owners

@@ -73,10 +73,8 @@ class Space:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def make_system(*fields):
-    """Bring the fields of a system together, for one search.
-
-    References are counted at every use, in memory that searches at the same time must not share.
-    """
+    """Bring the fields of a system together, for one search."""
+    # References are counted at every use, in memory that searches at one time must not share.
     return System(*fields)
 
 

@@ -108,10 +108,7 @@ def accepts(word, active):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _choose(chord, bounded, word):
-    """A proved cell other than the base point's, each with equal chances; 0 (stay) if none is left.
-
-    ``bounded``: whether the two end cells are, and may be picked too.
-    """
+    """A proved cell but the base point's, with equal chances, ends if ``bounded``; 0 if none."""
     skip = 0 if bounded else 1
     cells = range(skip, chord.count + 1 - skip)
     choices = 0
@@ -133,10 +130,7 @@ def _choose(chord, bounded, word):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def activate(normal, normals, active):
-    """Put the part of a normal beside the ``active`` (orthonormal) ones after them, length 1.
-
-    False if nothing is left of it.
-    """
+    """Put the part of a normal beside the ``active`` ones after them, length 1; False if none."""
     dim = len(normal)
     before = 0.0
     for k in range(dim):
@@ -191,10 +185,8 @@ def _approach(rows, chord, chains, lane, word):
 
     The farther of the two walls on the chord: the nearer one may be active already. It becomes so.
     """
-    order = chord.order[chord.row]
-    own = chord.own
-    low = chord.ends[0]
-    high = chord.ends[1]
+    order, own = chord.order[chord.row], chord.own
+    low, high = chord.ends[0], chord.ends[1]
     if not (low < 0.0 and high > 0.0):
         return 0.0
     behind = chord.at[order[own - 1]] if own > 0 else low
@@ -268,21 +260,6 @@ def _write_line(chains, lane, line):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _doubled(hashes, chords, times):
-    """The same arrays with as much room again."""
-    n = len(times)
-    more_hashes = np.empty((2 * n, 2), np.uint64)
-    more_chords = np.empty(2 * n, np.int64)
-    more_times = np.empty(2 * n)
-    for i in range(n):
-        more_hashes[i, 0] = hashes[i, 0]
-        more_hashes[i, 1] = hashes[i, 1]
-        more_chords[i] = chords[i]
-        more_times[i] = times[i]
-    return more_hashes, more_chords, more_times
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def visits(rows, law, seed, start, stop, ending):
     """Cells met by chords [start, stop), ``start`` a multiple of ``STEPS``.
 
@@ -324,7 +301,9 @@ def visits(rows, law, seed, start, stop, ending):
                     missed += 1
                     continue
                 if count + most > len(times):
-                    hashes, chords, times = _doubled(hashes, chords, times)
+                    hashes = np.concatenate((hashes, hashes))
+                    chords = np.concatenate((chords, chords))
+                    times = np.concatenate((times, times))
                 before = count
                 count = report(rows, chord, step > 0, hashes, times, count)
                 for i in range(before, count):

@@ -25,7 +25,7 @@ from tropattn.regions.lines.moving_tokens import LineInterval
 from tropattn.regions.networks.cells import DepthCell
 from tropattn.regions.networks.layerwise import Layerwise
 from tropattn.regions.question import Question
-from tropattn.tropical.bilinear import LiveAttention, LiveStack, MovesTokens
+from tropattn.tropical.bilinear import MovesTokens, MovingAttention, TokenStack
 from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["line"]
@@ -154,11 +154,11 @@ def _bands(stages: Sequence[RoutingStage]) -> list[_Band]:
     return out
 
 
-def _live_bands(stack: LiveStack) -> list[_Band]:
+def _live_bands(stack: TokenStack) -> list[_Band]:
     out, start = [], 0
     for number, layer in enumerate(stack.layers):
         rows, columns = [], []
-        attends = isinstance(layer, LiveAttention)
+        attends = isinstance(layer, MovingAttention)
         units = layer.heads if attends else () if layer.stage is None else layer.stage.units
         for token in stack.moving:
             first, stop = layer.seen[token] if attends else (0, 2)

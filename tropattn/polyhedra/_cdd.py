@@ -16,16 +16,7 @@ from tropattn._types import Array
 from tropattn.arrays import is_exact
 from tropattn.errors import EngineError, InvalidInput
 
-__all__ = ["generators", "inequalities", "rational_library"]
-
-
-def rational_library() -> bool:
-    """Whether ``cdd.gmp`` can be imported, so that exact input gets an exact answer."""
-    try:
-        importlib.import_module("cdd.gmp")
-    except ImportError:
-        return False
-    return True
+__all__ = ["generators", "inequalities"]
 
 
 def _plain() -> Any:

@@ -23,9 +23,7 @@ def as_doubles(point: tuple[Any, ...]) -> NDArray[np.float64]:
 
 
 def interior_direction(
-    rows: NDArray[np.float64],
-    rho: NDArray[np.float64],
-    exact: Callable[[], flint.fmpq_mat],
+    rows: NDArray[np.float64], rho: NDArray[np.float64], exact: Callable[[], flint.fmpq_mat]
 ) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None] | Verdict:
     """A ``z`` with ``rows . z < 0``, whether doubles prove it, else the exact one; or the verdict.
 
@@ -39,7 +37,7 @@ def interior_direction(
         return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, None
     z = np.zeros(dim)
     simplex = kernel.make_simplex(dim, g)
-    if kernel.decide(np.ascontiguousarray(rows.T), rho, g, dim, z, simplex) == kernel.LIVE:
+    if kernel.decide(np.ascontiguousarray(rows.T), rho, g, dim, z, simplex) == kernel.FEASIBLE:
         return z, True, None
     settled = strictly_negative(exact())
     if settled.point is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import extreme as kernel
-from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE, proved_verdict
+from tropattn._kernels.cone import AMBIGUOUS, FEASIBLE, INFEASIBLE, proved_verdict
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
@@ -62,7 +62,7 @@ def winning_rows(
 
     A row starts at its own direction, whitened; where others win there, those that do join a
     program for it, until a direction or a combination is found. Cost: a few passes over the n rows
-    a row, O(n D) each, and O(D^3) for a combination.
+    per row, O(n D) each, and O(D^3) for a combination.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
     ``integers`` small integer multiples of rows and walls (or empty); ``exact(j, others)`` the true
@@ -88,22 +88,15 @@ def winning_rows(
             if report is not None:
                 left = max(0, n - (at + 1) * _CHUNK)
                 report(n - left, left)
-        proved = answers.verdicts == LIVE
+        proved = answers.verdicts == FEASIBLE
         open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
         for j in open_rows:
             check()
             _settle(j, terms, errors, len(walls[0]), answers, exact)
     except KeyboardInterrupt:
         # Some row wins, found or not.
-        raise interrupted(max(1, int((answers.verdicts == LIVE).sum()))) from None
-    return Reasons(
-        answers.verdicts == LIVE,
-        proved,
-        answers.points,
-        answers.rows,
-        answers.weights,
-        len(open_rows),
-    )
+        raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
+    return Reasons(answers.verdicts == FEASIBLE, proved, *answers[1:], len(open_rows))
 
 
 def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -158,12 +151,12 @@ def _settle(
         above = exact(j, doubtful) * flint.fmpq_mat(system.ncols(), 1, list(verdict.point))
         joining = [i for at, i in enumerate(doubtful.tolist()) if above[walls + at, 0] >= 0]
         if not joining:
-            answers.verdicts[j] = LIVE
+            answers.verdicts[j] = FEASIBLE
             answers.points[j] = point
             return
         labels = np.append(labels, joining)
     names = [*(-2 - i for i in range(walls)), *labels.tolist()]
-    answers.verdicts[j] = DEAD
+    answers.verdicts[j] = INFEASIBLE
     answers.rows[j], answers.weights[j] = -1, 0.0
     whole = primitive_rows(system)
     weights = []
@@ -218,8 +211,8 @@ def shared_walls(
             if dim > 1:
                 verdict = _on_wall(rows[others], loss[others], wall, wall_loss)
             if verdict == AMBIGUOUS:
-                verdict = LIVE if _exactly_on_wall(exact(i), i, j, len(bounds)) else DEAD
-            if verdict == LIVE:
+                verdict = FEASIBLE if _exactly_on_wall(exact(i), i, j, len(bounds)) else INFEASIBLE
+            if verdict == FEASIBLE:
                 found.append((i, j))
     return found
 
@@ -236,7 +229,7 @@ def _on_wall(
     reduced = np.delete(rows - factor[:, None] * wall, pivot, axis=1)
     length = np.sqrt((reduced**2).sum(axis=1))
     if not len(reduced):
-        return LIVE
+        return FEASIBLE
     if not (length > 0).all():
         return AMBIGUOUS
     reach = np.abs(rows).max(axis=1) + np.abs(factor) * size

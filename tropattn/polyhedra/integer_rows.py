@@ -101,20 +101,15 @@ def unit_rows(rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.floa
         near = np.array(rows, dtype=np.float64).reshape(-1, width)
         lost = 0.0
     else:
-        near = np.array([_shrunk(row) for row in rows]).reshape(-1, width)
+        # Over the power of two above the largest: integers of any size divide with one rounding.
+        sizes = [1 << max(v.bit_length() for v in row) for row in rows]
+        near = np.array([[v / size for v in row] for row, size in zip(rows, sizes, strict=True)])
         lost = UNIT
     size = np.abs(near).max(axis=1, keepdims=True)
     near = near / np.exp2(np.frexp(np.where(size > 0, size, 1.0))[1])
     length = np.sqrt((near**2).sum(axis=1, keepdims=True))
     length = np.where(length > 0, length, 1.0)
     return near / length, 3.0 * UNIT + 1.01 * lost / length[:, 0]
-
-
-def _shrunk(row: Row) -> list[float]:
-    """Entries over the power of two above the largest; each quotient is rounded once."""
-    bits = max(v.bit_length() for v in row)
-    # Integers divide with one rounding whatever their size.
-    return [v / (1 << bits) for v in row]
 
 
 def framed(walls: Sequence[Row], frame: Frame, q: Array) -> tuple[tuple[Row, ...], Frame]:
@@ -208,20 +203,15 @@ def strictly_feasible(rows: Sequence[Row]) -> bool:
         return True
     width = len(rows[0])
     if width == 2:
-        return _open_interval(rows)
+        low, high = _ends(rows)
+        # -c / a is the end; both denominators are taken positive.
+        return low is None or high is None or low[1] * high[0] < high[1] * low[0]
     complete = [*rows, (0,) * (width - 1) + (-1,)]
     flat = [v for row in complete for v in row]
     found = interior_direction(
         *unit_rows(complete), lambda: flint.fmpq_mat(len(complete), width, flat)
     )
     return not isinstance(found, Verdict)
-
-
-def _open_interval(rows: Sequence[Row]) -> bool:
-    """Whether the rows ``a p + c < 0``, ``a != 0``, leave an interval."""
-    low, high = _ends(rows)
-    # -c / a is the end; both denominators are taken positive.
-    return low is None or high is None or low[1] * high[0] < high[1] * low[0]
 
 
 def _ends(rows: Sequence[Row]) -> tuple[Row | None, Row | None]:

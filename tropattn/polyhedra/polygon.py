@@ -83,7 +83,7 @@ class Polygon:
         """The part with ``normals @ x <= offsets``; new sides carry the labels of their rows.
 
         The most violated row cuts first, so rows that do not touch the polygon cost one product.
-        Cost O(n m) a side of the result, for n rows.
+        Cost O(n m) per side of the result, for n rows.
         """
         rows = np.asarray(normals, dtype=float)
         right = np.asarray(offsets, dtype=float)

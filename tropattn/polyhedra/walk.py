@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import freeze, is_exact
+from tropattn.arrays import freeze, is_exact, pivot_columns
 from tropattn.errors import BudgetExceeded
 from tropattn.polyhedra.edges import Directions
 from tropattn.polyhedra.faces import primitive
@@ -106,11 +106,7 @@ def _axes(whole: Sequence[Array], upper: bool) -> tuple[list[int], NDArray[np.ob
         order = [ambient - 1, *order[:-1]]
     flat = [int(v) for v in rows[:, order].ravel()]
     reduced, _, rank = flint.fmpz_mat(len(rows), ambient, flat).rref()
-    axes, column = [], 0
-    for i in range(rank):
-        while reduced[i, column] == 0:
-            column += 1
-        axes.append(order[column])
+    axes = [order[column] for column in pivot_columns(reduced, rank)]
     place = {axis: column for column, axis in enumerate(order)}
     back = [reduced[i, place[axis]] for i in range(max(rank, 1)) for axis in range(ambient)]
     kernel, nullity = flint.fmpz_mat(max(rank, 1), ambient, back).nullspace()

@@ -51,8 +51,7 @@ def region_graph(
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, cell in enumerate(cells):
         groups[cell.key()].append(i)
-    graph: nx.Graph[int] = nx.Graph()
-    graph.add_nodes_from(range(len(cells)))
+    graph: nx.Graph[int] = nx.empty_graph(len(cells))
     joined = nx.utils.UnionFind(range(len(cells)))
     left = len(cells)
     for members in groups.values():
@@ -70,8 +69,7 @@ def region_graph(
 
 def adjacency(cells: Sequence[WalledCell]) -> nx.Graph[int]:
     """The graph on cells with an edge where two closures meet in dimension ``d - 1``."""
-    graph: nx.Graph[int] = nx.Graph()
-    graph.add_nodes_from(range(len(cells)))
+    graph: nx.Graph[int] = nx.empty_graph(len(cells))
     for i, j, row in _opposite(cells, range(len(cells))):
         if share_wall(cells[i], cells[j], row):
             graph.add_edge(i, j)

@@ -204,8 +204,7 @@ def _parts(values: list[Any]) -> Iterator[list[Any]]:
 
 
 def _terms(unit: TropicalPolynomial) -> list[list[str]]:
-    terms = unit.exact_terms()
-    return [[str(terms[i, k]) for k in range(terms.ncols())] for i in range(terms.nrows())]
+    return [[str(v) for v in row] for row in unit.exact_terms().tolist()]
 
 
 def _number(value: Any) -> str:

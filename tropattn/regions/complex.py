@@ -38,15 +38,15 @@ class RegionComplex:
     ----------
     patterns : (R, H) int32, row i the winning key of each head in cell i (the smallest index of
         equal keys), in lexicographic order; of a network, the units of all layers side by side. On
-        a line with live keys the order is that of the line, and patterns may come back.
+        a line with moving keys the order is that of the line, and patterns may come back.
     witnesses : (R, d) doubles in ambient coordinates, one point of each open cell.
     inside : (R,) whether the witness is proved to lie in its open cell: all winners are the
         pattern's at these very doubles (on a line or slice they may lie off the flat), and the
-        domain's walls hold; with live keys, that the line's parameter does. False where no double
+        domain's walls hold; with moving keys, that the line's parameter does. False where no double
         inside was found, as in a cell thinner than their spacing; the witness then is next to it.
-    domain : in words; stage : the last one, None where keys are live; stats : the work done.
-    pieces : of a network, the cells with their exact walls and maps; on a line with live keys the
-        intervals with theirs; else None.
+    domain : in words; stage : the last one, None where keys move; stats : the work done.
+    pieces : of a network, the cells with their exact walls and maps; on a line with moving keys
+        the intervals with theirs; else None.
     """
 
     patterns: NDArray[np.int32]

@@ -43,7 +43,7 @@ def count_regions(
 
     Parameters
     ----------
-    target : a ``TropicalPolynomial``, a sequence of them (one a head), a ``FixedLayer``, a
+    target : a ``TropicalPolynomial``, a sequence of them (one per head), a ``FixedLayer``, a
         ``Network``, or a ``LiveNetwork``, whose domain is a ``Line`` (T11).
     domain : an open convex ``Box``, ``Polytope``, ``Line`` or ``Slice``; None is the whole space.
     of : ``"cells"``, or ``"linear_regions"`` of a ``FixedLayer`` or ``Network``: cells joined where
@@ -69,10 +69,10 @@ def count_regions(
 
     Notes
     -----
-    Lines cost O(N log N) a head, planes the crossings of walls, enumeration a few small linear
-    programs a cell; its memory does not grow with the cells. The line engine keeps what it counts,
-    about 200 bytes a cell; it and the others without cells (plane, subsets) compare ``max_cells``
-    with their result.
+    Lines cost O(N log N) per head, planes the crossings of walls, enumeration a few small linear
+    programs per cell; its memory does not grow with the cells. The line engine keeps what it
+    counts, about 200 bytes per cell; it and the others without cells (plane, subsets) compare
+    ``max_cells`` with their result.
 
     Examples
     --------

@@ -18,26 +18,17 @@ import numpy as np
 from tropattn.errors import Degenerate, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions import bounds
-from tropattn.regions.bounds.networks import live_lines
+from tropattn.regions.bounds.networks import moving_bound
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.result import RegionCount, check_bound
 from tropattn.threads import aside
-from tropattn.tropical.bilinear import LiveStack, MovesTokens
+from tropattn.tropical.bilinear import MovesTokens, TokenStack
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage, stages_of
 
-__all__ = [
-    "Engine",
-    "Found",
-    "Question",
-    "able",
-    "answer",
-    "engine_names",
-    "layer_bound",
-    "listed",
-]
+__all__ = ["Engine", "Found", "Question", "able", "answer", "engine_names", "layer_bound", "listed"]
 
 
 def layer_bound(refinement: Refinement) -> RegionCount:
@@ -65,7 +56,7 @@ class Question:
     of: str = "cells"
     engine: str = "auto"
     budget: Budget = field(default_factory=Budget)
-    stack: LiveStack | None = None
+    stack: TokenStack | None = None
     proof: CertificateFile | None = None
     heads: tuple[int, ...] | None = None
 
@@ -132,7 +123,7 @@ class Question:
     def bound(self) -> RegionCount:
         """The closed-form bound on the cells: T6 or T7 of a layer, T14 across depth, T11."""
         if self.stack is not None:
-            return live_lines(self.stack)
+            return moving_bound(self.stack)
         if self.kind == "layer":
             return layer_bound(self.refinement)
         return bounds.depth(self.stages, self.domain)
@@ -195,7 +186,8 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
         if found is not None:
             bound = question.bound if found.bound is None else found.bound
             # Linear regions are joined cells, so the bound is on these.
-            _check(found.stats.get("cells", found.value), bound, question)
+            cells = found.stats.get("cells", found.value)
+            check_bound(cells, bound.value, bound.engine, question.noun)
             return replace(found, bound=bound)
     raise Degenerate(
         f"engine: a case that {question.engine} can prove needed, got another; use engine='auto'."
@@ -205,13 +197,9 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
 def listed(question: Question, engines: Sequence[Engine]) -> RegionComplex:
     """The cells, from the first engine that lists them and does not refuse, within the bound."""
     engine = next(_willing(question, [e for e in engines if e.lists]))
-    found = engine.cells(question)
-    _check(len(found), question.bound, question)
+    found, bound = engine.cells(question), question.bound
+    check_bound(len(found), bound.value, bound.engine, question.noun)
     return found
-
-
-def _check(cells: int, bound: RegionCount, question: Question) -> None:
-    check_bound(cells, bound.value, bound.engine, question.noun)
 
 
 def able(question: Question, engines: Sequence[Engine]) -> list[Engine]:

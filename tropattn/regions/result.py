@@ -9,13 +9,7 @@ from typing import Any, Literal
 from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain, has_points
 
-__all__ = [
-    "RegionCount",
-    "check_bound",
-    "decimal",
-    "log10_of",
-    "one_cell",
-]
+__all__ = ["RegionCount", "check_bound", "decimal", "log10_of", "one_cell"]
 
 Kind = Literal["exact", "lower", "upper"]
 

@@ -17,7 +17,7 @@ from tropattn._types import Array
 from tropattn.arrays import fraction_array, is_exact, rational
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["AffineState", "Part", "summed", "total", "whole", "whole_array"]
+__all__ = ["AffineState", "Part", "padded", "summed", "total", "whole", "whole_array"]
 
 
 Part = tuple[flint.fmpz_mat, int]
@@ -43,12 +43,14 @@ class AffineState:
     @classmethod
     def of(cls, matrix: Array, offset: Array) -> AffineState:
         """The state ``p @ matrix + offset``."""
-        size, width = len(matrix) + 1, len(offset)
-        entries, below = whole_array(np.vstack([matrix, offset]))
-        flat: list[int] = []
-        for i in range(size):
-            flat += [*entries[i * width : (i + 1) * width], below if i == size - 1 else 0]
-        return cls(flint.fmpz_mat(size, width + 1, flat), below)
+        rows, below = padded(np.vstack([matrix, offset]))
+        rows[len(matrix), len(offset)] = below
+        return cls(rows, below)
+
+    @property
+    def part(self) -> Part:
+        """Numerators and denominator."""
+        return self.numerators, self.denominator
 
     def through(self, step: AffineState) -> AffineState:
         """The state behind an affine map."""
@@ -56,7 +58,7 @@ class AffineState:
 
     def plus(self, other: AffineState) -> AffineState:
         """The sum of two states."""
-        return summed([(part.numerators, part.denominator) for part in (self, other)])
+        return summed([self.part, other.part])
 
     def key(self) -> tuple[int, ...]:
         """A tuple that is equal exactly for equal functions."""
@@ -103,6 +105,14 @@ def summed(parts: Sequence[Part]) -> AffineState:
     if common > 1:
         rows = flint.fmpz_mat(size, width, [v // common for v in values])
     return AffineState(rows, below // common)
+
+
+def padded(array: Array) -> Part:
+    """The array in integers, with a last column of zeros in the place of the 1."""
+    rows, width = array.shape
+    entries, below = whole_array(array)
+    flat = [v for i in range(rows) for v in (*entries[i * width : (i + 1) * width], 0)]
+    return flint.fmpz_mat(rows, width + 1, flat), below
 
 
 def whole(values: Sequence[flint.fmpq]) -> tuple[list[int], int]:

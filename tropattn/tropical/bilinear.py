@@ -1,4 +1,4 @@
-"""Stacks whose keys are live: what a layer does to a sequence of states that all move (theory T11).
+"""Stacks whose keys move: what a layer does to a sequence of states that all move (theory T11).
 
 Where keys move, scores are products of two states and no tropical polynomials of one of them. So
 these layers reach the engine of lines in their own shape: what a head reads from a query and from
@@ -16,11 +16,11 @@ from tropattn._types import Array
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["LiveAttention", "LiveHead", "LivePointwise", "LiveStack", "MovesTokens"]
+__all__ = ["BilinearHead", "MovesTokens", "MovingAttention", "MovingPointwise", "TokenStack"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LiveHead:
+class BilinearHead:
     """A head's score ``scale <query(x), key(y) R>`` of two states, and the value of the second.
 
     Attributes
@@ -40,7 +40,7 @@ class LiveHead:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LiveAttention:
+class MovingAttention:
     """Every moving token: ``x -> [x +] offset + sum_h value_h`` of the key that wins.
 
     Attributes
@@ -48,11 +48,11 @@ class LiveAttention:
     heads : the heads; ``offset`` (d_out,).
     seen : (first, stop) of the keys that each token of the sequence sees.
     residual : whether the state that entered the layer is added.
-    before : one affine map a token, applied to the states before the heads read them, or None.
+    before : one affine map per token, applied to the states before the heads read them, or None.
     context : (N, d) what the heads read from tokens that stand still, or None where all move.
     """
 
-    heads: tuple[LiveHead, ...]
+    heads: tuple[BilinearHead, ...]
     offset: Array
     seen: tuple[tuple[int, int], ...]
     residual: bool
@@ -61,7 +61,7 @@ class LiveAttention:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LivePointwise:
+class MovingPointwise:
     """Every moving token by itself: ``x -> [x +] stage(before(x))``; no stage leaves ``before``."""
 
     stage: RoutingStage | None
@@ -70,13 +70,13 @@ class LivePointwise:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LiveStack:
+class TokenStack:
     """Layers on ``n_tokens`` states of R^width, of which the tokens ``moving`` (ascending) move.
 
     The variable is the states of the moving tokens, side by side.
     """
 
-    layers: tuple[LiveAttention | LivePointwise, ...]
+    layers: tuple[MovingAttention | MovingPointwise, ...]
     n_tokens: int
     width: int
     moving: tuple[int, ...]
@@ -89,8 +89,8 @@ class LiveStack:
 
 @runtime_checkable
 class MovesTokens(Protocol):
-    """A target of the engine of live lines."""
+    """A target of the engine of moving tokens."""
 
-    def live_stack(self) -> LiveStack:
+    def live_stack(self) -> TokenStack:
         """The layers as the engine reads them."""
         ...

@@ -16,7 +16,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import rational_matrix, residues
+from tropattn.arrays import pivot_columns, rational_matrix, residues
 from tropattn.polyhedra.strict import primitive_rows
 from tropattn.threads import check
 from tropattn.tropical.max_affine import MaxAffine
@@ -102,14 +102,7 @@ def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:
     if n == 0 or width == 0:
         return []
     matrix = flint.nmod_mat(n, width, rows[:, list(order)].ravel().tolist(), PRIME)
-    echelon, rank = matrix.rref()
-    pivots, column = [], 0
-    for i in range(rank):
-        while int(echelon[i, column]) == 0:
-            column += 1
-        pivots.append(order[column])
-        column += 1
-    return pivots
+    return [order[column] for column in pivot_columns(*matrix.rref())]
 
 
 def _pivoted(blocks: Blocks, units: tuple[MaxAffine, ...]) -> Array:
@@ -160,13 +153,11 @@ def _all_exact_rows(
     width = units[0].dim + 1
     flat: list[flint.fmpq] = []
     for h, unit in enumerate(units):
-        terms = unit.exact_terms(blocks.kept[h])
-        for i in range(1, terms.nrows()):
+        first, *others = unit.exact_terms(blocks.kept[h]).tolist()
+        for row in others:
             check()
-            flat += [terms[i, k] - terms[0, k] for k in range(width)]
-    if len(walls):
-        exact = rational_matrix(walls)
-        flat += [exact[i, k] for i in range(exact.nrows()) for k in range(width)]
+            flat += [a - b for a, b in zip(row, first, strict=True)]
+    flat += rational_matrix(walls).entries()
     if with_last:
         flat += [flint.fmpq(int(k == width - 1)) for k in range(width)]
     return flint.fmpq_mat(len(flat) // width, width, flat)
@@ -185,11 +176,5 @@ def _exact_columns(
     central = _exact_rank(units, blocks, walls, True) > without
     rows = _all_exact_rows(units, blocks, walls, not central)
     flat = [rows[i, k] for i in range(rows.nrows()) for k in order]
-    echelon, rank = flint.fmpq_mat(rows.nrows(), rows.ncols(), flat).rref()
-    pivots, column = [], 0
-    for i in range(rank):
-        while echelon[i, column] == 0:
-            column += 1
-        pivots.append(order[column])
-        column += 1
-    return central, np.array(sorted(pivots), dtype=np.int64)
+    found = pivot_columns(*flint.fmpq_mat(rows.nrows(), rows.ncols(), flat).rref())
+    return central, np.array(sorted(order[column] for column in found), dtype=np.int64)

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import flint
 import numpy as np
 
 from tropattn.arrays import is_exact
 from tropattn.polyhedra.integer_rows import Row
-from tropattn.tropical.affine_state import AffineState, Part, summed, total, whole, whole_array
+from tropattn.tropical.affine_state import (
+    AffineState,
+    Part,
+    padded,
+    summed,
+    total,
+    whole,
+    whole_array,
+)
 from tropattn.tropical.stage import Linear, RoutingStage, Scores, Selected, update_of
 
 __all__ = ["IntegerStage"]
@@ -119,7 +126,7 @@ class IntegerStage:
         flat = [*[0] * ((size - 1) * width), *constant.entries()]
         parts: list[Part] = [(flint.fmpz_mat(size, width, flat), below)]
         if update.residual:
-            parts.append((state.numerators, state.denominator))
+            parts.append(state.part)
         if isinstance(update, Scores):
             weights, below = self._weights
             # Tied terms are equal functions, so any of them will do.
@@ -151,18 +158,18 @@ class IntegerStage:
 
     @cached_property
     def _offset(self) -> Part:
-        return _padded(update_of(self.stage).offset[None])
+        return padded(update_of(self.stage).offset[None])
 
     def _value(self, unit: int, won: Sequence[int]) -> Part:
         """The mean of the values of terms of a unit that win together."""
         assert isinstance(self.stage.update, Selected)
         values = self.stage.update.values[unit]
         if len(won) > 1:
-            rows, below = _padded(values[list(won)])
+            rows, below = padded(values[list(won)])
             return flint.fmpz_mat(1, len(won), [1] * len(won)) * rows, below * len(won)
         key = unit, won[0]
         if key not in self._values:
-            self._values[key] = _padded(values[won[0]][None])
+            self._values[key] = padded(values[won[0]][None])
         return self._values[key]
 
     @cached_property
@@ -173,14 +180,14 @@ class IntegerStage:
     @cached_property
     def _weights(self) -> Part:
         assert isinstance(self.stage.update, Scores)
-        return _padded(self.stage.update.weights)
+        return padded(self.stage.update.weights)
 
     @cached_property
     def _own(self) -> dict[int, Part]:
         """The matrices of own values, by unit, with a row of zeros for the 1."""
         assert isinstance(self.stage.update, Selected)
         return {
-            h: _padded(np.vstack([own.matrix, np.zeros(own.matrix.shape[1])]))
+            h: padded(np.vstack([own.matrix, np.zeros(own.matrix.shape[1])]))
             for h, own in enumerate(self.stage.update.own)
             if own is not None
         }
@@ -194,14 +201,6 @@ class IntegerStage:
             own = self._own
             self._sums[shares] = total([(own[h][0], own[h][1] * n) for h, n in shares])
         return self._sums[shares]
-
-
-def _padded(array: Any) -> Part:
-    """The array in integers, with a last column of zeros in the place of the 1."""
-    rows, width = array.shape
-    entries, below = whole_array(array)
-    flat = [v for i in range(rows) for v in (*entries[i * width : (i + 1) * width], 0)]
-    return flint.fmpz_mat(rows, width + 1, flat), below
 
 
 def _whole_terms(stage: RoutingStage) -> tuple[list[int], int]:

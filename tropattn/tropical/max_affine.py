@@ -22,14 +22,9 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix, to_float
 from tropattn.errors import BudgetExceeded, InvalidInput
-from tropattn.polyhedra.domain import Domain, as_domain
+from tropattn.polyhedra.domain import Domain, as_domain, check_space
 from tropattn.tolerance import TINY, gamma
-from tropattn.tropical.terms import (
-    AffineMap,
-    exact_terms,
-    float_terms,
-    modular_terms,
-)
+from tropattn.tropical.terms import AffineMap, exact_terms, float_terms, modular_terms
 
 __all__ = ["MaxAffine", "on_parameters", "with_terms"]
 
@@ -78,12 +73,7 @@ class MaxAffine:
 
     @classmethod
     def factored(
-        cls,
-        keys: Any,
-        biases: Any = None,
-        *,
-        scale: Any = 1,
-        maps: tuple[AffineMap, ...] = (),
+        cls, keys: Any, biases: Any = None, *, scale: Any = 1, maps: tuple[AffineMap, ...] = ()
     ) -> Self:
         """The polynomial ``max_j scale * <key_j, q(x)> + bias_j`` with ``q`` the chain ``maps``.
 
@@ -353,11 +343,7 @@ def on_parameters(units: Sequence[Function], domain: Domain | None) -> tuple[Fun
         return tuple(units)
     assert domain is not None
     for unit in units:
-        if unit.dim != domain.ambient_dim:
-            raise InvalidInput(
-                f"domain: a set in R^{unit.dim} needed, got {domain.describe()}; "
-                "domain and target must share their variable."
-            )
+        check_space(domain, unit.dim)
     if domain.embedding is None:
         return tuple(units)
     matrix, offset = domain.embedding
@@ -413,12 +399,9 @@ def _exact_sum(a: Array, b: Array) -> Array | None:
 
 def _side_by_side(f: MaxAffine, g: MaxAffine) -> tuple[Array, Array, tuple[AffineMap, ...]]:
     """Keys of both with scale and bias as coordinates, and the map ``x -> (q_f, 1, q_g, 1)``."""
-    sides = [_with_constant(f), _with_constant(g)]
     depth = max(len(f.maps), len(g.maps), 1)
-    chains = [_padded(p, depth) for p in (f, g)]
     maps: list[AffineMap] = []
-    for level in range(depth):
-        a, b = chains[0][level], chains[1][level]
+    for level, (a, b) in enumerate(zip(_padded(f, depth), _padded(g, depth), strict=True)):
         last = level == depth - 1
         ones = np.ones(1) if last else np.zeros(0)
         offset = np.concatenate([a.offset, ones, b.offset, ones])
@@ -431,7 +414,7 @@ def _side_by_side(f: MaxAffine, g: MaxAffine) -> tuple[Array, Array, tuple[Affin
         start = width_a + len(ones)
         matrix[bottom, start : start + width_b] = b.matrix
         maps.append(AffineMap(as_array("matrix", matrix, 2), as_array("offset", offset, 1)))
-    return sides[0], sides[1], tuple(maps)
+    return _with_constant(f), _with_constant(g), tuple(maps)
 
 
 def _padded(p: MaxAffine, depth: int) -> list[AffineMap]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, to_float
+from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, plain, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import shared_walls
@@ -91,14 +91,14 @@ class PowerDiagram:
                 "use zeros for a Voronoi diagram."
             )
         half = (as_fractions(self.weights) - _squares(self.sites)) / 2
-        self._polynomial = TropicalPolynomial(self.sites, _plain(half))
+        self._polynomial = TropicalPolynomial(self.sites, plain(half))
 
     @classmethod
     def from_polynomial(cls, f: TropicalPolynomial) -> PowerDiagram:
         """The diagram with weights ``|a_j|^2 + 2 c_j``; it keeps ``f`` for exact decisions."""
         self = cls.__new__(cls)
         self.sites = f.slopes
-        self.weights = freeze(_plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
+        self.weights = freeze(plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
         self._polynomial = f
         return self
 
@@ -131,7 +131,7 @@ class PowerDiagram:
         """Graph on the live sites; an edge where two cells share a wall of dimension d - 1.
 
         Dual to the regular subdivision of the sites (T3). Every edge is proved, as every live
-        site. Cost: one small program a pair of live sites.
+        site. Cost: one small program per pair of live sites.
 
         >>> sorted(PowerDiagram([[0], [1], [2]], [0, 0, 0]).adjacency().edges)
         [(0, 1), (1, 2)]
@@ -158,13 +158,3 @@ class PowerDiagram:
 def _squares(sites: Array) -> Array:
     exact = as_fractions(sites)
     return np.array([sum((v * v for v in row), Fraction(0)) for row in exact], dtype=object)
-
-
-def _plain(values: Array) -> Array:
-    """Doubles where they hold the numbers exactly, else the rationals."""
-    try:
-        near, lost = to_float(values)
-    except InvalidInput:
-        # Squares of large slopes are beyond the doubles.
-        return values
-    return values if lost.any() else near

@@ -301,17 +301,21 @@ class Refinement:
         first = [h for h, (other, _) in enumerate(found) if other == h]
         if len(first) == len(found):
             return self
-        rows = [np.arange(self.starts[h], self.starts[h + 1]) for h in first]
+        copies = tuple((first.index(other), keys) for other, keys in found)
+        return replace(self.of_heads(first), copies=copies)
+
+    def of_heads(self, heads: Sequence[int]) -> Refinement:
+        """The system of some heads alone, in the same columns."""
+        rows = [np.arange(self.starts[h], self.starts[h + 1]) for h in heads]
         chosen = np.concatenate(rows)
         return replace(
             self,
-            units=tuple(self.units[h] for h in first),
-            kept=tuple(self.kept[h] for h in first),
+            units=tuple(self.units[h] for h in heads),
+            kept=tuple(self.kept[h] for h in heads),
             terms=np.ascontiguousarray(self.terms[chosen]),
             errors=self.errors[chosen],
             starts=np.cumsum([0, *map(len, rows)]),
             integers=self.integers[chosen] if len(self.integers) else self.integers,
-            copies=tuple((first.index(other), keys) for other, keys in found),
         )
 
     def of_all_heads(self, patterns: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -361,22 +365,17 @@ class Refinement:
         flat = all(not u.maps and (u.biases == u.biases[0]).all() for u in self.units)
         if flat and not (self.given_walls[:, -1] != 0).any():
             return centre
-        rows: list[list[flint.fmpq]] = []
-        right: list[flint.fmpq] = []
+        rows = self._wall_rows.tolist()
         for h in range(len(self.units)):
-            terms = self._exact(h)
-            for i in range(1, terms.nrows()):
+            first, *others = self._exact(h).tolist()
+            for row in others:
                 check()
-                rows.append([terms[i, int(k)] - terms[0, int(k)] for k in self.columns])
-                right.append(terms[i, terms.ncols() - 1] - terms[0, terms.ncols() - 1])
-        walls = self._wall_rows
-        for i in range(walls.nrows()):
-            rows.append([walls[i, int(k)] for k in self.columns])
-            right.append(walls[i, walls.ncols() - 1])
-        if all(v == 0 for v in right):
+                rows.append([a - b for a, b in zip(row, first, strict=True)])
+        if all(row[-1] == 0 for row in rows):
             return centre
-        matrix = flint.fmpq_mat(len(rows), self.rank, [v for row in rows for v in row])
-        vector = flint.fmpq_mat(len(rows), 1, right)
+        columns = self.columns.tolist()
+        matrix = flint.fmpq_mat(len(rows), self.rank, [row[k] for row in rows for k in columns])
+        vector = flint.fmpq_mat(len(rows), 1, [row[-1] for row in rows])
         normal = matrix.transpose() * matrix
         solution = normal.solve(matrix.transpose() * vector)
         for i, k in enumerate(self.columns):
@@ -458,15 +457,13 @@ def _integers(
         parts.append(whole)
     if not len(walls):
         return np.vstack(parts), np.zeros((0, width), np.int64)
-    exact = rational_matrix(walls)
-    rows_of_walls = []
-    for i in range(exact.nrows()):
-        single = flint.fmpq_mat(1, exact.ncols(), [exact[i, k] for k in range(exact.ncols())])
-        whole = _small_integers(single, columns)
+    whole_walls = []
+    for row in rational_matrix(walls).tolist():
+        whole = _small_integers(flint.fmpq_mat([row]), columns)
         if whole is None:
             return nothing
-        rows_of_walls.append(whole)
-    return np.vstack(parts), np.vstack(rows_of_walls)
+        whole_walls.append(whole)
+    return np.vstack(parts), np.vstack(whole_walls)
 
 
 def _small_integers(rows: flint.fmpq_mat, columns: Array) -> NDArray[np.int64] | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact
+from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact, plain
 from tropattn.errors import InvalidInput
 from tropattn.tropical.affine_state import whole_array
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -286,9 +286,7 @@ def exact_mean(values: Array, chosen: NDArray[np.intp]) -> Array:
     if len(rows) == 1 or (rows == rows[0]).all():
         return rows[0]
     total = as_fractions(rows).sum(axis=0) * Fraction(1, len(rows))
-    near = total.astype(np.float64)
-    held = all(Fraction(float(a)) == b for a, b in zip(near, total, strict=True))
-    return near if held and not is_exact(values) else total
+    return total if is_exact(values) else plain(total)
 
 
 def _moved(update: Selected, base: Array, shares: tuple[Fraction, ...]) -> Array:
@@ -305,10 +303,8 @@ def _moved(update: Selected, base: Array, shares: tuple[Fraction, ...]) -> Array
         total: Array = as_fractions(base)
         for share, part in parts:
             total = total + share * as_fractions(part)
-        if all(not is_exact(part) for _, part in parts):
-            near = total.astype(np.float64)
-            if np.isfinite(near).all() and (as_fractions(near) == total).all():
-                total = near
+        if not any(is_exact(part) for _, part in parts):
+            total = plain(total)
         if len(update._sums) >= _SUMS:
             update._sums.clear()
         update._sums[shares] = freeze(total)

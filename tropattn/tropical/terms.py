@@ -57,26 +57,19 @@ def float_terms(
     ``InvalidInput`` where a product is beyond the doubles.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        terms, errors = _float_terms(keys, biases, scale, maps)
-    if not np.isfinite(terms).all():
+        rows, constant = Enclosure.of(keys), Enclosure.of(np.zeros((len(keys), 1)))
+        for step in reversed(maps):
+            matrix, offset = Enclosure.of(step.matrix), Enclosure.of(step.offset[:, None])
+            product = rows @ joined(1, matrix.T, offset)
+            rows, constant = product[:, :-1], constant + product[:, -1:]
+        if scale != 1:
+            rows, constant = rows.scaled(scale), constant.scaled(scale)
+        found = joined(1, rows, constant + Enclosure.of(biases[:, None]))
+    if not np.isfinite(found.near).all():
         raise InvalidInput(
             "terms: slopes and intercepts below 1.8e308 needed, got larger ones after multiplying "
             "out the factors; rescale the input."
         )
-    return terms, errors
-
-
-def _float_terms(
-    keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rows, constant = Enclosure.of(keys), Enclosure.of(np.zeros((len(keys), 1)))
-    for step in reversed(maps):
-        matrix, offset = Enclosure.of(step.matrix), Enclosure.of(step.offset[:, None])
-        product = rows @ joined(1, matrix.T, offset)
-        rows, constant = product[:, :-1], constant + product[:, -1:]
-    if scale != 1:
-        rows, constant = rows.scaled(scale), constant.scaled(scale)
-    found = joined(1, rows, constant + Enclosure.of(biases[:, None]))
     return found.near, found.error
 
 

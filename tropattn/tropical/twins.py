@@ -33,8 +33,8 @@ def twin_heads(units: Sequence[MaxAffine], kept: Sequence[Array]) -> list[tuple[
     """For each head the first head with the same cells, and the key that wins where its key does.
 
     ``kept`` names the distinct terms of each head. Returns (head, keys) with ``keys`` (N,) over the
-    terms of that first head: the winner of the given one, -1 at merged duplicates. Cost O(N d) a
-    head, and rationals only where signatures agree.
+    terms of that first head: the winner of the given one, -1 at merged duplicates. Cost O(N d)
+    per head, and rationals only where signatures agree.
 
     >>> f = MaxAffine([[0], [1], [3]], [0, 1, 0])
     >>> g = MaxAffine([[8], [2], [4]], [5, 5, 7])                 # 2 f + (2 x + 5)

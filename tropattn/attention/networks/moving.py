@@ -23,7 +23,7 @@ from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout, read_points
 from tropattn.attention.networks.transformer import Transformer
 from tropattn.errors import InvalidInput
-from tropattn.tropical.bilinear import LiveAttention, LiveHead, LivePointwise, LiveStack
+from tropattn.tropical.bilinear import BilinearHead, MovingAttention, MovingPointwise, TokenStack
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["LayerStep", "LiveNetwork", "live_network"]
@@ -250,7 +250,7 @@ class LiveNetwork:
 
     # ---- what the engine counts ---------------------------------------------------------------
 
-    def live_stack(self) -> LiveStack:
+    def live_stack(self) -> TokenStack:
         """The layers as the engine of lines reads them (theory T11).
 
         >>> head = AttentionHead([[1]], [[1]], [[1]], [[1]])
@@ -266,17 +266,17 @@ class LiveNetwork:
                 before = step.before
                 if core is not None:
                     before = (AffineMap(core.matrix, core.offset),) * self.n_tokens
-                layers.append(LivePointwise(None, step.residual, before))
+                layers.append(MovingPointwise(None, step.residual, before))
             else:
                 (stage,) = core.stages()
-                layers.append(LivePointwise(stage, step.residual, step.before))
-        return LiveStack(tuple(layers), self.n_tokens, self.d_model, self.moving)
+                layers.append(MovingPointwise(stage, step.residual, step.before))
+        return TokenStack(tuple(layers), self.n_tokens, self.d_model, self.moving)
 
-    def _attention(self, step: LayerStep, core: AttentionLayer) -> LiveAttention:
+    def _attention(self, step: LayerStep, core: AttentionLayer) -> MovingAttention:
         seen = [_seen(core, self.n_tokens, token, self.causal) for token in range(self.n_tokens)]
-        heads = tuple(_live_head(head) for head in core.heads)
+        heads = tuple(_bilinear_head(head) for head in core.heads)
         residual = core.residual or step.residual
-        return LiveAttention(heads, core.b_O, tuple(seen), residual, step.before, step.context)
+        return MovingAttention(heads, core.b_O, tuple(seen), residual, step.before, step.context)
 
     def __repr__(self) -> str:
         tokens = f"{len(self.moving)} of {self.n_tokens} tokens move"
@@ -314,8 +314,8 @@ def _mapped(rows: Array, step: AffineMap) -> Array:
     return row_products("states", rows, step.matrix, step.offset)
 
 
-def _live_head(head: AttentionHead) -> LiveHead:
-    return LiveHead(
+def _bilinear_head(head: AttentionHead) -> BilinearHead:
+    return BilinearHead(
         query=AffineMap(head.W_Q, head.b_Q),
         key=AffineMap(head.W_K, head.b_K),
         value=(AffineMap(head.W_V, head.b_V), AffineMap(head.W_O, np.zeros(head.d_out))),

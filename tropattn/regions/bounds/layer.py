@@ -1,4 +1,4 @@
-"""Closed-form upper bounds on the number of cells: one function a theorem, Python integers."""
+"""Closed-form upper bounds on the number of cells: one function per theorem, Python integers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["layer"]
 
 
 def layer(n_terms: Iterable[int], dim: int, central: bool = False) -> RegionCount:
-    """Sharp bound on the routing cells of one layer with ``n_terms`` keys a head.
+    """Sharp bound on the routing cells of one layer with ``n_terms`` keys per head.
 
     Parameters
     ----------

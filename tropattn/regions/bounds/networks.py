@@ -1,4 +1,4 @@
-"""The upper bound on the cells of a network: one closed form a layer, multiplied (theory T14)."""
+"""The upper bound on the cells of a network: one closed form per layer, multiplied (theory T14)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from tropattn.arrays import as_fractions, is_exact, rational_matrix, residues
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.result import RegionCount
-from tropattn.tropical.bilinear import LiveAttention, LiveStack, MovesTokens
+from tropattn.tropical.bilinear import MovesTokens, MovingAttention, TokenStack
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import Linear, RoutingStage, Scores, stages_of
 from tropattn.tropical.terms import PRIME
 
-__all__ = ["depth", "live_lines"]
+__all__ = ["depth", "moving_bound"]
 
 
 def depth(target: Any, domain: Domain | None = None) -> RegionCount:
@@ -26,13 +26,13 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     Parameters
     ----------
     target : a ``Network``, a sequence of its stages, or a ``LiveNetwork``, whose lines are bounded
-        by another product (``live_lines``).
+        by another product (``moving_bound``).
     domain : as in ``count_regions``; a slice starts with its own dimension.
 
     Returns
     -------
     RegionCount of kind ``"upper"``; ``stats["layers"]`` lists (rank of the units seen through the
-    pieces that enter, bound) a layer. Linear regions are at most the cells, so it bounds both.
+    pieces that enter, bound) per layer. Linear regions are at most the cells, so it bounds both.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     enters the layer, ``r_l`` is the effective rank of its units. A piece of an image meets at most
     the cells that it would meet after a small shift, so for units with a common centre T7 in
     dimension ``r_l`` holds as well, and T7 in dimension ``d_l + 1`` by homogenising; the least of
-    them is taken. Cost: an exact rank a layer.
+    them is taken. Cost: an exact rank per layer.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
     >>> step = Linear(np.eye(1), np.zeros(1))
@@ -53,16 +53,12 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     9
     """
     if isinstance(target, MovesTokens):
-        return live_lines(target.live_stack())
+        return moving_bound(target.live_stack())
     given = list(target) if isinstance(target, list | tuple) else list(stages_of(target))
     if not given or not all(isinstance(stage, RoutingStage) for stage in given):
         raise InvalidInput("target: a Network or its stages needed, got none; pass a Network.")
+    check_space(domain, given[0].dim)
     entering = given[0].dim if domain is None else domain.dim
-    if domain is not None and domain.ambient_dim != given[0].dim:
-        raise InvalidInput(
-            f"domain: a set in R^{given[0].dim} needed, got {domain.describe()}; domain and "
-            "target must share their variable."
-        )
     total, layers = 1, []
     for stage in given:
         entering = min(entering, stage.dim)
@@ -75,24 +71,24 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     return RegionCount(total, "upper", "cells", where, name, True, 0, {"layers": layers})
 
 
-def live_lines(stack: LiveStack) -> RegionCount:
-    """Bound the intervals of a line through a stack with live keys (theory T11).
+def moving_bound(stack: TokenStack) -> RegionCount:
+    """Bound the intervals of a line through a stack with moving keys (theory T11).
 
     Two parabolas cross at most twice, so a head with ``n`` keys in sight changes its winner at most
     ``2 n - 2`` times on an interval of the layers before it, a unit of ``n`` affine terms at most
     ``n - 1`` times; the bound is the product over layers of one more than the sum over units.
 
-    >>> from tropattn.tropical.bilinear import LiveHead
+    >>> from tropattn.tropical.bilinear import BilinearHead
     >>> from tropattn.tropical.terms import AffineMap
     >>> step = AffineMap(np.eye(1), np.zeros(1))
-    >>> head = LiveHead(step, step, (step,), 1)
-    >>> layer = LiveAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
-    >>> live_lines(LiveStack((layer, layer), 2, 1, (0, 1))).value
+    >>> head = BilinearHead(step, step, (step,), 1)
+    >>> layer = MovingAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
+    >>> moving_bound(TokenStack((layer, layer), 2, 1, (0, 1))).value
     9
     """
     total, layers = 1, []
     for part in stack.layers:
-        if isinstance(part, LiveAttention):
+        if isinstance(part, MovingAttention):
             seen = [part.seen[token] for token in stack.moving]
             sinks = sum(head.sink is not None for head in part.heads)
             keys = sum(stop - first - 1 for first, stop in seen) * len(part.heads)

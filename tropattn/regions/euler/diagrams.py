@@ -7,8 +7,6 @@ they cannot (``_kernels/diagrams``).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tropattn._kernels import clipping, diagrams
@@ -48,7 +46,14 @@ class HeadColumns:
         parts: list[tuple[Array, Array]] = []
 
         def work(h: int) -> tuple[Array, int]:
-            return self._diagram(h, start, live[h], stop)
+            mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
+            arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
+            scratch = clipping.make_polygon(start.rows.shape[1] + mine.shape[1])
+            scores, size, error = np.empty(mine.shape[1]), self.sizes[h], self.errors[h]
+            made, status = diagrams.diagram(
+                mine, size, error, start, live[h], arcs, 0, scratch, scores, stop
+            )
+            return arcs[:made], status
 
         try:
             for h, (arcs, status) in enumerate(in_order(work, self.all, threads, stop)):
@@ -59,32 +64,6 @@ class HeadColumns:
             # Every row marked so far is proved, and its cell holds one of the refinement.
             raise interrupted(max([1, *(int(mine.sum()) for mine in live)])) from None
         return parts
-
-    def _diagram(
-        self, h: int, start: clipping.Tiles, live: Array, stop: Array
-    ) -> tuple[Array, int]:
-        """Arcs of one head, and the kernel's status; ``live`` marks its rows that win somewhere."""
-        mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
-        arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
-        made, status = diagrams.diagram(
-            mine,
-            self.sizes[h],
-            self.errors[h],
-            start,
-            live,
-            arcs,
-            0,
-            clipping.make_polygon(start.rows.shape[1] + mine.shape[1]),
-            np.empty(mine.shape[1]),
-            stop,
-        )
-        return arcs[:made], status
-
-    def crossings(self, arcs: Array, owners: Array, a: int, b: int, stop: Array) -> Any:
-        """Crossings of a range of arcs with later heads, and the kernel's status."""
-        return diagrams.crossings(
-            arcs, owners, self.terms, self.starts, self.sizes, self.errors, a, b, stop
-        )
 
 
 def start_polygons(refinement: Refinement) -> clipping.Tiles | None:
@@ -109,14 +88,6 @@ def start_polygons(refinement: Refinement) -> clipping.Tiles | None:
 
 def _tiles(refinement: Refinement, middle: Array, height: float) -> clipping.Tiles | None:
     """Start polygons from the cones over one simplex."""
-    room = 3 + len(refinement.walls)
-    tiles = clipping.Tiles(
-        np.zeros(4, np.int64),
-        np.empty((4, room, 3)),
-        np.empty((4, room)),
-        np.empty((4, room), np.int64),
-        np.empty((4, room, 3)),
-        np.empty((4, room)),
-    )
+    tiles = clipping.make_tiles(3 + len(refinement.walls))
     used = clipping.tile(middle, height, refinement.walls, refinement.wall_rho, tiles)
     return clipping.Tiles(*(part[:used] for part in tiles)) if used else None

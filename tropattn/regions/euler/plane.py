@@ -76,7 +76,7 @@ def euler_count(
 ) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where the heads are not proved generic.
 
-    Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys in all, X crossings and N keys a head.
+    Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys, X crossings and N keys per head.
     """
     heads = HeadColumns(refinement)
     start = aside(start_polygons, refinement)
@@ -95,7 +95,8 @@ def euler_count(
     stop = np.zeros(1, np.int64)
 
     def work(part: tuple[int, int]) -> Any:
-        return heads.crossings(arcs, owners, *part, stop)
+        given = heads.terms, heads.starts, heads.sizes, heads.errors
+        return diagrams.crossings(arcs, owners, *given, *part, stop)
 
     try:
         for i, (part, status) in enumerate(in_order(work, ranges, threads, stop)):

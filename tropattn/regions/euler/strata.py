@@ -15,7 +15,6 @@ The kernel proves what it uses; otherwise ``euler_count`` returns None and enume
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,7 @@ def _worthwhile(refinement: Refinement) -> bool:
     """Whether strata are expected to be faster than a search."""
     counts = np.diff(refinement.starts).astype(float)
     work = float((counts * (counts - 1) / 2).sum() * counts.sum())
-    # The cells of a single head are its live keys, a program each: strata have nothing to add.
+    # The cells of a single head are its live keys, one program each: strata have nothing to add.
     return len(counts) > 1 and work <= _WORK
 
 
@@ -126,17 +125,8 @@ def euler_count(
     stop = np.zeros(1, np.int64)
 
     def work(part: tuple[int, int]) -> Any:
-        return strata.strata(
-            heads.terms,
-            heads.starts,
-            heads.sizes,
-            heads.errors,
-            walls,
-            refinement.wall_rho,
-            pairs,
-            *part,
-            stop,
-        )
+        given = heads.terms, heads.starts, heads.sizes, heads.errors, walls, refinement.wall_rho
+        return strata.strata(*given, pairs, *part, stop)
 
     total = 0
     try:
@@ -166,20 +156,10 @@ def _pairs(sizes: Array) -> Array:
 
 def _live(refinement: Refinement, h: int) -> Array:
     """Rows of a head that may win somewhere: of a large head those that do, else all."""
-    rows = slice(int(refinement.starts[h]), int(refinement.starts[h + 1]))
-    count = rows.stop - rows.start
+    count = int(refinement.starts[h + 1] - refinement.starts[h])
     if count < _MANY:
         return np.ones(count, bool)
-    alone = replace(
-        refinement,
-        units=(refinement.units[h],),
-        kept=(refinement.kept[h],),
-        terms=refinement.terms[rows],
-        errors=refinement.errors[rows],
-        starts=np.array([0, count]),
-        integers=refinement.integers[rows],
-    )
     live = np.zeros(count, bool)
-    for patterns in explore(alone, emit=True, threads=1).patterns:
+    for patterns in explore(refinement.of_heads([h]), emit=True, threads=1).patterns:
         live[patterns[:, 0]] = True
     return live

@@ -192,7 +192,7 @@ def line_cells(
 
     Raises ``InvalidInput`` where the cells are not intervals or the domain is empty.
 
-    Cost ``O(N log N)`` a head of N keys.
+    Cost ``O(N log N)`` per head of N keys.
 
     >>> tent = TropicalPolynomial([[-1], [0], [1]], [-1, 0, -1])
     >>> cells = line_cells([tent])
@@ -204,7 +204,7 @@ def line_cells(
         raise InvalidInput(refusal)
     units = on_parameters(stages[0].units, domain)
     low, high = _window(domain)
-    ends = (_as_float(low, -np.inf), _as_float(high, np.inf))
+    ends = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
     parts: list[_Changes] = []
     try:
         for part in in_order(lambda unit: _head(unit, low, high), units, threads):
@@ -216,10 +216,6 @@ def line_cells(
         raise interrupted(1 + max((len(p.breakpoints) for p in parts), default=0)) from None
     winners = tuple(part.winners for part in parts)
     return LineCells(values, ends, winners, tuple(places), errors, units, (low, high))
-
-
-def _as_float(value: Fraction | None, default: float) -> float:
-    return default if value is None else float(value)
 
 
 def _window(domain: Domain | None) -> tuple[Fraction | None, Fraction | None]:
@@ -280,7 +276,10 @@ def _head(unit: TropicalPolynomial, low: Fraction | None, high: Fraction | None)
         winners = kept[hit[0] : hit[-1] + 2]
     else:
         # One winner throughout: the one whose breakpoints lie on either side.
-        ahead = sum(1 for i in range(len(at)) if _left_of(unit, p[i], q[i], low, high))
+        ahead = 0
+        if low is not None:
+            pairs = zip(p.tolist(), q.tolist(), strict=True)
+            ahead = sum(_crossing(unit, *pair) <= low for pair in pairs)
         winners = kept[ahead : ahead + 1]
     return _Changes(winners.astype(np.int32), at[hit], error[hit], unit)
 
@@ -298,28 +297,17 @@ def _near(value: Fraction) -> tuple[float, float]:
         return near, float(np.finfo(float).max)
 
 
-def _left_of(
-    unit: TropicalPolynomial, p: Any, q: Any, low: Fraction | None, high: Fraction | None
-) -> bool:
-    """Whether a breakpoint outside the window lies on its left."""
-    return low is not None and _crossing(unit, int(p), int(q)) <= low
-
-
-def _rows(unit: TropicalPolynomial, indices: Sequence[int]) -> list[tuple[Any, Any]]:
-    exact = unit.exact_terms(list(indices))
-    return [(exact[i, 0], exact[i, 1]) for i in range(exact.nrows())]
-
-
 def _crossing(unit: TropicalPolynomial, p: int, q: int) -> Fraction:
     """Where two lines of different slope meet, exactly."""
-    (a, c), (b, d) = _rows(unit, [p, q])
+    (a, c), (b, d) = unit.exact_terms([p, q]).tolist()
     return fraction((c - d) / (b - a))
 
 
 def _exact_chain(unit: TropicalPolynomial, indices: Array) -> Array:
     """The lines on the upper envelope, among the given ones, in rationals."""
     rows = sorted(
-        (a, -c, int(k)) for k, (a, c) in zip(indices, _rows(unit, indices.tolist()), strict=True)
+        (a, -c, int(k))
+        for k, (a, c) in zip(indices, unit.exact_terms(indices).tolist(), strict=True)
     )
     hull: list[tuple[Any, Any, int]] = []
     for a, minus, k in rows:

@@ -1,4 +1,4 @@
-"""Layers on moving tokens, in integers and in doubles: what the engine of live lines asks (T11).
+"""Layers on moving tokens, in integers and in doubles: what the engine of moving tokens asks (T11).
 
 A token's state on an interval of the line is an affine function of the parameter ``t``, a *piece*.
 A *unit* is one head of one token, or one routing unit that a token passes through; its *choices*
@@ -21,8 +21,8 @@ from tropattn.arrays import rational, to_float
 from tropattn.polyhedra.integer_rows import Row
 from tropattn.regions.lines.parabolas import Quadratic
 from tropattn.tolerance import gamma
-from tropattn.tropical.affine_state import AffineState, Part, summed
-from tropattn.tropical.bilinear import LiveAttention, LiveHead, LivePointwise
+from tropattn.tropical.affine_state import AffineState, Part, padded, summed
+from tropattn.tropical.bilinear import BilinearHead, MovingAttention, MovingPointwise
 from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.terms import AffineMap
 
@@ -41,11 +41,9 @@ def _states(steps: Sequence[AffineMap]) -> list[AffineState]:
 
 def _chain(steps: Sequence[AffineMap]) -> list[Part]:
     """Affine maps in integers, one after the other; the last one drops the 1 at the end."""
-    states = _states(steps)
-    last = flint.fmpz_mat(states[-1].numerators)
-    last[last.nrows() - 1, last.ncols() - 1] = 0
-    below = states[-1].denominator
-    return [*((part.numerators, part.denominator) for part in states[:-1]), (last, below)]
+    *before, last = steps
+    end = padded(np.vstack([last.matrix, last.offset]))
+    return [*(state.part for state in _states(before)), end]
 
 
 # ---- doubles: which choices are left ------------------------------------------------------------
@@ -113,13 +111,23 @@ def _constant(row: Array) -> AffineState:
     return AffineState.of(np.zeros((1, len(row))), row)
 
 
+def _readings(
+    pieces: Sequence[AffineState], tokens: Sequence[int], before: Sequence[AffineMap] | None
+) -> list[AffineState]:
+    """What a layer reads of the pieces: each behind the map of its token, where there are maps."""
+    if before is None:
+        return list(pieces)
+    steps = _states(before)
+    return [piece.through(steps[t]) for piece, t in zip(pieces, tokens, strict=True)]
+
+
 # ---- attention ----------------------------------------------------------------------------------
 
 
 class _Head:
     """One head's maps in integers; the query has the scale."""
 
-    def __init__(self, head: LiveHead) -> None:
+    def __init__(self, head: BilinearHead) -> None:
         scale = rational(head.scale)
         ((query, below),) = _chain([head.query])
         self.query = [(query * int(scale.p), below * int(scale.q))]
@@ -143,14 +151,13 @@ class _Head:
 class AttentionReader:
     """All heads of all moving tokens; the choices are tokens, and a sink after them."""
 
-    def __init__(self, layer: LiveAttention, n_tokens: int, moving: Sequence[int]) -> None:
+    def __init__(self, layer: MovingAttention, n_tokens: int, moving: Sequence[int]) -> None:
         self.layer, self.moving = layer, list(moving)
         self.heads = [_Head(head) for head in layer.heads]
         self.sink = any(head.sink is not None for head in self.heads)
         self.units = len(self.heads)
         self.n_tokens = n_tokens
         self.offset = _constant(layer.offset)
-        self.before = None if layer.before is None else _states(layer.before)
         self.seen = np.zeros((len(self.moving), self.units, n_tokens + self.sink), dtype=bool)
         for m, token in enumerate(self.moving):
             first, stop = layer.seen[token]
@@ -162,13 +169,7 @@ class AttentionReader:
 
     def read(self, pieces: Sequence[AffineState], tokens: Sequence[int]) -> None:
         """Take the pieces that occur, each of one token."""
-        self.stream = pieces
-        self.readings = list(pieces)
-        if self.before is not None:
-            self.readings = [
-                piece.through(self.before[token])
-                for piece, token in zip(pieces, tokens, strict=True)
-            ]
+        self.stream, self.readings = pieces, _readings(pieces, tokens, self.layer.before)
         self._products: dict[tuple[str, int, int], Part] = {}
         self.still = np.full(self.n_tokens, -1, dtype=np.int64)
         for token in range(self.n_tokens):
@@ -277,7 +278,7 @@ class AttentionReader:
         """A query, key or value in integers, over the denominator, without the 1."""
         known = self._products
         if (what, h, reading) not in known:
-            state, below = self.readings[reading].numerators, self.readings[reading].denominator
+            state, below = self.readings[reading].part
             for matrix, more in getattr(self.heads[h], what):
                 state, below = state * matrix, below * more
             known[what, h, reading] = state, below
@@ -292,12 +293,11 @@ class AttentionReader:
     def advance(
         self, m: int, ids: NDArray[np.int64], groups: Sequence[Sequence[int]]
     ) -> AffineState:
-        """The state behind the layer where ``groups`` win, one a head, ties averaged."""
+        """The state behind the layer where ``groups`` win, one per head, ties averaged."""
         everyone = self.full(ids)
-        parts: list[Part] = [(self.offset.numerators, self.offset.denominator)]
+        parts: list[Part] = [self.offset.part]
         if self.layer.residual:
-            piece = self.stream[int(ids[m])]
-            parts.append((piece.numerators, piece.denominator))
+            parts.append(self.stream[int(ids[m])].part)
         for h, group in enumerate(groups):
             for j in group:
                 if j < self.n_tokens:
@@ -312,9 +312,8 @@ class AttentionReader:
 class PointwiseReader:
     """The routing units of a stage, for every moving token; the choices are terms."""
 
-    def __init__(self, layer: LivePointwise, n_tokens: int, moving: Sequence[int]) -> None:
+    def __init__(self, layer: MovingPointwise, n_tokens: int, moving: Sequence[int]) -> None:
         self.layer, self.moving = layer, list(moving)
-        self.before = None if layer.before is None else _states(layer.before)
         self.table = None if layer.stage is None else IntegerStage(layer.stage)
         starts = [0] if self.table is None else self.table.starts
         self.starts = starts
@@ -327,13 +326,7 @@ class PointwiseReader:
 
     def read(self, pieces: Sequence[AffineState], tokens: Sequence[int]) -> None:
         """Take the pieces that occur, each of one token."""
-        self.stream = pieces
-        self.readings = list(pieces)
-        if self.before is not None:
-            self.readings = [
-                piece.through(self.before[token])
-                for piece, token in zip(pieces, tokens, strict=True)
-            ]
+        self.stream, self.readings = pieces, _readings(pieces, tokens, self.layer.before)
         self._known: dict[int, list[Row]] = {}
         if self.table is None:
             return
@@ -383,7 +376,7 @@ class PointwiseReader:
     def advance(
         self, m: int, ids: NDArray[np.int64], groups: Sequence[Sequence[int]]
     ) -> AffineState:
-        """The state behind the stage where ``groups`` win, one a unit."""
+        """The state behind the stage where ``groups`` win, one per unit."""
         reading = int(ids[m])
         piece = self.readings[reading]
         if self.table is not None:
@@ -394,8 +387,10 @@ class PointwiseReader:
 Reader = AttentionReader | PointwiseReader
 
 
-def reader_of(layer: LiveAttention | LivePointwise, n_tokens: int, moving: Sequence[int]) -> Reader:
+def reader_of(
+    layer: MovingAttention | MovingPointwise, n_tokens: int, moving: Sequence[int]
+) -> Reader:
     """The layer as the engine asks it."""
-    if isinstance(layer, LiveAttention):
+    if isinstance(layer, MovingAttention):
         return AttentionReader(layer, n_tokens, moving)
     return PointwiseReader(layer, n_tokens, moving)

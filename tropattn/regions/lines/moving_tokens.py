@@ -1,4 +1,4 @@
-"""Lines with live keys: all tokens move, and the whole stack is cut exactly (theory T11).
+"""Lines with moving keys: all tokens move, and the whole stack is cut exactly (theory T11).
 
 The line is swept layer by layer. On an interval of the layers so far every token's state is an
 affine function of the parameter, so the scores of the next layer are quadratics; where the largest
@@ -30,7 +30,7 @@ from tropattn.regions.lines.parabolas import Quadratic, Root, compare, envelope
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.threads import check, interrupted
 from tropattn.tropical.affine_state import AffineState
-from tropattn.tropical.bilinear import LiveStack
+from tropattn.tropical.bilinear import TokenStack
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["LineInterval", "MovingTokens"]
@@ -128,7 +128,7 @@ class _Partition:
 class _Sweep:
     """All layers along one line, and the tally."""
 
-    stack: LiveStack
+    stack: TokenStack
     budget: Budget
     exact_decisions: int = 0
     found: int = 1
@@ -154,7 +154,7 @@ class _Sweep:
         self.budget.tell(found, 0)
 
     def all_patterns(self) -> NDArray[np.int32]:
-        """Winners of all layers side by side, a row an interval of the last one."""
+        """Winners of all layers side by side, one row per interval of the last one."""
         rows = np.arange(len(self.parents[-1]))
         columns = []
         for patterns, parents in zip(self.patterns[::-1], self.parents[::-1], strict=True):
@@ -163,7 +163,7 @@ class _Sweep:
         return np.hstack(columns[::-1])
 
 
-def _start(stack: LiveStack, line: Line) -> _Partition:
+def _start(stack: TokenStack, line: Line) -> _Partition:
     """The whole line, every moving token on its own."""
     assert line.embedding is not None
     matrix, offset = line.embedding
@@ -238,11 +238,7 @@ class _Layer:
         self._close(k, winners, groups, ends[1])
 
     def _changes(
-        self,
-        ids: NDArray[np.int64],
-        unit: int,
-        choices: list[int],
-        ends: Sequence[Root | None],
+        self, ids: NDArray[np.int64], unit: int, choices: list[int], ends: Sequence[Root | None]
     ) -> list[tuple[Root | None, tuple[int, ...]]]:
         """Winners of a unit in order, with the point where each takes over; None is the start.
 
@@ -314,11 +310,11 @@ class MovingTokens(Engine):
     which the states behind the last layer are one affine function. Lower bounds that errors carry
     are intervals found so far, 1 for regions.
 
-    >>> from tropattn.tropical.bilinear import LiveAttention, LiveHead
+    >>> from tropattn.tropical.bilinear import MovingAttention, BilinearHead
     >>> own = AffineMap(np.eye(1), np.zeros(1))
-    >>> head = LiveHead(own, own, (own,), 1)
-    >>> layer = LiveAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
-    >>> stack = LiveStack((layer,), 2, 1, (0, 1))
+    >>> head = BilinearHead(own, own, (own,), 1)
+    >>> layer = MovingAttention((head,), np.zeros(1), ((0, 1), (0, 2)), residual=True)
+    >>> stack = TokenStack((layer,), 2, 1, (0, 1))
     >>> line = Line([1, 0], [0, 1])             # the second token moves through 0 and through 1
     >>> MovingTokens().count(Question((), line, stack=stack)).value     # own, the first one's, own
     3

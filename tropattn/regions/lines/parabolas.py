@@ -164,7 +164,7 @@ def envelope(
 
     Notes
     -----
-    Source: theory T11. Cost ``O(n)`` differences a piece, each a square root of an integer.
+    Source: theory T11. Cost ``O(n)`` differences per piece, each a square root of an integer.
 
     >>> pieces = envelope([(0, 0, 0), (-1, 0, 1)], None, None)      # 0 and t^2 - 1
     >>> [(start and round(start.high), winner) for start, winner in pieces]

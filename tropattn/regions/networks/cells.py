@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
+from tropattn.arrays import pivot_columns
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import EXACT, Frame, Row, unit_rows
 from tropattn.tolerance import TINY, UNIT
@@ -186,10 +187,4 @@ def _columns(walls: list[Row], units: list[list[Row]], width: int) -> list[int]:
     if matrix.rank() == width:
         return list(range(width))
     echelon, _, rank = matrix.rref()
-    pivots, column = [], 0
-    for i in range(rank):
-        while echelon[i, column] == 0:
-            column += 1
-        pivots.append(column)
-        column += 1
-    return pivots
+    return pivot_columns(echelon, rank)

@@ -21,7 +21,7 @@ import numpy as np
 from tropattn._types import Array
 from tropattn.arrays import freeze, rational_matrix
 from tropattn.errors import BudgetExceeded, InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
@@ -35,7 +35,13 @@ from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
-__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells"]
+__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells", "integer_walls"]
+
+
+def integer_walls(domain: Domain | None, width: int) -> tuple[Row, ...]:
+    """The walls of a domain as primitive integer rows, negative inside; none without a normal."""
+    rows = [whole(row)[0] for row in rational_matrix(domain_walls(domain, width)).tolist()]
+    return tuple(primitive(row) for row in rows if any(row[:-1]))
 
 
 class LayerwiseRefinement:
@@ -53,21 +59,12 @@ class LayerwiseRefinement:
     def root(self) -> DepthCell:
         """The whole domain, with the input as its state."""
         stage = self.tables[0].stage
-        if self.domain is not None and self.domain.ambient_dim != stage.dim:
-            raise InvalidInput(
-                f"domain: a set in R^{stage.dim} needed, got {self.domain.describe()}; "
-                "domain and target must share their variable."
-            )
+        check_space(self.domain, stage.dim)
         embedding = None if self.domain is None else self.domain.embedding
         state = AffineState.of(*(embedding or (np.eye(stage.dim), np.zeros(stage.dim))))
         k = state.numerators.nrows() - 1
-        exact = rational_matrix(domain_walls(self.domain, k + 1))
-        walls = []
-        for i in range(exact.nrows()):
-            row = whole([exact[i, c] for c in range(k + 1)])[0]
-            if any(row[:-1]):
-                walls.append(primitive(row))
-        return DepthCell(0, (), tuple(walls), Frame((0,) * k), state, ())
+        walls = integer_walls(self.domain, k + 1)
+        return DepthCell(0, (), walls, Frame((0,) * k), state, ())
 
     def system(self, cell: DepthCell) -> _Parent:
         """The refinement of a cell by the next stage."""
@@ -122,7 +119,7 @@ class LayerwiseRefinement:
         found = np.vstack(outcome.patterns) - parent.system.starts[:-1]
         self.widest = max(self.widest, len(found))
         local = parent.system.to_parameters(np.vstack(outcome.points))
-        self._tally(outcome)
+        self.inner.add(outcome)
         cuts = _Cuts(found, parent)
         alone = [members[0] for members in parent.classes]
         for numbers, q in zip(found.tolist(), local, strict=True):
@@ -142,10 +139,6 @@ class LayerwiseRefinement:
             point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
             pattern = (*cell.pattern, *(members[0] for members in tied))
             yield DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
-
-    def _tally(self, outcome: Outcome) -> None:
-        for name, value in outcome.stats().items():
-            setattr(self.inner, name, getattr(self.inner, name) + value)
 
     def cells_above(self, depth: int, limits: dict[str, Any]) -> Iterator[DepthCell]:
         """The cells of the first ``depth`` stages, depth first."""
@@ -250,8 +243,8 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         number, outcome = result
         self.running.pop(number, None)
         self.parents += 1
-        for name, value in [("cells", outcome.cells), *outcome.stats().items()]:
-            setattr(self.total, name, getattr(self.total, name) + value)
+        self.total.cells += outcome.cells
+        self.total.add(outcome)
         return []
 
     def _watch(self, found: int, left: int) -> None:
@@ -267,7 +260,7 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
 class Layerwise(Engine):
     """The cells of a network, stage by stage (theory T12).
 
-    Counting holds the cells of one parent a stage.
+    Counting holds the cells of one parent per stage.
 
     >>> from tropattn.tropical.polynomial import TropicalPolynomial
     >>> from tropattn.tropical.stage import Linear
@@ -295,11 +288,9 @@ class Layerwise(Engine):
         leaves = _LeafCount(refinement, question.budget)
         leaves.search()
         total = leaves.total
-        stats = {
-            name: value + getattr(refinement.inner, name) for name, value in total.stats().items()
-        }
-        stats |= {"stages": len(refinement.tables), "cells_above": leaves.parents}
-        return Found(total.cells, stats, self.label)
+        total.add(refinement.inner)
+        above = {"stages": len(refinement.tables), "cells_above": leaves.parents}
+        return Found(total.cells, total.stats() | above, self.label)
 
     def cells(self, question: Question) -> RegionComplex:
         """All cells with their exact walls and, where the stages have maps, theirs.

@@ -43,7 +43,8 @@ def _grid(part: Enclosure) -> float:
 def _product(one: Enclosure, two: Enclosure) -> Enclosure:
     """``one @ two``, exact where all sums are small multiples of one power of two."""
     for given, other in ((one, two), (two, one)):
-        if not given.error.any() and _is_identity(given.near):
+        square = given.near.shape[0] == given.near.shape[1] and not given.error.any()
+        if square and (given.near == np.eye(len(given.near))).all():
             return other
     sums = (np.abs(one.near) + one.error) @ (np.abs(two.near) + two.error)
     if sums.max(initial=0.0) < _EXACT * (_grid(one) * _grid(two)):
@@ -57,10 +58,6 @@ def _sum(one: Enclosure, two: Enclosure) -> Enclosure:
     if np.abs(near).max(initial=0.0) < _EXACT * min(_grid(one), _grid(two)):
         return Enclosure(near, np.zeros(near.shape))
     return one + two
-
-
-def _is_identity(matrix: Array) -> bool:
-    return matrix.shape[0] == matrix.shape[1] and bool((matrix == np.eye(len(matrix))).all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +89,7 @@ def is_affine(stage: RoutingStage) -> bool:
 
 def _levels(stages: Sequence[RoutingStage], domain: Domain) -> list[_Level]:
     """The levels of a network, the state at first being the domain's embedded parameters."""
-    if domain.embedding is None:
-        step, shift = np.eye(stages[0].dim), np.zeros(stages[0].dim)
-    else:
-        step, shift = domain.embedding
+    step, shift = domain.embedding or (np.eye(stages[0].dim), np.zeros(stages[0].dim))
     matrix, offset = Enclosure.of(step), Enclosure.of(shift[None, :])
     levels: list[_Level] = []
     for stage in stages:

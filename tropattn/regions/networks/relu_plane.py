@@ -21,28 +21,19 @@ from numpy.typing import NDArray
 from tropattn._kernels import relu_plane as kernel
 from tropattn._kernels import relu_rows
 from tropattn._types import Array
-from tropattn.arrays import rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
-from tropattn.polyhedra.integer_rows import (
-    Frame,
-    Row,
-    by_angle,
-    primitive,
-    strictly_feasible,
-    tightened,
-)
+from tropattn.polyhedra.integer_rows import Frame, Row, by_angle, strictly_feasible, tightened
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.budget import Budget
-from tropattn.regions.networks.layerwise import LayerwiseRefinement
+from tropattn.regions.networks.layerwise import LayerwiseRefinement, integer_walls
 from tropattn.regions.networks.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.result import RegionCount
 from tropattn.threads import WorkQueue, thread_count
 from tropattn.tolerance import UNIT
-from tropattn.tropical.affine_state import AffineState, whole
+from tropattn.tropical.affine_state import AffineState
 from tropattn.tropical.integer_stage import IntegerStage
-from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
 __all__ = ["ReluPlane"]
@@ -65,9 +56,7 @@ def _window(domain: Domain) -> list[Row] | None:
 
     Raises ``InvalidInput`` for a domain without interior.
     """
-    exact = rational_matrix(domain_walls(domain, 3))
-    rows = [whole([exact[i, c] for c in range(3)])[0] for i in range(exact.nrows())]
-    walls = tuple(dict.fromkeys(primitive(row) for row in rows if any(row[:-1])))
+    walls = tuple(dict.fromkeys(integer_walls(domain, 3)))
     if not strictly_feasible(walls):
         raise InvalidInput(
             f"domain: a non-empty interior needed, got {domain.describe()} with none; loosen it."
@@ -261,7 +250,7 @@ class _Search(WorkQueue[_Item, _RangeFound]):
 class ReluPlane(Engine):
     """Cells of a network of ReLU and affine layers on a bounded window of a plane (theory T12).
 
-    For layers of n units: O(n) operations a cell, O(n^2) a cell of all but the last two layers.
+    For layers of n units: O(n) operations per cell, O(n^2) per cell of all but the last two layers.
     Memory does not grow with the number of cells.
 
     >>> from tropattn.polyhedra.domain import Box
@@ -314,10 +303,6 @@ class ReluPlane(Engine):
         # Every layer cuts a piece of a plane at most as n lines do (T14 with T6 in dimension 2).
         above = prod(layer([2] * int(n), 2).value for n in levels.relu)
         bound = RegionCount(above, "upper", "cells", question.where, "T14")
-        stats = {
-            "stages": len(stages),
-            "nodes": search.nodes,
-            "ranges": search.ranges,
-            "exact_decisions": search.exact_decisions,
-        }
+        names = "nodes", "ranges", "exact_decisions"
+        stats = {"stages": len(stages), **{name: getattr(search, name) for name in names}}
         return Found(search.cells, stats, self.name, bound)

@@ -24,6 +24,7 @@ from tropattn._types import Array
 from tropattn.arrays import as_fractions
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
+from tropattn.regions.budget import Budget
 from tropattn.regions.polygons.exact import ExactCells
 from tropattn.regions.polygons.half_edges import graph_cells
 from tropattn.regions.polygons.window import UnitWindow, window_frame
@@ -100,8 +101,7 @@ class PlaneCells:
 
     def adjacency(self) -> nx.Graph[int]:
         """The graph on cells with an edge where two of them share a side."""
-        graph: nx.Graph[int] = nx.Graph()
-        graph.add_nodes_from(range(len(self)))
+        graph: nx.Graph[int] = nx.empty_graph(len(self))
         cells = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         inner = self.neighbours >= 0
         graph.add_edges_from(
@@ -134,9 +134,9 @@ def plane_cells(
     BudgetExceeded, Interrupted : with ``.lower``.
     EngineError : cells that do not tile the window, which contradicts the proofs.
 
-    Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` a cell, ``O(1)`` for each pair of a
-    wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet in
-    simple crossings: that of ``enumerate_regions``, and some 0.2 ms a cell in exact numbers.
+    Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` per cell, ``O(1)`` for each pair of
+    a wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet
+    in simple crossings: that of ``enumerate_regions``, and some 0.2 ms per cell in exact numbers.
 
     >>> from tropattn import Box, TropicalPolynomial
     >>> cells = plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [3, 1]))
@@ -152,9 +152,10 @@ def plane_cells(
         )
     refinement = aside(Refinement.ready(stages[0].units, where).without_twins)
     frame = aside(window_frame, refinement)
-    graph = graph_cells(frame.system, max_cells, threads, report)
+    budget = Budget(max_cells, threads, report)
+    graph = graph_cells(frame.system, budget)
     if graph is None:
-        found = explore(refinement, emit=True, max_cells=max_cells, threads=threads, report=report)
+        found = explore(refinement, emit=True, **budget.limits)
         patterns = refinement.pattern(np.vstack(found.patterns))
         patterns = patterns[np.lexsort(patterns.T[::-1])]
     else:

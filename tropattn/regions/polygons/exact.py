@@ -12,14 +12,7 @@ import numpy as np
 
 from tropattn._types import Array
 from tropattn.errors import EngineError
-from tropattn.polyhedra.polygon import (
-    Row,
-    cross,
-    cut_exactly,
-    exact_polygon,
-    integer_row,
-    value_at,
-)
+from tropattn.polyhedra.polygon import Row, cross, cut_exactly, exact_polygon, integer_row, value_at
 from tropattn.regions.polygons.window import UnitWindow
 from tropattn.threads import check
 from tropattn.tolerance import UNIT
@@ -59,7 +52,7 @@ class ExactCells:
     def outlines(self) -> tuple[Array, Array, Array]:
         """Corners (V, 2), each rounded once, offsets (R + 1,) and the cell beyond each side (V,).
 
-        As in ``PlaneCells``. Some 0.2 ms a cell: O(n) for each corner, n keys that win somewhere.
+        As in ``PlaneCells``. Some 0.2 ms per cell: O(n) for each corner, n keys that win somewhere.
 
         Raises
         ------

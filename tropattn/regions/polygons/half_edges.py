@@ -10,7 +10,6 @@ or doubles do not decide, there is no graph (None), and the caller takes another
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +18,13 @@ import numpy as np
 from tropattn._kernels import half_edges
 from tropattn._kernels.diagrams import ARC
 from tropattn._types import Array
-from tropattn.errors import BudgetExceeded
+from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
 from tropattn.regions.euler.plane import EulerTally
 from tropattn.threads import aside, in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
 __all__ = ["graph_cells"]
-
-Report = Callable[[int, int], None] | None
 
 _PAIRS = 200_000
 """Pairs of an arc and a head in a work range, about 0.05 s."""
@@ -64,9 +61,7 @@ class _Walls:
         return int(self.bounds[-1])
 
 
-def graph_cells(
-    refinement: Refinement, max_cells: int, threads: int | None, report: Report
-) -> tuple[Array, Array, Array, Array] | None:
+def graph_cells(refinement: Refinement, budget: Budget) -> tuple[Array, Array, Array, Array] | None:
     """Patterns, corners, offsets and neighbours as in ``PlaneCells``, or None if not proved.
 
     Corners (V, 3) have their error bound as third entry, and beyond wall i of the window is -1 - i.
@@ -77,12 +72,12 @@ def graph_cells(
     ------
     BudgetExceeded, Interrupted : with ``.lower``.
     """
-    walls = _walls(refinement, threads)
+    walls, threads = _walls(refinement, budget.threads), budget.threads
     if walls is None:
         return None
     tally = EulerTally(np.diff(walls.heads.starts).tolist(), sphere=False)
     try:
-        found = _crossings(walls, tally, max_cells, threads, report)
+        found = _crossings(walls, tally, budget)
         return None if found is None else _faces(refinement, walls, found, tally.cells, threads)
     except KeyboardInterrupt:
         raise interrupted(tally.lower) from None
@@ -138,7 +133,7 @@ def _links(names: Array, count: int) -> half_edges.Links:
 
 
 def _crossings(
-    walls: _Walls, tally: EulerTally, max_cells: int, threads: int | None, report: Report
+    walls: _Walls, tally: EulerTally, budget: Budget
 ) -> tuple[Array, Array, Array] | None:
     """Codes, shares (m, 2) and number of crossings along each arc; ``tally`` counts along."""
     heads = walls.heads
@@ -154,21 +149,11 @@ def _crossings(
 
     def work(part: tuple[int, int, int]) -> Any:
         h, a, b = part
-        return half_edges.walk(
-            walls.arcs,
-            a,
-            b,
-            h,
-            rows,
-            heads.starts,
-            heads.sizes,
-            heads.errors,
-            walls.links,
-            stop,
-        )
+        given = rows, heads.starts, heads.sizes, heads.errors, walls.links
+        return half_edges.walk(walls.arcs, a, b, h, *given, stop)
 
     parts = []
-    for i, (status, *found) in enumerate(in_order(work, ranges, threads, stop)):
+    for i, (status, *found) in enumerate(in_order(work, ranges, budget.threads, stop)):
         if status != half_edges.PROVED:
             return None
         parts.append(found)
@@ -177,14 +162,7 @@ def _crossings(
             # Each crossing is found from both of its arcs: count it from the earlier head's.
             after = walls.bounds[h + 1]
             tally.add(int((found[0] >= 2 * after).sum()), h + 1 if end == after else h)
-        if tally.lower > max_cells:
-            raise BudgetExceeded(
-                f"max_cells: at most {max_cells} cells allowed, more than that found; "
-                "raise max_cells, or use count_regions.",
-                tally.lower,
-            )
-        if report is not None:
-            report(tally.lower, len(ranges) - i - 1)
+        budget.watch(tally.lower, len(ranges) - i - 1)
     codes, shares, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     return codes, shares, counts
 
@@ -233,20 +211,9 @@ def _patterns(walls: _Walls, graph: half_edges.Graph, order: Array) -> Array | N
     for h in walls.heads.all:
         best = starts[h] + scores[starts[h] : starts[h + 1]].argmax()
         patterns[stack[0], h] = walls.keys[best]
-    left = aside(
-        half_edges.spread,
-        graph,
-        order,
-        walls.names,
-        walls.bounds,
-        walls.keys,
-        patterns,
-        stack,
-        seen,
-        1,
-        len(order),
-    )
-    return patterns if left == 0 and seen.all() else None
+    given = order, walls.names, walls.bounds, walls.keys
+    agree = aside(half_edges.spread, graph, *given, patterns, stack, seen)
+    return patterns if agree and seen.all() else None
 
 
 def _places(walls: _Walls) -> Array:

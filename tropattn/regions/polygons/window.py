@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-import flint
 import numpy as np
 
 from tropattn._types import Array
@@ -53,7 +52,7 @@ class UnitWindow:
 
 
 def window_frame(refinement: Refinement) -> UnitWindow:
-    """The frame of a bounded window of a plane; O(1) a key, O(d) rational steps where rough.
+    """The frame of a bounded window of a plane; O(1) per key, O(d) rational steps where rough.
 
     Raises
     ------
@@ -66,7 +65,8 @@ def window_frame(refinement: Refinement) -> UnitWindow:
         _relative(unit, kept, centre, scale)
         for unit, kept in zip(refinement.units, refinement.kept, strict=True)
     ]
-    local = _local(window, centre, scale)
+    a, b = (as_fractions(side) for side in window.walls)
+    local = Polytope(a * scale, b - a @ centre)
     given = np.vstack([domain_walls(local, 3), as_fractions(np.array([[0.0, 0.0, -1.0]]))])
     # Rationals may lie beyond doubles; a row's length does not matter.
     given = given / np.abs(given).max(axis=1, keepdims=True)
@@ -96,22 +96,12 @@ def _placed(window: Domain) -> tuple[Polygon, Array, Array]:
     """The window's polygon in coordinates u, and these: they put it into (-1, 1)^2."""
     corners = exact_corners(window)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    # By this scale the larger half of the window becomes at most 0.99.
-    scale = np.array([_power(float(b - a) / 2) for a, b in zip(low, high, strict=True)])
+    # By powers of two above the half sides: these become at most 0.99.
+    halves = ((high - low) / 2).astype(np.float64)
+    scale = np.array([Fraction(2) ** int(np.frexp(1.01 * half)[1]) for half in halves])
     centre = (low + high) / 2
     local = ((corners - centre) / scale).astype(np.float64)
     return Polygon(local, np.full(len(local), -1)), centre, scale
-
-
-def _power(size: float) -> Fraction:
-    """A power of two above a size, by at least a hundredth of it."""
-    return Fraction(2) ** int(np.frexp(1.01 * size)[1])
-
-
-def _local(window: Domain, centre: Array, scale: Array) -> Polytope:
-    """The window as a set of u, exactly."""
-    a, b = (as_fractions(side) for side in window.walls)
-    return Polytope(a * scale, b - a @ centre)
 
 
 def _relative(
@@ -163,15 +153,9 @@ def _exact_rows(
     rows = [tuple(a - b for a, b in zip(row, middle, strict=True)) for row in rows]
     live = np.array([abs(x) + abs(y) + z >= 0 for x, y, z in rows])
     entries = [v for row, kept_row in zip(rows, live, strict=True) if kept_row for v in row]
-    shift = max((_exponent(v) for v in entries if v != 0), default=0)
-    near = np.array([_double(v, shift) for v in entries]).reshape(-1, 3)
+    lengths = ((int(v.p).bit_length(), int(v.q).bit_length()) for v in entries if v != 0)
+    shift = max((above - below for above, below in lengths), default=0)
+    # Each entry over ``2**shift``, rounded once.
+    up, down = max(-shift, 0), max(shift, 0)
+    near = np.array([(int(v.p) << up) / (int(v.q) << down) for v in entries]).reshape(-1, 3)
     return live, near, UNIT * np.abs(near).max(axis=1) + TINY
-
-
-def _exponent(value: flint.fmpq) -> int:
-    return int(abs(value.p)).bit_length() - int(value.q).bit_length()
-
-
-def _double(value: flint.fmpq, shift: int) -> float:
-    """``value / 2**shift``, rounded once."""
-    return (int(value.p) << max(-shift, 0)) / (int(value.q) << max(shift, 0))

@@ -29,7 +29,7 @@ class Sample:
 
     Attributes
     ----------
-    hashes : (R, 2) uint64, 128 bits a routing pattern, in ascending order.
+    hashes : (R, 2) uint64, 128 bits per routing pattern, in ascending order.
     counts : (R,) int64, draws (chords) that met the cell; firsts : (R,) int64, the first of them.
     ranges : ``(seed, start, stop)`` of the draws, ascending; draw ``i`` is a function of
         ``(seed, i)``.
@@ -112,7 +112,6 @@ class Tally:
     def __init__(self) -> None:
         self._allocate(1 << 12)
         self.distinct = 0
-        self.visits = 0
 
     def _allocate(self, places: int) -> None:
         self._table = np.empty((places, 2), np.uint64)
@@ -130,7 +129,6 @@ class Tally:
             self._allocate(places)
             self._insert(old[0], old[1], old[2])
         self.distinct += self._insert(hashes, times, draws)
-        self.visits += int(times.sum()) if len(times) else len(hashes)
 
     def _insert(self, hashes: Array, times: Array, draws: Array) -> int:
         return aside(insert, self._table, self._counts, self._firsts, hashes, times, draws)

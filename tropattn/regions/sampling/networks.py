@@ -24,7 +24,7 @@ from tropattn._kernels.draws import Law
 from tropattn._kernels.simd import DOUBLE, SINGLE
 from tropattn._types import Array
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.regions.sampling.balls import Balls
 from tropattn.regions.sampling.error_bounds import step_of_stage
 from tropattn.regions.sampling.pieces import Piece
@@ -84,7 +84,8 @@ class NetworkSampler:
 
     def __init__(self, stages: Sequence[RoutingStage], domain: Domain | None) -> None:
         self.stages = tuple(stages)
-        self.walls = _checked(self.stages, domain)
+        check_space(domain, stages[0].dim)
+        self.walls = Walls.of(domain, stages[0].dim if domain is None else domain.dim)
         self.dim = self.walls.rows.shape[1] - 1
         self.steps = [step_of_stage(stage) for stage in self.stages[:-1]]
         for step, stage in zip(self.steps, self.stages[1:], strict=True):
@@ -369,13 +370,7 @@ class NetworkSampler:
         units = np.sqrt(1.0 + (walk.base * walk.base).sum(axis=1))
         for level, rows in enumerate(self.rows):
             pieces = propagate.cut_stretches(
-                rows,
-                found.states,
-                found.moving,
-                found.at,
-                found.low,
-                found.high,
-                units[found.line],
+                rows, found.states, found.moving, found.at, found.low, found.high, units[found.line]
             )
             cuts = _Stretches(found.line[pieces.parents], pieces.at, pieces.low, pieces.high)
             found = self._at(walk, cuts, level + 1)
@@ -535,13 +530,3 @@ def _gathered(points: Array, size: Array, chosen: Array) -> tuple[Array, Array]:
     sizes = np.full(len(out) * SINGLE, np.inf)
     sizes[: len(chosen)] = size[chosen]
     return out, sizes
-
-
-def _checked(stages: Sequence[RoutingStage], domain: Domain | None) -> Walls:
-    """The walls of the domain, which must lie in the space of the first stage."""
-    if domain is not None and domain.ambient_dim != stages[0].dim:
-        raise InvalidInput(
-            f"domain: a set in R^{stages[0].dim} needed, got {domain.describe()}; domain and "
-            "target must share their variable."
-        )
-    return Walls.of(domain, stages[0].dim if domain is None else domain.dim)

@@ -33,6 +33,7 @@ from tropattn.tropical.stage import RoutingStage, stages_of
 __all__ = ["draw_sample", "sample_regions"]
 
 _LAWS = {"gaussian": draws.GAUSSIAN, "sphere": draws.SPHERE, "ball": draws.BALL}
+_UNNAMED = {draws.GIVEN: "states", draws.UNIFORM: "uniform"}
 _METHODS = ("points", "lines")
 _WORK = 3e9
 """Multiply-adds per work item: 0.03 to 0.1 s of a core."""
@@ -153,7 +154,7 @@ def draw_sample(
         "discarded": discarded,
         "method": method,
         "domain": f"R^{stages[0].dim}" if domain is None else domain.describe(),
-        "law": _law_name(law.kind, distribution),
+        "law": distribution if isinstance(distribution, str) else _UNNAMED[law.kind],
     }
     try:
         return aside(lambda: tally.sample(**facts, question=_digest(work.data, law, method)))
@@ -215,23 +216,13 @@ def _of_network(
 ) -> _Work:
     if law.kind == draws.UNIFORM and domain is not None:
         domain, law = _centred(domain, law)
-    cascade = NetworkSampler(stages, domain)
-    if method == "points":
-        return _Work(
-            lambda first, end: cascade.points(law, seed, first, end),
-            kernel.TILE,
-            cascade.cost,
-            cascade.data(),
-            np.zeros(1, np.int64),
-        )
-    return _Work(
-        lambda first, end: cascade.lines(law, seed, first, end),
-        walks.TILE,
+    sampler = NetworkSampler(stages, domain)
+    run, tile, cost = sampler.points, kernel.TILE, sampler.cost
+    if method == "lines":
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
-        100 * len(stages) * cascade.cost,
-        cascade.data(),
-        np.zeros(1, np.int64),
-    )
+        run, tile, cost = sampler.lines, walks.TILE, 100 * len(stages) * sampler.cost
+    flag = np.zeros(1, np.int64)
+    return _Work(lambda a, b: run(law, seed, a, b), tile, cost, sampler.data(), flag)
 
 
 def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
@@ -295,12 +286,6 @@ def _integer(value: Any) -> bool:
 
 
 # ---- laws -------------------------------------------------------------------------------------
-
-
-def _law_name(kind: int, distribution: Any) -> str:
-    if isinstance(distribution, str):
-        return distribution
-    return "states" if kind == draws.GIVEN else "uniform"
 
 
 def _law(dim: int, domain: Domain | None, distribution: Any) -> tuple[Law, int]:

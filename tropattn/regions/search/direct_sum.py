@@ -16,6 +16,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import pivot_columns
 from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
 from tropattn.polyhedra.strict import primitive_rows
 from tropattn.regions.budget import out_of_memory
@@ -150,18 +151,11 @@ def _components(rows: NDArray[np.int64], owner: list[int]) -> list[list[int]]:
     echelon, rank = matrix.rref()
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(owner)
-    pivots, column = [], 0
-    for i in range(rank):
-        while int(echelon[i, column]) == 0:
-            column += 1
-        pivots.append(column)
-        column += 1
-    taken = set(pivots)
-    for j in range(count):
-        if j not in taken:
-            for i in range(rank):
-                if int(echelon[i, j]) != 0:
-                    graph.add_edge(owner[pivots[i]], owner[j])
+    pivots = pivot_columns(echelon, rank)
+    for j in set(range(count)) - set(pivots):
+        for i, pivot in enumerate(pivots):
+            if int(echelon[i, j]) != 0:
+                graph.add_edge(owner[pivot], owner[j])
     return sorted(sorted(part) for part in nx.connected_components(graph))
 
 
@@ -176,8 +170,7 @@ def _rank_above(units: Sequence[TropicalPolynomial], rank: int) -> int:
         return shape
     flat: list[flint.fmpq] = []
     for unit in units:
-        terms = unit.exact_terms(unit.distinct[0])
-        for i in range(1, terms.nrows()):
-            flat += [terms[i, k] - terms[0, k] for k in range(unit.dim)]
+        first, *others = unit.exact_terms(unit.distinct[0]).tolist()
+        flat += [a - b for row in others for a, b in zip(row[:-1], first[:-1], strict=True)]
     dim = units[0].dim
     return primitive_rows(flint.fmpq_mat(len(flat) // dim, dim, flat)).rank()

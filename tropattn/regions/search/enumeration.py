@@ -53,12 +53,13 @@ class Outcome:
 
     def stats(self) -> dict[str, int]:
         """Work counts for ``RegionCount.stats``."""
-        return {
-            "nodes": self.nodes,
-            "programs": self.programs,
-            "pivots": self.pivots,
-            "exact_decisions": self.exact_decisions,
-        }
+        names = "nodes", "programs", "pivots", "exact_decisions"
+        return {name: getattr(self, name) for name in names}
+
+    def add(self, other: Outcome) -> None:
+        """Add the work of another search."""
+        for name, value in other.stats().items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def _exact_rows(refinement: Refinement, j: int, others: NDArray[np.int64]) -> fl
     kept = [
         (int(k), rational(s)) for k, s in zip(refinement.columns, refinement.scaling, strict=True)
     ]
-    flat = [walls[i, k] for i in range(walls.nrows()) for k in range(walls.ncols())]
+    flat = walls.entries()
     for i in range(1, terms.nrows()):
         flat += [(terms[i, k] - terms[0, k]) * s for k, s in kept]
     return flint.fmpq_mat(walls.nrows() + len(others), refinement.rank, flat)

@@ -32,9 +32,9 @@ class NewtonPolytope:
 
     Attributes
     ----------
-    points : (N, d) or (N, d + 1), one a term; exact objects for factored or exact polynomials.
+    points : (N, d) or (N, d + 1), one per term; exact objects for factored or exact polynomials.
     indices : terms at the vertices, ascending, the smallest index of equal points.
-    upper : terms at upper vertices of the lift: the live terms, one a cell.
+    upper : terms at upper vertices of the lift: the live terms, one per cell.
     lifted : whether the last coordinate is the intercept.
     """
 
@@ -106,7 +106,7 @@ class NewtonPolytope:
         return self.hull.face_lattice()
 
     def normal_fan(self) -> NormalFan:
-        """Facet normals, and one cone of them a vertex: the head's cells if it is central (T3)."""
+        """Facet normals, and one cone of them per vertex: the cells of a central head (T3)."""
         return self.hull.normal_fan()
 
     def inequalities(self) -> tuple[Array, Array, Array, Array]:

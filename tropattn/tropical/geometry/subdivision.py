@@ -15,13 +15,12 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-import flint
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction, freeze
+from tropattn.arrays import as_array, as_fractions, fraction, freeze, rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
@@ -180,7 +179,7 @@ def subdivision(f: MaxAffine) -> RegularSubdivision:
     """The regular subdivision dual to the cells of ``f``, exactly (T3).
 
     Source: Gelfand, Kapranov, Zelevinsky (1994), chapter 7. Cost: the upper hull of the N lifted
-    points by ``minkowski_sum``, and N exact products a facet.
+    points by ``minkowski_sum``, and N exact products per facet.
 
     >>> subdivision(MaxAffine([[0], [1], [2]], [0, 1, 0])).cells
     ((0, 1), (1, 2))
@@ -258,7 +257,8 @@ class MixedSubdivision:
         for cell in self.mixed_cells():
             parts = self._parts(cell)
             if all(size == 1 for size in cell.type):
-                total += abs(_determinant([_extent(part) for part in parts]))
+                rows = np.array([_extent(part) for part in parts], dtype=object)
+                total += abs(fraction(rational_matrix(rows).det()))
             else:
                 total += _by_inclusion(parts)
         return total
@@ -336,20 +336,13 @@ def _cayley(lifted: list[Array]) -> Array:
 
 def _rank(points: Array) -> int:
     exact = as_fractions(points)
-    steps = (exact[1:] - exact[:1]).ravel()
-    flat = [flint.fmpq(v.numerator, v.denominator) for v in steps]
-    return flint.fmpq_mat(len(exact) - 1, exact.shape[1], flat).rank() if len(exact) > 1 else 0
+    return rational_matrix(exact[1:] - exact[:1]).rank()
 
 
 def _extent(points: Array) -> list[Fraction]:
     """The vector from one end to the other of points on a line."""
     rows = sorted(as_fractions(points).tolist())
     return [p - q for p, q in zip(rows[-1], rows[0], strict=True)]
-
-
-def _determinant(rows: list[list[Fraction]]) -> Fraction:
-    flat = [flint.fmpq(v.numerator, v.denominator) for row in rows for v in row]
-    return fraction(flint.fmpq_mat(len(rows), len(rows), flat).det())
 
 
 def _by_inclusion(parts: list[Array]) -> Fraction:

@@ -33,9 +33,9 @@ from tropattn import (
 )
 from tropattn.attention.constructions import digit_transformer, sawtooth_transformer
 from tropattn.attention.networks.network import fixed_network
+from tropattn.regions.sampling import networks as cascade
 from tropattn.regions.sampling.error_bounds import norm_bound, step_of_stage
 from tropattn.regions.sampling.networks import NetworkSampler
-from tropattn.regions.sampling.sampler import networks as cascade
 from tropattn.tropical.terms import AffineMap
 
 MODEL = str(Path(ta.__file__).parent / "data" / "maximum.safetensors")

@@ -12,8 +12,8 @@ from reference import families, sampler
 
 from tropattn import Box, Polytope, TropicalPolynomial, count_regions, sample_regions
 from tropattn._kernels import walks
-from tropattn.regions.sampling.sampler import rows as sample_rows
-from tropattn.regions.sampling.sampler import sampler as sampling
+from tropattn.regions.sampling import rows as sample_rows
+from tropattn.regions.sampling import sampler as sampling
 
 
 def visited(units, domain, law, n_chords, seed=0):
