@@ -165,10 +165,7 @@ def _rope(config: Config) -> RotaryEmbedding:
     groups = [config.values[name] for name in ("rope_scaling", "rope_parameters")]
     for group in groups:
         if group is not None and not isinstance(group, dict):
-            raise InvalidInput(
-                f"{config.where}: a JSON object as rope_parameters needed, got "
-                f"{str(group)[:40]!r}; restore the file that came with the weights."
-            )
+            raise config.broken("a JSON object", "rope_parameters", group)
     for group in groups:
         kind = (group or {}).get("rope_type", (group or {}).get("type", "default"))
         nested = [name for name, value in (group or {}).items() if isinstance(value, dict)]
@@ -211,10 +208,7 @@ def _of_layer(config: Config, window: int | None, index: int, n_layers: int) -> 
     first = config.values["max_window_layers"]
     if kinds is None:
         if type(first) is not int or first < 0:
-            raise InvalidInput(
-                f"{config.where}: an integer >= 0 as max_window_layers needed, got "
-                f"{str(first)[:40]!r}; restore the file that came with the weights."
-            )
+            raise config.broken("an integer >= 0", "max_window_layers", first)
         return window if index >= first else None
     known = ("full_attention", "sliding_attention")
     if not isinstance(kinds, list) or len(kinds) != n_layers or kinds[index] not in known:
