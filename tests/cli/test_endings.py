@@ -229,12 +229,12 @@ def raising(error):
     ],
 )
 def test_exit_codes(invoke, strips, monkeypatch, error, code, words):
-    monkeypatch.setattr("tropattn.study.counting.count_regions", raising(error))
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", raising(error))
     one_line(invoke("count", strips), code, words)
 
 
 def test_debug_shows_the_traceback(invoke, strips, monkeypatch):
-    monkeypatch.setattr("tropattn.study.counting.count_regions", raising(ValueError("boom")))
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", raising(ValueError("boom")))
     result = invoke("--debug", "count", strips)
     assert result.exit_code == 70
     assert "Traceback" in result.stderr
@@ -244,7 +244,7 @@ def test_debug_shows_the_traceback(invoke, strips, monkeypatch):
     ("error", "code"), [(Interrupted("stop", 42), 130), (BudgetExceeded("too many", 42), 3)]
 )
 def test_json_of_a_lower_bound(invoke, strips, monkeypatch, tmp_path, error, code):
-    monkeypatch.setattr("tropattn.study.counting.count_regions", raising(error))
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", raising(error))
     target = tmp_path / "out.json"
     result = invoke("count", strips, "--json", "--output", target)
     assert result.exit_code == code

@@ -13,6 +13,7 @@ from tropattn.tropical.refinement import Refinement
 
 COMMANDS = {
     "count": ["count", "demo", "--domain", "box:-1,1", "--max-cells", "5"],
+    "count to its end": ["count", "demo", "--domain", "box:-0.001,0.001"],
     "bounds": ["bounds", "demo"],
     "bounds live": ["bounds", "demo", "--live"],
     "sample": ["sample", "demo", "--samples", "100"],
@@ -61,5 +62,5 @@ def test_the_file_is_opened_once_and_the_model_run_once(
     # Layer 1 is entered through layer 0; the last layer's own output is nobody's key.
     passes = 1 + (command == "temperature")  # the tokens' own places, judged one by one
     assert list(calls.values()) == [passes]
-    if command in ("bounds", "sample"):
-        assert refinements == (command == "bounds")
+    if command in ("bounds", "count", "count to its end", "sample"):
+        assert refinements == (command != "sample")

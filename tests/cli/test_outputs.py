@@ -204,9 +204,10 @@ def test_a_warning_is_one_line(invoke, strips, monkeypatch):
     def warned(*_, **__):
         warnings.simplefilter("default")
         warnings.warn("kernels: a damaged\ncache", RuntimeWarning, stacklevel=1)
-        return RegionCount(19, "exact", "cells", "R^2", "enumeration")
+        found = RegionCount(19, "exact", "cells", "R^2", "enumeration")
+        return found, found
 
-    monkeypatch.setattr("tropattn.study.counting.count_regions", warned)
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", warned)
     result = invoke("count", strips)
     assert (result.exit_code, result.stdout.split()[0]) == (0, "19")
     assert result.stderr == "tropattn: warning: kernels: a damaged cache\n"

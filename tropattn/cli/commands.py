@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,15 +10,16 @@ from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
 from tropattn.numerals import Whole
 
-if TYPE_CHECKING:
-    from tropattn.record import Record
-
 __all__ = ["main"]
 
 
 @click.group(
     cls=Group,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 96,
+        "show_default": True,
+    },
     epilog=EXIT_CODES,
 )
 @click.version_option(package_name="tropattn", prog_name="tropattn")
@@ -68,20 +69,15 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 
 
 @main.command(short_help="Count the routing cells of a layer or network exactly.")
-@options.heads_input
-@options.context
-@options.approximate
-@options.domain
+@options.target
 @click.option(
     "--of",
     default="cells",
-    show_default=True,
     help="What to count: cells, or linear_regions (cells joined where their maps agree).",
 )
 @click.option(
     "--engine",
     default="auto",
-    show_default=True,
     help="auto: the fastest that proves the count. By name: line, plane, subsets (one dimension "
     "more), direct_sum (whole space, independent heads), enumeration (anywhere).",
 )
@@ -90,21 +86,11 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     is_flag=True,
     help="Insist on engines that prove every decision, as all present ones do.",
 )
-@click.option(
-    "--certificate",
-    type=click.Path(),
-    callback=options.writable,
-    help="Write a proof of the count that `tropattn verify` can check.",
-)
+@options.written("--certificate", "Write a proof of the count that `tropattn verify` can check.")
 @options.max_cells
 @options.threads
 @options.json_flag
-@click.option(
-    "--output",
-    type=click.Path(),
-    callback=options.writable,
-    help="Write the record to this JSON file as well.",
-)
+@options.written("--output", "Write the record to this JSON file as well.")
 def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Count the routing cells of a layer or network exactly (a number of cells).
 
@@ -125,12 +111,7 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
 
     source, settings = options.source_and_settings(path, given)
     spec = counting.CountSpec(source=source, progress=options.watching(), **settings)
-
-    def show(part: Record) -> None:
-        if output is not None or as_json:
-            options.show(part, as_json, lambda *_: None, output)
-
-    with lower_bounds(show) as early:
+    with lower_bounds(as_json, output) as early:
         record = counting.count(spec, early)
     options.show(record, as_json, report.count, output)
 
@@ -193,17 +174,8 @@ def bounds(
 
 
 @main.command(short_help="Count the routing patterns among random states (a lower bound).")
-@options.heads_input
-@options.context
-@options.approximate
-@options.domain
-@click.option(
-    "--samples",
-    type=Whole(1, 10**12),
-    default=100_000,
-    show_default=True,
-    help="Number of random states.",
-)
+@options.target
+@options.whole("--samples", 100_000, "Number of random states.", 1, 10**12)
 @options.seed("Seed; draw i depends on it and on i alone.")
 @click.option(
     "--distribution",
@@ -212,12 +184,10 @@ def bounds(
     "whole space normal round the context's mean, 10 times as wide as its states (as a standard "
     "normal for bare heads).",
 )
-@click.option(
+@options.choice(
     "--method",
-    type=click.Choice(["points", "lines"]),
-    default="points",
-    show_default=True,
-    help="Random states, or random chords with every cell that they cross.",
+    ["points", "lines"],
+    "Random states, or random chords with every cell that they cross.",
 )
 @options.threads
 @options.json_flag
@@ -237,21 +207,13 @@ def sample(path: str, as_json: bool, **given: Any) -> None:
 
     source, settings = options.source_and_settings(path, given)
     spec = counting.SampleSpec(source=source, progress=options.watching(), **settings)
-
-    def show(part: Record) -> None:
-        if as_json:
-            options.show(part, True, report.sample)
-
-    with lower_bounds(show) as early:
+    with lower_bounds(as_json) as early:
         record = counting.sample(spec, early)
     options.show(record, as_json, report.sample)
 
 
 @main.command(short_help="Draw the cells of heads or of a network.")
-@options.heads_input
-@options.context
-@options.approximate
-@options.domain
+@options.target
 @click.option(
     "--view",
     type=click.Choice(["panels", "partition", "diagram", "polytope"]),

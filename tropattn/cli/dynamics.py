@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tropattn.cli import options
+from tropattn.cli.options import choice, real, whole
 from tropattn.files import printable
 from tropattn.numerals import Real, Whole
 
@@ -23,44 +24,18 @@ _FRACTION, _EXACT = re.compile(r"-?\d+/\d+"), 9
 """Rationals, and up to how many characters they are printed in full."""
 
 
-def _number(name: str, default: int, help_: str, least: int, most: int) -> Any:
-    return click.option(
-        name, type=Whole(least, most), default=default, show_default=True, help=help_
-    )
+_scheme = choice(
+    "--scheme",
+    ["adaptive", "layers"],
+    "The flow itself, or residual layers x + step * attention(x).",
+)
+_common = options.all_of(
+    options.seed("Seed of random starts."), options.json_flag, options.figure(required=False)
+)
 
 
-def _real(name: str, default: float, help_: str) -> Any:
-    return click.option(name, type=Real(), default=default, show_default=True, help=help_)
-
-
-def _kind(default: str, kinds: list[str]) -> Any:
-    return click.option(
-        "--kind",
-        type=click.Choice(kinds),
-        default=default,
-        show_default=True,
-        help="How tokens weigh each other.",
-    )
-
-
-def _scheme(function: Any) -> Any:
-    return click.option(
-        "--scheme",
-        type=click.Choice(["adaptive", "layers"]),
-        default="adaptive",
-        show_default=True,
-        help="The flow itself, or residual layers x + step * attention(x).",
-    )(function)
-
-
-def _common(function: Any) -> Any:
-    for option in (
-        options.figure(required=False),
-        options.json_flag,
-        options.seed("Seed of random starts."),
-    ):
-        function = option(function)
-    return function
+def _kind(*kinds: str) -> Any:
+    return choice("--kind", kinds, "How tokens weigh each other.")
 
 
 @click.group(short_help="Follow tokens as they move through layers.")
@@ -76,30 +51,18 @@ def dynamics() -> None:
 
 
 @dynamics.command(short_help="Run particles with Q = K = V = 1.")
-@_number("--n", 32, "Number of tokens.", 1, 4096)
-@_number("--dim", 3, "Dimension of the tokens.", 1, 10**4)
-@_kind("softmax", ["softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear"])
-@click.option(
-    "--space",
-    type=click.Choice(["sphere", "flat", "rescaled", "prenorm"]),
-    default="sphere",
-    show_default=True,
-    help="Where the tokens move.",
-)
-@_real("--beta", 4.0, "Inverse temperature.")
+@whole("--n", 32, "Number of tokens.", 1, 4096)
+@whole("--dim", 3, "Dimension of the tokens.", 1, 10**4)
+@_kind("softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear")
+@choice("--space", ["sphere", "flat", "rescaled", "prenorm"], "Where the tokens move.")
+@real("--beta", 4.0, "Inverse temperature.")
 @click.option("--causal", is_flag=True, help="Tokens read earlier tokens only.")
-@_real("--time", 20.0, "Last time.")
-@_number("--frames", 100, "Number of stored times.", 1, 20_000)
-@click.option(
-    "--engine",
-    type=click.Choice(["tokens", "gram"]),
-    default="tokens",
-    show_default=True,
-    help="gram: SA and USA at a cost that does not depend on --dim.",
-)
+@real("--time", 20.0, "Last time.")
+@whole("--frames", 100, "Number of stored times.", 1, 20_000)
+@choice("--engine", ["tokens", "gram"], "gram: SA and USA at a cost that does not depend on --dim.")
 @_scheme
-@_real("--step", 0.1, "Size of a layer for --scheme layers.")
-@_real("--radius", 0.1, "Tokens closer than this are one cluster (single linkage).")
+@real("--step", 0.1, "Size of a layer for --scheme layers.")
+@real("--radius", 0.1, "Tokens closer than this are one cluster (single linkage).")
 @_common
 def simulate(**given: Any) -> None:
     """Run random particles: clusters, energy, metastable windows, the soft-hard horizon."""
@@ -107,14 +70,14 @@ def simulate(**given: Any) -> None:
 
 
 @dynamics.command(short_help="Share of runs in which two tokens have met, over beta and time.")
-@_number("--n", 32, "Number of tokens.", 2, 1024)
-@_number("--dim", 128, "Dimension of the tokens.", 1, 10**4)
-@_number("--betas", 10, "Number of inverse temperatures from 0 to --beta-max.", 1, 1000)
-@_real("--beta-max", 9.0, "Largest inverse temperature.")
-@_number("--layers", 300, "Number of layers, or of stored times.", 1, 10_000)
-@_real("--step", 0.1, "Size of a layer.")
-@_number("--runs", 32, "Runs for each beta.", 1, 10_000)
-@_kind("softmax", ["softmax", "unnormalised"])
+@whole("--n", 32, "Number of tokens.", 2, 1024)
+@whole("--dim", 128, "Dimension of the tokens.", 1, 10**4)
+@whole("--betas", 10, "Number of inverse temperatures from 0 to --beta-max.", 1, 1000)
+@real("--beta-max", 9.0, "Largest inverse temperature.")
+@whole("--layers", 300, "Number of layers, or of stored times.", 1, 10_000)
+@real("--step", 0.1, "Size of a layer.")
+@whole("--runs", 32, "Runs for each beta.", 1, 10_000)
+@_kind("softmax", "unnormalised")
 @_scheme
 @click.option("--threads", type=Whole(1, 1024), help="Worker threads. Default: all.")
 @_common
@@ -125,25 +88,23 @@ def phase(**given: Any) -> None:
 
 @dynamics.command(short_help="Leaders, exact limits and cells of a hardmax transformer.")
 @click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
-@_number("--n", 20, "Number of random tokens where no file is given.", 1, 10**5)
-@_number("--dim", 2, "Their dimension.", 1, 10**4)
-@_real("--alpha", 1.0, "Step parameter: a token moves alpha / (1 + alpha) of the way.")
-@click.option(
-    "--ties",
-    type=click.Choice(["average", "first"]),
-    default="average",
-    show_default=True,
-    help="What several winners do.",
-)
-@_number("--layers", 20, "Number of layers.", 1, 10_000)
+@whole("--n", 20, "Number of random tokens where no file is given.", 1, 10**5)
+@whole("--dim", 2, "Their dimension.", 1, 10**4)
+@real("--alpha", 1.0, "Step parameter: a token moves alpha / (1 + alpha) of the way.")
+@choice("--ties", ["average", "first"], "What several winners do.")
+@whole("--layers", 20, "Number of layers.", 1, 10_000)
 @click.option(
     "--engine",
     type=click.Choice(["tokens", "exact"]),
     default="exact",
-    show_default=True,
     help="Doubles with rounding bounds, or rationals.",
 )
-@click.option("--limit/--no-limit", default=True, help="Find exact limits and count cells.")
+@click.option(
+    "--limit/--no-limit",
+    default=True,
+    show_default=False,
+    help="Find exact limits and count cells.",
+)
 @_common
 def hardmax(**given: Any) -> None:
     """Run hardmax layers on PATH, an .npz with `tokens` (n, d), or on random tokens."""
@@ -152,12 +113,12 @@ def hardmax(**given: Any) -> None:
 
 @dynamics.command(short_help="What becomes of a Gaussian under attention.")
 @click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
-@_number("--dim", 2, "Dimension of random matrices where no file is given.", 1, 64)
-@_kind("softmax", ["softmax", "l2", "sinkhorn", "linear"])
-@_real("--beta", 1.0, "Inverse temperature.")
-@_number("--n", 1000, "Number of tokens whose freezing level is reported.", 1, 10**15)
+@whole("--dim", 2, "Dimension of random matrices where no file is given.", 1, 64)
+@_kind("softmax", "l2", "sinkhorn", "linear")
+@real("--beta", 1.0, "Inverse temperature.")
+@whole("--n", 1000, "Number of tokens whose freezing level is reported.", 1, 10**15)
 @click.option("--time", type=Real(), help="Last time. Default: just past the verdict's time.")
-@_number("--frames", 100, "Number of stored times.", 1, 20_000)
+@whole("--frames", 100, "Number of stored times.", 1, 20_000)
 @_common
 def gaussian(**given: Any) -> None:
     """Classify and run a Gaussian under PATH, an .npz with `S` and any of Q, K, V, mean."""
@@ -167,7 +128,7 @@ def gaussian(**given: Any) -> None:
 @dynamics.command(short_help="Evaluate a hardmax sentiment classifier, and name its leaders.")
 @click.argument("path", is_eager=True, type=click.Path(dir_okay=False))
 @click.option("--text", help="Judge this text instead of the held-out reviews in the file.")
-@_number("--top", 20, "Number of leaders to list.", 1, 10**6)
+@whole("--top", 20, "Number of leaders to list.", 1, 10**6)
 @_common
 def sentiment(**given: Any) -> None:
     """Evaluate PATH, written by experiments/dynamics/sentiment/train.py."""

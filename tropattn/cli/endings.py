@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tropattn.cli import signals
+from tropattn.cli import options, signals
 from tropattn.errors import (
     BudgetExceeded,
     Degenerate,
@@ -173,7 +173,7 @@ def _leave_stdout() -> None:
 
 
 @contextmanager
-def lower_bounds(show: Callable[[Record], None]) -> Iterator[Callable[[Record], None]]:
+def lower_bounds(as_json: bool, output: str | None = None) -> Iterator[Callable[[Record], None]]:
     """Take the record of a count that ends early, show it, and end with its exit code."""
     parts: list[Record] = []
     try:
@@ -181,7 +181,7 @@ def lower_bounds(show: Callable[[Record], None]) -> Iterator[Callable[[Record], 
     except (BudgetExceeded, Inconclusive, KeyboardInterrupt) as error:
         if not parts:
             raise
-        show(parts[0])
+        options.show(parts[0], as_json, lambda *_: None, output)
         lower = getattr(error, "lower", 0)
         code, message = 3, f"error: {error}{_at_least(lower)}"
         if isinstance(error, KeyboardInterrupt):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tropattn.cli import options
-from tropattn.numerals import Real, Whole, real
+from tropattn.numerals import real
 
 __all__ = ["temperature"]
 
@@ -21,16 +21,10 @@ __all__ = ["temperature"]
     "taus",
     help="Temperatures with commas between them, in scaled logits; 1 is the model as trained.",
 )
-@click.option(
-    "--tolerance",
-    type=Real(),
-    default=0.01,
-    show_default=True,
-    help="Weight that the losing keys of a head may hold for soft to follow hard.",
+@options.real(
+    "--tolerance", 0.01, "Weight that the losing keys of a head may hold for soft to follow hard."
 )
-@click.option(
-    "--samples", type=Whole(1, 10**8), default=20_000, show_default=True, help="States drawn."
-)
+@options.whole("--samples", 20_000, "States drawn.", 1, 10**8)
 @options.seed("Seed of the states.")
 @options.figure(required=False)
 @options.json_flag

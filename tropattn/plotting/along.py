@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from tropattn._types import Array, Floats
 from tropattn.errors import InvalidInput
-from tropattn.plotting.style import FILLS, new_figure
+from tropattn.plotting.style import FILLS, counted, new_figure
 from tropattn.polyhedra.domain import Domain, Line
 from tropattn.regions.budget import Budget
 from tropattn.regions.count import enumerate_regions
@@ -98,10 +98,8 @@ def line(
     winners: set[int] = set()
     for axes, band in zip(grid.ravel().tolist(), bands, strict=True):
         winners |= _draw(axes, band, patterns, ends)
-    number = len(patterns)
-    grid[0, 0].set_title(f"{number} interval{'' if number == 1 else 's'}", fontsize=11)
-    grid[-1, 0].set_xlabel("line parameter $t$")
-    grid[-1, 0].set_xlim(ends[0], ends[-1])
+    grid[0, 0].set_title(counted(len(patterns), "interval"), fontsize=11)
+    grid[-1, 0].set(xlabel="line parameter $t$", xlim=(ends[0], ends[-1]))
     _legend(figure, winners, labels)
     words = "keys live" if isinstance(target, MovesTokens) else "keys fixed"
     figure.suptitle(title or f"{domain.describe()}, {words}", fontsize=10, parse_math=False)
@@ -182,7 +180,8 @@ def _draw(axes: Axes, band: _Band, patterns: Array, ends: Floats) -> set[int]:
         for a, b in zip(starts.tolist(), stops.tolist(), strict=True):
             left, right, key = ends[a], ends[b], int(values[a])
             boxes.append([(left, row), (right, row), (right, row + 0.9), (left, row + 0.9)])
-            fills.append(_fill(key, band.keys))
+            two = _ON if key else _OFF
+            fills.append(FILLS[key % len(FILLS)] if band.keys else two)
             if band.keys:
                 winners.add(key)
     axes.add_collection(PolyCollection(boxes, facecolors=fills, edgecolors="black", linewidths=0.3))
@@ -191,12 +190,6 @@ def _draw(axes: Axes, band: _Band, patterns: Array, ends: Floats) -> set[int]:
     axes.set_ylim(len(band.rows), -0.1)
     axes.set_ylabel(band.name, fontsize=9)
     return winners
-
-
-def _fill(key: int, keys: bool) -> str:
-    if keys:
-        return FILLS[key % len(FILLS)]
-    return _ON if key else _OFF
 
 
 def _legend(figure: Figure, winners: set[int], labels: Sequence[str] | None) -> None:

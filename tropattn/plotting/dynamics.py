@@ -29,9 +29,8 @@ def draw_flow(run: Trajectory, radius: float) -> Figure:
     figure, axes = _figure(2 if planar else 1)
     axis = axes[0]
     axis.step(run.time, run.clusters(radius), where="post", color=_BLUE)
-    axis.set_xlabel("time")
+    axis.set(xlabel="time", yscale="log")
     axis.set_ylabel(f"clusters at radius {radius:g}", color=_BLUE)
-    axis.set_yscale("log")
     if run.energy is not None:
         twin = axis.twinx()
         twin.plot(run.time, run.energy, color=_RED)
@@ -47,8 +46,7 @@ def draw_sync(diagram: SyncDiagram) -> Figure:
     mesh = axes[0].pcolormesh(
         diagram.times, diagram.betas, diagram.probability, cmap="viridis", vmin=0, vmax=1
     )
-    axes[0].set_xlabel("time")
-    axes[0].set_ylabel("beta")
+    axes[0].set(xlabel="time", ylabel="beta")
     figure.colorbar(mesh, ax=axes[0], label="share of runs in which two tokens have met")
     return figure
 

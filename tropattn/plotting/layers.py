@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tropattn._types import Array
 from tropattn.plotting.colouring import colouring
-from tropattn.plotting.style import INKS, lighter, new_figure
+from tropattn.plotting.style import INKS, counted, fill, lighter, new_figure, segments
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Row
@@ -68,13 +67,7 @@ def layer_panels(
         _draw(axes, plane, levels[: at + 1])
         axes.label_outer()
     handles = [
-        Line2D(
-            [],
-            [],
-            color=_ink(k),
-            linewidth=_width(k),
-            label=f"walls of layer {level.number} ({level.units})",
-        )
+        Line2D([], [], **_ink(k), label=f"walls of layer {level.number} ({level.units})")
         for k, level in enumerate(levels)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
@@ -101,12 +94,11 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
         head = f"behind {depth} of {len(stages)} layers: "
         if plane.whole:
             total = Layerwise().count(Question(above)).value
-            head += f"{_cells(total)} on R^2, {len(found)} in the window"
+            head += f"{counted(total, 'cell')} on R^2, {len(found)} in the window"
         else:
-            head += _cells(len(found))
-        noun = "units" if isinstance(stages[depth - 1].update, Scores) else "heads"
-        words = noun[:-1] if len(units) == 1 else noun
-        out.append(_PanelLevel(depth - 1, f"{len(units)} {words}", cells, rows, head))
+            head += counted(len(found), "cell")
+        noun = "unit" if isinstance(stages[depth - 1].update, Scores) else "head"
+        out.append(_PanelLevel(depth - 1, counted(len(units), noun), cells, rows, head))
     return out
 
 
@@ -124,25 +116,12 @@ def _draw(axes: Axes, plane: Plane, levels: Sequence[_PanelLevel]) -> None:
     """One panel: the cells of the last level, and the walls of all levels, the first on top."""
     last = levels[-1]
     colours = colouring(list(last.cells), _neighbours(last))
-    axes.add_collection(
-        PolyCollection(
-            [cell.vertices for cell in last.cells.values()],
-            facecolors=[lighter(colours[p], 0.35) for p in last.cells],
-            edgecolors="none",
-        )
-    )
+    fill(axes, last.cells.values(), [lighter(colours[p], 0.35) for p in last.cells])
     for k in reversed(range(len(levels))):
-        walls = [wall for cell in levels[k].cells.values() for wall in _sides(cell)]
-        axes.add_collection(LineCollection(walls, colors=_ink(k), linewidths=_width(k)))
+        walls = [wall for cell in levels[k].cells.values() for wall in segments(cell)]
+        axes.add_collection(LineCollection(walls, **_ink(k)))
     plane.prepare(axes)
     axes.set_title(last.title, fontsize=10)
-
-
-def _sides(cell: Polygon) -> list[Array]:
-    """The sides inside the window, as segments."""
-    ends = np.roll(cell.vertices, -1, axis=0)
-    inside = np.flatnonzero(cell.labels != -1).tolist()
-    return [np.array([cell.vertices[i], ends[i]]) for i in inside]
 
 
 def _neighbours(level: _PanelLevel) -> list[tuple[Pattern, Pattern]]:
@@ -171,14 +150,6 @@ def _neighbours(level: _PanelLevel) -> list[tuple[Pattern, Pattern]]:
     return pairs
 
 
-def _ink(k: int) -> str:
-    return INKS[k % len(INKS)]
-
-
-def _width(k: int) -> float:
-    """Earlier layers draw thicker walls."""
-    return max(0.35, 1.8 * 0.6**k)
-
-
-def _cells(number: int) -> str:
-    return f"{number} cell" if number == 1 else f"{number} cells"
+def _ink(k: int) -> dict[str, Any]:
+    """How the walls of a layer are drawn: those of earlier ones thicker."""
+    return {"color": INKS[k % len(INKS)], "linewidth": max(0.35, 1.8 * 0.6**k)}

@@ -28,9 +28,7 @@ def curve_figure(record: Record) -> Figure:
     upper.set_ylabel(f"share within {record.spec['tolerance']:g}")
     upper.legend()
     lower.plot(taus, [row["effective_cells"] for row in rows], "o-")
-    lower.set_ylabel("effective cells")
-    lower.set_xlabel("temperature (1: as trained)")
-    lower.set_xscale("log")
+    lower.set(ylabel="effective cells", xlabel="temperature (1: as trained)", xscale="log")
     return figure
 
 

@@ -127,12 +127,10 @@ class Plane:
     def prepare(self, axes: Axes) -> None:
         """Limits, aspect and names of the axes."""
         low, high = self.window.vertices.min(axis=0), self.window.vertices.max(axis=0)
-        axes.set_xlim(low[0], high[0])
-        axes.set_ylim(low[1], high[1])
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        axes.set(xlabel=self.axes[0], ylabel=self.axes[1])
         if self.equal:
             axes.set_aspect("equal")
-        axes.set_xlabel(self.axes[0])
-        axes.set_ylabel(self.axes[1])
 
 
 def drawn(cells: PlaneCells) -> dict[tuple[int, ...], Polygon]:

@@ -22,7 +22,7 @@ from tropattn.threads import aside, stoppable
 from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.refinement import Refinement, domain_walls
 
-__all__ = ["count_regions", "enumerate_regions", "upper_bound"]
+__all__ = ["count_regions", "count_with_bound", "enumerate_regions", "upper_bound"]
 
 
 @stoppable(one_cell)
@@ -81,25 +81,62 @@ def count_regions(
     >>> int(count_regions(plane)), int(count_regions([plane, plane.pullback([[-1, 0], [0, -1]])]))
     (3, 6)
     """
+    budget = Budget.checked(max_cells, threads)
+    asked = {"of": of, "engine": engine, "budget": budget}
+    return _counted(target, domain, certificate, progress, asked)[0]
+
+
+@stoppable(one_cell)
+def count_with_bound(
+    target: Any,
+    domain: Domain | None,
+    *,
+    of: str,
+    engine: str,
+    certificate: str | Path | None,
+    max_cells: int | None,
+    threads: int | None,
+    progress: bool,
+) -> tuple[RegionCount, RegionCount]:
+    """The answers of ``count_regions`` and ``upper_bound`` from one refinement of the heads."""
+    budget = Budget.checked(max_cells, threads)
+    asked = {"of": of, "engine": engine, "budget": budget}
+    found, question = _counted(target, domain, certificate, progress, asked)
+    if question.stack is not None or len(question.stages) > 1:
+        return found, question.bound
+    # That of every head: the engine's own may leave out heads with equal cells.
+    return found, layer_bound(question.whole)
+
+
+def _counted(
+    target: Any,
+    domain: Domain | None,
+    certificate: str | Path | None,
+    progress: bool,
+    asked: dict[str, Any],
+) -> tuple[RegionCount, Question]:
+    """The count, and the question that was put to the engines."""
     started = time.perf_counter()
-    domain, budget = as_domain(domain), Budget.checked(max_cells, threads)
+    domain = as_domain(domain)
     if certificate is not None:
         output_path(certificate, "certificate")
-    question = Question.about(target, domain, of=of, engine=engine, budget=budget)
+    question = Question.about(target, domain, **asked)
     left = "cells to be joined" if question.kind == "regions" else LEFT_OVER
-    with counting(question.noun, progress, left) as budget.report:
+    with counting(question.noun, progress, left) as question.budget.report:
         try:
-            found = _answered(question, certificate)
+            found, question = _answered(question, certificate)
         except MemoryError as error:
             raise out_of_memory(error) from None
     stats = {**found.stats, "seconds": time.perf_counter() - started}
-    return RegionCount(found.value, "exact", of, question.where, found.engine, True, 0, stats)
+    where = question.where
+    count = RegionCount(found.value, "exact", question.of, where, found.engine, True, 0, stats)
+    return count, question
 
 
-def _answered(question: Question, certificate: str | Path | None) -> Found:
-    """The answer, and its certificate where one is asked for."""
+def _answered(question: Question, certificate: str | Path | None) -> tuple[Found, Question]:
+    """The answer, and its certificate where one is asked for; with the question as it was put."""
     if certificate is None:
-        return answer(question, ENGINES)
+        return answer(question, ENGINES), question
     able(question, ENGINES)
     if question.kind != "layer":
         got = "a count across depth or of regions"
@@ -109,9 +146,10 @@ def _answered(question: Question, certificate: str | Path | None) -> Found:
     units = on_parameters(question.stages[0].units, question.domain)
     walls = domain_walls(question.domain, units[0].dim + 1)
     with CertificateFile(certificate, units, walls) as proof:
-        found = answer(replace(question, proof=proof), ENGINES)
+        question = replace(question, proof=proof)
+        found = answer(question, ENGINES)
         proof.close(found.value)
-        return found
+        return found, question
 
 
 @stoppable(one_cell)

@@ -14,7 +14,7 @@ from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
 from tropattn.regions import bounds as theorems
-from tropattn.regions.count import count_regions, upper_bound
+from tropattn.regions.count import count_with_bound, upper_bound
 from tropattn.regions.result import RegionCount
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
@@ -63,7 +63,7 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
         return Record("count", settings, counts, answer=found)
 
     with _early(spec.of, opened, where, lambda part: early(record(part, {"lower": part}))):
-        found = count_regions(
+        found, bound = count_with_bound(
             opened.target,
             where,
             of=spec.of,
@@ -73,7 +73,7 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
             threads=spec.threads,
             progress=spec.progress,
         )
-    return record(found, {"exact": found, "bound": upper_bound(opened.target, where)})
+    return record(found, {"exact": found, "bound": bound})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,11 @@ class MLP:
                 f"{str(self.activation)[:40]!r}; other activations are not evaluated."
             )
 
+    def doubles(self) -> tuple[Floats, Floats | None, Floats, Floats | None]:
+        """``W_1, b_1, W_2, b_2`` in doubles."""
+        biases = [None if b is None else np.asarray(b, np.float64) for b in (self.b_1, self.b_2)]
+        return self.W_1.astype(np.float64), biases[0], self.W_2.astype(np.float64), biases[1]
+
     def __call__(self, rows: Floats) -> Floats:
         """Evaluate each row, (N, d)."""
         act = ACTIVATIONS[self.activation]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact
-from tropattn.attention.heads.linear import exact_sum, n_axes, read_vector, shared
+from tropattn.attention.heads.linear import exact_sum, loose, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import OwnValue, RoutingStage, Selected, exact_mean
@@ -350,10 +350,7 @@ def _read_tokens(tokens: Any, heads: Sequence[TropicalPolynomial]) -> tuple[NDAr
     for h, (given, head) in enumerate(
         zip(_per_head("tokens", tokens, heads, 1), heads, strict=True)
     ):
-        try:
-            row = np.array(given)
-        except (ValueError, TypeError, OverflowError):
-            row = np.empty(0, dtype=object)
+        row = loose(given)
         if row.dtype.kind not in "iu" or row.shape != (head.n_terms,):
             raise InvalidInput(
                 f"tokens[{h}]: {head.n_terms} integers needed, one a term, got shape {row.shape} "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, is_exact
-from tropattn.attention.heads.linear import read_vector, row_products, shared
+from tropattn.attention.heads.linear import loose, read_vector, row_products, shared
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -282,10 +282,7 @@ def read_positions(
     if positions is None:
         where = np.arange(n_tokens)
     else:
-        try:
-            where = np.asarray(positions)
-        except (ValueError, TypeError, OverflowError):
-            where = np.empty(0, dtype=object)
+        where = loose(positions)
         if where.dtype.kind not in "iu" or where.shape != (n_tokens,):
             raise InvalidInput(
                 f"positions: {n_tokens} integers needed, one a row of states, got "
@@ -318,10 +315,7 @@ def kept_tokens(n_tokens: int, mask: Any) -> NDArray[np.int64]:
     """
     if mask is None:
         return np.arange(n_tokens)
-    try:
-        flags = np.asarray(mask)
-    except (ValueError, TypeError, OverflowError):
-        flags = np.empty(0, dtype=object)
+    flags = loose(mask)
     if flags.dtype != np.bool_ or flags.shape != (n_tokens,):
         raise InvalidInput(
             f"mask: {n_tokens} booleans needed, True for a kept key, got shape {flags.shape} "

@@ -16,6 +16,7 @@ from tropattn.attention.heads.fixed import FixedLayer, OwnValue
 from tropattn.attention.heads.head import AttentionHead, kept_tokens, read_positions, read_states
 from tropattn.attention.heads.linear import (
     exact_product,
+    loose,
     n_axes,
     read_vector,
     row_products,
@@ -269,10 +270,7 @@ class AttentionLayer:
             )
         flags = np.ones((len(self.heads), len(where)), dtype=bool)
         if mask is not None:
-            try:
-                given = np.asarray(mask)
-            except ValueError:
-                given = np.empty(0, dtype=object)
+            given = loose(mask)
             if given.dtype != np.bool_ or given.shape not in (flags.shape, flags.shape[1:]):
                 raise InvalidInput(
                     f"mask: booleans of shape ({len(where)},) or {flags.shape} needed, got shape "

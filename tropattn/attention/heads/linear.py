@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.arrays import (
@@ -25,6 +26,7 @@ from tropattn.errors import InvalidInput
 __all__ = [
     "exact_product",
     "exact_sum",
+    "loose",
     "n_axes",
     "read_vector",
     "row_products",
@@ -67,6 +69,18 @@ def n_axes(value: Any) -> int:
         return np.ndim(value)
     except (ValueError, TypeError, OverflowError):
         return -1
+
+
+def loose(value: Any) -> NDArray[Any]:
+    """Return anything as an array, an empty one of objects where that cannot be.
+
+    >>> loose([1, 2]).shape, loose([[1], [1, 2]]).dtype
+    ((2,), dtype('O'))
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError):
+        return np.empty(0, dtype=object)
 
 
 def read_vector(name: str, value: Any, length: int, *, why: str) -> Array:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 from tropattn.attention.loading import bert, stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import ModelFamily
+from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.loading.vocabulary import read_words
 from tropattn.attention.networks.model import Model
-from tropattn.attention.networks.padding import Padding
 from tropattn.tropical.terms import AffineMap
 
 __all__ = ["ALBERT", "ENTRIES", "NAMES"]
@@ -49,13 +47,14 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
     layer, block, after = bert.encoder_layer(tensors, config, stems, d_model, n_heads)
     n_layers = config.needed("num_hidden_layers")
     embedding, positions = bert.embeddings(tensors, config, prefix, narrow)
-    words = read_words(folder, len(embedding), "AlbertTokenizer")
     stem = prefix + NAMES["projection"]
     first = bert.norm(tensors, config, prefix + bert.NAMES["norm"], narrow)
-    return Model(
+    return text_model(
+        config,
+        folder,
+        "AlbertTokenizer",
         [layer] * n_layers,
         embedding,
-        words.vocabulary,
         positions=positions,
         norms=[first, *[after] * (n_layers - 1)],
         causal=False,
@@ -64,9 +63,6 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
             tensors.weight(stem + ".weight", (d_model, narrow)).T,
             tensors.weight(stem + ".bias", (d_model,)),
         ),
-        tokenizer=words.tokenizer,
-        padding=Padding.of(config.token("pad_token_id")),
-        unread=config.unread,
     )
 
 

@@ -15,9 +15,8 @@ from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import ModelFamily
+from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.loading.vocabulary import read_words
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
@@ -95,22 +94,21 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
         blocks.append(block)
         norms.append(after)
     embedding, positions = embeddings(tensors, config, prefix, d_model)
-    padding = Padding.of(config.token("pad_token_id"))
+    tokenizer, padding = "BertTokenizer", None
     if family == "roberta":
+        tokenizer = "RobertaTokenizer"
         positions, padding = _behind_padding(config, positions)
-    tokenizer = "RobertaTokenizer" if family == "roberta" else "BertTokenizer"
-    words = read_words(folder, len(embedding), tokenizer)
-    return Model(
+    return text_model(
+        config,
+        folder,
+        tokenizer,
         layers,
         embedding,
-        words.vocabulary,
+        padding,
         positions=positions,
         norms=norms[:-1],
         causal=False,
         blocks=blocks,
-        tokenizer=words.tokenizer,
-        padding=padding,
-        unread=config.unread,
     )
 
 
@@ -133,9 +131,9 @@ def encoder_layer(
     tensors: Tensors, config: Config, stems: Mapping[str, str], d_model: int, n_heads: int
 ) -> tuple[AttentionLayer, Block, LayerNorm]:
     """One layer with the block behind it, and the norm after both; ``stems`` as in ``NAMES``."""
-    parts = stacking.attention(tensors, stems, d_model, n_heads)
+    parts = stacking.attention(tensors, stems, d_model, (n_heads, n_heads), d_model // n_heads)
     inner, activation = config.count("intermediate_size"), config.activation("hidden_act")
-    mlp = stacking.mlp(tensors, stems["up"], stems["down"], d_model, inner, activation)
+    mlp = stacking.mlp(tensors, stems, d_model, inner, activation)
     between = norm(tensors, config, stems["norm after attention"], d_model)
     return (
         AttentionLayer.from_arrays(**parts, variable="post-normalisation state"),

@@ -120,16 +120,18 @@ class Config:
                 values[name] = False
         return Config(self.where, {**entries.read, **values}, unread, self.family)
 
+    def broken(self, wanted: str, name: str, value: Any, why: str = _RESTORE) -> InvalidInput:
+        """What to raise for an entry of another kind than is wanted."""
+        got = str(value)[:40]
+        return InvalidInput(f"{self.where}: {wanted} as {name} needed, got {got!r}; {why}")
+
     def count(self, name: str) -> int | None:
         """Return a positive integer, None where it is missing or null."""
         value = self.values.get(name)
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
-            raise InvalidInput(
-                f"{self.where}: a positive integer as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("a positive integer", name, value)
         return value
 
     def needed(self, name: str) -> int:
@@ -150,20 +152,14 @@ class Config:
         except (TypeError, ValueError, OverflowError):
             good = False
         if not good or isinstance(value, str):
-            raise InvalidInput(
-                f"{self.where}: a positive number as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("a positive number", name, value)
         return float(value)
 
     def flag(self, name: str) -> bool:
         """Return a truth value; null is refused unless it is the default, false."""
         value = self.values.get(name, False)
         if not isinstance(value, bool):
-            raise InvalidInput(
-                f"{self.where}: true or false as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("true or false", name, value)
         return value
 
     def causal(self) -> bool:
@@ -174,20 +170,15 @@ class Config:
         """Return the name of an activation that ``MLP`` evaluates."""
         value = self.values.get(name)
         if not isinstance(value, str) or value not in ACTIVATIONS:
-            raise InvalidInput(
-                f"{self.where}: one of {', '.join(ACTIVATIONS)} as {name} needed, got "
-                f"{str(value)[:40]!r}; other activations are not evaluated."
-            )
+            wanted, why = f"one of {', '.join(ACTIVATIONS)}", "other activations are not evaluated."
+            raise self.broken(wanted, name, value, why)
         return value
 
     def token(self, name: str) -> int | None:
         """Return a token's id, None where it is missing or null."""
         value = self.values.get(name)
         if value is not None and (type(value) is not int or not 0 <= value < 2**31):
-            raise InvalidInput(
-                f"{self.where}: a token's id >= 0 as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("a token's id >= 0", name, value)
         return value
 
     def refuse(self, entries: dict[str, tuple[Any, ...]], why: str) -> None:
@@ -197,6 +188,4 @@ class Config:
             # In JSON 1 and true are two values; Python takes them for one.
             if value is not None and repr(value) not in map(repr, harmless):
                 wanted = " or ".join(str(v) for v in harmless) or "no entry"
-                raise InvalidInput(
-                    f"{self.where}: {wanted} as {name} needed, got {str(value)[:40]!r}; {why}."
-                )
+                raise self.broken(wanted, name, value, why + ".")

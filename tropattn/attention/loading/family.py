@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tropattn._types import Array
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors
+from tropattn.attention.loading.vocabulary import read_words
 from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import Padding
 
-__all__ = ["ModelFamily"]
-
-
-def _never(_: Tensors) -> bool:
-    return False
+__all__ = ["ModelFamily", "text_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +34,29 @@ class ModelFamily:
 
     model_types: tuple[str, ...]
     load: Callable[[Tensors, Config, Path | None, int | None], Model]
-    recognises: Callable[[Tensors], bool] = _never
+    recognises: Callable[[Tensors], bool] = lambda _: False
+
+
+def text_model(
+    config: Config,
+    folder: Path | None,
+    tokenizer: str,
+    layers: Sequence[AttentionLayer],
+    embedding: Array,
+    padding: Padding | None = None,
+    **parts: Any,
+) -> Model:
+    """A model of texts, with the words that lie beside its weights.
+
+    ``tokenizer`` is the class of the family's; ``padding`` that of the configuration unless given.
+    """
+    words = read_words(folder, len(embedding), tokenizer)
+    return Model(
+        layers,
+        embedding,
+        words.vocabulary,
+        tokenizer=words.tokenizer,
+        padding=padding or Padding.of(config.token("pad_token_id")),
+        unread=config.unread,
+        **parts,
+    )

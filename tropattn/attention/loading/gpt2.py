@@ -10,11 +10,9 @@ from tropattn.attention.evaluated.blocks import MLP, Block
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.family import ModelFamily
+from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.loading.vocabulary import read_words
 from tropattn.attention.networks.model import Model
-from tropattn.attention.networks.padding import Padding
 
 __all__ = ["ENTRIES", "GPT2", "NAMES"]
 
@@ -77,33 +75,20 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
         layers.append(_layer(tensors, config, at, index, d_model, n_heads))
         before = stacking.layer_norm(tensors, at + NAMES["norm before mlp"], d_model, eps)
         blocks.append(Block(_mlp(tensors, config, at, d_model), before, norm_first=True))
-    embedding = tensors.weight(
-        _word(tensors, config, prefix), (config.count("vocab_size"), d_model)
-    )
-    words = read_words(folder, len(embedding), "GPT2Tokenizer")
-    return Model(
+    word = stacking.word(tensors, prefix + NAMES["word"], config.flag("tie_word_embeddings"))
+    return text_model(
+        config,
+        folder,
+        "GPT2Tokenizer",
         layers,
-        embedding,
-        words.vocabulary,
+        tensors.weight(word, (config.count("vocab_size"), d_model)),
         positions=tensors.weight(
             prefix + NAMES["position"], (config.count("n_positions"), d_model)
         ),
         norms=norms,
         causal=config.causal(),
         blocks=blocks,
-        tokenizer=words.tokenizer,
-        padding=Padding.of(config.token("pad_token_id")),
-        unread=config.unread,
     )
-
-
-def _word(tensors: Tensors, config: Config, prefix: str) -> str:
-    """The embedding's name; tied files may hold it as the unembedding only."""
-    name = prefix + NAMES["word"]
-    tied = config.flag("tie_word_embeddings")
-    if name not in tensors.shapes and tied and "lm_head.weight" in tensors.shapes:
-        return "lm_head.weight"
-    return name
 
 
 def _layer(

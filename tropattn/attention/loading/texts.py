@@ -41,35 +41,15 @@ _WHOLE = {
 }
 """Classes whose ``tokenizer.json`` says all."""
 
+_SQUARE = {"sep": "[SEP]", "cls": "[CLS]", "mask": "[MASK]"}
+_ANGLED = {"unk": "<unk>", "bos": "<s>", "eos": "</s>"}
 _SPECIAL = {
-    "BertTokenizer": {
-        "unk_token": "[UNK]",
-        "sep_token": "[SEP]",
-        "pad_token": "[PAD]",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
-    },
-    "AlbertTokenizer": {
-        "bos_token": "[CLS]",
-        "eos_token": "[SEP]",
-        "unk_token": "<unk>",
-        "sep_token": "[SEP]",
-        "pad_token": "<pad>",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
-    },
-    "RobertaTokenizer": {
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "sep_token": "</s>",
-        "cls_token": "<s>",
-        "unk_token": "<unk>",
-        "pad_token": "<pad>",
-        "mask_token": "<mask>",
-    },
-    "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
-    "Qwen2Tokenizer": dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
-    "LlamaTokenizer": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+    "BertTokenizer": {**_SQUARE, "unk": "[UNK]", "pad": "[PAD]"},
+    "AlbertTokenizer": {**_SQUARE, "bos": "[CLS]", "eos": "[SEP]", "unk": "<unk>", "pad": "<pad>"},
+    "RobertaTokenizer": {**_ANGLED, "sep": "</s>", "cls": "<s>", "pad": "<pad>", "mask": "<mask>"},
+    "GPT2Tokenizer": dict.fromkeys(("unk", "bos", "eos"), "<|endoftext|>"),
+    "Qwen2Tokenizer": dict.fromkeys(("unk", "eos", "pad"), "<|endoftext|>"),
+    "LlamaTokenizer": _ANGLED,
 }
 """Special tokens of a class where its settings name no others."""
 
@@ -221,6 +201,12 @@ def _specials(settings: dict[str, Any]) -> list[Any]:
     return found
 
 
+def _with_defaults(settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The settings, with the class's own special tokens where they name none."""
+    usual = {f"{name}_token": token for name, token in _SPECIAL.get(kind, {}).items()}
+    return usual | {name: value for name, value in settings.items() if value is not None}
+
+
 def _class(settings: dict[str, Any], default: str) -> str:
     """The class of the tokenizer, without the ``Fast`` that older versions put behind it."""
     given = settings.get("tokenizer_class")
@@ -247,9 +233,9 @@ def _built(library: Any, folder: Path, kind: str, settings: dict[str, Any]) -> A
     tokenizer = None
     if file.is_file():
         tokenizer = library.Tokenizer.from_str(read_bytes(file).decode("utf-8"))
-    named = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
+    named = _with_defaults(settings, kind)
     special = {
-        f"{name}_token": value["content"] if isinstance(value, dict) else value
+        name: value["content"] if isinstance(value, dict) else value
         for name in _NAMED
         if (value := named.get(f"{name}_token")) is not None
     }
@@ -280,13 +266,13 @@ def _flag(flags: Config, name: str, default: bool | None) -> bool | None:
 
 
 def _bert(library: Any, words: dict[str, int], special: dict[str, str], flags: Config) -> Any:
-    for name in ("unk_token", "cls_token", "sep_token"):
+    for name in ("unk", "cls", "sep"):
         if special[name] not in words:
             raise InvalidInput(
                 f"vocabulary: {special[name]} needed for WordPiece, got {len(words)} tokens "
                 f"without it; {_ADVICE}"
             )
-    tokenizer = library.Tokenizer(library.models.WordPiece(words, unk_token=special["unk_token"]))
+    tokenizer = library.Tokenizer(library.models.WordPiece(words, unk_token=special["unk"]))
     tokenizer.normalizer = library.normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=_flag(flags, "tokenize_chinese_chars", True),
@@ -294,7 +280,7 @@ def _bert(library: Any, words: dict[str, int], special: dict[str, str], flags: C
         lowercase=_flag(flags, "do_lower_case", True),
     )
     tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
-    first, last = special["cls_token"], special["sep_token"]
+    first, last = special["cls"], special["sep"]
     tokenizer.post_processor = library.processors.TemplateProcessing(
         single=[first, "$A", last],
         special_tokens=[(token, words[token]) for token in dict.fromkeys((first, last))],
@@ -321,7 +307,7 @@ def _of_merges(
     if kind == "Qwen2Tokenizer":
         tokenizer.normalizer = library.normalizers.NFC()
     elif kind == "GPT2Tokenizer" and settings.get("add_bos_token"):
-        first = special["bos_token"]
+        first = special["bos"]
         tokenizer.post_processor = library.processors.TemplateProcessing(
             single=[first, "$A"], special_tokens=[(first, _id(words, first))]
         )
@@ -344,7 +330,7 @@ def _lay_bytes(
     tokenizer.pre_tokenizer = cutters.ByteLevel(add_prefix_space=blank)
     if kind == "RobertaTokenizer":
         words = tokenizer.get_vocab()
-        ends = [(special[name], _id(words, special[name])) for name in ("sep_token", "cls_token")]
+        ends = [(special[name], _id(words, special[name])) for name in ("sep", "cls")]
         tokenizer.post_processor = library.processors.RobertaProcessing(
             *ends, trim_offsets=True, add_prefix_space=blank
         )
@@ -382,8 +368,7 @@ def _add_tokens(library: Any, tokenizer: Any, settings: dict[str, Any], kind: st
                 f"{token.content!r}: the id {index} needed as the added tokens say, got "
                 f"{tokenizer.token_to_id(token.content)}; restore the tokenizer's files."
             )
-    given = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
-    for value in _specials(given):
+    for value in _specials(_with_defaults(settings, kind)):
         token = _token(library, value)
         token = known.get(token.content, token)
         token.special = True

@@ -75,20 +75,18 @@ def _load(tensors: Tensors, config: Config, _folder: object, _n_heads: object) -
     parts = [names[part] for part in PARTS]
     for index in range(stacking.count_layers(tensors, prefix + names["layer"], parts, listed)):
         at = prefix + names["layer"].format(index)
-        stems = {part: at + names[part] for part in "qkvo"}
-        arrays = stacking.attention(tensors, stems, d_model, n_heads, bias)
+        stems = {part: at + names[part] for part in PARTS}
+        arrays = stacking.attention(
+            tensors, stems, d_model, (n_heads, n_heads), d_model // n_heads, (bias, True)
+        )
         layers.append(
             AttentionLayer.from_arrays(
                 **arrays, residual=False, variable="post-normalisation state"
             )
         )
-        norms.append(
-            stacking.layer_norm(tensors, at + names["norm before attention"], d_model, eps)
-        )
-        before = stacking.layer_norm(tensors, at + names["norm before mlp"], d_model, eps)
-        mlp = stacking.mlp(
-            tensors, at + names["up"], at + names["down"], d_model, inner, activation
-        )
+        norms.append(stacking.layer_norm(tensors, stems["norm before attention"], d_model, eps))
+        before = stacking.layer_norm(tensors, stems["norm before mlp"], d_model, eps)
+        mlp = stacking.mlp(tensors, stems, d_model, inner, activation)
         blocks.append(Block(mlp, before, norm_first=True))
     patches = _patches(tensors, config, prefix, d_model)
     size = patches.weight.shape[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tropattn.attention.loading.texts import FILES, TextReader
+from tropattn.attention.networks.fields import is_special
 from tropattn.errors import InvalidInput
 from tropattn.files import read_bytes, read_json
 
@@ -45,7 +46,7 @@ def read_words(folder: Path | None, n_tokens: int, tokenizer: str) -> Words:
     names = lines if table is None else table
     if any((folder / name).is_file() for name in FILES) or (lines and tokenizer == "BertTokenizer"):
         return Words(names, reader)
-    if names is not None and all(len(token) == 1 or _is_special(token) for token in names):
+    if names is not None and all(len(token) == 1 or is_special(token) for token in names):
         return Words(names, None)
     return Words(names, None if lines is None else _Named(lines))
 
@@ -77,10 +78,6 @@ class _Named:
                     "tokenizer, or pass ids."
                 )
         return [table[word] for word in words]
-
-
-def _is_special(token: str) -> bool:
-    return len(token) > 2 and token[0] + token[-1] in ("<>", "[]")
 
 
 def _read_lines(path: Path, n_tokens: int) -> list[str] | None:

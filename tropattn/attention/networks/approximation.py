@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 from tropattn._types import Array
 from tropattn.arrays import freeze, to_float
-from tropattn.attention.evaluated.blocks import MLP, Block
+from tropattn.attention.evaluated.blocks import Block
 from tropattn.attention.evaluated.forward import attend
 from tropattn.attention.evaluated.norms import frozen
 from tropattn.attention.heads.fixed import FixedLayer, OwnValue
@@ -76,12 +74,7 @@ def approximate_network(
     4.0
     """
     _check(model)
-    stream, place, kept = model.kept_context(ids, position, mask)
-    if place is None:
-        raise InvalidInput(
-            "position: an integer needed, got None; all tokens move together only where keys are "
-            "live, with own_key='live'."
-        )
+    stream, place, kept = model.one_moving(ids, position, mask)
     layers: list[Layer] = []
     for index, layer in enumerate(model.layers):
         norm = frozen(model.norms[index], stream[place : place + 1])[0]
@@ -181,15 +174,8 @@ def _behind(norm: AffineMap, fixed: FixedLayer) -> FixedLayer:
 def _block(block: Block, reference: Array) -> list[Layer]:
     """The MLP with its norm frozen at the token's state (1, d)."""
     norm = frozen(block.norm, reference)[0]
-    mlp = block.mlp
     if not block.norm_first:
-        return [Affine(norm.matrix, norm.offset), FeedForward(*_weights(mlp), residual=True)]
-    first, shift, second, last = _weights(mlp)
+        return [Affine(norm.matrix, norm.offset), FeedForward(*block.mlp.doubles(), residual=True)]
+    first, shift, second, last = block.mlp.doubles()
     bias = norm.offset @ first + (0.0 if shift is None else shift)
     return [FeedForward(norm.matrix @ first, bias, second, last, residual=True)]
-
-
-def _weights(mlp: MLP) -> tuple[Array, Array | None, Array, Array | None]:
-    first, second = np.asarray(mlp.W_1, np.float64), np.asarray(mlp.W_2, np.float64)
-    biases = [None if b is None else np.asarray(b, np.float64) for b in (mlp.b_1, mlp.b_2)]
-    return first, biases[0], second, biases[1]

@@ -13,7 +13,7 @@ from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.heads.linear import shared
 from tropattn.errors import InvalidInput
 
-__all__ = ["fitting", "read_entry", "read_layers", "read_norms", "read_vocabulary"]
+__all__ = ["fitting", "is_special", "read_entry", "read_layers", "read_norms", "read_vocabulary"]
 
 
 def fitting(name: str, value: Any, shape: tuple[int | None, int]) -> Array | None:
@@ -78,6 +78,11 @@ def read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
                 f"at {place}; build one with RMSNorm(weight, eps)."
             )
     return units
+
+
+def is_special(token: str) -> bool:
+    """Whether a token stands for no text of its own, such as ``<s>`` or ``[SEP]``."""
+    return len(token) > 2 and token[0] + token[-1] in ("<>", "[]")
 
 
 def read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:

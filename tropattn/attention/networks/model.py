@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tropattn.attention.networks.approximation import approximate_network
 from tropattn.attention.networks.moving import LiveNetwork, live_network
 from tropattn.attention.networks.network import Network, fixed_network
-from tropattn.attention.networks.transformer import Transformer
+from tropattn.attention.networks.transformer import Transformer, read_warmth
 from tropattn.errors import InvalidInput
 
 __all__ = ["Model"]
@@ -84,11 +84,7 @@ class Model(Transformer):
                 f"approximate: True or False needed, got {approximate!r}; True freezes norms and "
                 "makes activations ReLU."
             )
-        if keys_from not in ("hard", "soft"):
-            raise InvalidInput(
-                f"keys_from: 'hard' or 'soft' needed, got {keys_from!r}; it names the network that "
-                "gives the other tokens' states."
-            )
+        read_warmth(keys_from)
         if own_key == "live":
             if approximate:
                 raise InvalidInput(

@@ -21,7 +21,7 @@ from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.heads.linear import row_products
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout, read_points
-from tropattn.attention.networks.transformer import Transformer
+from tropattn.attention.networks.transformer import Transformer, read_warmth
 from tropattn.errors import InvalidInput
 from tropattn.tropical.bilinear import BilinearHead, MovingAttention, MovingPointwise, TokenStack
 from tropattn.tropical.terms import AffineMap
@@ -369,11 +369,7 @@ def live_network(
     >>> live_network(Model([layer, layer], [[1], [2]]), [0, 1], position=None)
     LiveNetwork(2 layers, 2 of 2 tokens move, d_model=1)
     """
-    if keys_from not in ("hard", "soft"):
-        raise InvalidInput(
-            f"keys_from: 'hard' or 'soft' needed, got {keys_from!r}; it names the network that "
-            "gives the other tokens' states."
-        )
+    warmth = read_warmth(keys_from)
     if model.norms and not model.blocks:
         raise InvalidInput(
             "model: the blocks between its norms needed, got none; analyse one layer with "
@@ -385,7 +381,7 @@ def live_network(
             "mask: no padding needed where keys are live, got "
             f"{int((~kept).sum())} tokens of it; leave them out of the ids."
         )
-    builder = _Builder(model, rows, 0 if keys_from == "hard" else 1, place is not None)
+    builder = _Builder(model, rows, warmth, place is not None)
     moving = tuple(range(len(rows))) if place is None else (place,)
     return LiveNetwork.of_steps(builder.steps(), len(rows), model.causal, moving)
 
@@ -443,8 +439,4 @@ def _feed_forward(mlp: MLP, residual: bool) -> FeedForward:
             f"model: ReLU blocks needed, which are piecewise affine, got {name}; analyse one "
             "layer with model.fix."
         )
-    arrays = [
-        None if a is None else np.asarray(a, dtype=np.float64)
-        for a in (mlp.W_1, mlp.b_1, mlp.W_2, mlp.b_2)
-    ]
-    return FeedForward(*arrays, residual=residual)
+    return FeedForward(*mlp.doubles(), residual=residual)

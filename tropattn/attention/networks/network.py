@@ -13,7 +13,7 @@ from tropattn._types import Array
 from tropattn.attention.evaluated.forward import attend
 from tropattn.attention.heads.fixed import FixedLayer, read_temperature
 from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout, read_points
-from tropattn.attention.networks.transformer import Transformer
+from tropattn.attention.networks.transformer import Transformer, read_warmth
 from tropattn.errors import InvalidInput
 from tropattn.tropical.stage import RoutingStage
 
@@ -155,23 +155,14 @@ def fixed_network(
     >>> net([5.0]).tolist()             # 5 + 2, then + 4, the second token's state after layer 1
     [11.0]
     """
-    if keys_from not in ("hard", "soft"):
-        raise InvalidInput(
-            f"keys_from: 'hard' or 'soft' needed, got {keys_from!r}; it names the network that "
-            "gives the other tokens' states."
-        )
+    warmth = read_warmth(keys_from)
     if model.norms or model.blocks or model.projection is not None:
         raise InvalidInput(
             "model: attention layers only needed, got one with norms or other blocks, whose "
             "states are not piecewise affine; pass approximate=True (--approximate) or analyse "
             "one layer with model.fix."
         )
-    rows, place, kept = model.kept_context(ids_or_states, position, mask)
-    if place is None:
-        raise InvalidInput(
-            "position: an integer needed, got None; all tokens move together only where keys are "
-            "live, with own_key='live'."
-        )
+    rows, place, kept = model.one_moving(ids_or_states, position, mask)
     layers = []
     for depth, layer in enumerate(model.layers):
         fixed = layer.fix(
@@ -179,6 +170,5 @@ def fixed_network(
         )
         layers.append(fixed)
         if depth + 1 < len(model.layers):
-            warmth = 1 if keys_from == "soft" else 0
             rows = attend(layer, rows, temperature=warmth, causal=model.causal, mask=kept)
     return Network(layers)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
+from tropattn.attention.heads.linear import loose
 from tropattn.errors import InvalidInput
 
 __all__ = ["Padding", "read_mask"]
@@ -75,10 +76,7 @@ def read_mask(mask: Any, n_tokens: int) -> NDArray[np.bool_] | None:
     given = mask
     if isinstance(mask, str):
         given = [{"0": 0, "1": 1}.get(part.strip(), 2) for part in mask.split(",")]
-    try:
-        flags = np.asarray(given)
-    except (ValueError, TypeError, OverflowError):
-        flags = np.empty(0, dtype=object)
+    flags = loose(given)
     good = flags.dtype.kind in "biu" and flags.shape == (n_tokens,)
     if not good or not np.isin(flags, (0, 1)).all():
         raise InvalidInput(

@@ -19,9 +19,10 @@ from tropattn.attention.evaluated.patches import Patches
 from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.heads.head import read_states
 from tropattn.attention.heads.layer import AttentionLayer
-from tropattn.attention.heads.linear import n_axes, read_vector, row_products
+from tropattn.attention.heads.linear import loose, n_axes, read_vector, row_products
 from tropattn.attention.networks.fields import (
     fitting,
+    is_special,
     read_entry,
     read_layers,
     read_norms,
@@ -32,7 +33,7 @@ from tropattn.errors import InvalidInput
 from tropattn.numerals import whole
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["Transformer", "fixed_in_context"]
+__all__ = ["Transformer", "fixed_in_context", "read_warmth"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -141,7 +142,7 @@ class Transformer:
                 "text: a model with a vocabulary needed, got one without; pass token ids."
             )
         table = {token: i for i, token in enumerate(self.vocabulary) if len(token) == 1}
-        longer = [t for t in self.vocabulary if len(t) > 1 and not _is_special(t)]
+        longer = [t for t in self.vocabulary if len(t) > 1 and not is_special(t)]
         if longer:
             raise InvalidInput(
                 f"text: a vocabulary of single characters needed, got one with {longer[0]!r}; "
@@ -172,10 +173,7 @@ class Transformer:
                 values = [whole(part.strip(" ")) for part in values.split(",")]
             except ValueError:
                 values = None
-        try:
-            array = np.asarray(values if not isinstance(values, range) else list(values))
-        except (ValueError, TypeError, OverflowError):
-            array = np.empty(0, dtype=object)
+        array = loose(values if not isinstance(values, range) else list(values))
         if array.dtype.kind not in "iu" and not (array.ndim == 1 and _is_empty(values)):
             raise InvalidInput(
                 f"ids: integers needed, got {_short(given)}; text goes through tokens, states "
@@ -425,6 +423,18 @@ class Transformer:
         rows, kept = self._seen(rows, place, kept)
         return rows, place, kept
 
+    def one_moving(
+        self, ids_or_states: Any, position: int | None, mask: Any = None
+    ) -> tuple[Array, int, NDArray[np.bool_] | None]:
+        """Return what ``kept_context`` does, for one token that moves and no other."""
+        rows, place, kept = self.kept_context(ids_or_states, position, mask)
+        if place is None:
+            raise InvalidInput(
+                "position: an integer needed, got None; all tokens move together only where keys "
+                "are live, with own_key='live'."
+            )
+        return rows, place, kept
+
     def __call__(self, ids: Any, temperature: float = 1) -> NDArray[np.float64]:
         """Return the logits of an attention-only model, (n, V), or (m, n, V) for ``m`` sequences.
 
@@ -494,8 +504,18 @@ def fixed_in_context(
     return fixed, rows
 
 
-def _is_special(token: str) -> bool:
-    return len(token) > 2 and token[0] + token[-1] in ("<>", "[]")
+def read_warmth(keys_from: Any) -> int:
+    """The temperature of the network that gives the other tokens' states, "hard" or "soft".
+
+    >>> read_warmth("hard")
+    0
+    """
+    if keys_from not in ("hard", "soft"):
+        raise InvalidInput(
+            f"keys_from: 'hard' or 'soft' needed, got {keys_from!r}; it names the network that "
+            "gives the other tokens' states."
+        )
+    return 1 if keys_from == "soft" else 0
 
 
 def _is_empty(values: Any) -> bool:
