@@ -33,11 +33,13 @@ def _plain() -> Any:
 def _library(array: Array) -> tuple[Any, list[list[Any]]]:
     """The module to use, and the rows in its numbers."""
     plain = _plain()
-    if is_exact(array):
-        if not rational_library():
-            return plain, [[float(v) for v in row] for row in array]
-        return importlib.import_module("cdd.gmp"), [[Fraction(v) for v in row] for row in array]
-    return plain, array.tolist()
+    if not is_exact(array):
+        return plain, array.tolist()
+    try:
+        exact = importlib.import_module("cdd.gmp")
+    except ImportError:
+        return plain, [[float(v) for v in row] for row in array]
+    return exact, [[Fraction(v) for v in row] for row in array]
 
 
 def inequalities(points: Array) -> tuple[Array, Array, Array, Array]:

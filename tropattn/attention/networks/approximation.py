@@ -20,7 +20,7 @@ from tropattn.attention.heads.fixed import FixedLayer, OwnValue
 from tropattn.attention.heads.linear import row_products
 from tropattn.attention.networks.feedforward import Affine, FeedForward
 from tropattn.attention.networks.network import Layer, Network
-from tropattn.attention.networks.transformer import Transformer
+from tropattn.attention.networks.transformer import Transformer, one_moving
 from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
 
@@ -74,7 +74,7 @@ def approximate_network(
     4.0
     """
     _check(model)
-    stream, place, kept = model.one_moving(ids, position, mask)
+    stream, place, kept = one_moving(model, ids, position, mask)
     layers: list[Layer] = []
     for index, layer in enumerate(model.layers):
         norm = frozen(model.norms[index], stream[place : place + 1])[0]
