@@ -401,7 +401,7 @@ def test_a_graph_with_one_wrong_crossing_is_not_used(monkeypatch):
     refinement = module.Refinement.of(heads, window)
     walls = plane_graph._walls(refinement, 1)
     tally = plane_graph.EulerTally(np.diff(walls.heads.starts).tolist(), sphere=False)
-    codes, shares, counts = plane_graph._crossings(walls, tally, 10**6, 1, None)
+    codes, shares, counts = plane_graph._crossings(walls, tally, Budget(10**6, 1))
     total = tally.cells
     assert plane_graph._faces(refinement, walls, (codes, shares, counts), total, 1) is not None
     arcs = np.repeat(np.arange(len(counts)), counts)

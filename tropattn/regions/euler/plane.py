@@ -16,7 +16,6 @@ overlay, which is the enumeration engine, takes over.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._kernels import diagrams
+from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Enumeration
@@ -59,7 +59,7 @@ class EulerPlane(Engine):
         """The number of cells; by name those of the full overlay, where no more is proved."""
         budget = question.budget
         if question.proof is None:
-            counted = euler_count(question.refinement, budget.threads, budget.report)
+            counted = euler_count(question.refinement, budget)
             if counted is not None:
                 cells, stats = counted
                 budget.check(cells)
@@ -69,18 +69,14 @@ class EulerPlane(Engine):
         return replace(Enumeration().count(question), engine=self.name)
 
 
-def euler_count(
-    refinement: Refinement,
-    threads: int | None = None,
-    report: Callable[[int, int], None] | None = None,
-) -> tuple[int, dict[str, int]] | None:
+def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where the heads are not proved generic.
 
     Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys, X crossings and N keys per head.
     """
     heads = HeadColumns(refinement)
     start = aside(start_polygons, refinement)
-    parts = None if start is None else heads.diagrams(start, threads)
+    parts = None if start is None else heads.diagrams(start, budget.threads)
     if parts is None:
         return None
     arcs = np.vstack([p for p, _ in parts])
@@ -99,12 +95,12 @@ def euler_count(
         return diagrams.crossings(arcs, owners, *given, *part, stop)
 
     try:
-        for i, (part, status) in enumerate(in_order(work, ranges, threads, stop)):
+        for i, (part, status) in enumerate(in_order(work, ranges, budget.threads, stop)):
             if status != diagrams.PROVED:
                 return None
             tally.add(int(part), bisect_right(bounds, ranges[i][1]) - 1)
-            if report is not None:
-                report(tally.lower, len(ranges) - i - 1)
+            if budget.report is not None:
+                budget.report(tally.lower, len(ranges) - i - 1)
     except KeyboardInterrupt:
         raise interrupted(tally.lower) from None
     return tally.cells, {"arcs": len(arcs), "crossings": tally.crossed}

@@ -14,7 +14,6 @@ The kernel proves what it uses; otherwise ``euler_count`` returns None and enume
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 from tropattn._kernels import strata
 from tropattn._types import Array
 from tropattn.errors import Degenerate
+from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns
 from tropattn.regions.euler.plane import EulerPlane
 from tropattn.regions.question import Engine, Found, Question
@@ -79,9 +79,7 @@ class Strata(Engine):
         if question.refinement.rank == 3:
             found = EulerPlane().count(question)
         else:
-            counted = euler_count(
-                question.refinement, question.budget.threads, question.budget.report
-            )
+            counted = euler_count(question.refinement, question.budget)
             if counted is not None:
                 cells, stats = counted
                 question.budget.check(cells)
@@ -103,11 +101,7 @@ def _worthwhile(refinement: Refinement) -> bool:
     return len(counts) > 1 and work <= _WORK
 
 
-def euler_count(
-    refinement: Refinement,
-    threads: int | None = None,
-    report: Callable[[int, int], None] | None = None,
-) -> tuple[int, dict[str, int]] | None:
+def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where some sign is not proved.
 
     Cost: for each pair of live keys of a head whether they share a wall, O(N_h^2 * n); for each
@@ -130,13 +124,13 @@ def euler_count(
 
     total = 0
     try:
-        for done, (part, status) in enumerate(in_order(work, ranges, threads, stop)):
+        for done, (part, status) in enumerate(in_order(work, ranges, budget.threads, stop)):
             if status != strata.PROVED:
                 return None
             total += int(part)
-            if report is not None:
+            if budget.report is not None:
                 # The sum has signs, so no part of it is a bound.
-                report(lower, len(ranges) - done - 1)
+                budget.report(lower, len(ranges) - done - 1)
     except KeyboardInterrupt:
         raise interrupted(lower) from None
     cells, rest = divmod(total, 4)
