@@ -32,6 +32,7 @@ __all__ = [
     "GaussianTrajectory",
     "closure",
     "freezing_level",
+    "root_of",
     "score_deviation",
     "simulate_gaussian",
     "sinkhorn_gain",
@@ -175,7 +176,7 @@ def sinkhorn_gain(score_matrix: Array, covariance: Array) -> NDArray[np.float64]
     >>> bool(abs((1 - g * g) * 2 - g) < 1e-12)
     True
     """
-    root = _root(covariance)
+    root = root_of(covariance)
     return _sinkhorn_product(score_matrix, covariance, root) @ np.linalg.inv(covariance)
 
 
@@ -221,16 +222,8 @@ def simulate_gaussian(
     y0 = np.concatenate([start.mean, start.covariance.ravel()])
     span = (grid[0], grid[-1])
     with np.errstate(over="ignore", invalid="ignore"):
-        found = solve_ivp(
-            budgeted(rate, _EVALUATIONS),
-            span,
-            y0,
-            "DOP853",
-            grid,
-            events=runaway,
-            rtol=rtol,
-            atol=rtol**1.5,
-        )
+        limited, error = budgeted(rate, _EVALUATIONS), {"rtol": rtol, "atol": rtol**1.5}
+        found = solve_ivp(limited, span, y0, "DOP853", grid, events=runaway, **error)
     if found.status < 0 and not np.abs(found.y[:, -1]).max() > 1e6:
         raise unsolved(found.message)
     escape = float(found.t_events[0][0]) if len(found.t_events[0]) else None
@@ -276,7 +269,7 @@ def _affine(head: Head, a: Array, s: Array) -> tuple[Array, Array]:
         return v @ second @ score @ a, v @ second @ score @ s
     if head.kind == "sinkhorn":
         # A shift of all tokens changes scores by row and column constants, which scaling undoes.
-        return v @ a, v @ _sinkhorn_product(score, s, _root(s))
+        return v @ a, v @ _sinkhorn_product(score, s, root_of(s))
     k = np.eye(dim) if head.K is None else head.K
     damping = np.eye(dim) + 2 * head.beta * (s @ k.T @ k)
     read = np.linalg.solve(damping, np.column_stack([a + 2 * s @ (score @ a), 2 * s @ score @ s]))
@@ -291,6 +284,7 @@ def _sinkhorn_product(score: Array, s: Array, root: Array) -> Array:
     return 2 * s @ score @ root @ (factor @ vectors.T) @ root
 
 
-def _root(s: Array) -> Array:
+def root_of(s: Array) -> Array:
+    """The positive root of a symmetric matrix without negative eigenvalues."""
     values, vectors = np.linalg.eigh((s + s.T) / 2)
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

@@ -96,28 +96,14 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
         bound, bound_live = (upper_bound(of, spec.domain) for of in (opened.target, live))
         counts = {"exact": exact, "bound": bound, "bound_live": bound_live}
         if spec.samples:
+            where, threads = spec.domain, spec.threads
             counts["sampled"] = sampled(
-                opened,
-                spec.samples,
-                seed=spec.seed,
-                domain=spec.domain,
-                threads=spec.threads,
+                opened, spec.samples, seed=spec.seed, domain=where, threads=threads
             )
         agree(counts)
-    return Record(
-        "layer",
-        _spec(spec, opened, exact.domain),
-        counts,
-        {"heads": rows},
-        spec.seed,
-        exact,
-    )
-
-
-def _spec(spec: LayerSpec, opened: Heads, domain: str) -> dict[str, Any]:
-    names = ("source", "engine", "max_cells", "samples")
-    settings = {name: getattr(spec, name) for name in names}
-    return settings | {"variable": opened.variable, "domain": domain}
+    settings = {name: getattr(spec, name) for name in ("source", "engine", "max_cells", "samples")}
+    settings |= {"variable": opened.variable, "domain": exact.domain}
+    return Record("layer", settings, counts, {"heads": rows}, spec.seed, exact)
 
 
 def agree(counts: dict[str, RegionCount]) -> None:

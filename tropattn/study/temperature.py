@@ -111,20 +111,16 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     if spec.tokens and opened.model is not None:
         with step("the context's own tokens"):
             tables["tokens"] = _of_tokens(opened.model, spec)
-    return Record(
-        "temperature",
-        {
-            "source": spec.source,
-            "variable": opened.variable,
-            "domain": "normal states" if where is None else where,
-            "temperatures": list(spec.temperatures),
-            "tolerance": spec.tolerance,
-            "samples": len(points),
-            "spread": spec.spread,
-        },
-        tables=tables,
-        seed=spec.seed,
-    )
+    settings = {
+        "source": spec.source,
+        "variable": opened.variable,
+        "domain": "normal states" if where is None else where,
+        "temperatures": list(spec.temperatures),
+        "tolerance": spec.tolerance,
+        "samples": len(points),
+        "spread": spec.spread,
+    }
+    return Record("temperature", settings, tables=tables, seed=spec.seed)
 
 
 def _points(opened: Heads, where: Domain | None, dim: int, spec: TemperatureSpec) -> Array:
@@ -158,17 +154,9 @@ def _rows(curve: Agreement) -> list[dict[str, Any]]:
             "temperature: a measured share at least the guaranteed one needed, got less; please "
             "report the input."
         )
-    return [
-        {
-            "temperature": float(tau),
-            "guaranteed": float(promised),
-            "measured": float(true),
-            "effective_cells": float(cells),
-        }
-        for tau, promised, true, cells in zip(
-            curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True
-        )
-    ]
+    names = ("temperature", "guaranteed", "measured", "effective_cells")
+    rows = zip(curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True)
+    return [dict(zip(names, map(float, row), strict=True)) for row in rows]
 
 
 def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float) -> dict[str, Any]:

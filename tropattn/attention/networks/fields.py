@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tropattn._types import Array
-from tropattn.attention.evaluated.norms import LayerNorm, Norm, RMSNorm
+from tropattn.attention.evaluated.norms import Norm
 from tropattn.attention.evaluated.patches import Patches
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.heads.linear import shared
@@ -72,7 +72,7 @@ def read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
             f"norms: one a layer needed ({len(widths)}), got {len(units)}; give all or none."
         )
     for place, norm in enumerate(units):
-        if not isinstance(norm, RMSNorm | LayerNorm) or norm.width != widths[place]:
+        if not isinstance(norm, Norm) or norm.width != widths[place]:
             raise InvalidInput(
                 f"norms: RMSNorm or LayerNorm values of width {widths[place]} needed, got another "
                 f"at {place}; build one with RMSNorm(weight, eps)."
