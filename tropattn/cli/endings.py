@@ -89,10 +89,7 @@ class Group(click.Group):
 
 
 def _leave() -> NoReturn:
-    """End a stopped process at once: to take its modules down would take Python most of a second.
-
-    Work that was given up may still run on a thread, and must not meet that either.
-    """
+    """End a stopped process at once: taking its modules down takes long, and work may still run."""
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):
         sys.stdout.flush()

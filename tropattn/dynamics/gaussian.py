@@ -35,7 +35,7 @@ __all__ = [
     "root_of",
     "score_deviation",
     "simulate_gaussian",
-    "sinkhorn_gain",
+    "sinkhorn_product",
 ]
 
 
@@ -165,21 +165,6 @@ def closure(flow: Flow, mean: Array, covariance: Array) -> tuple[Array, Array]:
     return shift, product + product.T
 
 
-def sinkhorn_gain(score_matrix: Array, covariance: Array) -> NDArray[np.float64]:
-    """``G`` of the read-out ``V G (x - a)`` under Sinkhorn attention, for an invertible S.
-
-    The positive solution of ``(S - G S G^T) A = G``, as ``G = 2 S A S^1/2 F S^-1/2`` with
-    ``F = ((4B + 1)^1/2 + 1)^-1``, ``B = S^1/2 A^T S A S^1/2``: the source's formula without its
-    inverse of A [derived].
-
-    >>> g = sinkhorn_gain(np.array([[2.0]]), np.array([[1.0]]))[0, 0]     # (1 - g^2) 2 = g
-    >>> bool(abs((1 - g * g) * 2 - g) < 1e-12)
-    True
-    """
-    root = root_of(covariance)
-    return _sinkhorn_product(score_matrix, covariance, root) @ np.linalg.inv(covariance)
-
-
 @stoppable()
 def simulate_gaussian(
     flow: Flow,
@@ -269,15 +254,25 @@ def _affine(head: Head, a: Array, s: Array) -> tuple[Array, Array]:
         return v @ second @ score @ a, v @ second @ score @ s
     if head.kind == "sinkhorn":
         # A shift of all tokens changes scores by row and column constants, which scaling undoes.
-        return v @ a, v @ _sinkhorn_product(score, s, root_of(s))
+        return v @ a, v @ sinkhorn_product(score, s)
     k = np.eye(dim) if head.K is None else head.K
     damping = np.eye(dim) + 2 * head.beta * (s @ k.T @ k)
     read = np.linalg.solve(damping, np.column_stack([a + 2 * s @ (score @ a), 2 * s @ score @ s]))
     return v @ read[:, 0], v @ read[:, 1:]
 
 
-def _sinkhorn_product(score: Array, s: Array, root: Array) -> Array:
-    """``G S = 2 S A S^1/2 F S^1/2``, which needs no inverse."""
+def sinkhorn_product(score: Array, s: Array) -> Array:
+    """``G S`` of the read-out ``V G (x - a)`` under Sinkhorn attention.
+
+    ``G`` is the positive solution of ``(S - G S G^T) A = G``, ``G S = 2 S A S^1/2 F S^1/2`` with
+    ``F = ((4B + 1)^1/2 + 1)^-1``, ``B = S^1/2 A^T S A S^1/2``: the source's formula without its
+    inverse of A [derived].
+
+    >>> g = sinkhorn_product(np.array([[2.0]]), np.array([[1.0]]))[0, 0]     # (1 - g^2) 2 = g
+    >>> bool(abs((1 - g * g) * 2 - g) < 1e-12)
+    True
+    """
+    root = root_of(s)
     inner = root @ score.T @ s @ score @ root
     values, vectors = np.linalg.eigh((inner + inner.T) / 2)
     factor = vectors / (np.sqrt(4 * np.maximum(values, 0.0) + 1) + 1)

@@ -181,11 +181,7 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """One layer with its context fixed: states and names of its tokens.
-
-    ``layer`` and ``fixed`` have the chosen ``heads`` only; ``whole`` says that all words are keys;
-    ``kept`` which tokens count, None for all.
-    """
+    """One layer, of chosen heads, with its context fixed; ``whole``: all words are keys."""
 
     index: int
     layer: AttentionLayer
