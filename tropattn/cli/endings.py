@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tropattn.cli import options, signals
-from tropattn.errors import (
-    BudgetExceeded,
-    Degenerate,
-    EngineError,
-    Inconclusive,
-    InvalidInput,
-)
+from tropattn.errors import BudgetExceeded, Degenerate, EngineError, Inconclusive, InvalidInput
 from tropattn.files import printable
 
 if TYPE_CHECKING:

@@ -26,14 +26,7 @@ from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, in_order, stoppable
 
-__all__ = [
-    "SyncDiagram",
-    "check_gram",
-    "gram_layer",
-    "random_gram",
-    "sync_diagram",
-    "tokens_of",
-]
+__all__ = ["SyncDiagram", "check_gram", "gram_layer", "random_gram", "sync_diagram", "tokens_of"]
 
 
 _SYNCED = 1e-3

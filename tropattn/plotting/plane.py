@@ -207,12 +207,7 @@ def _legend_height(plane: Plane) -> float:
 
 
 def _draw_head(
-    axes: Axes,
-    plane: Plane,
-    h: int,
-    labels: Sequence[str] | None = None,
-    *,
-    small: bool = False,
+    axes: Axes, plane: Plane, h: int, labels: Sequence[str] | None = None, *, small: bool = False
 ) -> None:
     unit = plane.units[h]
     cells = plane.cells(unit)

@@ -314,11 +314,7 @@ def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row
 def _own_context(model: Model, scene: _Scene, at: int) -> Row:
     """What the queries of the context's own tokens choose, each among the keys that it sees."""
     head = scene.layer.heads[at]
-    how: dict[str, Any] = {
-        "causal": model.causal,
-        "window": scene.layer.window,
-        "mask": scene.kept,
-    }
+    how: dict[str, Any] = {"causal": model.causal, "window": scene.layer.window, "mask": scene.kept}
     asking = slice(None) if scene.kept is None else scene.kept
     scores = attention_scores(head, scene.states, **how)[asking]
     hard = attention_weights(head, scene.states, temperature=0, **how)[asking]

@@ -26,13 +26,7 @@ from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.temperature import Agreement, agreement, guaranteed, losers, weights
 
-__all__ = [
-    "TAUS",
-    "TemperatureSpec",
-    "run",
-    "softened",
-    "token_agreement",
-]
+__all__ = ["TAUS", "TemperatureSpec", "run", "softened", "token_agreement"]
 
 
 TAUS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
