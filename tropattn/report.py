@@ -373,7 +373,7 @@ _LAYERS = ("layer", "rank", "independent", "cells", "bound_live", "bound", "plan
 
 
 def inspection(record: Record, console: Console) -> None:
-    """Print a row a head, the keys that no state can choose, then a row a layer."""
+    """Print a row per head, the keys that no state can choose, then a row per layer."""
     wanted = {"heads": (*_HEADS, "sink", "sink_wins"), "layers": _LAYERS}
     for name, columns in wanted.items():
         rows = record.tables[name]

@@ -68,6 +68,7 @@ def advance(model: Hardmax, state: ExactState) -> ExactState:
     """The next layer, exactly.
 
     >>> from fractions import Fraction
+    >>> from tropattn.arrays import fraction_array
     >>> model = Hardmax(Fraction(1, 2))
     >>> z = exact_state(model, [[1, 1], [-1, 1], [0, 0]])
     >>> fraction_array(advance(model, z).tokens)[2].tolist()

@@ -217,7 +217,7 @@ def grid(
 
     Parameters
     ----------
-    panels : titles to tables with one line for each of ``rows`` and one number a column.
+    panels : titles to tables with one line for each of ``rows`` and one number per column.
     form : how a number is written.
 
     Raises

@@ -113,7 +113,7 @@ def partition(
     ----------
     target : as for ``count_regions``: a variable in R^2, or a plane ``domain``.
     domain, window : as for ``diagram``.
-    labels : names of the keys, one sequence a head, for the patterns written into large cells of
+    labels : names of the keys, one sequence per head, for the patterns written into large cells of
         one layer.
     points : (m, 2) parameters to mark, such as states of tokens; ``point_names`` one each.
 

@@ -118,14 +118,14 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
     Returns
     -------
     Record
-        Table ``heads``, one row a head: ``keys``, ``live`` keys (exact), ``dead`` ones by name (no
-        query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
+        Table ``heads``, one row per head: ``keys``, ``live`` keys (exact), ``dead`` ones by name
+        (no query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
         win) with the ``farthest`` cell's distance in radii of the ellipsoid, ``won`` keys (some
         token's own query chooses them), ``top`` winners, the ``sink`` (the key that wins most) with
         the share of queries that choose it and its mean weight, ``gap`` (median and least distance
         to the next different key, scaled logits, so in units of tau = 1), ``weight`` (mean softmax
         weight of the winner) and ``hardness`` (1 - entropy / log of the keys in sight, mean).
-        Table ``layers``, one row a layer: see ``layer_cells.layer_row``; ``plane``, the cells on
+        Table ``layers``, one row per layer: see ``layer_cells.layer_row``; ``plane``, the cells on
         the plane through the states of ``plane_tokens``. Both tables name the variable.
 
     Raises
@@ -134,8 +134,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
     Notes
     -----
-    Source: theory T1, T2, T8. Cost: one program a key and head for ``live``, another in doubles for
-    ``reachable``. The hard winners of a soft context: states are those of the model as trained.
+    Source: theory T1, T2, T8. Cost: one program per key and head for ``live``, another in doubles
+    for ``reachable``. The hard winners of a soft context: states are those of the model as trained.
     """
     if spec.keys not in ("context", "vocabulary"):
         raise InvalidInput(f"keys: 'context' or 'vocabulary' needed, got {spec.keys!r}; see help.")

@@ -80,7 +80,7 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     Record
         Table ``curve``, one row a temperature: ``guaranteed`` and ``measured``, the shares of the
         points where every head follows hard within the tolerance (promised by T16, and truly), and
-        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row a head: keys,
+        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row per head: keys,
         quartiles of the gap, and at ``tau = 1`` the guaranteed and measured shares. Table
         ``tokens`` (models): one row a temperature, the shares over pairs of a real token and a
         head, and over tokens with all their heads.

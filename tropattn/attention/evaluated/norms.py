@@ -107,7 +107,7 @@ class LayerNorm(Norm):
 def frozen(norm: Norm, rows: Array) -> tuple[AffineMap, ...]:
     """The norm with its scale frozen at each row: ``x -> weight (x - mean) / s + bias`` (T12).
 
-    The doubles of these affine maps, one a row of ``rows`` (N, d), are their data.
+    The doubles of these affine maps, one per row of ``rows`` (N, d), are their data.
 
     >>> step, = frozen(LayerNorm([1, 2], [0, 5], eps=0), np.array([[4.0, 2.0]]))
     >>> (np.array([4.0, 2.0]) @ step.matrix + step.offset).tolist()

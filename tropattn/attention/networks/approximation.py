@@ -20,7 +20,7 @@ from tropattn.attention.heads.fixed import FixedLayer, OwnValue
 from tropattn.attention.heads.linear import row_products
 from tropattn.attention.networks.feedforward import Affine, FeedForward
 from tropattn.attention.networks.network import Layer, Network
-from tropattn.attention.networks.transformer import Transformer
+from tropattn.attention.networks.transformer import Transformer, one_moving
 from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
 
@@ -63,6 +63,8 @@ def approximate_network(
 
     >>> from tropattn.attention.heads.layer import AttentionLayer
     >>> from tropattn.attention.networks.model import Model
+    >>> import numpy as np
+    >>> from tropattn.attention.evaluated.blocks import MLP
     >>> from tropattn.attention.evaluated.norms import RMSNorm
     >>> one, norm = [[[1.0]]], RMSNorm([1.0], eps=0)
     >>> layer = AttentionLayer.from_arrays(one, one, one, one, residual=False)
@@ -74,7 +76,7 @@ def approximate_network(
     4.0
     """
     _check(model)
-    stream, place, kept = model.one_moving(ids, position, mask)
+    stream, place, kept = one_moving(model, ids, position, mask)
     layers: list[Layer] = []
     for index, layer in enumerate(model.layers):
         norm = frozen(model.norms[index], stream[place : place + 1])[0]

@@ -65,7 +65,7 @@ def read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
 
 
 def read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
-    """Read one norm a layer, or none, of the widths of what enters them."""
+    """Read one norm per layer, or none, of the widths of what enters them."""
     units = tuple(norms)
     if units and len(units) != len(widths):
         raise InvalidInput(
@@ -86,7 +86,7 @@ def is_special(token: str) -> bool:
 
 
 def read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:
-    """Read distinct strings, at most one a token, or None."""
+    """Read distinct strings, at most one per token, or None."""
     if vocabulary is None:
         return None
     tokens = tuple(vocabulary)

@@ -13,7 +13,7 @@ from tropattn._types import Array
 from tropattn.attention.evaluated.forward import attend
 from tropattn.attention.heads.fixed import FixedLayer, read_temperature
 from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout, read_points
-from tropattn.attention.networks.transformer import Transformer, read_warmth
+from tropattn.attention.networks.transformer import Transformer, one_moving, read_warmth
 from tropattn.errors import InvalidInput
 from tropattn.tropical.stage import RoutingStage
 
@@ -104,7 +104,7 @@ class Network:
         return out[0] if single else out
 
     def stages(self) -> tuple[RoutingStage, ...]:
-        """The stages that the engines count, one a layer, first to last.
+        """The stages that the engines count, one per layer, first to last.
 
         >>> [stage.dim for stage in Network([Affine([[1, 2]]), Affine([[1], [1]])]).stages()]
         [1, 2]
@@ -162,7 +162,7 @@ def fixed_network(
             "states are not piecewise affine; pass approximate=True (--approximate) or analyse "
             "one layer with model.fix."
         )
-    rows, place, kept = model.one_moving(ids_or_states, position, mask)
+    rows, place, kept = one_moving(model, ids_or_states, position, mask)
     layers = []
     for depth, layer in enumerate(model.layers):
         fixed = layer.fix(

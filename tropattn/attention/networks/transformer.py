@@ -33,7 +33,7 @@ from tropattn.errors import InvalidInput
 from tropattn.numerals import whole
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["Transformer", "fixed_in_context", "read_warmth"]
+__all__ = ["Transformer", "fixed_in_context", "one_moving", "read_warmth"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -423,18 +423,6 @@ class Transformer:
         rows, kept = self._seen(rows, place, kept)
         return rows, place, kept
 
-    def one_moving(
-        self, ids_or_states: Any, position: int | None, mask: Any = None
-    ) -> tuple[Array, int, NDArray[np.bool_] | None]:
-        """Return what ``kept_context`` does, for one token that moves and no other."""
-        rows, place, kept = self.kept_context(ids_or_states, position, mask)
-        if place is None:
-            raise InvalidInput(
-                "position: an integer needed, got None; all tokens move together only where keys "
-                "are live, with own_key='live'."
-            )
-        return rows, place, kept
-
     def __call__(self, ids: Any, temperature: float = 1) -> NDArray[np.float64]:
         """Return the logits of an attention-only model, (n, V), or (m, n, V) for ``m`` sequences.
 
@@ -502,6 +490,19 @@ def fixed_in_context(
         seen, mask=kept, query_position=place, own_key=own_key, own_value=own_value
     )
     return fixed, rows
+
+
+def one_moving(
+    model: Transformer, ids_or_states: Any, position: int | None, mask: Any = None
+) -> tuple[Array, int, NDArray[np.bool_] | None]:
+    """Return what ``kept_context`` does, for one token that moves and no other."""
+    rows, place, kept = model.kept_context(ids_or_states, position, mask)
+    if place is None:
+        raise InvalidInput(
+            "position: an integer needed, got None; all tokens move together only where keys are "
+            "live, with own_key='live'."
+        )
+    return rows, place, kept
 
 
 def read_warmth(keys_from: Any) -> int:
