@@ -21,6 +21,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tropattn import errors
+
 if TYPE_CHECKING:
     from tropattn.attention import constructions, initialisers
     from tropattn.attention.heads.fixed import FixedLayer
@@ -123,15 +125,7 @@ _NAMES = {
     "attention.networks.model": ("Model",),
     "attention.networks.network": ("Network",),
     "attention.heads.rotary": ("RotaryEmbedding",),
-    "errors": (
-        "BudgetExceeded",
-        "Degenerate",
-        "EngineError",
-        "Inconclusive",
-        "Interrupted",
-        "InvalidInput",
-        "TropAttnError",
-    ),
+    "errors": errors.__all__,
     "polyhedra.domain": ("Box", "Line", "Polytope", "Slice"),
     "polyhedra.minkowski": ("MinkowskiSum", "minkowski_sum"),
     "regions.complex": ("RegionComplex",),

@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tropattn.cli import options, signals
-from tropattn.errors import (
-    BudgetExceeded,
-    Degenerate,
-    EngineError,
-    Inconclusive,
-    InvalidInput,
-)
+from tropattn.errors import BudgetExceeded, Degenerate, EngineError, Inconclusive, InvalidInput
 from tropattn.files import printable
 
 if TYPE_CHECKING:
@@ -89,10 +83,7 @@ class Group(click.Group):
 
 
 def _leave() -> NoReturn:
-    """End a stopped process at once: to take its modules down would take Python most of a second.
-
-    Work that was given up may still run on a thread, and must not meet that either.
-    """
+    """End a stopped process at once: taking its modules down takes long, and work may still run."""
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):
         sys.stdout.flush()

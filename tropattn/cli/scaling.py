@@ -24,12 +24,7 @@ __all__ = ["scaling"]
     help="Without INPUT: parabola strips attain the bounds; Gaussian heads lose keys and cells; "
     "the digit transformer attains the bound of several layers. Default: both of the first two.",
 )
-@click.option(
-    "--keys",
-    type=options.Numbers(50_000),
-    default="2,3,4,5",
-    help="Keys a head, N.",
-)
+@click.option("--keys", type=options.Numbers(50_000), default="2,3,4,5", help="Keys a head, N.")
 @click.option(
     "--heads",
     type=options.Numbers(1000),

@@ -29,15 +29,7 @@ __all__ = ["temperature"]
 @options.figure(required=False)
 @options.json_flag
 def temperature(
-    path: str,
-    domain: str | None,
-    taus: str | None,
-    tolerance: float,
-    samples: int,
-    seed: int,
-    output: str | None,
-    as_json: bool,
-    **context: Any,
+    path: str, taus: str | None, output: str | None, as_json: bool, **given: Any
 ) -> None:
     """Give the share of states where soft attention follows hard, over temperatures.
 
@@ -61,16 +53,8 @@ def temperature(
         raise InvalidInput(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
         ) from None
-    record = run(
-        TemperatureSpec(
-            source=options.source_of(path, context),
-            domain=domain,
-            temperatures=chosen,
-            tolerance=tolerance,
-            samples=samples,
-            seed=seed,
-        )
-    )
+    source, settings = options.source_and_settings(path, given)
+    record = run(TemperatureSpec(source=source, temperatures=chosen, **settings))
     if output is not None:
         save(curve_figure(record), output)
     options.show(record, as_json, report.temperature)

@@ -110,10 +110,7 @@ class Head:
             )
 
     def _rows(self, matrix: Array | None) -> int | None:
-        if matrix is not None:
-            return matrix.shape[0]
-        known = [m.shape[1] for m in (self.Q, self.K, self.V) if m is not None]
-        return known[0] if known else None
+        return self.width if matrix is None else matrix.shape[0]
 
     @property
     def width(self) -> int | None:

@@ -37,7 +37,7 @@ _OFF, _ON = "#FFFFFF", "#777777"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Band:
-    """The rows of one layer: a name, a name a row, its columns, and whether terms are keys."""
+    """The rows of one layer: a name, a name per row, its columns, and whether terms are keys."""
 
     name: str
     rows: list[str]
@@ -52,7 +52,7 @@ def line(
     labels: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw which key wins along a line, a row a unit, the layers below each other (T11, T12).
+    """Draw which key wins along a line, a row per unit, the layers below each other (T11, T12).
 
     Parameters
     ----------

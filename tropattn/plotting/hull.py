@@ -139,26 +139,29 @@ def _with_summands(total: MinkowskiSum, title: str | None) -> Figure:
     for h, points in enumerate(shown):
         part = minkowski_sum([points])
         axes = _axes(left, chart.shape[1], (lines, columns, h + 1))
-        corners = part.exact_vertices().astype(np.float64) @ chart
-        _outline(axes, part, corners, [FILLS[h]] * max(1, len(part.facets())))
-        axes.plot(*corners.T, "o", color="black", markersize=4)
-        if len(part) <= 8:
-            _name(axes, corners, [str(j) for j in part.decomposition[:, 0].tolist()])
+        fills = [FILLS[h]] * max(1, len(part.facets()))
+        _draw_sum(axes, part, chart, fills, len(part) <= 8)
         axes.set_title(f"summand {h}: {counted(len(part), 'vertex')}", fontsize=8)
-        _to_scale(axes, corners)
     axes = _axes(right, chart.shape[1])
-    corners = total.exact_vertices().astype(np.float64) @ chart
-    _outline(axes, total, corners, _origins(total))
-    axes.plot(*corners.T, "o", color="black", markersize=4)
-    if len(total) <= _NAMED and len(total.summands) <= 3:
-        _name(axes, corners, [" ".join(map(str, row)) for row in total.decomposition.tolist()])
+    named = len(total) <= _NAMED and len(total.summands) <= 3
+    _draw_sum(axes, total, chart, _origins(total), named)
     faces = listed(total.f_vector() or (1,), ("vertex", "edge", "facet"))
     axes.set_title(f"sum: {faces}", fontsize=11)
-    _to_scale(axes, corners)
     more = len(total.summands) - len(shown)
     words = f"{len(total.summands)} summands" + (f", {more} not shown" if more else "")
     figure.suptitle(title or f"Minkowski sum of {words}", fontsize=11, parse_math=False)
     return figure
+
+
+def _draw_sum(
+    axes: Axes | Axes3D, solid: MinkowskiSum, chart: Array, fills: list[str], named: bool
+) -> None:
+    corners = solid.exact_vertices().astype(np.float64) @ chart
+    _outline(axes, solid, corners, fills)
+    axes.plot(*corners.T, "o", color="black", markersize=4)
+    if named:
+        _name(axes, corners, [" ".join(map(str, row)) for row in solid.decomposition.tolist()])
+    _to_scale(axes, corners)
 
 
 def _origins(total: MinkowskiSum) -> list[str]:

@@ -113,7 +113,7 @@ def partition(
     ----------
     target : as for ``count_regions``: a variable in R^2, or a plane ``domain``.
     domain, window : as for ``diagram``.
-    labels : names of the keys, one sequence a head, for the patterns written into large cells of
+    labels : names of the keys, one sequence per head, for the patterns written into large cells of
         one layer.
     points : (m, 2) parameters to mark, such as states of tokens; ``point_names`` one each.
 
@@ -207,12 +207,7 @@ def _legend_height(plane: Plane) -> float:
 
 
 def _draw_head(
-    axes: Axes,
-    plane: Plane,
-    h: int,
-    labels: Sequence[str] | None = None,
-    *,
-    small: bool = False,
+    axes: Axes, plane: Plane, h: int, labels: Sequence[str] | None = None, *, small: bool = False
 ) -> None:
     unit = plane.units[h]
     cells = plane.cells(unit)

@@ -63,16 +63,9 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
         return Record("count", settings, counts, answer=found)
 
     with _early(spec.of, opened, where, lambda part: early(record(part, {"lower": part}))):
-        found, bound = count_with_bound(
-            opened.target,
-            where,
-            of=spec.of,
-            engine=spec.engine,
-            certificate=spec.certificate,
-            max_cells=spec.max_cells,
-            threads=spec.threads,
-            progress=spec.progress,
-        )
+        asked = ("of", "engine", "certificate", "max_cells", "threads", "progress")
+        given = {name: getattr(spec, name) for name in asked}
+        found, bound = count_with_bound(opened.target, where, **given)
     return record(found, {"exact": found, "bound": bound})
 
 
@@ -156,16 +149,9 @@ def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
         return Record("sample", settings, {"sampled": found}, {}, spec.seed, found)
 
     with _early("cells", opened, where, lambda part: early(record(part))):
-        found = sampled(
-            opened,
-            spec.samples,
-            seed=spec.seed,
-            domain=where,
-            distribution=spec.distribution,
-            method=spec.method,
-            threads=spec.threads,
-            progress=spec.progress,
-        )
+        asked = ("seed", "distribution", "method", "threads", "progress")
+        given = {name: getattr(spec, name) for name in asked}
+        found = sampled(opened, spec.samples, domain=where, **given)
     return record(found)
 
 

@@ -87,20 +87,13 @@ def _simulate(given: Settings, report: Report, show: Show) -> Record:
     )
     counts = path.clusters(given["radius"])
     every = max(1, len(times) // 20)
+    energy = [None] * len(times) if path.energy is None else path.energy
     rows = [
-        {
-            "time": times[k],
-            "clusters": int(counts[k]),
-            "energy": None if path.energy is None else path.energy[k],
-        }
+        {"time": times[k], "clusters": int(counts[k]), "energy": energy[k]}
         for k in range(0, len(times), every)
     ]
     horizon = None
-    if (
-        given["engine"] == "tokens"
-        and flow.heads[0].kind in ("softmax", "l2")
-        and given["beta"] > 0
-    ):
+    if not gram and given["kind"] in ("softmax", "l2") and given["beta"] > 0:
         horizon = soft_hard_horizon(flow.heads[0], path.time, path.states)
     summary = {
         "flow": flow.name(),
@@ -148,29 +141,15 @@ def _phase(given: Settings, report: Report, show: Show) -> Record:
     if given["scheme"] == "adaptive":
         _check_size("n, dim, layers", n, min(n, dim), times)
     betas = np.linspace(0, given["beta_max"], given["betas"])
-    diagram = sync_diagram(
-        given["n"],
-        given["dim"],
-        betas.tolist(),
-        layers=given["layers"],
-        step=given["step"],
-        runs=given["runs"],
-        seed=given["seed"],
-        scheme=given["scheme"],
-        normalised=given["kind"] == "softmax",
-        threads=given["threads"],
-        report=report,
-    )
+    names = ("layers", "step", "runs", "seed", "scheme", "threads")
+    more = {name: given[name] for name in names}
+    normalised = given["kind"] == "softmax"
+    diagram = sync_diagram(n, dim, betas.tolist(), normalised=normalised, report=report, **more)
     rows = []
     for beta, line in zip(diagram.betas, diagram.probability, strict=True):
         met = np.flatnonzero(line >= 0.5)
-        rows.append(
-            {
-                "beta": beta,
-                "half_met_at": diagram.times[met[0]] if len(met) else None,
-                "met_at_end": line[-1],
-            }
-        )
+        half = diagram.times[met[0]] if len(met) else None
+        rows.append({"beta": beta, "half_met_at": half, "met_at_end": line[-1]})
     if show is not None:
         show(diagram)
     return _record("phase", given, {"rows": rows})

@@ -136,12 +136,8 @@ def gaussian_network(n_keys: int, n_heads: int, dim: int, depth: int, *, seed: i
     for at in range(depth):
         own = seed + (at << 32)
         heads = gaussian_heads(n_keys, n_heads, dim, seed=own)
-        values = [
-            np.random.Generator(np.random.Philox(key=[own, n_heads + h])).standard_normal(
-                (n_keys, dim)
-            )
-            for h in range(n_heads)
-        ]
+        streams = (np.random.Philox(key=[own, n_heads + h]) for h in range(n_heads))
+        values = [np.random.Generator(s).standard_normal((n_keys, dim)) for s in streams]
         layers.append(FixedLayer(heads, values))
     return Network(layers)
 

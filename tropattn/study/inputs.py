@@ -77,10 +77,10 @@ class Heads:
 
     Attributes
     ----------
-    heads : the polynomials, one a head; none for a whole network.
+    heads : the polynomials, one per head; none for a whole network.
     target : what the engines count: the fixed layer, the network, or the list of polynomials.
     variable : the state that moves, in words.
-    keys : names of the terms, one tuple a head: token and position as in ``"3@0"``, or an index.
+    keys : names of the terms, one tuple per head: token and position as in ``"3@0"``, or an index.
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
         one last, or None for bare polynomials.
     state_names : one per row of ``states``.

@@ -118,14 +118,14 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
     Returns
     -------
     Record
-        Table ``heads``, one row a head: ``keys``, ``live`` keys (exact), ``dead`` ones by name (no
-        query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
+        Table ``heads``, one row per head: ``keys``, ``live`` keys (exact), ``dead`` ones by name
+        (no query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
         win) with the ``farthest`` cell's distance in radii of the ellipsoid, ``won`` keys (some
         token's own query chooses them), ``top`` winners, the ``sink`` (the key that wins most) with
         the share of queries that choose it and its mean weight, ``gap`` (median and least distance
         to the next different key, scaled logits, so in units of tau = 1), ``weight`` (mean softmax
         weight of the winner) and ``hardness`` (1 - entropy / log of the keys in sight, mean).
-        Table ``layers``, one row a layer: see ``layer_cells.layer_row``; ``plane``, the cells on
+        Table ``layers``, one row per layer: see ``layer_cells.layer_row``; ``plane``, the cells on
         the plane through the states of ``plane_tokens``. Both tables name the variable.
 
     Raises
@@ -134,8 +134,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
     Notes
     -----
-    Source: theory T1, T2, T8. Cost: one program a key and head for ``live``, another in doubles for
-    ``reachable``. The hard winners of a soft context: states are those of the model as trained.
+    Source: theory T1, T2, T8. Cost: one program per key and head for ``live``, another in doubles
+    for ``reachable``. The hard winners of a soft context: states are those of the model as trained.
     """
     if spec.keys not in ("context", "vocabulary"):
         raise InvalidInput(f"keys: 'context' or 'vocabulary' needed, got {spec.keys!r}; see help.")
@@ -181,11 +181,7 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """One layer with its context fixed: states and names of its tokens.
-
-    ``layer`` and ``fixed`` have the chosen ``heads`` only; ``whole`` says that all words are keys;
-    ``kept`` which tokens count, None for all.
-    """
+    """One layer, of chosen heads, with its context fixed; ``whole``: all words are keys."""
 
     index: int
     layer: AttentionLayer
@@ -318,11 +314,7 @@ def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row
 def _own_context(model: Model, scene: _Scene, at: int) -> Row:
     """What the queries of the context's own tokens choose, each among the keys that it sees."""
     head = scene.layer.heads[at]
-    how: dict[str, Any] = {
-        "causal": model.causal,
-        "window": scene.layer.window,
-        "mask": scene.kept,
-    }
+    how: dict[str, Any] = {"causal": model.causal, "window": scene.layer.window, "mask": scene.kept}
     asking = slice(None) if scene.kept is None else scene.kept
     scores = attention_scores(head, scene.states, **how)[asking]
     hard = attention_weights(head, scene.states, temperature=0, **how)[asking]

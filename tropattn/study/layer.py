@@ -1,6 +1,6 @@
 """One layer from weights to witnesses: the path of the package, read top to bottom.
 
-weights -> heads -> tropical polynomials -> power diagrams and Newton polytopes, one a head ->
+weights -> heads -> tropical polynomials -> power diagrams and Newton polytopes, one per head ->
 common refinement -> exact count -> sharp bound and sampler, which must agree with it.
 """
 
@@ -68,7 +68,7 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
     -------
     Record
         Counts ``exact``, ``bound`` (T6 or T7 for the keys given, as ``upper_bound``),
-        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row a head: keys,
+        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row per head: keys,
         live and dead ones by name, cells, sites and walls of the power diagram, vertices and
         f-vector of the Newton polytope (None for large ones).
 
@@ -96,28 +96,14 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
         bound, bound_live = (upper_bound(of, spec.domain) for of in (opened.target, live))
         counts = {"exact": exact, "bound": bound, "bound_live": bound_live}
         if spec.samples:
+            where, threads = spec.domain, spec.threads
             counts["sampled"] = sampled(
-                opened,
-                spec.samples,
-                seed=spec.seed,
-                domain=spec.domain,
-                threads=spec.threads,
+                opened, spec.samples, seed=spec.seed, domain=where, threads=threads
             )
         agree(counts)
-    return Record(
-        "layer",
-        _spec(spec, opened, exact.domain),
-        counts,
-        {"heads": rows},
-        spec.seed,
-        exact,
-    )
-
-
-def _spec(spec: LayerSpec, opened: Heads, domain: str) -> dict[str, Any]:
-    names = ("source", "engine", "max_cells", "samples")
-    settings = {name: getattr(spec, name) for name in names}
-    return settings | {"variable": opened.variable, "domain": domain}
+    settings = {name: getattr(spec, name) for name in ("source", "engine", "max_cells", "samples")}
+    settings |= {"variable": opened.variable, "domain": exact.domain}
+    return Record("layer", settings, counts, {"heads": rows}, spec.seed, exact)
 
 
 def agree(counts: dict[str, RegionCount]) -> None:
@@ -162,7 +148,7 @@ def warm_up() -> None:
 def _describe(
     opened: Heads, spec: LayerSpec
 ) -> tuple[list[dict[str, Any]], list[TropicalPolynomial]]:
-    """One row a head, and the heads with their live terms only."""
+    """One row per head, and the heads with their live terms only."""
     rows, live = [], []
     for h, (head, names) in enumerate(zip(opened.heads, opened.keys, strict=True)):
         found = live_terms(head, spec.domain, threads=spec.threads)

@@ -26,12 +26,7 @@ from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import PRIME, AffineMap
 
-__all__ = [
-    "in_query_space",
-    "independent_count",
-    "layer_row",
-    "on_token_plane",
-]
+__all__ = ["in_query_space", "independent_count", "layer_row", "on_token_plane"]
 
 
 _MAX_CELLS = 20_000

@@ -26,13 +26,7 @@ from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.temperature import Agreement, agreement, guaranteed, losers, weights
 
-__all__ = [
-    "TAUS",
-    "TemperatureSpec",
-    "run",
-    "softened",
-    "token_agreement",
-]
+__all__ = ["TAUS", "TemperatureSpec", "run", "softened", "token_agreement"]
 
 
 TAUS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
@@ -86,7 +80,7 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     Record
         Table ``curve``, one row a temperature: ``guaranteed`` and ``measured``, the shares of the
         points where every head follows hard within the tolerance (promised by T16, and truly), and
-        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row a head: keys,
+        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row per head: keys,
         quartiles of the gap, and at ``tau = 1`` the guaranteed and measured shares. Table
         ``tokens`` (models): one row a temperature, the shares over pairs of a real token and a
         head, and over tokens with all their heads.
@@ -111,20 +105,16 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     if spec.tokens and opened.model is not None:
         with step("the context's own tokens"):
             tables["tokens"] = _of_tokens(opened.model, spec)
-    return Record(
-        "temperature",
-        {
-            "source": spec.source,
-            "variable": opened.variable,
-            "domain": "normal states" if where is None else where,
-            "temperatures": list(spec.temperatures),
-            "tolerance": spec.tolerance,
-            "samples": len(points),
-            "spread": spec.spread,
-        },
-        tables=tables,
-        seed=spec.seed,
-    )
+    settings = {
+        "source": spec.source,
+        "variable": opened.variable,
+        "domain": "normal states" if where is None else where,
+        "temperatures": list(spec.temperatures),
+        "tolerance": spec.tolerance,
+        "samples": len(points),
+        "spread": spec.spread,
+    }
+    return Record("temperature", settings, tables=tables, seed=spec.seed)
 
 
 def _points(opened: Heads, where: Domain | None, dim: int, spec: TemperatureSpec) -> Array:
@@ -158,17 +148,9 @@ def _rows(curve: Agreement) -> list[dict[str, Any]]:
             "temperature: a measured share at least the guaranteed one needed, got less; please "
             "report the input."
         )
-    return [
-        {
-            "temperature": float(tau),
-            "guaranteed": float(promised),
-            "measured": float(true),
-            "effective_cells": float(cells),
-        }
-        for tau, promised, true, cells in zip(
-            curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True
-        )
-    ]
+    names = ("temperature", "guaranteed", "measured", "effective_cells")
+    rows = zip(curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True)
+    return [dict(zip(names, map(float, row), strict=True)) for row in rows]
 
 
 def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float) -> dict[str, Any]:

@@ -18,11 +18,18 @@ from tropattn.dynamics.hardmax import (
     plane_hull,
     step,
 )
-from tropattn.dynamics.hardmax_exact import advance, exact_state, hull_vertices
+from tropattn.dynamics.hardmax_exact import advance, exact_state
 from tropattn.dynamics.limits import basins, cells_per_layer, hardmax_limit
 from tropattn.dynamics.trajectory import simulate
 from tropattn.errors import Inconclusive, InvalidInput
-from tropattn.tropical.polynomial import PowerDiagram
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
+
+
+def hull_vertices(tokens):
+    """The terms of ``max_j <x, z_j>`` whose cell has an interior (theory T3)."""
+    return live_terms(TropicalPolynomial(fraction_array(tokens)), threads=1).live.tolist()
+
 
 PAPER = [
     [F(1), F(1, 3)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,34 @@ from tropattn.tropical.terms import AffineMap
 __all__ = ["LayerNorm", "Norm", "RMSNorm", "frozen"]
 
 
+class Norm:
+    """What both norms share: ``x -> weight * (x [- mean]) / size [+ bias]``."""
+
+    __slots__ = ()
+    weight: Array
+    eps: float
+    centred: ClassVar[bool] = False
+
+    @property
+    def width(self) -> int:
+        """Dimension ``d``."""
+        return len(self.weight)
+
+    @property
+    def shift(self) -> Array:
+        """The centre of the ellipsoid, (d,)."""
+        return freeze(np.zeros(self.width))
+
+    def __call__(self, states: Any) -> NDArray[np.float64]:
+        """Normalise each row of ``states`` (N, d); each row's result depends on that row alone."""
+        rows = read_states(states, self.width).astype(np.float64)
+        rows = rows - _row_means(rows) if self.centred else rows
+        scaled = self.weight.astype(np.float64) * _scaled(rows, self.eps)
+        return scaled + self.shift.astype(np.float64) if self.centred else scaled
+
+
 @dataclass(frozen=True, slots=True, eq=False, init=False)
-class RMSNorm:
+class RMSNorm(Norm):
     """The map ``x -> weight * x / sqrt(mean(x_i^2) + eps)``.
 
     ``weight`` (d,), ``eps`` a number >= 0. Raises ``InvalidInput`` otherwise. Cost ``O(N d)``.
@@ -41,29 +67,9 @@ class RMSNorm:
         object.__setattr__(self, "weight", shared("weight", weight, 1, shape="(d,)"))
         object.__setattr__(self, "eps", _read_eps(eps))
 
-    @property
-    def width(self) -> int:
-        """Dimension ``d``."""
-        return len(self.weight)
-
-    @property
-    def centred(self) -> bool:
-        """Whether the mean is taken off first."""
-        return False
-
-    @property
-    def shift(self) -> Array:
-        """The centre of the ellipsoid, (d,)."""
-        return freeze(np.zeros(self.width))
-
-    def __call__(self, states: Any) -> NDArray[np.float64]:
-        """Normalise each row of ``states`` (N, d); each row's result depends on that row alone."""
-        rows = read_states(states, self.width).astype(np.float64)
-        return self.weight.astype(np.float64) * _scaled(rows, self.eps)
-
 
 @dataclass(frozen=True, slots=True, eq=False, init=False)
-class LayerNorm:
+class LayerNorm(Norm):
     """The map ``x -> weight * (x - mean) / sqrt(variance + eps) + bias``.
 
     ``weight`` and ``bias`` (d,), ``eps`` a number >= 0. Raises ``InvalidInput`` otherwise. Cost
@@ -82,6 +88,7 @@ class LayerNorm:
     weight: Array
     bias: Array
     eps: float
+    centred: ClassVar[bool] = True
 
     def __init__(self, weight: Any, bias: Any = None, eps: float = 1e-5) -> None:
         object.__setattr__(self, "weight", shared("weight", weight, 1, shape="(d,)"))
@@ -92,36 +99,15 @@ class LayerNorm:
         object.__setattr__(self, "eps", _read_eps(eps))
 
     @property
-    def width(self) -> int:
-        """Dimension ``d``."""
-        return len(self.weight)
-
-    @property
-    def centred(self) -> bool:
-        """Whether the mean is taken off first."""
-        return True
-
-    @property
     def shift(self) -> Array:
         """The centre of the ellipsoid, (d,)."""
         return self.bias
-
-    def __call__(self, states: Any) -> NDArray[np.float64]:
-        """Normalise each row of ``states`` (N, d); each row's result depends on that row alone."""
-        rows = read_states(states, self.width).astype(np.float64)
-        centred = rows - _row_means(rows)
-        return self.weight.astype(np.float64) * _scaled(centred, self.eps) + self.bias.astype(
-            np.float64
-        )
-
-
-Norm = RMSNorm | LayerNorm
 
 
 def frozen(norm: Norm, rows: Array) -> tuple[AffineMap, ...]:
     """The norm with its scale frozen at each row: ``x -> weight (x - mean) / s + bias`` (T12).
 
-    The doubles of these affine maps, one a row of ``rows`` (N, d), are their data.
+    The doubles of these affine maps, one per row of ``rows`` (N, d), are their data.
 
     >>> step, = frozen(LayerNorm([1, 2], [0, 5], eps=0), np.array([[4.0, 2.0]]))
     >>> (np.array([4.0, 2.0]) @ step.matrix + step.offset).tolist()

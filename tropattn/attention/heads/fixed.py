@@ -25,7 +25,7 @@ class FixedLayer:
 
     Parameters
     ----------
-    heads : tropical polynomials of the query's state, one a head, all on R^d.
+    heads : tropical polynomials of the query's state, one per head, all on R^d.
     values : one array (N_h, d_out) a head, what each term adds to the output when it wins.
     tokens : one array (N_h,) a head, the token that each term stands for, -1 for a sink;
         ``0..N_h-1`` when omitted.

@@ -14,13 +14,7 @@ from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, to_float
 from tropattn.attention.heads.fixed import FixedLayer, OwnValue
 from tropattn.attention.heads.head import AttentionHead, kept_tokens, read_positions, read_states
-from tropattn.attention.heads.linear import (
-    exact_product,
-    loose,
-    n_axes,
-    read_vector,
-    row_products,
-)
+from tropattn.attention.heads.linear import exact_product, loose, n_axes, read_vector, row_products
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 

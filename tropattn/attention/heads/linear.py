@@ -23,15 +23,7 @@ from tropattn.arrays import (
 )
 from tropattn.errors import InvalidInput
 
-__all__ = [
-    "exact_product",
-    "exact_sum",
-    "loose",
-    "n_axes",
-    "read_vector",
-    "row_products",
-    "shared",
-]
+__all__ = ["exact_product", "exact_sum", "loose", "n_axes", "read_vector", "row_products", "shared"]
 
 
 _CACHED = 2**15

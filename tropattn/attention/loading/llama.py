@@ -158,10 +158,7 @@ def _heads(tensors: Tensors, config: Config, given: int | None) -> int:
 
 
 def _rope(config: Config) -> RotaryEmbedding:
-    """Return the plain rotary embedding; scaled variants are refused.
-
-    Its settings stand in ``rope_scaling``, else in ``rope_parameters``, else beside the others.
-    """
+    """The plain rotary embedding, of ``rope_scaling``, else ``rope_parameters``, else the rest."""
     groups = [config.values[name] for name in ("rope_scaling", "rope_parameters")]
     for group in groups:
         if group is not None and not isinstance(group, dict):

@@ -21,7 +21,7 @@ _NAME = re.compile(r"(slopes|intercepts)_(0|[1-9]\d{0,5})")
 
 
 def load_polynomials(path: Any) -> list[TropicalPolynomial]:
-    """Return the tropical polynomials of a file, one a head (theory T1).
+    """Return the tropical polynomials of a file, one per head (theory T1).
 
     Parameters
     ----------

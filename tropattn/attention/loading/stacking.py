@@ -1,4 +1,4 @@
-"""Weights of one matrix for all heads, as the families store them, cut into one array a head."""
+"""Weights of one matrix for all heads, as the families store them, cut into one array per head."""
 
 from __future__ import annotations
 

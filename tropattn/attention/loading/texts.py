@@ -27,18 +27,8 @@ FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
 
 _BERT = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"}
 _BYTES = {"GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"}
-_WHOLE = {
-    "BarthezTokenizer",
-    "CamembertTokenizer",
-    "CodeLlamaTokenizer",
-    "GemmaTokenizer",
-    "LlamaTokenizer",
-    "MPNetTokenizer",
-    "PreTrainedTokenizer",
-    "T5Tokenizer",
-    "TokenizersBackend",
-    "XLMRobertaTokenizer",
-}
+_FAMILIES = ("Barthez", "Camembert", "CodeLlama", "Gemma", "Llama", "MPNet", "T5", "XLMRoberta")
+_WHOLE = {"PreTrainedTokenizer", "TokenizersBackend", *(f"{name}Tokenizer" for name in _FAMILIES)}
 """Classes whose ``tokenizer.json`` says all."""
 
 _SQUARE = {"sep": "[SEP]", "cls": "[CLS]", "mask": "[MASK]"}

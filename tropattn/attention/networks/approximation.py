@@ -63,6 +63,8 @@ def approximate_network(
 
     >>> from tropattn.attention.heads.layer import AttentionLayer
     >>> from tropattn.attention.networks.model import Model
+    >>> import numpy as np
+    >>> from tropattn.attention.evaluated.blocks import MLP
     >>> from tropattn.attention.evaluated.norms import RMSNorm
     >>> one, norm = [[[1.0]]], RMSNorm([1.0], eps=0)
     >>> layer = AttentionLayer.from_arrays(one, one, one, one, residual=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tropattn._types import Array
-from tropattn.attention.evaluated.norms import LayerNorm, Norm, RMSNorm
+from tropattn.attention.evaluated.norms import Norm
 from tropattn.attention.evaluated.patches import Patches
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.heads.linear import shared
@@ -65,14 +65,14 @@ def read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
 
 
 def read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
-    """Read one norm a layer, or none, of the widths of what enters them."""
+    """Read one norm per layer, or none, of the widths of what enters them."""
     units = tuple(norms)
     if units and len(units) != len(widths):
         raise InvalidInput(
             f"norms: one a layer needed ({len(widths)}), got {len(units)}; give all or none."
         )
     for place, norm in enumerate(units):
-        if not isinstance(norm, RMSNorm | LayerNorm) or norm.width != widths[place]:
+        if not isinstance(norm, Norm) or norm.width != widths[place]:
             raise InvalidInput(
                 f"norms: RMSNorm or LayerNorm values of width {widths[place]} needed, got another "
                 f"at {place}; build one with RMSNorm(weight, eps)."
@@ -86,7 +86,7 @@ def is_special(token: str) -> bool:
 
 
 def read_vocabulary(vocabulary: Any, n_tokens: int) -> tuple[str, ...] | None:
-    """Read distinct strings, at most one a token, or None."""
+    """Read distinct strings, at most one per token, or None."""
     if vocabulary is None:
         return None
     tokens = tuple(vocabulary)

@@ -104,7 +104,7 @@ class Network:
         return out[0] if single else out
 
     def stages(self) -> tuple[RoutingStage, ...]:
-        """The stages that the engines count, one a layer, first to last.
+        """The stages that the engines count, one per layer, first to last.
 
         >>> [stage.dim for stage in Network([Affine([[1, 2]]), Affine([[1], [1]])]).stages()]
         [1, 2]
