@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tropattn.attention.forward import attend, attention_scores, attention_weights
 
 import tropattn as ta
+from tropattn.attention.evaluated.forward import attend, attention_scores, attention_weights
 from tropattn.attention.loading import from_torch, load
 from tropattn.study.inputs import Source
 from tropattn.study.inspection import InspectionSpec, run

@@ -25,6 +25,7 @@ from tropattn import (
     upper_bound,
 )
 from tropattn.attention.evaluated.blocks import MLP, Block
+from tropattn.attention.evaluated.forward import attend
 from tropattn.attention.evaluated.norms import LayerNorm, RMSNorm
 from tropattn.attention.networks.model import Model
 from tropattn.regions.budget import Budget
@@ -190,7 +191,7 @@ def test_shipped_model(position, keys_from):
         for x in rows:
             state = x
             for layer in model.layers:
-                state = ta.attention.forward.attend(layer, state, temperature=0)
+                state = attend(layer, state, temperature=0)
             if position is None:
                 assert np.allclose(net(x.ravel()), state.ravel(), rtol=1e-12)
 
@@ -246,7 +247,7 @@ def reference_output(model, rows):
     stream = rows
     for layer, norm, block in zip(model.layers, model.norms, model.blocks, strict=True):
         inner = norm(stream)
-        out = ta.attention.forward.attend(layer, inner)
+        out = attend(layer, inner)
         stream = out if layer.residual else stream + out
         stream = block(stream)
     return stream
