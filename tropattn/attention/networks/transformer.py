@@ -539,16 +539,3 @@ def _index(name: str, value: Any, length: int) -> int:
             "negative ones count from the end."
         )
     return index % length
-
-
-def one_moving(
-    model: Transformer, ids_or_states: Any, position: int | None, mask: Any = None
-) -> tuple[Array, int, NDArray[np.bool_] | None]:
-    """Return what ``kept_context`` does, for one token that moves and no other."""
-    rows, place, kept = model.kept_context(ids_or_states, position, mask)
-    if place is None:
-        raise InvalidInput(
-            "position: an integer needed, got None; all tokens move together only where keys "
-            "are live, with own_key='live'."
-        )
-    return rows, place, kept
