@@ -1,4 +1,6 @@
-"""``njit`` as all kernels use it: Numba's own, with a cache on disk that can fail without harm.
+"""``njit`` and ``fragment`` for all kernels: Numba's own, with a cache that can fail unharmed.
+
+Kernels that Python calls are made by ``njit``, those that only kernels call by ``fragment``.
 
 Numba raises where a file of its cache is damaged, where the disk is full, and already at import
 where it finds no folder to write to. Here a kernel is then compiled anew, with one warning.
@@ -12,7 +14,9 @@ import numba
 from numba import config
 from numba.core.caching import FunctionCache, NullCache
 
-__all__ = ["njit"]
+from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, WholeCompiler
+
+__all__ = ["fragment", "njit"]
 
 
 def njit(cache=True, **options):
@@ -26,17 +30,42 @@ def njit(cache=True, **options):
     """
 
     def decorate(function):
-        kernel = numba.njit(**options)(function)
-        if cache and not config.DISABLE_JIT:
-            kernel._cache = _cache_of(function)
+        if config.DISABLE_JIT:
+            return function
+        kernel = numba.njit(pipeline_class=WholeCompiler, **options)(function)
+        if cache:
+            kernel._cache = _cache_of(function, _Cache)
         return kernel
 
     return decorate
 
 
-def _cache_of(function):
+def fragment(**options):
+    """Return the decorator of a kernel that only kernels call.
+
+    >>> @fragment()
+    ... def half(x):
+    ...     return x / 2
+    >>> @njit(cache=False)
+    ... def quarter(x):
+    ...     return half(half(x))
+    >>> quarter(6)
+    1.5
+    """
+
+    def decorate(function):
+        if config.DISABLE_JIT:
+            return function
+        kernel = Fragment(function, options)
+        kernel._cache = _cache_of(function, _FragmentCache)
+        return kernel
+
+    return decorate
+
+
+def _cache_of(function, cache):
     try:
-        return _Cache(function)
+        return cache(function)
     except (OSError, RuntimeError):
         return _NoCache()
 
@@ -61,6 +90,10 @@ class _Cache(FunctionCache):
         except OSError as error:
             self.disable()
             _warn(f"no cache written to {self.cache_path} ({error.strerror})")
+
+
+class _FragmentCache(_Cache):
+    _impl_class = FragmentCacheImpl
 
 
 class _NoCache(NullCache):

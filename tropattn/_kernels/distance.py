@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import nnls
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.programs import (
     MOST_ROUNDS,
     PARTS,
@@ -34,7 +34,7 @@ _OPTIMUM = 1e-7
 """What rounding may leave of the optimality of a program, per unit of its residual."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _violated(terms, j, residual, worst, excess):
     """Put the worst of the rows whose constraint is violated into ``worst``; their number."""
     n, width = terms.shape
@@ -54,7 +54,7 @@ def _violated(terms, j, residual, worst, excess):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _stopped(value, count, residual):
     """Whether a program that rounding stopped is at its optimum all the same."""
     length = np.sqrt(nnls.inner(residual, residual, len(residual)))
@@ -64,7 +64,7 @@ def _stopped(value, count, residual):
     return worst <= _OPTIMUM * length
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _measure(residual):
     """Length of ``w``."""
     last = len(residual) - 1

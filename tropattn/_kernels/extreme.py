@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tropattn._kernels import nnls
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.cone import (
     AMBIGUOUS,
     FEASIBLE,
@@ -84,7 +84,7 @@ class Room:
     simplex: Simplex  # for the rows of a program
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _make_room(width, rows):
     return Room(
         residual=np.zeros(width),
@@ -102,7 +102,7 @@ def make_rows(*fields):
     return Rows(*fields)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _open(programs, lane, rows, j, point):
     """Begin the program of row ``j`` with the walls, named -2 - index."""
     dim = len(point)
@@ -116,7 +116,7 @@ def _open(programs, lane, rows, j, point):
     programs.count[lane] = len(rows.walls)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _bound(programs, lane, rows, at):
     """Entrywise distance of a joined row to a positive multiple of the true one."""
     name = programs.label[lane, at]
@@ -125,7 +125,7 @@ def _bound(programs, lane, rows, at):
     return row_bound(programs.scale[lane, at], rows.errors[name], rows.errors[programs.key[lane]])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _within(rows, z):
     """Whether a direction of length about 1 is proved inside the walls."""
     dim, walls = len(z), rows.walls
@@ -139,7 +139,7 @@ def _within(rows, z):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _rivals(rows, j, z, worst, excess):
     """Put the worst rows not proved below row ``j`` at ``z`` into ``worst``; how many."""
     terms, errors = rows.terms, rows.errors
@@ -164,7 +164,7 @@ def _rivals(rows, j, z, worst, excess):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _axes(programs, lane, held, size, rows, axes):
     """Coordinates that determine the held rows: where all of them are exactly 0 drops out."""
     dim = len(axes)
@@ -183,7 +183,7 @@ def _axes(programs, lane, held, size, rows, axes):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     """Whether ``size`` held rows, in one coordinate less, are proved to hold 0 inside.
 
@@ -226,7 +226,7 @@ def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _refuted(programs, lane, held, size, known, rows, room):
     """Whether the held rows are proved to hold 0 in their hull, in doubles or exact integers."""
     dim = rows.terms.shape[1]
@@ -251,7 +251,7 @@ def _refuted(programs, lane, held, size, known, rows, room):
     return used > 0 and positive_relation(columns, dim, used)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _proved(programs, lane, held, size, known, rows, room):
     """Number of held rows that are proved to refute the row, with or without negligible ones; 0."""
     if _refuted(programs, lane, held, size, known, rows, room):
@@ -269,7 +269,7 @@ def _proved(programs, lane, held, size, known, rows, room):
     return 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _by_simplex(programs, lane, held, rows, room):
     """Decide a program by the simplex method: verdict, and the number of rows that it holds."""
     # It tells small weights from none better than least squares do.
@@ -292,7 +292,7 @@ def _by_simplex(programs, lane, held, rows, room):
     return verdict, size
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _close(programs, lane, verdict, answers):
     """Write down the answer and free the lane."""
     j = programs.key[lane]
@@ -309,7 +309,7 @@ def _close(programs, lane, verdict, answers):
             answers.weights[j, i] = programs.weights[lane, i] * programs.scale[lane, at]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _candidates(programs, lane, rows, tried, chosen, excess):
     """Number of rows that may join; 0 where the row is proved to win at the direction."""
     lead = lead_of_own(programs, lane, tried)
@@ -322,7 +322,7 @@ def _candidates(programs, lane, rows, tried, chosen, excess):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _run(programs, lane, rows, room):
     """Run a program: FEASIBLE with a new direction, INFEASIBLE with a proof, or AMBIGUOUS."""
     dim = rows.terms.shape[1]

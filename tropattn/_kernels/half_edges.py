@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tropattn._kernels.clipping import U
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.diagrams import PROVED, STOPPED, UNPROVED, score_bound
 
 _END = -1
@@ -45,12 +45,12 @@ class Graph(NamedTuple):
     rank: np.ndarray  # (R,) int32 place of each face among the cells
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _score(rows, k, ray):
     return rows[k, 0] * ray[0] + rows[k, 1] * ray[1] + rows[k, 2] * ray[2]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _locate(row, ray, slack, rows, links):
     """The row that wins at a ray, uphill from ``row``; -1 where that is not proved."""
     # A cell is bounded by its walls, so a row that beats those across them beats all.
@@ -70,7 +70,7 @@ def _locate(row, ray, slack, rows, links):
         row = best
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _exit(row, u, v, slack_u, slack_v, rows, links):
     """Where the way from u to v leaves a row's cell: a link, and its share of the way in bounds.
 
@@ -157,7 +157,7 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
     return status, codes[order], places, counts
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _along(at, low, high, counts):
     """Order of crossings by arc and place, and whether their intervals are disjoint."""
     order = np.empty(len(at), np.int64)
@@ -175,7 +175,7 @@ def _along(at, low, high, counts):
     return order, True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _link(row, other, links):
     """Code of the arc between two rows, as seen from the first; -1 where there is none."""
     for m in range(links.first[row], links.first[row + 1]):
@@ -213,7 +213,7 @@ def join(first, codes, names, inner, links, following):
     return missing == first[-1] - first[inner]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _join_sides(first, codes, names, inner, following):
     """Half-edges round the corners of the window and where walls end on its sides."""
     sides = len(first) - 1
@@ -231,7 +231,7 @@ def _join_sides(first, codes, names, inner, following):
     return True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _join_crossings(first, codes, inner, following):
     """Half-edges round crossings: each one is found on both arcs, and the two are matched."""
     total = first[inner] - inner
@@ -294,7 +294,7 @@ def trace(following, face, begin, sides):
     return made
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _find(parent, offset, face):
     """Root of a face's group; offsets, from a face to its parent, are kept as the way shortens."""
     while parent[face] != face:
@@ -347,7 +347,7 @@ def ranks(face, first, names, bounds, place, rank):
     return size[_find(parent, offset, 0)] == faces
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _merge(groups, keys, most, united, still, parent, offset, size, local):
     """Join united groups of faces in the order of their keys, which must differ."""
     fill = np.zeros(most + 2, np.int64)
@@ -374,7 +374,7 @@ def _merge(groups, keys, most, united, still, parent, offset, size, local):
     return True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _off(x, y, error, scale):
     """How far off the parameters of a ray ``(x, y, 1)`` are whose entries have this error."""
     return 1.01 * error * max((1.0 + abs(x)) * scale[0], (1.0 + abs(y)) * scale[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import twice
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 from tropattn._kernels.cone import (
     FEASIBLE,
     INFEASIBLE,
@@ -30,7 +30,7 @@ OPEN = 3
 _UNIT = 2.0**-53
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def push_rows(system, space, start, winner, unit, level):
     """Append the rows 'winner beats the other candidates of its unit'; return the new count."""
     base = system.starts[unit]
@@ -44,7 +44,7 @@ def push_rows(system, space, start, winner, unit, level):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def push_row(system, space, at, winner, loser):
     """Write the row 'winner beats loser'."""
     dim = system.terms.shape[1]
@@ -54,7 +54,7 @@ def push_row(system, space, at, winner, loser):
     space.pair[at, 1] = loser
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def winner_at(system, space, unit, level, z):
     """The candidate of ``unit`` proved to beat all others at ``z`` (2, D), or -1."""
     terms, errors, sizes = system.terms, system.errors, system.sizes
@@ -93,7 +93,7 @@ def winner_at(system, space, unit, level, z):
     return finer_winner(system, space, unit, level, z, best, size)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def finer_winner(system, space, unit, level, z, best, size):
     """The same at twice the precision, among ``best`` and the keys marked by an infinite value."""
     dim = system.terms.shape[1]
@@ -122,7 +122,7 @@ def finer_winner(system, space, unit, level, z, best, size):
     return first
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def likely_support(system, space):
     """Write the basis rows whose weights look positive to ``support``; return their number."""
     count = np.int64(0)
@@ -134,7 +134,7 @@ def likely_support(system, space):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def relation_in_integers(system, space, count):
     """Whether the first ``count`` rows of the support are dead in exact integers."""
     dim = system.terms.shape[1]
@@ -151,7 +151,7 @@ def relation_in_integers(system, space, count):
     return positive_relation(space.columns, dim, count)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def units_of_support(system, space, count):
     """The units of the first ``count`` rows of the support as bits; one more for the walls."""
     mask = 0
@@ -161,7 +161,7 @@ def units_of_support(system, space, count):
     return mask
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def refuted(system, space):
     """Prove the final basis a refutation: in all columns, in fewer, or in integers.
 
@@ -188,7 +188,7 @@ def refuted(system, space):
     return count if relation_in_integers(system, space, count) else np.int64(0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def beaten_by_few(system, space, unit, level, key):
     """Number of rows in ``support`` that prove ``key`` dead: live rivals, some that mattered; or 0.
 
@@ -225,7 +225,7 @@ def beaten_by_few(system, space, unit, level, key):
     return refuted(system, space)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def heat(system, space, level):
     """Remember the node's rows in the basis of a program."""
     for i in range(system.terms.shape[1] + 1):
@@ -239,7 +239,7 @@ def heat(system, space, level):
                 space.n_hot += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def settle(system, space, unit, level, key):
     """Write whether ``key`` wins inside the node, by a program; how many rows prove it GONE."""
     dim = system.terms.shape[1]
@@ -262,7 +262,7 @@ def settle(system, space, unit, level, key):
     return used
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def refuted_finely(system, space):
     """As ``refuted``, at twice the precision; also by two opposite rows, walls that heads share."""
     dim = system.terms.shape[1]
@@ -285,7 +285,7 @@ def refuted_finely(system, space):
     return used if proved else np.int64(0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def settle_finely(system, space, level, key):
     """The same at twice the precision, for a key that ``settle`` has just left open."""
     if system.fine.shape[1] == 0:
@@ -307,7 +307,7 @@ def settle_finely(system, space, level, key):
     return used
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def copy_point(source, target):
     """Copy both parts of a point, (2, D)."""
     for k in range(source.shape[1]):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.keys import (
     ALIVE,
     GONE,
@@ -62,7 +62,7 @@ class Out:
     log: np.ndarray  # int32 events, or empty: none
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def record(out, event, first, second):
     """Append an event; an empty log keeps nothing."""
     if len(out.log):
@@ -73,7 +73,7 @@ def record(out, event, first, second):
         out.counters[LOGGED] = at + 3
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def record_discard(space, unit, key, used, out):
     """Append a discard with the ``used`` rows of the support that proved it."""
     if not len(out.log):
@@ -88,7 +88,7 @@ def record_discard(space, unit, key, used, out):
     out.counters[LOGGED] = at + 1 + 2 * used
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def harvest(system, space, level, first, z):
     """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
     for h in range(first, len(system.starts) - 1):
@@ -100,7 +100,7 @@ def harvest(system, space, level, first, z):
             copy_point(z, space.points[level, key])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def inherit(system, space, level):
     """Start a node: all candidates undecided, but for those whose witness fell into it."""
     for h in range(len(system.starts) - 1):
@@ -118,7 +118,7 @@ def inherit(system, space, level):
                     copy_point(space.points[level - 1, key], space.points[level, key])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def place(system, space, level, unit):
     """Find the child of the branching ``unit`` in which each other live key's witness lies."""
     for h in range(len(system.starts) - 1):
@@ -134,7 +134,7 @@ def place(system, space, level, unit):
                 )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def pack(system, space, level, unit):
     """Order a unit's candidates: live ones, then open ones; drop the dead. Return how many."""
     base = system.starts[unit]
@@ -153,7 +153,7 @@ def pack(system, space, level, unit):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def expand(system, space, level, out):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
     out.counters[NODES] += 1
@@ -188,7 +188,7 @@ def expand(system, space, level, out):
     return chosen, left
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def descend(system, space, level, unit, key, z, has_z, out):
     """Open the child of ``level`` in which ``key`` wins ``unit``."""
     record(out, CHILD, unit, key)
@@ -209,7 +209,7 @@ def descend(system, space, level, unit, key, z, has_z, out):
     copy_point(z, space.z[level + 1])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def write_pattern(system, space, level, out):
     """Pattern of a node whose units are all fixed or have one candidate."""
     for h in range(len(out)):
@@ -219,7 +219,7 @@ def write_pattern(system, space, level, out):
             out[h] = space.keys[level, system.starts[h]]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def write_path(space, level, unit, key, out):
     """Path (unit, key), (unit, key), ... to a child of ``level``, closed by -1."""
     at = 0
@@ -233,7 +233,7 @@ def write_path(space, level, unit, key, out):
         out[at + 2] = -1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def defer_open(system, space, level, unit, out):
     """Hand a unit's ambiguous keys to the caller; live ones stand before them."""
     base = system.starts[unit]
@@ -243,7 +243,7 @@ def defer_open(system, space, level, unit, out):
         out.counters[DEFERRED] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def leaf(system, space, level, unit, out):
     """Count (and write) the cells of a node with at most one undecided unit."""
     cells = np.int64(1) if unit < 0 else np.int64(space.n_live[level, unit])
@@ -263,7 +263,7 @@ def leaf(system, space, level, unit, out):
         defer_open(system, space, level, unit, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def write_candidates(system, space, level, out):
     """Mark the keys not proved dead at a node, of a fixed unit those when it branched."""
     out[:] = False
@@ -275,7 +275,7 @@ def write_candidates(system, space, level, out):
             out[space.keys[at, system.starts[h] + p]] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def dump(system, space, level, out):
     """Write every child not yet opened, from the root down, and the candidates at each level."""
     for up in range(level + 1):
@@ -292,7 +292,7 @@ def dump(system, space, level, out):
             out.counters[REST] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def begin(system, space, z, has_z, alive):
     """Make the root a node with the walls for rows and all candidates."""
     for h in range(len(system.starts) - 1):
@@ -311,7 +311,7 @@ def begin(system, space, z, has_z, alive):
     copy_point(z, space.z[0])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def follow(system, space, level, path, z, has_z, out):
     """Open the child of ``level`` on a path, and none of its siblings: they are others' work."""
     unit, key = np.int64(path[2 * level]), np.int64(path[2 * level + 1])
@@ -322,7 +322,7 @@ def follow(system, space, level, path, z, has_z, out):
     descend(system, space, level, unit, key, z, has_z, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def branch(system, space, level, unit, out):
     """Let a node branch over the live keys of a unit; open ones go to the caller."""
     space.unit[level] = unit
@@ -331,7 +331,7 @@ def branch(system, space, level, unit, out):
     defer_open(system, space, level, unit, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def full(system, out):
     """Whether one node more might not find room in what is handed back."""
     counters, log = out.counters, out.log

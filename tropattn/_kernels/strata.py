@@ -20,7 +20,7 @@ from tropattn._kernels.clipping import (
     start_polygon,
     store,
 )
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.diagrams import (
     ARC,
     PROVED,
@@ -56,7 +56,7 @@ class Wall:
     owners: np.ndarray  # (A,) int64
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _make_wall(n, heads, walls):
     room, arcs = 8 + walls + n, 16 * n + 64
     return Wall(
@@ -77,7 +77,7 @@ def _make_wall(n, heads, walls):
     )
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _restrict(normal, normal_error, size, error, source, target, first, last):
     """Rows ``first .. last`` on the plane ``normal . z = 0``, its largest entry's column dropped.
 
@@ -102,7 +102,7 @@ def _restrict(normal, normal_error, size, error, source, target, first, last):
     return 2.1 * size, 2.1 * error + 1.1 * size * share_error + 8.0 * U * size
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _direction(i, terms, count, out):
     """A direction in which row ``i`` is large against the mean row: most walls lie around it."""
     for c in range(3):
@@ -111,7 +111,7 @@ def _direction(i, terms, count, out):
             out[c] -= terms[c, k] / count
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _without(source, left_out, start, stop, target):
     """Columns ``start .. stop`` but for one, into ``target``."""
     at = 0
@@ -122,7 +122,7 @@ def _without(source, left_out, start, stop, target):
             at += 1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _edges(tiles, pair, arcs):
     """Write the sides that stand for edges i < j < k; returns their number and a weight.
 
@@ -147,7 +147,7 @@ def _edges(tiles, pair, arcs):
     return made, weight
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
     """Restrict heads from the first on, and the domain, to a wall; its rivals there, 0 if open."""
     head, base = pair[0], starts[pair[0]]
@@ -171,7 +171,7 @@ def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
     return starts[head + 1] - base - 1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _outline(wall, head, i, j, count):
     """Tile the wall of rows i and j with polygons, ``count`` rows on it; False if not proved."""
     tiles, polygon = wall.tiles, wall.polygon
@@ -202,7 +202,7 @@ def _outline(wall, head, i, j, count):
     return True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _pieces(wall, starts, head, made, stop):
     """Pieces into which later heads, crossings apart, cut a wall; the end of their arcs, status."""
     whole = 2 if wall.sphere else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import twice
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.cone import Simplex, make_simplex
 from tropattn._kernels.structures import structure
 
@@ -78,7 +78,7 @@ def make_system(*fields):
     return System(*fields)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def make_space(system):
     """Allocate the scratch of one search."""
     n, dim = system.terms.shape
