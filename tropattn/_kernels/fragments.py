@@ -80,7 +80,7 @@ def _compiler_into(library_class):
             super().__init__(typing, target, library, *rest)
 
         def compile_extra(self, function):
-            # Most of what Numba makes lives until the end: looking for garbage is a tenth of it all.
+            # Most of what Numba makes lives to the end: looking for garbage is a tenth of the time.
             collects = gc.isenabled()
             gc.disable()
             try:

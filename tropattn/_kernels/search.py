@@ -89,12 +89,12 @@ def record_discard(space, unit, key, used, out):
 
 
 @fragment(error_model="numpy")
-def harvest(system, space, level, first, z):
+def harvest(system, space, fine, level, first, z):
     """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
     for h in range(first, len(system.starts) - 1):
         if space.fixed[h] >= 0 or space.n_keys[level, h] < 2:
             continue
-        key = winner_at(system, space, h, level, z)
+        key = winner_at(system, space, fine, h, level, z)
         if key >= 0 and space.state[key] == UNDECIDED:
             space.state[key] = ALIVE
             copy_point(z, space.points[level, key])
@@ -119,7 +119,7 @@ def inherit(system, space, level):
 
 
 @fragment(error_model="numpy")
-def place(system, space, level, unit):
+def place(system, space, fine, level, unit):
     """Find the child of the branching ``unit`` in which each other live key's witness lies."""
     for h in range(len(system.starts) - 1):
         if space.fixed[h] >= 0 or h == unit or space.n_keys[level, h] < 2:
@@ -130,7 +130,7 @@ def place(system, space, level, unit):
             space.home[level, key] = -1
             if p < space.n_live[level, h]:
                 space.home[level, key] = winner_at(
-                    system, space, unit, level, space.points[level, key]
+                    system, space, fine, unit, level, space.points[level, key]
                 )
 
 
@@ -154,13 +154,13 @@ def pack(system, space, level, unit):
 
 
 @fragment(error_model="numpy")
-def expand(system, space, level, out):
+def expand(system, space, fine, level, out):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
     out.counters[NODES] += 1
     space.n_hot = 0
     inherit(system, space, level)
     if space.has_z[level]:
-        harvest(system, space, level, np.int64(0), space.z[level])
+        harvest(system, space, fine, level, np.int64(0), space.z[level])
     chosen = np.int64(-1)
     fewest = 1 << 30
     left = 0
@@ -173,10 +173,10 @@ def expand(system, space, level, out):
                 continue
             out.counters[PROGRAMS] += 1
             used = settle(system, space, h, level, key)
-            if space.state[key] == OPEN:
-                used = settle_finely(system, space, level, key)
+            if fine is not None and space.state[key] == OPEN:
+                used = settle_finely(system, space, fine, level, key)
             if space.state[key] == ALIVE:
-                harvest(system, space, level, h + 1, space.points[level, key])
+                harvest(system, space, fine, level, h + 1, space.points[level, key])
             elif space.state[key] == GONE:
                 record_discard(space, h, key, used, out)
         total = pack(system, space, level, h)
@@ -323,11 +323,11 @@ def follow(system, space, level, path, z, has_z, out):
 
 
 @fragment(error_model="numpy")
-def branch(system, space, level, unit, out):
+def branch(system, space, fine, level, unit, out):
     """Let a node branch over the live keys of a unit; open ones go to the caller."""
     space.unit[level] = unit
     space.at[level] = 0
-    place(system, space, level, unit)
+    place(system, space, fine, level, unit)
     defer_open(system, space, level, unit, out)
 
 
@@ -350,9 +350,10 @@ def full(system, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def search(system, path, z, has_z, alive, budget, stop, *buffers):
+def search(system, fine, path, z, has_z, alive, budget, stop, *buffers):
     """Enumerate the subtree below ``path``; return the counters.
 
+    ``fine`` is the system at twice the precision, or None: what doubles leave open is deferred.
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
     and low part; ``alive`` (n,) the candidates above it, or (0,): to be found again. ``budget``
     bounds the programs, ``stop[0]`` is polled. ``buffers``: from ``emit`` on the fields of ``Out``.
@@ -368,13 +369,13 @@ def search(system, path, z, has_z, alive, budget, stop, *buffers):
     while new or level >= bottom:
         unit, left = np.int64(-1), 0
         if new and (level >= bottom or len(alive) == 0):
-            unit, left = expand(system, space, level, out)
+            unit, left = expand(system, space, fine, level, out)
         if level < bottom:
             follow(system, space, level, path, z, has_z, out)
             level += 1
             continue
         if new and left > 1:
-            branch(system, space, level, unit, out)
+            branch(system, space, fine, level, unit, out)
         elif new:
             leaf(system, space, level, unit, out)
             if level > bottom:
@@ -396,5 +397,7 @@ def search(system, path, z, has_z, alive, budget, stop, *buffers):
             space.at[level] += 1
             descend(system, space, level, unit, key, space.points[level, key], yes, out)
             level += 1
-    counters[PIVOTS] = space.simplex.pivots + space.fine.pivots
+    counters[PIVOTS] = space.simplex.pivots
+    if fine is not None:
+        counters[PIVOTS] += fine.simplex.pivots
     return counters
