@@ -52,7 +52,6 @@ class Tiles(NamedTuple):
     ray_errors: np.ndarray
 
 
-@njit(nogil=True, cache=True)
 def make_polygon(room):
     """Room for a polygon of that many sides."""
     return ClippedPolygon(
@@ -67,7 +66,6 @@ def make_polygon(room):
     )
 
 
-@njit(nogil=True, cache=True)
 def make_tiles(room):
     """Room for four polygons that tile a domain, of ``room`` sides each."""
     return Tiles(
@@ -277,12 +275,12 @@ def start_polygon(corner_rows, walls, wall_errors, polygon):
 
 
 @njit(nogil=True, cache=True)
-def tile(middle, height, walls, wall_errors, tiles):
-    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved."""
-    cones, polygon = np.empty((4, 3, 3)), make_polygon(3 + len(walls))
+def tile(middle, height, rows, wall_errors, cones, polygon, tiles):
+    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved.
+
+    ``rows`` (g, 3) are its walls; ``cones`` (4, 3, 3) and ``polygon`` are scratch.
+    """
     simplex_cones(middle, cones, height)
-    # What is read-only is of another type, for which all that follows would be compiled again.
-    rows = walls.copy()
     used = np.int64(0)
     for p in range(4):
         count = start_polygon(cones[p], rows, wall_errors, polygon)

@@ -1,6 +1,6 @@
 """``njit`` and ``fragment`` for all kernels: Numba's own, with a cache that can fail unharmed.
 
-Kernels that Python calls are made by ``njit``, those that only kernels call by ``fragment``.
+Kernels that Python calls are made by ``njit``, those that kernels call by ``fragment``.
 
 Numba raises where a file of its cache is damaged, where the disk is full, and already at import
 where it finds no folder to write to. Here a kernel is then compiled anew, with one warning.
@@ -41,7 +41,9 @@ def njit(cache=True, **options):
 
 
 def fragment(**options):
-    """Return the decorator of a kernel that only kernels call.
+    """Return the decorator of a kernel that kernels call.
+
+    Python may call it too, and then compiles it once more.
 
     >>> @fragment()
     ... def half(x):
@@ -56,7 +58,7 @@ def fragment(**options):
     def decorate(function):
         if config.DISABLE_JIT:
             return function
-        kernel = Fragment(function, options)
+        kernel = Fragment(function, options, lambda: njit(nogil=True, **options)(function))
         kernel._cache = _cache_of(function, _FragmentCache)
         return kernel
 

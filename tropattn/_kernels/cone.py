@@ -43,7 +43,6 @@ class Simplex:
     pivots: int  # of all programs so far
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
 def make_simplex(dim, room):
     """The simplex method for programs of up to ``room`` rows of R^D."""
     return Simplex(
@@ -156,7 +155,7 @@ def exchange(inverse, weights, column, leaving, size):
     weights[leaving] = theta
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def decide(rows, rho, n_rows, n_dim, z, simplex):
     """Verdict on rows 0..n_rows; on FEASIBLE ``z`` is a witness, else basis and weights hold y.
 
@@ -257,13 +256,15 @@ def proves_infeasible(rows, rho, columns, count, basis, inverse):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def proved_verdict(rows, rho, z):
-    """Verdict on all rows (D, R), proved in doubles; on FEASIBLE ``z`` is a witness."""
+def proved_verdict(rows, rho, z, columns, simplex):
+    """Verdict on all rows (D, R), proved in doubles; on FEASIBLE ``z`` is a witness.
+
+    ``columns`` (D,) int64 are 0, 1, ..., D - 1.
+    """
     n_dim, n_rows = rows.shape
-    simplex = make_simplex(n_dim, n_rows)
     found = decide(rows, rho, n_rows, n_dim, z, simplex)
     if found == INFEASIBLE and not proves_infeasible(
-        rows, rho, np.arange(n_dim), n_dim, simplex.basis, simplex.inverse
+        rows, rho, columns, n_dim, simplex.basis, simplex.inverse
     ):
         return AMBIGUOUS
     return found
@@ -324,7 +325,10 @@ def positive_relation(columns, n_dim, count):
                 return False
     if count < 2:
         # One row alone is infeasible only when it is zero.
-        return not columns[:n_dim, 0].any()
+        nonzero = 0
+        for k in range(n_dim):
+            nonzero += columns[k, 0] != 0
+        return nonzero == 0
     rank = count - 1
     last = np.int64(1)
     for step in range(rank):

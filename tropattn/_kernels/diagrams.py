@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels.clipping import TINY, U, cut, load
-from tropattn._kernels.compiling import fragment, njit
+from tropattn._kernels.compiling import fragment
+from tropattn._kernels.sorting import sort
 
 PROVED = 0
 UNPROVED = 1
@@ -84,7 +85,7 @@ def cell(i, terms, size, error, polygon, scores):
     return count
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, stop):
     """Cells of one head in each tile: ``live`` rows (N,), and ``arcs`` between them, from ``made``.
 
@@ -154,7 +155,7 @@ def write_arc(arcs, at, rays, ray_errors, labels, side, count):
     arcs[at, 11] = labels[side + 1 if side + 1 < count else 0]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def crossings(arcs, owners, terms, starts, sizes, errors, start, stop_at, stop):
     """Points where arcs ``start .. stop_at`` cross walls of later heads, and a status.
 
@@ -197,8 +198,8 @@ def crossings(arcs, owners, terms, starts, sizes, errors, start, stop_at, stop):
                 winner = step
         if found > 1:
             # Disjoint intervals are in one order by their ends, so each end is sorted alone.
-            low[:found].sort()
-            high[:found].sort()
+            sort(low, found)
+            sort(high, found)
             for i in range(1, found):
                 if not high[i - 1] < low[i]:
                     return total, UNPROVED

@@ -22,8 +22,6 @@ from tropattn._kernels.programs import (
     held_by,
     join,
     lead_of_own,
-    make_programs,
-    make_tried,
     try_directions,
 )
 
@@ -72,15 +70,13 @@ def _measure(residual):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def distances(near, terms, todo, start, stop, out, flag):
+def distances(near, terms, programs, tried, todo, start, stop, out, flag):
     """Write the distance of the cells ``todo[start:stop]`` to ``out``, NaN where rounding won.
 
     ``terms`` (n, K) rows ``(-slope, height)``, ``near`` the same in single precision, centred and
-    padded; a cell without points is infinitely far. ``flag[0]`` is polled.
+    padded; a cell without points is infinitely far. ``programs`` are idle. ``flag[0]`` is polled.
     """
-    n, width = terms.shape
-    programs = make_programs(n, width, width, np.int64(0), stop - start)
-    tried = make_tried(near)
+    width = terms.shape[1]
     chosen = np.zeros(PARTS, np.int64)
     excess = np.zeros(PARTS)
     value = np.zeros(programs.label.shape[1])

@@ -34,8 +34,7 @@ from tropattn._kernels.programs import (
     held_by,
     join,
     lead_of_own,
-    make_programs,
-    make_tried,
+    most_joined,
     try_directions,
 )
 from tropattn._kernels.structures import structure
@@ -84,22 +83,17 @@ class Room:
     simplex: Simplex  # for the rows of a program
 
 
-@fragment(error_model="numpy")
-def _make_room(width, rows):
+def make_room(dim, n, walls):
+    """Room for programs over ``n`` rows in R^dim."""
+    width = dim + 1
     return Room(
         residual=np.zeros(width),
         scratch=np.zeros((2, width)),
         matrix=np.zeros((width, width)),
         inverse=np.zeros((width, width)),
         columns=np.zeros((width, width), np.int64),
-        simplex=make_simplex(width - 1, rows),
+        simplex=make_simplex(dim, most_joined(n, width, walls)),
     )
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_rows(*fields):
-    """Bring the readings of a set together, for one thread: references are counted at every use."""
-    return Rows(*fields)
 
 
 @fragment(error_model="numpy")
@@ -184,6 +178,14 @@ def _axes(programs, lane, held, size, rows, axes):
 
 
 @fragment(error_model="numpy")
+def _copy(source, target, size):
+    # An assignment to a slice compiles the words of an error for shapes that do not fit.
+    for i in range(size):
+        for k in range(size):
+            target[i, k] = source[i, k]
+
+
+@fragment(error_model="numpy")
 def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     """Whether ``size`` held rows, in one coordinate less, are proved to hold 0 inside.
 
@@ -209,10 +211,11 @@ def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     for i in range(size):
         rho[i] = _bound(programs, lane, rows, held.names[i])
     if not (known and proves_infeasible(matrix, rho, names, last, names, inverse)):
-        kept = matrix[:size].copy()
+        kept = np.empty((size, size))
+        _copy(matrix, kept, size)
         if not proves_infeasible_within(kept, rho, names, last, names, matrix, inverse):
             return False
-        matrix[:size] = kept
+        _copy(kept, matrix, size)
     for i in range(size):
         held.weights[i] = inverse[i, last]
     lost = np.zeros(size)
@@ -299,7 +302,8 @@ def _close(programs, lane, verdict, answers):
     answers.verdicts[j] = verdict
     programs.key[lane] = -1
     if verdict == FEASIBLE:
-        answers.points[j] = programs.direction[lane]
+        for k in range(programs.direction.shape[1]):
+            answers.points[j, k] = programs.direction[lane, k]
         return
     for i in range(programs.size[lane]):
         at = programs.names[lane, i]
@@ -334,7 +338,8 @@ def _run(programs, lane, rows, room):
     )
     programs.size[lane] = size
     if ending == nnls.SEPARATED:
-        programs.direction[lane] = residual[:dim]
+        for k in range(dim):
+            programs.direction[lane, k] = residual[k]
         return FEASIBLE
     if ending == nnls.CONTAINED:
         programs.size[lane] = _proved(programs, lane, held, size, np.bool_(True), rows, room)
@@ -351,15 +356,11 @@ def _run(programs, lane, rows, room):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def classify(rows, start, stop, answers, flag):
+def classify(rows, programs, tried, room, start, stop, answers, flag):
     """Decide rows ``start .. stop - 1`` against all others inside the walls.
 
     ``flag[0]`` is polled. Open rows are left AMBIGUOUS, with the rows that their program held.
     """
-    n, dim = rows.terms.shape
-    programs = make_programs(n, dim, dim + 1, len(rows.walls), stop - start)
-    tried = make_tried(rows.near)
-    room = _make_room(dim + 1, programs.label.shape[1])
     chosen = np.zeros(PARTS, np.int64)
     excess = np.zeros(PARTS)
     following = start

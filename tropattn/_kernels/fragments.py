@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from functools import cache as cached
 
-import numba
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -99,6 +99,10 @@ WholeCompiler = _compiler_into(_WholeLibrary)
 class FragmentCacheImpl(CompileResultCacheImpl):
     """Reads a fragment from its file as a fragment; called with Numba's compiler lock held."""
 
+    def get_filename_base(self, fullname, abiflags):
+        # Beside the file of the same function as a kernel that Python calls.
+        return f"{super().get_filename_base(fullname, abiflags)}.fragment"
+
     def rebuild(self, target_context, payload):
         codegen = target_context.codegen()
         codegen._library_class = _FragmentLibrary
@@ -109,9 +113,9 @@ class FragmentCacheImpl(CompileResultCacheImpl):
 
 
 class Fragment(CPUDispatcher):
-    """A function that other kernels call; Python (a test) gets a kernel of its own."""
+    """A function for kernels to call; where Python calls it, ``whole()`` makes a kernel of it."""
 
-    def __init__(self, function, options):
+    def __init__(self, function, options, whole):
         silent = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         super().__init__(
             py_func=function,
@@ -119,10 +123,7 @@ class Fragment(CPUDispatcher):
             targetoptions={"nopython": True, "boundscheck": None, **options, **silent},
             pipeline_class=_FragmentCompiler,
         )
-        self._options = options
-        self._whole = None
+        self._whole = cached(whole)
 
     def __call__(self, *args):
-        if self._whole is None:
-            self._whole = numba.njit(**self._options)(self.py_func)
-        return self._whole(*args)
+        return self._whole()(*args)

@@ -56,11 +56,17 @@ class Tried:
     scores: np.ndarray  # (4, SINGLE) scratch
 
 
-@fragment(error_model="numpy")
+def most_joined(n, width, first):
+    """The most rows that a program over a set of ``n`` holds; ``first`` join unasked."""
+    return first + min(n, 2 * width + _SPARE)
+
+
 def make_programs(n, dim, width, first, most):
     """Idle lanes for a set of ``n`` rows of ``dim`` coordinates; ``first`` rows join unasked."""
-    lanes = max(1, min(SINGLE, most, _MEMORY // (width * width)))
-    room = first + min(n, 2 * width + _SPARE)
+    lanes, room = (
+        max(1, min(SINGLE, most, _MEMORY // (width * width))),
+        most_joined(n, width, first),
+    )
     return Programs(
         key=np.full(lanes, -1, np.int64),
         count=np.zeros(lanes, np.int64),
@@ -78,7 +84,6 @@ def make_programs(n, dim, width, first, most):
     )
 
 
-@fragment(error_model="numpy")
 def make_tried(near):
     """Room for one pass over ``near``."""
     parts = min(PARTS, len(near) // 4)
@@ -192,9 +197,14 @@ def _forget(programs, lane, first):
     names, system = programs.names[lane], programs.system[lane]
     size = programs.size[lane]
     count = first
-    for at in np.sort(names[:size].copy()):
-        if at < first:
-            continue
+    while True:
+        # The lowest held row that has not been moved yet: those before ``count`` have.
+        at = np.int64(-1)
+        for i in range(size):
+            if names[i] >= count and (at < 0 or names[i] < at):
+                at = names[i]
+        if at < 0:
+            break
         for i in range(size):
             if names[i] == at:
                 names[i] = count

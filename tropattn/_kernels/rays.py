@@ -49,7 +49,8 @@ def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, 
             verdict = _proved(vectors, rho, whole, row, k, basis, matrix, inverse)
             verdicts[m, k] = verdict
             if verdict == OPEN:
-                bases[m, k] = basis
+                for i in range(dim):
+                    bases[m, k, i] = basis[i]
 
 
 @fragment()

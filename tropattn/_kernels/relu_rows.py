@@ -85,7 +85,7 @@ def _minor(one, i, two, j, k, n, grid):
     return first - second, 1.0000001 * error + 3.0 * _UNIT * size + _TINY
 
 
-@compiled
+@inside
 def meet(one, i, two, j, out, n):
     """Write the corner of two sides, the first followed by the second counterclockwise."""
     grid = one[i, SIDE_GRID] * two[j, SIDE_GRID]

@@ -92,7 +92,7 @@ def enter(inside, block, size, kept):
                 kept[r] = False
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def enter_blocks(inside, points, size, kept):
     """Sizes of the points of all blocks, and which are proved inside."""
     for b in range(len(points)):
@@ -100,7 +100,7 @@ def enter_blocks(inside, points, size, kept):
         enter(inside, points[b], size[lanes], kept[lanes])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def draw_blocks(inside, law, seed, first, stop, points, size, kept):
     """Fill blocks with the draws from ``first`` on; sizes, and which are proved inside."""
     keys = np.empty(SINGLE, np.uint64)
@@ -134,7 +134,7 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
                 undecided[i] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def route(scores, points, size, error, kept, n_draws, winners, undecided):
     """Winners (H, >= n_draws) int32 of all heads at ``n_draws`` points, the kept ones proved.
 
@@ -172,7 +172,7 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
             _settle(scores, h, points, size, error, winner, undecided, open_draws, n_open)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def add_words(scores, winners, n_draws, sums):
     """Add the words of all winners to the hashes (n, 2) of the patterns."""
     words = scores.words

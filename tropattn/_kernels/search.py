@@ -33,7 +33,6 @@ from tropattn._kernels.keys import (
     winner_at,
 )
 from tropattn._kernels.structures import structure
-from tropattn._kernels.system import make_space
 
 PIVOTS, PROGRAMS, NODES, CELLS, DEFERRED, REST, LOGGED = range(7)
 N_COUNTERS = 7
@@ -350,17 +349,15 @@ def full(system, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def search(system, fine, path, z, has_z, alive, budget, stop, *buffers):
-    """Enumerate the subtree below ``path``; return the counters.
+def search(system, space, fine, out, path, z, has_z, alive, budget, stop):
+    """Enumerate the subtree below ``path`` into ``out``, on fresh scratch ``space``.
 
     ``fine`` is the system at twice the precision, or None: what doubles leave open is deferred.
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
     and low part; ``alive`` (n,) the candidates above it, or (0,): to be found again. ``budget``
-    bounds the programs, ``stop[0]`` is polled. ``buffers``: from ``emit`` on the fields of ``Out``.
+    bounds the programs, ``stop[0]`` is polled.
     """
-    counters = np.zeros(N_COUNTERS, np.int64)
-    out = Out(counters, *buffers)
-    space = make_space(system)
+    counters = out.counters
     begin(system, space, z, has_z, alive)
     bottom = np.int64(0)
     while 2 * bottom < len(path) and path[2 * bottom] >= 0:
@@ -400,4 +397,3 @@ def search(system, fine, path, z, has_z, alive, budget, stop, *buffers):
     counters[PIVOTS] = space.simplex.pivots
     if fine is not None:
         counters[PIVOTS] += fine.simplex.pivots
-    return counters

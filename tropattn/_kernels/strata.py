@@ -56,8 +56,8 @@ class Wall:
     owners: np.ndarray  # (A,) int64
 
 
-@fragment()
-def _make_wall(n, heads, walls):
+def make_wall(n, heads, walls):
+    """Scratch for the walls of heads of ``n`` rows in all, and of the domain."""
     room, arcs = 8 + walls + n, 16 * n + 64
     return Wall(
         terms=np.empty((3, n)),
@@ -234,7 +234,7 @@ def _pieces(wall, starts, head, made, stop):
 
 
 @njit(nogil=True, cache=True)
-def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last, stop):
+def strata(terms, starts, sizes, errors, walls, wall_errors, wall, pairs, first, last, stop):
     """Four times the Euler sum of the strata of pairs ``first .. last``, and a status.
 
     The sum runs over walls (number of pieces that later heads cut them into), edges (minus that
@@ -242,7 +242,6 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last,
     ``terms`` (4, n) and ``walls`` (4, g) hold rows column by column, ``sizes`` and ``errors`` (H,)
     bound a head's entries and their errors; ``pairs`` (Q, 3): head and two of its rows, ascending.
     """
-    wall = _make_wall(max(terms.shape[1], walls.shape[1]), len(starts) - 1, walls.shape[1])
     arcs, owners = wall.arcs, wall.owners
     total, zero = 0, np.int64(0)
     for q in range(first, last):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import twice
-from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.cone import Simplex, make_simplex
 from tropattn._kernels.structures import structure
 
@@ -77,36 +76,28 @@ class Space:
     few_at: np.ndarray  # (F,) int64 where they stand in ``rows``
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_system(*fields):
-    """Bring the fields of a system together, for one search."""
-    # References are counted at every use, in memory that searches at one time must not share.
-    return System(*fields)
+def make_fine(starts, terms, errors, walls, wall_errors):
+    """The rows of a system at twice the precision, for one search."""
+    rows, dim = most_rows(starts, walls.shape[1]), terms.shape[2]
+    return Fine(
+        terms=terms,
+        errors=errors,
+        walls=walls,
+        wall_errors=wall_errors,
+        rows=np.zeros((2, dim, rows)),
+        rho=np.zeros(rows),
+        simplex=twice.make_simplex(dim),
+    )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_fine(system, terms, errors, walls, wall_errors):
-    """The same rows at twice the precision, for one search."""
-    room, dim = most_rows(system), terms.shape[2]
-    rows, rho = np.zeros((2, dim, room)), np.zeros(room)
-    return Fine(terms, errors, walls, wall_errors, rows, rho, twice.make_simplex(dim))
-
-
-@fragment(error_model="numpy")
-def most_rows(system):
+def most_rows(starts, walls):
     """The most rows that a program of the search can have."""
-    widest = 0
-    for h in range(len(system.starts) - 1):
-        widest = max(widest, system.starts[h + 1] - system.starts[h])
-    return len(system.walls) + len(system.terms) + widest + 1
+    return walls + int(starts[-1] + np.diff(starts).max()) + 1
 
 
-@fragment(error_model="numpy")
-def make_space(system):
-    """Allocate the scratch of one search."""
-    n, dim = system.terms.shape
-    units = len(system.starts) - 1
-    room = most_rows(system)
+def make_space(starts, walls, dim):
+    """Allocate the scratch of one search: ``starts`` of the units, the number of walls, columns."""
+    n, units, room = int(starts[-1]), len(starts) - 1, most_rows(starts, walls)
     return Space(
         keys=np.zeros((units + 1, n), np.int32),
         n_keys=np.zeros((units + 1, units), np.int32),

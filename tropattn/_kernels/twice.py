@@ -39,7 +39,6 @@ class FineSimplex:
     pivots: int
 
 
-@fragment(error_model="numpy")
 def make_simplex(dim):
     """The simplex method for programs over rows of R^D."""
     return FineSimplex(

@@ -160,9 +160,9 @@ def bounds(
     elif dim is not None or central:
         raise click.UsageError("--dim and --central go with --keys; INPUT has its own.")
     from tropattn import report
-    from tropattn.study import counting
+    from tropattn.study import bounds as study
 
-    spec = counting.BoundsSpec(
+    spec = study.BoundsSpec(
         source=None if path is None else options.source_of(path, context),
         domain=domain,
         live=live,
@@ -170,7 +170,7 @@ def bounds(
         dim=dim or 0,
         central=central,
     )
-    options.show(counting.bounds(spec), as_json, report.bounds)
+    options.show(study.bounds(spec), as_json, report.bounds)
 
 
 @main.command(short_help="Count the routing patterns among random states (a lower bound).")

@@ -58,7 +58,8 @@ class Group(click.Group):
         with warnings.catch_warnings(), signals.as_interrupts():
             warnings.showwarning = _warning
             try:
-                if argv and not _LIGHT.intersection(argv):
+                # A bound from numbers alone needs next to nothing, and loads what an input needs.
+                if argv and argv[0] != "bounds" and not _LIGHT.intersection(argv):
                     with signals.loading():
                         # What most commands need, so that later a signal meets no import.
                         import_module("tropattn.study.layer")

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tropattn.regions.bounds.layer import layer
-from tropattn.regions.bounds.networks import depth
 
 __all__ = ["depth", "layer"]
+
+
+def __getattr__(name: str) -> Any:
+    # A bound from numbers alone needs nothing of what networks are made of.
+    if name == "depth":
+        from tropattn.regions.bounds.networks import depth
+
+        return depth
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._kernels import search
-from tropattn._kernels.system import make_fine, make_system
+from tropattn._kernels.system import System, make_fine, make_space
 from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.polyhedra.cone import as_doubles
@@ -84,6 +84,8 @@ class _Found:
     """The buffers of one range, as the kernel filled them."""
 
     item: WorkRange
+    fine: bool
+    counters: Array
     patterns: Array
     points: Array
     deferred: Array
@@ -92,8 +94,6 @@ class _Found:
     rest_level: Array
     candidates: Array
     log: Array
-    fine: bool
-    counters: Any = None
 
 
 def explore(
@@ -135,21 +135,23 @@ def _high(z: Array) -> Array:
     return np.stack([z, np.zeros_like(z)])
 
 
-def _system(refinement: Refinement) -> tuple[Array, ...]:
-    """The arguments of the kernel's ``make_system``."""
-    return (
-        refinement.terms,
-        refinement.errors,
-        np.abs(refinement.terms).max(axis=1, initial=0.0),
-        refinement.starts,
-        refinement.walls,
-        refinement.wall_rho,
-        refinement.integers,
-        refinement.wall_integers,
-        np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
-        np.arange(refinement.rank),
-        *refinement.spans,
-    )
+def _system(refinement: Refinement) -> dict[str, Array]:
+    """The fields of the kernel's ``System``."""
+    spans, ranks = refinement.spans
+    return {
+        "terms": refinement.terms,
+        "errors": refinement.errors,
+        "sizes": np.abs(refinement.terms).max(axis=1, initial=0.0),
+        "starts": refinement.starts,
+        "walls": refinement.walls,
+        "wall_rho": refinement.wall_rho,
+        "integers": refinement.integers,
+        "wall_integers": refinement.wall_integers,
+        "unit_of": np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
+        "everywhere": np.arange(refinement.rank),
+        "spans": spans,
+        "ranks": ranks,
+    }
 
 
 class _Driver(WorkQueue[WorkRange, "_Found"]):
@@ -187,39 +189,31 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
         widest = int(np.diff(self.refinement.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
         logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
-        found = _Found(
-            item,
-            np.empty((room, heads), np.int32),
-            np.empty((room, 2, dim)),
-            np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
-            np.empty((n + 1, 2 * heads), np.int32),
-            np.empty((n + 1, 2, dim)),
-            np.empty(n + 1, np.int64),
-            np.empty((heads, n), np.bool_),
-            np.empty(logged, np.int32),
-            fine,
-        )
-        system = make_system(*self.system)
-        found.counters = search.search(
-            system,
-            make_fine(system, *self.refinement.fine) if fine else None,
+        buffers = {
+            "counters": np.zeros(search.N_COUNTERS, np.int64),
+            "patterns": np.empty((room, heads), np.int32),
+            "points": np.empty((room, 2, dim)),
+            "deferred": np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
+            "rest": np.empty((n + 1, 2 * heads), np.int32),
+            "rest_points": np.empty((n + 1, 2, dim)),
+            "rest_level": np.empty(n + 1, np.int64),
+            "candidates": np.empty((heads, n), np.bool_),
+            "log": np.empty(logged, np.int32),
+        }
+        starts, walls = self.refinement.starts, self.refinement.walls
+        search.search(
+            System(**self.system),
+            make_space(starts, len(walls), dim),
+            make_fine(starts, *self.refinement.fine) if fine else None,
+            search.Out(emit=self.emit, **buffers),
             item.path,
             item.z,
             item.proved,
             item.alive,
             _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.stop,
-            self.emit,
-            found.patterns,
-            found.points,
-            found.deferred,
-            found.rest,
-            found.rest_points,
-            found.rest_level,
-            found.candidates,
-            found.log,
         )
-        return found
+        return _Found(item, fine, **buffers)
 
     def collect(self, result: _Found) -> list[WorkRange]:
         """Add up what a range found; what is left of it are ranges of their own."""
