@@ -9,14 +9,21 @@ where it finds no folder to write to. Here a kernel is then compiled anew, with 
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 
-import numba
 from numba import config
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.registry import CPUDispatcher
 
 from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, WholeCompiler
 
-__all__ = ["fragment", "njit"]
+__all__ = ["KERNELS", "fragment", "njit", "watchers"]
+
+KERNELS = []
+"""All kernels that Python calls and that have a cache, in the order of their modules."""
+
+watchers = []
+"""Functions that are called with the name of each kernel before it is compiled."""
 
 
 def njit(cache=True, **options):
@@ -32,9 +39,10 @@ def njit(cache=True, **options):
     def decorate(function):
         if config.DISABLE_JIT:
             return function
-        kernel = numba.njit(pipeline_class=WholeCompiler, **options)(function)
+        kernel = _Kernel(function, options)
         if cache:
             kernel._cache = _cache_of(function, _Cache)
+            KERNELS.append(kernel)
         return kernel
 
     return decorate
@@ -65,6 +73,24 @@ def fragment(**options):
     return decorate
 
 
+class _Kernel(CPUDispatcher):
+    """A kernel that Python calls."""
+
+    def __init__(self, function, options):
+        super().__init__(
+            py_func=function,
+            locals={},
+            targetoptions={"nopython": True, "boundscheck": None, **options},
+            pipeline_class=WholeCompiler,
+        )
+
+    def compile(self, sig):
+        try:
+            return super().compile(sig)
+        finally:
+            self._cache.release()
+
+
 def _cache_of(function, cache):
     try:
         return cache(function)
@@ -72,7 +98,14 @@ def _cache_of(function, cache):
         return _NoCache()
 
 
-class _Cache(FunctionCache):
+class _Unlocked:
+    """What is not shared with other processes needs no lock."""
+
+    def release(self):
+        pass
+
+
+class _Files(_Unlocked, FunctionCache):
     """The files of one kernel; those that cannot be read are emptied."""
 
     def load_overload(self, sig, target_context):
@@ -94,11 +127,39 @@ class _Cache(FunctionCache):
             _warn(f"no cache written to {self.cache_path} ({error.strerror})")
 
 
-class _FragmentCache(_Cache):
+class _FragmentCache(_Files):
     _impl_class = FragmentCacheImpl
 
 
-class _NoCache(NullCache):
+class _Cache(_Files):
+    """The files of a kernel that Python calls; of the processes that miss it one compiles it."""
+
+    _lock = None
+
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is not None:
+            return found
+        # Held until the kernel is compiled and written; the others find it written.
+        from filelock import FileLock
+
+        with suppress(OSError, NotImplementedError):
+            lock = FileLock(self._cache_file._index_path + ".lock")
+            lock.acquire()
+            self._lock = lock
+            found = super().load_overload(sig, target_context)
+        if found is None:
+            for watcher in watchers:
+                watcher(self._name)
+        return found
+
+    def release(self):
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+class _NoCache(_Unlocked, NullCache):
     """In place of a cache where neither the package nor the user has a folder that can be written.
 
     Says so when the first kernel is compiled, not at import.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tropattn.regions.bounds.layer import layer
+
+if TYPE_CHECKING:
+    from tropattn.regions.bounds.networks import depth
 
 __all__ = ["depth", "layer"]
 
@@ -12,7 +15,7 @@ __all__ = ["depth", "layer"]
 def __getattr__(name: str) -> Any:
     # A bound from numbers alone needs nothing of what networks are made of.
     if name == "depth":
-        from tropattn.regions.bounds.networks import depth
+        from tropattn.regions.bounds import networks
 
-        return depth
+        return networks.depth
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
