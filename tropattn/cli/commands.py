@@ -9,6 +9,7 @@ import click
 from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
 from tropattn.numerals import Whole
+from tropattn.progress import doing, printing
 
 __all__ = ["main"]
 
@@ -242,5 +243,8 @@ def plot(path: str, output: str, **given: Any) -> None:
     from tropattn.study.pictures import PlotSpec, choose
 
     source, settings = options.source_and_settings(path, given)
-    plotting.save(draw(choose(PlotSpec(source=source, **settings))), output)
-    click.echo(f"written: {output}", err=True)
+    picture = choose(PlotSpec(source=source, **settings))
+    with doing("drawing"):
+        plotting.save(draw(picture), output)
+    with printing():
+        click.echo(f"written: {output}", err=True)

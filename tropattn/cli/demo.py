@@ -10,6 +10,7 @@ from rich.text import Text
 from tropattn import plotting, report
 from tropattn.attention.networks.model import Model
 from tropattn.plotting.pictures import draw
+from tropattn.progress import printing
 from tropattn.record import Record
 from tropattn.study import layer
 from tropattn.study.inputs import Source, open_heads
@@ -55,7 +56,8 @@ def run(
         plane = token_plane(opened, threads=threads)
         plotting.save(draw(on_token_plane(opened, plane)), output)
     if opened.model is not None:
-        _tell(opened.model, record, plane, output, out)
+        with printing():
+            _tell(opened.model, record, plane, output, out)
     return record
 
 

@@ -21,6 +21,7 @@ import click
 from tropattn.cli import options, signals
 from tropattn.errors import BudgetExceeded, Degenerate, EngineError, Inconclusive, InvalidInput
 from tropattn.files import printable
+from tropattn.progress import doing, listening, printing
 
 if TYPE_CHECKING:
     from tropattn.record import Record
@@ -58,12 +59,13 @@ class Group(click.Group):
         with warnings.catch_warnings(), signals.as_interrupts():
             warnings.showwarning = _warning
             try:
-                if argv and not _LIGHT.intersection(argv):
-                    with signals.loading():
-                        # What most commands need, so that later a signal meets no import.
-                        import_module("tropattn.study.layer")
-                code = super().main(argv, *rest, **extra)
-                sys.stdout.flush()
+                with listening(options.watching() and not _LIGHT.intersection(argv)):
+                    if argv and not _LIGHT.intersection(argv):
+                        with signals.loading(), doing("loading the package"):
+                            # What most commands need, so that later a signal meets no import.
+                            import_module("tropattn.study.layer")
+                    code = super().main(argv, *rest, **extra)
+                    sys.stdout.flush()
             except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
                 with signals.ignored():
                     code = _ending(error, debug="--debug" in argv)
@@ -93,7 +95,7 @@ def _leave() -> NoReturn:
 
 def _warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as one line on stderr."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError), printing():
         click.echo(f"tropattn: warning: {' '.join(str(message).split())}", err=True)
 
 

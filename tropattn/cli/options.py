@@ -11,6 +11,7 @@ import click
 
 from tropattn import numerals
 from tropattn.numerals import Whole
+from tropattn.progress import printing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -269,7 +270,8 @@ def show(
     """Write the record where asked for, then print it as JSON or with ``tell``."""
     if output is not None:
         record.write(output)
-    if as_json:
-        click.echo(record.to_json())
-    else:
-        tell(record, console())
+    with printing():
+        if as_json:
+            click.echo(record.to_json())
+        else:
+            tell(record, console())

@@ -8,6 +8,7 @@ import click
 
 from tropattn.cli import options
 from tropattn.numerals import real
+from tropattn.progress import doing
 
 __all__ = ["temperature"]
 
@@ -54,7 +55,7 @@ def temperature(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
         ) from None
     source, settings = options.source_and_settings(path, given)
-    record = run(TemperatureSpec(source=source, temperatures=chosen, **settings))
+    record = run(TemperatureSpec(source=source, temperatures=chosen, **settings), doing)
     if output is not None:
         save(curve_figure(record), output)
     options.show(record, as_json, report.temperature)

@@ -22,6 +22,7 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
+from tropattn.progress import counting, doing
 from tropattn.regions.budget import Budget
 from tropattn.regions.networks.cells import DepthCell
 from tropattn.regions.networks.layerwise import Layerwise
@@ -79,27 +80,35 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
     """The cells behind each layer that routes, each polygon cut out of the one before."""
     out: list[_PanelLevel] = []
     window = exact_polygon(plane.parameters)
-    for depth in range(1, len(stages) + 1):
-        units = stages[depth - 1].units
-        if max(unit.n_terms for unit in units) == 1:
+    with doing("layers", len(stages)) as done:
+        for depth, stage in enumerate(stages, 1):
+            done(depth - 1)
             # An affine layer cuts nothing.
-            continue
-        above, limit = tuple(stages[:depth]), Budget(_MAX_CELLS)
-        found = Layerwise().cells(Question(above, plane.counted, budget=limit))
-        cells, rows = {}, {}
-        for piece in found.pieces or ():
-            assert isinstance(piece, DepthCell)
-            cells[piece.pattern] = _polygon(piece.walls, *window)
-            rows[piece.pattern] = piece.walls
-        head = f"behind {depth} of {len(stages)} layers: "
-        if plane.whole:
-            total = Layerwise().count(Question(above)).value
-            head += f"{counted(total, 'cell')} on R^2, {len(found)} in the window"
-        else:
-            head += counted(len(found), "cell")
-        noun = "unit" if isinstance(stages[depth - 1].update, Scores) else "head"
-        out.append(_PanelLevel(depth - 1, counted(len(units), noun), cells, rows, head))
+            if max(unit.n_terms for unit in stage.units) > 1:
+                out.append(_level(stages[:depth], len(stages), plane, window))
     return out
+
+
+def _level(
+    stages: Sequence[RoutingStage], n_stages: int, plane: Plane, window: tuple[list[Line], ...]
+) -> _PanelLevel:
+    """The cells behind the last of some stages."""
+    above, limit, depth = tuple(stages), Budget(_MAX_CELLS), len(stages)
+    with counting("cells") as limit.report:
+        found = Layerwise().cells(Question(above, plane.counted, budget=limit))
+    cells, rows = {}, {}
+    for piece in found.pieces or ():
+        assert isinstance(piece, DepthCell)
+        cells[piece.pattern] = _polygon(piece.walls, *window)
+        rows[piece.pattern] = piece.walls
+    head = f"behind {depth} of {n_stages} layers: "
+    if plane.whole:
+        total = Layerwise().count(Question(above)).value
+        head += f"{counted(total, 'cell')} on R^2, {len(found)} in the window"
+    else:
+        head += counted(len(found), "cell")
+    noun = "unit" if isinstance(stages[-1].update, Scores) else "head"
+    return _PanelLevel(depth - 1, counted(len(stages[-1].units), noun), cells, rows, head)
 
 
 def _polygon(walls: Sequence[Row], sides: list[Line], points: list[Line]) -> Polygon:

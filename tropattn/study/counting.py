@@ -12,6 +12,7 @@ from typing import Any
 
 from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
 from tropattn.polyhedra.domain import Domain
+from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions import bounds as theorems
 from tropattn.regions.count import count_with_bound, upper_bound
@@ -46,7 +47,7 @@ class CountSpec:
     certificate: str | None = None
     max_cells: int | None = None
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
 
 
 def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
@@ -133,7 +134,7 @@ class SampleSpec:
     distribution: str | None = None
     method: str = "points"
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
 
 
 def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:

@@ -10,6 +10,7 @@ import numpy as np
 from tropattn.attention.networks.feedforward import Affine
 from tropattn.attention.networks.network import Network
 from tropattn.polyhedra.domain import Domain
+from tropattn.progress import Listening
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.inputs import Heads, scatter
@@ -47,7 +48,7 @@ def sampled(
     distribution: str | None = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
 ) -> RegionCount:
     """Sample what was opened, by ``default_law`` or by a named law.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tropattn.errors import Degenerate, InvalidInput
 from tropattn.polyhedra.domain import Slice
+from tropattn.progress import doing
 from tropattn.regions.count import count_regions
 from tropattn.study.inputs import Heads
 
@@ -63,17 +64,20 @@ def token_plane(opened: Heads, margin: float = 1.0, threads: int | None = None) 
     others = np.unique(np.linspace(0, own - 1, min(_OTHERS, own)).astype(int)).tolist()
     best: tuple[int, Slice, list[int]] | None = None
     tried = 0
-    for pair in combinations(others, 2):
-        chosen = [own, *pair]
-        try:
-            plane = Slice.through(states[chosen], margin)
-        except Degenerate:
-            # Equal states, or three on a line: tokens of a model without positions.
-            continue
-        tried += 1
-        cells = count_regions(opened.target, plane, threads=threads).value
-        if best is None or cells > best[0]:
-            best = cells, plane, chosen
+    pairs = [*combinations(others, 2)]
+    with doing("planes through three tokens", len(pairs)) as done:
+        for number, pair in enumerate(pairs):
+            done(number)
+            chosen = [own, *pair]
+            try:
+                plane = Slice.through(states[chosen], margin)
+            except Degenerate:
+                # Equal states, or three on a line: tokens of a model without positions.
+                continue
+            tried += 1
+            cells = count_regions(opened.target, plane, threads=threads).value
+            if best is None or cells > best[0]:
+                best = cells, plane, chosen
     if best is None:
         raise Degenerate(
             "domain: three token states that span a plane needed, got none in this context; give "

@@ -21,7 +21,7 @@ from tropattn.arrays import as_array, as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Domain, Polytope, Slice, as_domain
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.estimates import Sample, Tally
 from tropattn.regions.sampling.networks import NetworkSampler
@@ -49,7 +49,7 @@ def sample_regions(
     distribution: Any = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
 ) -> RegionCount:
     """Count the distinct routing patterns that random draws meet: a lower bound on the cells.
@@ -119,7 +119,7 @@ def draw_sample(
     distribution: Any = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
 ) -> Sample:
     """Draws ``start .. start + n_samples - 1`` and their cells, to be merged or counted.
@@ -243,7 +243,7 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
 
 
 def _collect(
-    work: _Work, start: int, stop: int, threads: int | None, progress: bool
+    work: _Work, start: int, stop: int, threads: int | None, progress: Listening
 ) -> tuple[Tally, int]:
     """Run ranges of draws on a pool and add up what they find."""
     span = work.tile * max(1, min(64, int(_WORK / (work.tile * work.cost))))
@@ -255,13 +255,14 @@ def _collect(
         return work.run(first, min(first - first % span + span, stop))
 
     try:
-        with counting("cells", progress) as report:
+        with counting("draws", progress, over="") as report:
             parts = in_order(run, starts, threads, work.flag)
-            for done, (hashes, indices, lost) in enumerate(parts, 1):
+            for first, (hashes, indices, lost) in zip(starts, parts, strict=True):
                 tally.add(hashes, indices)
                 discarded += lost
                 if report is not None:
-                    report(tally.distinct, len(starts) - done)
+                    end = min(first - first % span + span, stop)
+                    report(end - start, stop - end, f"{tally.distinct:,} cells")
     except KeyboardInterrupt:
         raise interrupted(tally.distinct) from None
     return tally, discarded
