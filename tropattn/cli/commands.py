@@ -44,6 +44,7 @@ def main(debug: bool) -> None:
 @options.figure(required=False, default="tropattn-demo.png")
 @options.seed("Seed of the sampler's draws.")
 @options.threads
+@options.time_limit
 def demo(output: str, seed: int, threads: int | None) -> None:
     """Walk through one layer of the trained model that the package ships.
 
@@ -90,6 +91,7 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @options.written("--certificate", "Write a proof of the count that `tropattn verify` can check.")
 @options.max_cells
 @options.threads
+@options.time_limit
 @options.json_flag
 @options.written("--output", "Write the record to this JSON file as well.")
 def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
@@ -126,6 +128,7 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
 @click.option("--dim", type=Whole(0, 10**9), help="Dimension (effective rank), with --keys.")
 @click.option("--central", is_flag=True, help="All heads share a centre (T7), with --keys.")
 @click.option("--live", is_flag=True, help="Count only the keys of INPUT that ever win.")
+@options.time_limit
 @options.json_flag
 def bounds(
     path: str | None,
@@ -191,6 +194,7 @@ def bounds(
     "Random states, or random chords with every cell that they cross.",
 )
 @options.threads
+@options.time_limit
 @options.json_flag
 def sample(path: str, as_json: bool, **given: Any) -> None:
     """Count the routing patterns among random states: a lower bound (a number of cells).
@@ -224,6 +228,7 @@ def sample(path: str, as_json: bool, **given: Any) -> None:
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
 @options.figure(required=True)
 @options.threads
+@options.time_limit
 def plot(path: str, output: str, **given: Any) -> None:
     """Draw the cells of heads on a plane or line; numbers in titles are exact counts.
 

@@ -29,7 +29,10 @@ _scheme = choice(
     "The flow itself, or residual layers x + step * attention(x).",
 )
 _common = options.all_of(
-    options.seed("Seed of random starts."), options.json_flag, options.figure(required=False)
+    options.seed("Seed of random starts."),
+    options.time_limit,
+    options.json_flag,
+    options.figure(required=False),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tropattn import numerals
+from tropattn.cli import signals
 from tropattn.numerals import Whole
 from tropattn.progress import printing
 
@@ -40,6 +42,7 @@ __all__ = [
     "source_of",
     "target",
     "threads",
+    "time_limit",
     "watching",
     "whole",
     "written",
@@ -158,6 +161,22 @@ max_cells = click.option(
     "--max-cells",
     type=Whole(min=1),
     help="Stop with exit code 3 beyond this many enumerated cells.",
+)
+
+
+def _limit(ctx: click.Context, _: click.Parameter, value: float | None) -> None:
+    if value is not None:
+        ctx.with_resource(signals.limited(value))
+
+
+time_limit = click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=numerals.Real(0, threading.TIMEOUT_MAX, min_open=True),
+    expose_value=False,
+    callback=_limit,
+    help="Stop after so many seconds, as Ctrl-C does: with the lower bound so far, if it is a "
+    "count, and exit code 3.",
 )
 
 

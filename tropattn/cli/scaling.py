@@ -58,6 +58,7 @@ __all__ = ["scaling"]
 )
 @options.threads
 @options.figure(required=False)
+@options.time_limit
 @options.json_flag
 @click.pass_context
 def scaling(

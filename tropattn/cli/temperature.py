@@ -28,6 +28,7 @@ __all__ = ["temperature"]
 @options.whole("--samples", 20_000, "States drawn.", 1, 10**8)
 @options.seed("Seed of the states.")
 @options.figure(required=False)
+@options.time_limit
 @options.json_flag
 def temperature(
     path: str, taus: str | None, output: str | None, as_json: bool, **given: Any

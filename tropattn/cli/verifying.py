@@ -23,6 +23,7 @@ __all__ = ["verify"]
 )
 @options.context
 @options.domain
+@options.time_limit
 @options.json_flag
 def verify(
     file: str, weights: str | None, domain: str | None, as_json: bool, **context: Any

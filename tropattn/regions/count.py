@@ -38,6 +38,7 @@ def count_regions(
     threads: int | None = None,
     progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionCount:
     """Count the routing cells of a layer or network exactly (theory T5, T8, T12, T13).
 
@@ -63,6 +64,7 @@ def count_regions(
         string, ``what``, ``done``, ``left``, ``seconds`` and ``seconds_left`` as numbers.
     stop : an event that ends the count from another thread, as Ctrl-C does from the main one:
         within half a second ``Interrupted`` is raised, with the lower bound so far.
+    time_limit : seconds after which the count ends in the same way, with ``BudgetExceeded``.
 
     Raises
     ------
@@ -163,6 +165,7 @@ def enumerate_regions(
     threads: int | None = None,
     progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionComplex:
     """List the routing cells of a layer or network: pattern and witness of each (theory T5, T12).
 

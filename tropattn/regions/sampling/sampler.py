@@ -51,6 +51,7 @@ def sample_regions(
     threads: int | None = None,
     progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionCount:
     """Count the distinct routing patterns that random draws meet: a lower bound on the cells.
 
@@ -66,7 +67,7 @@ def sample_regions(
     method : ``"points"``, whose counts estimate volumes, or ``"lines"``: chords through the draws
         in random directions and on along the walls of the cells they meet, with every cell that
         they cross. Lines find far more cells, small ones above all.
-    stop : an event that ends the call from another thread, as in ``count_regions``.
+    stop, time_limit : an event, or seconds, that end the call as in ``count_regions``.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def sample_regions(
     Raises
     ------
     InvalidInput : an unbounded domain without distribution, or a bad argument.
-    Interrupted : with ``.lower``, the patterns found so far.
+    BudgetExceeded, Interrupted : with ``.lower``, the patterns found so far.
 
     Notes
     -----
