@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import draws, walks
 from tropattn._kernels import sample as kernel
 from tropattn._kernels.draws import Law
+from tropattn._kernels.simd import SINGLE
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions
 from tropattn.errors import InvalidInput
@@ -218,7 +219,7 @@ def _of_network(
     if law.kind == draws.UNIFORM and domain is not None:
         domain, law = _centred(domain, law)
     sampler = NetworkSampler(stages, domain)
-    run, tile, cost = sampler.points, kernel.TILE, sampler.cost
+    run, tile, cost = sampler.points, SINGLE, sampler.cost
     if method == "lines":
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
         run, tile, cost = sampler.lines, walks.TILE, 100 * len(stages) * sampler.cost
