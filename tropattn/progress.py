@@ -20,7 +20,16 @@ from tropattn.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["LEFT_OVER", "Listening", "Progress", "counting", "doing", "listening", "printing"]
+__all__ = [
+    "LEFT_OVER",
+    "Listening",
+    "Progress",
+    "counting",
+    "doing",
+    "duration",
+    "listening",
+    "printing",
+]
 
 LEFT_OVER = "branches open (Ctrl-C stops with this lower bound)"
 
@@ -77,7 +86,7 @@ class Progress:
         else:
             total, rest = self.done + self.left, self.seconds_left
             words = f"{self.what}: {_share(self.done, total)}"
-            words += "" if rest is None else f", {_time(rest)} left"
+            words += "" if rest is None else f", {duration(rest)} left"
         return words + (f", {self.note}" if self.note else "")
 
 
@@ -86,10 +95,10 @@ def _share(done: int, total: int) -> str:
     return f"{done:,} of {total:,}" if total < 10**13 else f"{100 * done // total} %"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration in words.
 
-    >>> _time(7.2), _time(90), _time(57600)
+    >>> duration(7.2), duration(90), duration(57600)
     ('7 s', '1 min 30 s', '16 h 0 min')
     """
     whole = round(seconds)
@@ -171,7 +180,7 @@ class _Terminal(_Listener):
         from rich.text import Text
 
         words = [str(step) for step in [*self.steps]] or ["working"]
-        taken = _time(time.monotonic() - self._since)
+        taken = duration(time.monotonic() - self._since)
         return Text(f"{taken}: {'; '.join(words)}", no_wrap=True, overflow="ellipsis")
 
 

@@ -33,6 +33,8 @@ __all__ = [
 _LONGEST = 60
 _COLUMN = 9
 _NAMED = 10
+_HOPELESS = 0.9
+"""Share of draws that show a new cell above which a sample says how many draws it took."""
 _NOUNS = {"cells": "routing cell", "linear_regions": "linear region"}
 
 
@@ -154,7 +156,10 @@ def sample(record: Record, console: Console) -> None:
     found = record.answer
     if found is not None:
         law = f"{found.stats.get('distribution')}, seed {record.seed}"
-        draws = zip(("draws", "unseen"), _draws(found), strict=False)
+        draws: list[tuple[str, str]] = [*zip(("draws", "unseen"), _draws(found), strict=False)]
+        if (found.stats.get("unseen_mass") or 0) > _HOPELESS:
+            draws.append(("so", "nearly every draw met a new cell: this count is the number of"))
+            draws.append(("", "draws, and says nothing of how many cells there are"))
         _lines(found, console, [*_where(record, found), ("sampler", law), *draws])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
 from tropattn.numerals import Whole
-from tropattn.progress import doing, printing
+from tropattn.progress import doing, duration, printing
 
 __all__ = ["main"]
 
@@ -196,11 +198,13 @@ def bounds(
 @options.threads
 @options.time_limit
 @options.json_flag
-def sample(path: str, as_json: bool, **given: Any) -> None:
+@click.pass_context
+def sample(ctx: click.Context, path: str, as_json: bool, **given: Any) -> None:
     """Count the routing patterns among random states: a lower bound (a number of cells).
 
     INPUT as in count. Draws too close to a wall for doubles are discarded, so the number never
-    exceeds the exact one. Also estimates how likely a further draw shows a new cell.
+    exceeds the exact one. Also estimates how likely a further draw shows a new cell. Without
+    --samples, where 100,000 draws take longer than two minutes, as many as fit are taken.
 
     \b
     Examples:
@@ -211,10 +215,33 @@ def sample(path: str, as_json: bool, **given: Any) -> None:
     from tropattn.study import counting
 
     source, settings = options.source_and_settings(path, given)
-    spec = counting.SampleSpec(source=source, progress=options.watching(), **settings)
+    named = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
+    judge = partial(_draws_in_time, settings["samples"], named)
+    watching = options.watching()
+    spec = counting.SampleSpec(source=source, progress=watching, judge=judge, **settings)
     with lower_bounds(as_json) as early:
         record = counting.sample(spec, early)
     options.show(record, as_json, report.sample)
+
+
+_TWO_MINUTES = 120.0
+
+
+def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
+    """How many draws to take: those that the user named, or as many as fit two minutes."""
+    if samples * seconds <= _TWO_MINUTES:
+        return samples
+    pace = f"a draw takes about {seconds:.2g} s"
+    if named:
+        words = f"{pace}, {samples:,} draws about {duration(samples * seconds)}"
+    else:
+        fitting = max(1, int(_TWO_MINUTES / seconds))
+        unit = 10 ** (len(str(fitting)) - 1)
+        samples = fitting // unit * unit
+        words = f"{pace}, so {samples:,} are taken; --samples takes another number"
+    with printing():
+        click.echo(f"tropattn: {words}.", err=True)
+    return samples
 
 
 @main.command(short_help="Draw the cells of heads or of a network.")

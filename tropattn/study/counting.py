@@ -17,6 +17,7 @@ from tropattn.record import Record
 from tropattn.regions import bounds as theorems
 from tropattn.regions.count import count_with_bound, upper_bound
 from tropattn.regions.result import RegionCount
+from tropattn.regions.sampling.sampler import Judge
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
 from tropattn.tropical.geometry.live_terms import live_terms
@@ -124,7 +125,7 @@ class SampleSpec:
     Attributes
     ----------
     source, domain : as for ``open_target``.
-    samples, seed, distribution, method, threads, progress : as for ``draws.sampled``.
+    samples, seed, distribution, method, threads, progress, judge : as for ``draws.sampled``.
     """
 
     source: Source
@@ -135,6 +136,7 @@ class SampleSpec:
     method: str = "points"
     threads: int | None = None
     progress: Listening = False
+    judge: Judge | None = None
 
 
 def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
@@ -150,9 +152,10 @@ def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
         return Record("sample", settings, {"sampled": found}, {}, spec.seed, found)
 
     with _early("cells", opened, where, lambda part: early(record(part))):
-        asked = ("seed", "distribution", "method", "threads", "progress")
+        asked = ("seed", "distribution", "method", "threads", "progress", "judge")
         given = {name: getattr(spec, name) for name in asked}
         found = sampled(opened, spec.samples, domain=where, **given)
+    settings["samples"] = found.stats["samples"]
     return record(found)
 
 

@@ -25,6 +25,7 @@ from tropattn._kernels.simd import DOUBLE, SINGLE
 from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, check_space
+from tropattn.progress import doing
 from tropattn.regions.sampling.balls import Balls
 from tropattn.regions.sampling.error_bounds import step_of_stage
 from tropattn.regions.sampling.pieces import Piece
@@ -102,14 +103,19 @@ class NetworkSampler:
         check_space(domain, stages[0].dim)
         self.walls = Walls.of(domain, stages[0].dim if domain is None else domain.dim)
         self.dim = self.walls.rows.shape[1] - 1
-        self.steps = [step_of_stage(stage) for stage in self.stages[:-1]]
+        self.steps, heads = [], []
+        with doing("preparing stages", len(self.stages)) as done:
+            for depth, stage in enumerate(self.stages):
+                done(depth)
+                if depth + 1 < len(self.stages):
+                    self.steps.append(step_of_stage(stage))
+                heads.append([HeadRows.of(unit) for unit in stage.units])
         for step, stage in zip(self.steps, self.stages[1:], strict=True):
             if len(step.offset) != stage.dim:
                 raise InvalidInput(
                     f"stages: a stage on R^{len(step.offset)} needed, got one on R^{stage.dim}; "
                     "widths of consecutive stages must agree."
                 )
-        heads = [[HeadRows.of(unit) for unit in stage.units] for stage in self.stages]
         counts = [sum(len(head.rows) for head in layer) for layer in heads]
         words = np.split(hash_words(sum(counts)), np.cumsum(counts)[:-1])
         self.scores = [
