@@ -81,8 +81,11 @@ class Progress:
             words = f"counting {self.what}" if self.over else self.what
         elif self.over:
             rate = self.done / max(self.seconds, 1e-9)
-            pace = f"{rate:,.0f} a second, {self.left:,} {self.over}"
-            words = f"{self.done:,} {self.what} so far, {pace}"
+            pace = (
+                f"{rate:,.0f} a second" if rate >= 1 else f"{1 / rate:,.0f} s each" if rate else ""
+            )
+            rest = f"{self.left:,} {self.over}" if self.left else ""
+            words = ", ".join(filter(None, [f"{self.done:,} {self.what} so far", pace, rest]))
         else:
             total, rest = self.done + self.left, self.seconds_left
             words = f"{self.what}: {_share(self.done, total)}"

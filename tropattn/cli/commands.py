@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
-from tropattn.numerals import Whole
+from tropattn.numerals import Real, Whole
 from tropattn.progress import doing, duration, printing
 
 __all__ = ["main"]
@@ -253,6 +253,13 @@ def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
     "the refinement; diagram: one head (default for one); polytope: a Newton polytope.",
 )
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
+@click.option(
+    "--reach",
+    type=Real(0, min_open=True),
+    help="Window on the plane through three tokens: how far it reaches from the moving state, in "
+    "widths of the box of the three. Default: beyond that box; of a deep network, as far as can "
+    "be drawn in a minute or two.",
+)
 @options.figure(required=True)
 @options.threads
 @options.time_limit
@@ -276,6 +283,10 @@ def plot(path: str, output: str, **given: Any) -> None:
 
     source, settings = options.source_and_settings(path, given)
     picture = choose(PlotSpec(source=source, **settings))
+    if picture.reach is not None and settings["reach"] is None:
+        with printing():
+            words = f"the window reaches {picture.reach:g} widths of the three tokens' box"
+            click.echo(f"tropattn: {words}; --reach takes another number.", err=True)
     with doing("drawing"):
         plotting.save(draw(picture), output)
     with printing():
