@@ -282,7 +282,8 @@ def launch(*args, code="from tropattn.cli import main; main()"):
 
 def assert_interrupted(process, out, err):
     assert process.returncode == 130, err
-    assert re.fullmatch(r"tropattn: interrupted.*\n", err), err
+    # While modules load there is nothing to say.
+    assert re.fullmatch(r"(tropattn: interrupted.*\n)?", err), err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -292,7 +293,7 @@ def test_a_signal_while_modules_load(number):
         f"with loading():\n    os.kill(os.getpid(), {int(number)})\n    import numpy"
     )
     process = launch(code=code)
-    assert_interrupted(process, *process.communicate(timeout=60))
+    assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 130
 
 

@@ -184,11 +184,12 @@ def _to_write(endings: Sequence[str] = ()) -> Callable[..., str | None]:
     """Callback of an option that names a file to write: refuse it before the work."""
 
     def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        from tropattn.outputs import keep_apart, output_path
+        from tropattn.outputs import keep_apart, output_path, try_out
 
         if value is not None:
             name = str(param.name)
             output_path(value, name, endings)
+            try_out(value, name)
             # Options that name inputs are eager, so that they are known by now.
             keep_apart(value, name, _inputs(ctx.params), "which is an input")
             for other in {"output", "certificate"} - {name}:
@@ -277,7 +278,7 @@ def console(err: bool = False) -> Console:
 
 def watching() -> bool:
     """Whether somebody watches stderr, so that progress is worth drawing."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def show(

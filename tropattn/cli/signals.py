@@ -37,11 +37,13 @@ def _answered(answer: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """While modules load nothing is there to be cleaned up: leave at once, in whatever import."""
+    """While modules load nothing is there to be cleaned up: leave at once and say nothing."""
 
     def leave(*_: Any) -> None:
         with suppress(OSError):
-            os.write(2, b"tropattn: interrupted\n")
+            if os.isatty(2):
+                # There may be a line on the terminal that says what is loaded, without a cursor.
+                os.write(2, b"\r\x1b[K\x1b[?25h")
         os._exit(130)
 
     with _answered(leave):

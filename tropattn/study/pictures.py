@@ -64,6 +64,11 @@ def choose(spec: PlotSpec) -> Picture:
     title = f"{opened.variable} in {spec.domain or f'R^{opened.dim}'}"
     view, head = _view(opened, where, spec), spec.head or 0
     if view == "polytope":
+        if opened.dim not in (2, 3):
+            raise InvalidInput(
+                f"view: heads in R^2 or R^3 needed for a polytope, got R^{opened.dim}; take "
+                "another view."
+            )
         return Picture(
             view=view,
             target=opened.heads[head].newton_polytope(),
