@@ -9,22 +9,14 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from tropattn.progress import doing, printing
 from tropattn.record import Record
 from tropattn.regions.result import RegionCount, decimal
 
 __all__ = [
-    "Bar",
     "Steps",
     "bounds",
     "count",
@@ -41,6 +33,8 @@ __all__ = [
 _LONGEST = 60
 _COLUMN = 9
 _NAMED = 10
+_HOPELESS = 0.9
+"""Share of draws that show a new cell above which a sample says how many draws it took."""
 _NOUNS = {"cells": "routing cell", "linear_regions": "linear region"}
 
 
@@ -83,47 +77,11 @@ class Steps:
     def __call__(self, name: str) -> Iterator[None]:
         """Show the step while the block runs, and its seconds afterwards."""
         started = perf_counter()
-        with self.console.status(Text(name)):
+        with doing(name):
             yield
         taken = perf_counter() - started
-        self.console.print(Text(f"  done  {name:<52} {taken:6.1f} s"), soft_wrap=True)
-
-
-class Bar:
-    """A bar over steps of known weights, with the step under way; calling it opens the next one.
-
-    >>> import io
-    >>> with Bar(Console(file=io.StringIO()), [1, 10**40]) as bar, bar("weigh"):
-    ...     pass
-    """
-
-    def __init__(self, console: Console, weights: Sequence[int]) -> None:
-        self._shares = [weight / max(1, sum(weights)) for weight in weights]
-        self._at = 0
-        columns = [
-            SpinnerColumn(),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-        ]
-        self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task("", total=1.0)
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Name the step while the block runs, then move the bar by its weight."""
-        self._progress.update(self._task, description=name)
-        yield
-        self._progress.advance(self._task, self._shares[self._at])
-        self._at += 1
+        with printing():
+            self.console.print(Text(f"  done  {name:<52} {taken:6.1f} s"), soft_wrap=True)
 
 
 def _work(found: RegionCount) -> str:
@@ -198,7 +156,10 @@ def sample(record: Record, console: Console) -> None:
     found = record.answer
     if found is not None:
         law = f"{found.stats.get('distribution')}, seed {record.seed}"
-        draws = zip(("draws", "unseen"), _draws(found), strict=False)
+        draws: list[tuple[str, str]] = [*zip(("draws", "unseen"), _draws(found), strict=False)]
+        if (found.stats.get("unseen_mass") or 0) > _HOPELESS:
+            draws.append(("so", "nearly every draw met a new cell: this count is the number of"))
+            draws.append(("", "draws, and says nothing of how many cells there are"))
         _lines(found, console, [*_where(record, found), ("sampler", law), *draws])
 
 

@@ -9,21 +9,22 @@ where it finds no folder to write to. Here a kernel is then compiled anew, with 
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from numba import config
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.registry import CPUDispatcher
 
 from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, WholeCompiler
+from tropattn.progress import doing
 
-__all__ = ["KERNELS", "fragment", "njit", "watchers"]
+__all__ = ["KERNELS", "fragment", "njit"]
 
 KERNELS = []
 """All kernels that Python calls and that have a cache, in the order of their modules."""
 
-watchers = []
-"""Functions that are called with the name of each kernel before it is compiled."""
+_COMPILED = []
+"""The names of those that this process has compiled."""
 
 
 def njit(cache=True, **options):
@@ -134,7 +135,9 @@ class _FragmentCache(_Files):
 class _Cache(_Files):
     """The files of a kernel that Python calls; of the processes that miss it one compiles it."""
 
-    _lock = None
+    def __init__(self, function):
+        super().__init__(function)
+        self._held = ExitStack()
 
     def load_overload(self, sig, target_context):
         found = super().load_overload(sig, target_context)
@@ -144,19 +147,18 @@ class _Cache(_Files):
         from filelock import FileLock
 
         with suppress(OSError, NotImplementedError):
-            lock = FileLock(self._cache_file._index_path + ".lock")
-            lock.acquire()
-            self._lock = lock
+            self._held.enter_context(FileLock(self._cache_file._index_path + ".lock"))
             found = super().load_overload(sig, target_context)
         if found is None:
-            for watcher in watchers:
-                watcher(self._name)
+            words = (
+                f"compiling kernels, in the first run only: {len(_COMPILED)} done, at {self._name}"
+            )
+            self._held.enter_context(doing(words))
+            _COMPILED.append(self._name)
         return found
 
     def release(self):
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._held.close()
 
 
 class _NoCache(_Unlocked, NullCache):

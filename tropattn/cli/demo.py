@@ -10,6 +10,7 @@ from rich.text import Text
 from tropattn import plotting, report
 from tropattn.attention.networks.model import Model
 from tropattn.plotting.pictures import draw
+from tropattn.progress import printing
 from tropattn.record import Record
 from tropattn.study import layer
 from tropattn.study.inputs import Source, open_heads
@@ -51,9 +52,11 @@ def run(
         opening = "" if opened.model is None else _opening(opened.model, len(opened.heads))
     _say(out, opening)
     record = layer.run(opened, spec, steps, lambda found: _tell(found, out))
-    report.witnesses(record, out)
     numbers = [record.counts[name].value for name in ("sampled", "exact", "bound_live", "bound")]
-    _say(out, f"\n{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n")
+    with printing():
+        report.witnesses(record, out)
+        out.print()
+    _say(out, f"{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n")
     with steps("drawing a plane through three token states"):
         plane = token_plane(opened, threads=threads)
         plotting.save(draw(on_token_plane(opened, plane)), output)
@@ -85,16 +88,18 @@ def _opening(model: Model, n_heads: int) -> str:
 def _tell(record: Record, out: Console) -> None:
     """Print what a step has found."""
     if "exact" not in record.counts:
-        report.heads(record, out)
-        out.print()
+        with printing():
+            report.heads(record, out)
+            out.print()
         return
     _say(out, f"The layer has {report.number(record.counts['exact'].value)} cells, each proved.\n")
 
 
 def _say(out: Console, text: str) -> None:
     """Print paragraphs, filled to the width of the console; lists stay as they are."""
-    for line in text.split("\n"):
-        listed = line.startswith(" ")
-        width = max(20, out.width)
-        filled = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
-        out.print(Text(line if listed else filled), soft_wrap=True)
+    width = max(20, out.width)
+    with printing():
+        for line in text.split("\n"):
+            listed = line.startswith(" ")
+            filled = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+            out.print(Text(line if listed else filled), soft_wrap=True)

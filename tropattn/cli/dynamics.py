@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-import time
 from fractions import Fraction
 from typing import Any
 
@@ -15,10 +14,10 @@ from tropattn.cli import options
 from tropattn.cli.options import choice, real, whole
 from tropattn.files import printable
 from tropattn.numerals import Real, Whole
+from tropattn.progress import counting, printing
 
 __all__ = ["dynamics"]
 
-_PATIENCE = 2.0
 _WIDTH = 80
 _FRACTION, _EXACT = re.compile(r"-?\d+/\d+"), 9
 """Rationals, and up to how many characters they are printed in full."""
@@ -30,7 +29,10 @@ _scheme = choice(
     "The flow itself, or residual layers x + step * attention(x).",
 )
 _common = options.all_of(
-    options.seed("Seed of random starts."), options.json_flag, options.figure(required=False)
+    options.seed("Seed of random starts."),
+    options.time_limit,
+    options.json_flag,
+    options.figure(required=False),
 )
 
 
@@ -139,14 +141,6 @@ def _answer(command: str, given: dict[str, Any]) -> None:
     from tropattn.study.dynamics import run
 
     as_json, output = given.pop("as_json"), given.pop("output")
-    started = shown = time.monotonic()
-
-    def report(done: int, left: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown >= _PATIENCE:
-            shown = now
-            click.echo(f"{command}: {done} done, {left} left, {now - started:.0f} s", err=True)
 
     def show(*shown: Any) -> None:
         from tropattn.plotting import save
@@ -154,10 +148,11 @@ def _answer(command: str, given: dict[str, Any]) -> None:
 
         save(FIGURES[command](*shown), output)
 
-    told = report if options.watching() else lambda done, left: None
-    record = run(command, given, told, None if output is None else show)
+    with counting(f"steps of {command}", over="") as report:
+        record = run(command, given, report, None if output is None else show)
     text = record.to_json()
-    click.echo(text if as_json else _told(json.loads(text)))
+    with printing():
+        click.echo(text if as_json else _told(json.loads(text)))
 
 
 def _told(document: dict[str, Any]) -> str:

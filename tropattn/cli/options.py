@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tropattn import numerals
+from tropattn.cli import signals
 from tropattn.numerals import Whole
+from tropattn.progress import printing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +42,7 @@ __all__ = [
     "source_of",
     "target",
     "threads",
+    "time_limit",
     "watching",
     "whole",
     "written",
@@ -160,15 +164,32 @@ max_cells = click.option(
 )
 
 
+def _limit(ctx: click.Context, _: click.Parameter, value: float | None) -> None:
+    if value is not None:
+        ctx.with_resource(signals.limited(value))
+
+
+time_limit = click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=numerals.Real(0, threading.TIMEOUT_MAX, min_open=True),
+    expose_value=False,
+    callback=_limit,
+    help="Stop after so many seconds, as Ctrl-C does: with the lower bound so far, if it is a "
+    "count, and exit code 3.",
+)
+
+
 def _to_write(endings: Sequence[str] = ()) -> Callable[..., str | None]:
     """Callback of an option that names a file to write: refuse it before the work."""
 
     def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        from tropattn.outputs import keep_apart, output_path
+        from tropattn.outputs import keep_apart, output_path, try_out
 
         if value is not None:
             name = str(param.name)
             output_path(value, name, endings)
+            try_out(value, name)
             # Options that name inputs are eager, so that they are known by now.
             keep_apart(value, name, _inputs(ctx.params), "which is an input")
             for other in {"output", "certificate"} - {name}:
@@ -257,7 +278,7 @@ def console(err: bool = False) -> Console:
 
 def watching() -> bool:
     """Whether somebody watches stderr, so that progress is worth drawing."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def show(
@@ -269,7 +290,8 @@ def show(
     """Write the record where asked for, then print it as JSON or with ``tell``."""
     if output is not None:
         record.write(output)
-    if as_json:
-        click.echo(record.to_json())
-    else:
-        tell(record, console())
+    with printing():
+        if as_json:
+            click.echo(record.to_json())
+        else:
+            tell(record, console())

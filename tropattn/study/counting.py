@@ -12,9 +12,11 @@ from typing import Any
 
 from tropattn.errors import BudgetExceeded, Inconclusive
 from tropattn.polyhedra.domain import Domain
+from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import count_with_bound
 from tropattn.regions.result import RegionCount
+from tropattn.regions.sampling.sampler import Judge
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
 
@@ -43,7 +45,7 @@ class CountSpec:
     certificate: str | None = None
     max_cells: int | None = None
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
 
 
 def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
@@ -73,7 +75,7 @@ class SampleSpec:
     Attributes
     ----------
     source, domain : as for ``open_target``.
-    samples, seed, distribution, method, threads, progress : as for ``draws.sampled``.
+    samples, seed, distribution, method, threads, progress, judge : as for ``draws.sampled``.
     """
 
     source: Source
@@ -83,7 +85,8 @@ class SampleSpec:
     distribution: str | None = None
     method: str = "points"
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
+    judge: Judge | None = None
 
 
 def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
@@ -99,9 +102,10 @@ def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
         return Record("sample", settings, {"sampled": found}, {}, spec.seed, found)
 
     with _early("cells", opened, where, lambda part: early(record(part))):
-        asked = ("seed", "distribution", "method", "threads", "progress")
+        asked = ("seed", "distribution", "method", "threads", "progress", "judge")
         given = {name: getattr(spec, name) for name in asked}
         found = sampled(opened, spec.samples, domain=where, **given)
+    settings["samples"] = found.stats["samples"]
     return record(found)
 
 

@@ -27,6 +27,7 @@ from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
 from tropattn.numerals import real
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
+from tropattn.progress import doing
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = [
@@ -151,7 +152,12 @@ def _heads(source: Source, place: Path, tensors: Tensors | None, bare: bool) -> 
         raise InvalidInput(
             "layer: the number of one layer needed, got all; this looks at the heads of one layer."
         )
-    return _of_model(model_of(tensors), source, source.layer or 0)
+    return _of_model(_model(tensors, source), source, source.layer or 0)
+
+
+def _model(tensors: Tensors, source: Source) -> Model:
+    with doing(f"reading {Path(source.path).name}"):
+        return model_of(tensors)
 
 
 def check_draws(samples: int, dim: int) -> None:
@@ -195,7 +201,7 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
     if tensors is None or bare:
         opened = _heads(source, place, tensors, bare)
         return opened, read_domain(domain, opened.dim)
-    model = model_of(tensors)
+    model = _model(tensors, source)
     kind, _, rest = (domain or "").partition(":")
     sequence = _arrays(Path(rest)) if kind == "line" and rest else {}
     if n_axes(sequence.get("origin")) == 2:
@@ -218,7 +224,8 @@ def _moving(model: Model, source: Source) -> Heads:
             f"position: none needed where all tokens move, got {source.position}; give the line "
             "one origin and direction for a single token."
         )
-    net = model.network(ids, None, own_key="live", mask=mask)
+    with doing(f"running {len(ids)} tokens through {len(model.layers)} layers"):
+        net = model.network(ids, None, own_key="live", mask=mask)
     names = tuple(token_name(model, int(ids[i]), i) for i in range(len(ids)))
     states = np.asarray(model.context(ids, None, mask)[0], dtype=np.float64)
     variable = f"states of all {len(ids)} tokens entering layer 0, keys live"
@@ -246,10 +253,11 @@ def _whole(model: Model, source: Source) -> Heads:
     """
     ids, mask = _context(model, source)
     position = _position(source, mask)
-    net = model.network(
-        ids, position, own_key=source.own_key, approximate=source.approximate, mask=mask
-    )
-    rows, place = entering_states(model, ids, position, mask)
+    with doing(f"running {len(ids)} tokens through {len(model.layers)} layers"):
+        net = model.network(
+            ids, position, own_key=source.own_key, approximate=source.approximate, mask=mask
+        )
+        rows, place = entering_states(model, ids, position, mask)
     how = None if isinstance(net, LiveNetwork) else net.approximation
     others = "the hard network" if how is None else f"the trained network; {how}"
     names = [token_name(model, int(ids[i]), i) for i in range(len(rows))]
@@ -295,7 +303,8 @@ def _position(source: Source, mask: NDArray[np.bool_]) -> int:
 def _of_model(model: Model, source: Source, layer: int) -> Heads:
     ids, mask = _context(model, source)
     position = _position(source, mask)
-    fixed, entering = fixed_in_context(model, ids, layer, position, source.own_key, mask=mask)
+    with doing(f"running {len(ids)} tokens through the model, to layer {layer}"):
+        fixed, entering = fixed_in_context(model, ids, layer, position, source.own_key, mask=mask)
     place = position % len(ids)
     seen = place + 1 if model.causal else len(ids)
     names = [token_name(model, int(ids[i]), i) for i in range(seen)]

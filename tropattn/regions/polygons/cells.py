@@ -119,6 +119,7 @@ def plane_cells(
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> PlaneCells:
     """Cells of heads in a bounded window of a plane, as polygons (theory T10).
 

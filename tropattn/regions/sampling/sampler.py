@@ -16,27 +16,32 @@ from numpy.typing import NDArray
 from tropattn._kernels import draws, walks
 from tropattn._kernels import sample as kernel
 from tropattn._kernels.draws import Law
+from tropattn._kernels.simd import SINGLE
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Domain, Polytope, Slice, as_domain
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting, doing, listening
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.estimates import Sample, Tally
 from tropattn.regions.sampling.networks import NetworkSampler
 from tropattn.regions.sampling.rows import HeadRows, Walls, chord_rows, point_scores
-from tropattn.threads import aside, in_order, interrupted, stoppable
+from tropattn.threads import aside, in_order, interrupted, stoppable, thread_count
 from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.stage import RoutingStage, stages_of
 
-__all__ = ["draw_sample", "sample_regions"]
+__all__ = ["Judge", "draw_sample", "sample_judged", "sample_regions"]
 
 _LAWS = {"gaussian": draws.GAUSSIAN, "sphere": draws.SPHERE, "ball": draws.BALL}
 _UNNAMED = {draws.GIVEN: "states", draws.UNIFORM: "uniform"}
 _METHODS = ("points", "lines")
 _WORK = 3e9
 """Multiply-adds per work item: 0.03 to 0.1 s of a core."""
+
+
+Judge = Callable[[float], int]
+"""Takes the seconds of a draw, as the first ones take them, and says how many to take in all."""
 
 
 @stoppable()
@@ -49,8 +54,9 @@ def sample_regions(
     distribution: Any = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionCount:
     """Count the distinct routing patterns that random draws meet: a lower bound on the cells.
 
@@ -66,7 +72,7 @@ def sample_regions(
     method : ``"points"``, whose counts estimate volumes, or ``"lines"``: chords through the draws
         in random directions and on along the walls of the cells they meet, with every cell that
         they cross. Lines find far more cells, small ones above all.
-    stop : an event that ends the call from another thread, as in ``count_regions``.
+    stop, time_limit : an event, or seconds, that end the call as in ``count_regions``.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def sample_regions(
     Raises
     ------
     InvalidInput : an unbounded domain without distribution, or a bad argument.
-    Interrupted : with ``.lower``, the patterns found so far.
+    BudgetExceeded, Interrupted : with ``.lower``, the patterns found so far.
 
     Notes
     -----
@@ -94,10 +100,10 @@ def sample_regions(
     >>> sample_regions(plane, 16, seed=0, distribution="gaussian", method="lines").value
     3
     """
-    started = time.perf_counter()
-    sample = draw_sample(
+    return sample_judged(
         target,
         n_samples,
+        None,
         seed=seed,
         domain=domain,
         distribution=distribution,
@@ -105,6 +111,15 @@ def sample_regions(
         threads=threads,
         progress=progress,
     )
+
+
+@stoppable()
+def sample_judged(
+    target: Any, n_samples: int, judge: Judge | None, *, progress: Listening, **law: Any
+) -> RegionCount:
+    """As ``sample_regions``, of at most ``n_samples`` draws: ``judge`` says how many."""
+    started = time.perf_counter()
+    sample = _sample(target, n_samples, 0, judge, progress, **law)
     return sample.count(seconds=time.perf_counter() - started)
 
 
@@ -119,7 +134,7 @@ def draw_sample(
     distribution: Any = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
 ) -> Sample:
     """Draws ``start .. start + n_samples - 1`` and their cells, to be merged or counted.
@@ -131,6 +146,23 @@ def draw_sample(
     >>> draw_sample(TropicalPolynomial([[0], [1]]), 100, seed=0, distribution="gaussian").samples
     100
     """
+    law = {"seed": seed, "domain": domain, "distribution": distribution, "method": method}
+    return _sample(target, n_samples, start, None, progress, threads=threads, **law)
+
+
+def _sample(
+    target: Any,
+    n_samples: int,
+    start: int,
+    judge: Judge | None,
+    progress: Listening,
+    *,
+    seed: int,
+    domain: Domain | None,
+    distribution: Any,
+    method: str,
+    threads: int | None,
+) -> Sample:
     if method not in _METHODS:
         raise InvalidInput(
             f"method: 'points' or 'lines' needed, got {method!r}; points estimate volumes, lines "
@@ -141,14 +173,15 @@ def draw_sample(
     stages = stages_of(target)
     dim = stages[0].dim if domain is None else domain.dim
     law, n_states = _law(dim, domain, distribution)
-    if len(stages) == 1:
-        work = aside(_of_layer, stages[0], domain, law, method, seed)
-    else:
-        work = aside(_of_network, stages, domain, law, method, seed)
+    with listening(progress), doing("preparing the draws"):
+        if len(stages) == 1:
+            work = aside(_of_layer, stages[0], domain, law, method, seed)
+        else:
+            work = aside(_of_network, stages, domain, law, method, seed)
     end = start + n_samples
     if law.kind == draws.GIVEN and method == "points":
         start, end = min(start, n_states), min(end, n_states)
-    tally, discarded = _collect(work, start, end, threads, progress)
+    tally, discarded, end = _collect(work, (start, end), threads, progress, judge)
     facts: dict[str, Any] = {
         "ranges": ((seed, start, end),),
         "discarded": discarded,
@@ -217,10 +250,10 @@ def _of_network(
     if law.kind == draws.UNIFORM and domain is not None:
         domain, law = _centred(domain, law)
     sampler = NetworkSampler(stages, domain)
-    run, tile, cost = sampler.points, kernel.TILE, sampler.cost
+    run, tile, cost = sampler.points, SINGLE, sampler.cost
     if method == "lines":
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
-        run, tile, cost = sampler.lines, walks.TILE, 100 * len(stages) * sampler.cost
+        run, tile, cost = sampler.lines, walks.STEPS, 100 * len(stages) * sampler.cost
     flag = np.zeros(1, np.int64)
     return _Work(lambda a, b: run(law, seed, a, b), tile, cost, sampler.data(), flag)
 
@@ -243,28 +276,46 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
 
 
 def _collect(
-    work: _Work, start: int, stop: int, threads: int | None, progress: bool
-) -> tuple[Tally, int]:
-    """Run ranges of draws on a pool and add up what they find."""
+    work: _Work,
+    draws: tuple[int, int],
+    threads: int | None,
+    progress: Listening,
+    judge: Judge | None,
+) -> tuple[Tally, int, int]:
+    """Run ranges of draws on a pool and add up what they find; also where the draws ended."""
     span = work.tile * max(1, min(64, int(_WORK / (work.tile * work.cost))))
-    starts = [start, *range(start - start % span + span, stop, span)] if start < stop else []
-    tally = Tally()
-    discarded = 0
+    start, stop = draws
+    tally, discarded, done = Tally(), 0, start
 
     def run(first: int) -> tuple[Array, Array, int]:
         return work.run(first, min(first - first % span + span, stop))
 
+    def take(end: int) -> None:
+        """Take the draws up to ``end``, which is a multiple of the span or the last one."""
+        nonlocal done, discarded
+        starts = [done, *range(done - done % span + span, end, span)] if done < end else []
+        if report is not None:
+            report(done - start, stop - done, f"{tally.distinct:,} cells")
+        for hashes, indices, lost in in_order(run, starts, threads, work.flag):
+            tally.add(hashes, indices)
+            discarded += lost
+            done = min(done - done % span + span, end)
+            if report is not None:
+                report(done - start, stop - done, f"{tally.distinct:,} cells")
+
     try:
-        with counting("cells", progress) as report:
-            parts = in_order(run, starts, threads, work.flag)
-            for done, (hashes, indices, lost) in enumerate(parts, 1):
-                tally.add(hashes, indices)
-                discarded += lost
-                if report is not None:
-                    report(tally.distinct, len(starts) - done)
+        with counting("draws", progress, over="") as report:
+            if judge is not None and stop - start > 4 * span:
+                # The first ones also load what all need, so that the next ones show the pace.
+                take(start + span)
+                began = time.perf_counter()
+                take(start + (1 + thread_count(threads)) * span)
+                pace = (time.perf_counter() - began) / (done - start - span)
+                stop = min(stop, max(done, start + judge(pace)))
+            take(stop)
     except KeyboardInterrupt:
         raise interrupted(tally.distinct) from None
-    return tally, discarded
+    return tally, discarded, done
 
 
 def _check_numbers(n_samples: int, seed: int, start: int, method: str) -> None:

@@ -13,7 +13,7 @@ from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, has_points
 from tropattn.polyhedra.extreme import winning_rows
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting
 from tropattn.threads import stoppable
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement
@@ -53,7 +53,7 @@ def live_terms(
     domain: Domain | None = None,
     *,
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
 ) -> LiveTerms:
     """Decide for every term whether it wins somewhere inside the domain (theory T2, T3).
@@ -79,7 +79,7 @@ def live_terms(
         points = inner_points([f], refinement, np.zeros((1, 1), np.int64), z[None, :])
         return LiveTerms(kept, *points, np.zeros(0, np.int64), {}, 0)
 
-    with counting("keys decided", progress, "to do") as report:
+    with counting("keys decided", progress, "") as report:
         reasons = winning_rows(
             refinement.terms,
             refinement.errors,
