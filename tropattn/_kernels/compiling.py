@@ -150,11 +150,10 @@ class _Cache(_Files):
             self._held.enter_context(FileLock(self._cache_file._index_path + ".lock"))
             found = super().load_overload(sig, target_context)
         if found is None:
-            words = (
-                f"compiling kernels, in the first run only: {len(_COMPILED)} done, at {self._name}"
-            )
+            done, name = len(_COMPILED), self._py_func.__name__
+            words = f"compiling kernels, in the first run only: {done} done, at {name}"
             self._held.enter_context(doing(words))
-            _COMPILED.append(self._name)
+            _COMPILED.append(name)
         return found
 
     def release(self):
