@@ -68,6 +68,8 @@ class Group(click.Group):
                         with signals.loading(), doing("loading the package"):
                             # What most commands need, so that later a signal meets no import.
                             import_module("tropattn.study.layer")
+                            # Matplotlib says on stderr where it keeps its fonts.
+                            import_module("logging").getLogger("matplotlib").setLevel("ERROR")
                     code = super().main(argv, *rest, **extra)
                     sys.stdout.flush()
             except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)

@@ -115,7 +115,7 @@ def _counted(spec: Any, families: Any, items: Any, output: str | None, as_json: 
 
     done: list[dict[str, Any]] = []
     try:
-        with counting("the table", over="") as tell:
+        with counting("percent of the table", over="") as tell:
             weights = [item.weight for item in items]
 
             @contextmanager
@@ -123,8 +123,8 @@ def _counted(spec: Any, families: Any, items: Any, output: str | None, as_json: 
                 with doing(name):
                     yield
                 if tell is not None:
-                    past = sum(weights[: len(done) + 1])
-                    tell(past, sum(weights) - past)
+                    past = 100 * sum(weights[: len(done) + 1]) // max(1, sum(weights))
+                    tell(past, 100 - past)
 
             for row in study.rows(spec, items, step):
                 done.append(row)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import as_array, to_float
 from tropattn.errors import InvalidInput
+from tropattn.progress import doing
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = [
@@ -493,14 +494,16 @@ def agreement(
     promised = np.ones((len(taus), len(points)), dtype=bool)
     true = promised.copy()
     gaps, patterns = [], []
-    for unit in units:
-        state = _merged(unit, points)
-        gaps.append(state.gap)
-        patterns.append(state.best)
-        for i, tau in enumerate(taus):
-            promised[i] &= slip(state.gap, tau, state.ratio) <= tolerance
-            rest = _odds(state, tau).sum(axis=1)
-            true[i] &= rest <= tolerance * (1.0 + rest)
+    with doing("heads", len(units)) as done:
+        for number, unit in enumerate(units):
+            done(number)
+            state = _merged(unit, points)
+            gaps.append(state.gap)
+            patterns.append(state.best)
+            for i, tau in enumerate(taus):
+                promised[i] &= slip(state.gap, tau, state.ratio) <= tolerance
+                rest = _odds(state, tau).sum(axis=1)
+                true[i] &= rest <= tolerance * (1.0 + rest)
     # The promise is a theorem; rounding of the last bit must not make it look false.
     true |= promised
     rows = np.column_stack(patterns)

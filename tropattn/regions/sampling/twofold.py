@@ -111,7 +111,7 @@ class Carried:
         return high.T.copy(), 1.00000001 * (self.error + np.sqrt((low * low).sum(axis=0)))
 
 
-class _Stage:
+class _TwofoldStage:
     """A stage at twice the precision; ``step`` its bounds in doubles, None for the last one."""
 
     def __init__(self, stage: RoutingStage, step: Step | None) -> None:
@@ -224,7 +224,7 @@ class TwofoldStages:
         steps: Sequence[Step],
     ) -> None:
         pairs = zip(stages, [*steps, None], strict=True)
-        self._stages = [_Stage(stage, step) for stage, step in pairs]
+        self._stages = [_TwofoldStage(stage, step) for stage, step in pairs]
         self._start, self._root = start, root
 
     @cached_property
