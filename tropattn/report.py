@@ -21,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tropattn.record import Record
-from tropattn.regions.result import RegionCount, decimal
+from tropattn.regions.result import RegionCount
+from tropattn.values import counted, decimal, number
 
 __all__ = [
     "Bar",
@@ -38,31 +39,8 @@ __all__ = [
     "witnesses",
 ]
 
-_LONGEST = 60
 _COLUMN = 9
 _NAMED = 10
-_NOUNS = {"cells": "routing cell", "linear_regions": "linear region"}
-
-
-def number(value: int, longest: int = _LONGEST) -> str:
-    """An integer with separators; beyond 60 digits its leading digits and its size.
-
-    >>> number(6342), number(3**200)
-    ('6,342', '2.656e+95 (96 digits)')
-    """
-    digits = decimal(value)
-    if len(digits) <= longest:
-        return f"{value:,}"
-    return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1} ({len(digits)} digits)"
-
-
-def counted(n: int, one: str, many: str | None = None) -> str:
-    """A number and its noun, in the singular where the number is 1.
-
-    >>> counted(1, "cell"), counted(3, "branch", "branches")
-    ('1 cell', '3 branches')
-    """
-    return f"{number(n)} {one if n == 1 else many or one + 's'}"
 
 
 class Steps:
@@ -158,16 +136,9 @@ def _draws(found: RegionCount) -> list[str]:
     return [words, f"a new draw shows a new cell with probability about {unseen:.2g}"]
 
 
-def _headline(found: RegionCount) -> str:
-    noun = _NOUNS.get(found.of, found.of.removesuffix("s"))
-    prefix = {"exact": "", "lower": "at least ", "upper": "at most "}[found.kind]
-    suffix = " (exact, certified)" if found.certified else " (exact)"
-    return f"{prefix}{counted(found.value, noun)}{suffix if found.kind == 'exact' else ''}"
-
-
 def _lines(found: RegionCount, console: Console, rows: Iterable[tuple[str, str]]) -> None:
     """The answer in one line, and lines of what is known of it."""
-    console.print(Text(_headline(found)), soft_wrap=True)
+    console.print(Text(str(found)), soft_wrap=True)
     for name, words in rows:
         console.print(Text(f"  {name:<10}{words}"), soft_wrap=True)
 

@@ -21,6 +21,10 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 __all__ = ["digit_transformer", "parabola_strips", "sawtooth_transformer"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def parabola_strips(
     n_terms: Sequence[int], dim: int, central: bool = False
 ) -> list[TropicalPolynomial]:

@@ -10,6 +10,10 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 __all__ = ["gaussian_heads"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def gaussian_heads(
     n_keys: int, n_heads: int, dim: int, *, seed: int, central: bool = False
 ) -> list[TropicalPolynomial]:

@@ -26,10 +26,11 @@ from scipy.linalg import expm
 from scipy.special import expit
 
 from tropattn._types import Array
-from tropattn.arrays import as_array
+from tropattn.arrays import as_array, freeze
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value
 
 __all__ = [
     "KINDS",
@@ -62,8 +63,8 @@ _LARGEST_ENERGY = 600.0
 """Inverse temperature up to which the sum of ``exp(beta <x_i, x_j>)`` is a double."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Head(Value):
     """One head: how it scores pairs of tokens and what it reads.
 
     Parameters
@@ -98,7 +99,7 @@ class Head:
             value = getattr(self, name)
             if value is not None:
                 matrix = as_array(name, value, 2, shape="(rows, d)").astype(np.float64)
-                object.__setattr__(self, name, matrix)
+                object.__setattr__(self, name, freeze(matrix))
         if self.V is not None and self.V.shape[0] != self.V.shape[1]:
             raise InvalidInput(f"V: a (d, d) matrix needed, got {self.V.shape}; fold W_O into V.")
         widths = {m.shape[1] for m in (self.Q, self.K, self.V) if m is not None}
@@ -133,8 +134,8 @@ class Head:
         return np.eye(dim) if self.V is None else self.V
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flow:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Flow(Value):
     """A sum of heads and the space that its tokens move in.
 
     Parameters
@@ -169,6 +170,9 @@ class Flow:
             raise InvalidInput("space: 'rescaled' needs a single softmax head; use 'flat'.")
         if len({h.width for h in heads if h.width is not None}) > 1:
             raise InvalidInput("heads: one dimension d for all heads needed; check the shapes.")
+
+    def __repr__(self) -> str:
+        return f"Flow({self.name()})"
 
     def name(self) -> str:
         """In words."""

@@ -26,6 +26,7 @@ from tropattn.arrays import as_array, freeze
 from tropattn.dynamics.flow import Flow, Head, budgeted, unsolved
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, stoppable
+from tropattn.values import Value, counted
 
 __all__ = [
     "Gaussian",
@@ -47,8 +48,8 @@ _EVALUATIONS = 150_000
 """Some 12 seconds; the l2 closure in 3 dimensions takes 127,000 up to its verdict."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Gaussian:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Gaussian(Value):
     """The law N(a, S) of one token.
 
     Parameters
@@ -78,6 +79,9 @@ class Gaussian:
         object.__setattr__(self, "mean", freeze(a))
         object.__setattr__(self, "covariance", freeze((s + s.T) / 2))
 
+    def __repr__(self) -> str:
+        return f"Gaussian(R^{self.dim})"
+
     @property
     def dim(self) -> int:
         """Dimension d."""
@@ -91,8 +95,8 @@ class Gaussian:
         return self.mean + stream.standard_normal((n, self.dim)) @ root.T
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GaussianTrajectory:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class GaussianTrajectory(Value):
     """A Gaussian run.
 
     Attributes
@@ -108,6 +112,10 @@ class GaussianTrajectory:
     covariance: NDArray[np.float64]
     deviation: NDArray[np.float64]
     escape: float | None
+
+    def __repr__(self) -> str:
+        end = "" if self.escape is None else f", escaped at {self.escape:.4g}"
+        return f"GaussianTrajectory(R^{self.mean.shape[1]}, {counted(len(self.time), 'time')}{end})"
 
     def frozen_from(self, n: int) -> float | None:
         """First time at which n tokens no longer behave as the Gaussian, None if never.

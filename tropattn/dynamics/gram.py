@@ -25,6 +25,7 @@ from tropattn.arrays import as_array
 from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, in_order, stoppable
+from tropattn.values import Value, counted
 
 __all__ = ["SyncDiagram", "check_gram", "gram_layer", "random_gram", "sync_diagram", "tokens_of"]
 
@@ -92,8 +93,8 @@ def random_gram(n: int, dim: int, seed: int, run: int = 0) -> NDArray[np.float64
     return gram
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SyncDiagram:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SyncDiagram(Value):
     """How often two tokens have met.
 
     Attributes
@@ -108,6 +109,10 @@ class SyncDiagram:
     probability: NDArray[np.float64]
     runs: int
     scheme: str
+
+    def __repr__(self) -> str:
+        size = f"{len(self.betas)} betas x {len(self.times)} times"
+        return f"SyncDiagram({size}, {counted(self.runs, 'run')}, {self.scheme})"
 
 
 @stoppable()

@@ -25,6 +25,7 @@ from tropattn.errors import InvalidInput
 from tropattn.threads import aside, check, in_order
 from tropattn.tolerance import gamma
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.values import Value
 
 __all__ = ["Decisions", "Hardmax", "coalescence_horizon", "decide", "leader_margins", "step"]
 
@@ -34,8 +35,8 @@ _PRUNE_FROM = 512
 _RANGE = 1 << 17
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hardmax:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Hardmax(Value):
     """A hardmax layer, shared by all depths.
 
     Parameters
@@ -121,8 +122,8 @@ class Hardmax:
         return z if self.matrix is None else z @ self.matrix.astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decisions:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Decisions(Value):
     """Who wins for each token, as doubles see it.
 
     Attributes

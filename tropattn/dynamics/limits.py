@@ -33,6 +33,7 @@ from tropattn.regions.count import count_regions
 from tropattn.regions.result import RegionCount
 from tropattn.threads import check, stoppable
 from tropattn.tropical.polynomial import PowerDiagram
+from tropattn.values import Value, counted
 
 __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
 
@@ -40,8 +41,8 @@ __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit
 _PROBE_LAYERS = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HardmaxLimit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class HardmaxLimit(Value):
     """Exact limits of all tokens.
 
     Attributes
@@ -57,9 +58,13 @@ class HardmaxLimit:
     layer: int
     winners: tuple[tuple[int, ...], ...]
 
+    def __repr__(self) -> str:
+        tokens, leaders = counted(len(self.points), "token"), counted(len(self.leaders), "leader")
+        return f"HardmaxLimit({tokens}, {leaders}, settled at layer {self.layer})"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Basins:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Basins(Value):
     """Which leader takes a probe, a token that follows the others without being seen by them.
 
     Attributes
@@ -74,6 +79,10 @@ class Basins:
     layer: int
     _states: tuple[NDArray[np.float64], ...]
     _model: Hardmax
+
+    def __repr__(self) -> str:
+        leaders = counted(len(self.leaders), "leader")
+        return f"Basins({leaders}, settled at layer {self.layer})"
 
     def label(self, points: Any) -> NDArray[np.int64]:
         """The leader that each probe at layer 0 tends to, (m,); -1 if none within 64 more layers.

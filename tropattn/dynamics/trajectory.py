@@ -29,6 +29,7 @@ from tropattn.dynamics.hardmax import Decisions, Hardmax, decide, step
 from tropattn.dynamics.hardmax_exact import advance, exact_state
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, stoppable
+from tropattn.values import Value, counted
 
 __all__ = ["Trajectory", "simulate"]
 
@@ -36,8 +37,8 @@ __all__ = ["Trajectory", "simulate"]
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trajectory:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Trajectory(Value):
     """Tokens over time.
 
     Attributes
@@ -60,6 +61,11 @@ class Trajectory:
     doubtful: tuple[int, ...]
     engine: str
     scheme: str
+
+    def __repr__(self) -> str:
+        steps, n = counted(len(self.time), "time"), counted(self.states.shape[1], "token")
+        space = "Gram matrices" if self.engine == "gram" else f"R^{self.states.shape[2]}"
+        return f"Trajectory({n} in {space}, {steps} to {float(self.time[-1]):g}, {self.engine})"
 
     def squared_distances(self, index: int) -> NDArray[np.float64]:
         """``|x_i - x_j|^2`` at one time, (n, n)."""

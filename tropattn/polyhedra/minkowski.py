@@ -28,22 +28,27 @@ from tropattn.polyhedra import faces
 from tropattn.polyhedra.normal_fan import NormalFan
 from tropattn.polyhedra.walk import PointMoves, SumMoves, Walk, WalkFrame, highest
 from tropattn.threads import stoppable
+from tropattn.values import Value, counted
 
 __all__ = ["Facet", "MinkowskiSum", "minkowski_sum"]
 
 Vector = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Facet:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Facet(Value):
     """``<normal, x> <= offset``, with equality on ``vertices`` (positions in the sum's rows)."""
 
     normal: Vector
     offset: Fraction
     vertices: frozenset[int]
 
+    def __repr__(self) -> str:
+        normal = f"normal {self.normal}" if len(self.normal) <= 8 else f"R^{len(self.normal)}"
+        return f"Facet({normal}, {counted(len(self.vertices), 'vertex', 'vertices')})"
 
-class MinkowskiSum:
+
+class MinkowskiSum(Value):
     """``P_1 + ... + P_H``, with the unique term of each summand at every vertex.
 
     Attributes
@@ -67,6 +72,11 @@ class MinkowskiSum:
     _states: NDArray[np.int64]
     _vectors: list[Vector]
     _members: list[list[int]]
+    _PARTS = (
+        *("summands", "decomposition", "edges", "upper", "stats"),
+        *("_frame", "_states", "_vectors", "_members"),
+    )
+    _APART = ("stats", "_frame", "_states", "_vectors", "_members")
 
     def __init__(
         self,
@@ -95,17 +105,15 @@ class MinkowskiSum:
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"MinkowskiSum is immutable; cannot set {name!r}")
-
     def __len__(self) -> int:
         return len(self.decomposition)
 
     def __repr__(self) -> str:
         kind = "upper hull of a sum" if self.upper else "sum"
         return (
-            f"MinkowskiSum({kind} of {len(self.summands)} polytopes, {len(self)} vertices, "
-            f"dimension {self.dim} in R^{self.ambient_dim})"
+            f"MinkowskiSum({kind} of {counted(len(self.summands), 'polytope')}, "
+            f"{counted(len(self), 'vertex', 'vertices')}, dimension {self.dim} in "
+            f"R^{self.ambient_dim})"
         )
 
     # ---- vertices and graph -------------------------------------------------------------------

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.polyhedra import _cdd
+from tropattn.values import Value, counted
 
 __all__ = ["Polyhedron"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Polyhedron:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Polyhedron(Value):
     """``{x in R^d : A x <= b}`` with ``A`` (m, d) and ``b`` (m,), floats or exact objects.
 
     >>> Polyhedron(np.array([[1.0], [-1.0]]), np.array([2.0, 0.0])).contains([[1.0], [3.0]])
@@ -24,6 +25,9 @@ class Polyhedron:
 
     A: Array
     b: Array
+
+    def __repr__(self) -> str:
+        return f"Polyhedron({counted(len(self.b), 'inequality', 'inequalities')} in R^{self.dim})"
 
     @property
     def dim(self) -> int:

@@ -25,6 +25,7 @@ from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain, check_space
 from tropattn.tolerance import TINY, gamma
 from tropattn.tropical.terms import AffineMap, exact_terms, float_terms, modular_terms
+from tropattn.values import Value, counted
 
 __all__ = ["MaxAffine", "on_parameters", "with_terms"]
 
@@ -33,7 +34,7 @@ Function = TypeVar("Function", bound="MaxAffine")
 _MAX_TERMS = 10**7
 
 
-class MaxAffine:
+class MaxAffine(Value):
     """The convex piecewise linear function ``f(x) = max_j <a_j, x> + c_j``: numbers and values.
 
     Parameters, errors and examples as for ``TropicalPolynomial``, which adds its geometry. A
@@ -45,6 +46,7 @@ class MaxAffine:
     biases: Array
     scale: Any
     maps: tuple[AffineMap, ...]
+    _PARTS = ("keys", "biases", "scale", "maps")
 
     def __init__(self, slopes: Any, intercepts: Any = None) -> None:
         keys = as_array("slopes", slopes, 2, shape="(N, d)")
@@ -67,9 +69,6 @@ class MaxAffine:
             )
         for name, value in (("keys", keys), ("biases", biases), ("scale", scale), ("maps", maps)):
             object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; cannot set {name!r}")
 
     @classmethod
     def factored(
@@ -124,6 +123,24 @@ class MaxAffine:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.keys, self.biases, self.scale, self.maps)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same terms in the same order, exactly, whatever their factors."""
+        if self is other:
+            return True
+        if type(other) is not type(self):
+            return NotImplemented
+        assert isinstance(other, MaxAffine)
+        if (self.n_terms, self.dim) != (other.n_terms, other.dim):
+            return False
+        # Unequal residues prove unequal terms.
+        return (
+            np.array_equal(self.modular_terms(), other.modular_terms())
+            and self.exact_terms() == other.exact_terms()
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.n_terms, self.dim, self.modular_terms().tobytes()))
 
     def float_terms(self) -> tuple[Array, Array]:
         """Rows ``(a_j, c_j)`` in doubles, (N, d + 1), and a bound on each entry's error."""
@@ -333,8 +350,9 @@ class MaxAffine:
         return self.factored(keys, maps=maps)
 
     def __repr__(self) -> str:
-        how = "" if self._direct else f", factored through {len(self.maps)} maps"
-        return f"{type(self).__name__}({self.n_terms} terms on R^{self.dim}{how})"
+        through = f", factored through {counted(len(self.maps), 'map')}"
+        how = "" if self._direct else through if self.maps else f", scale {float(self.scale):.6g}"
+        return f"{type(self).__name__}({counted(self.n_terms, 'term')} on R^{self.dim}{how})"
 
 
 def on_parameters(units: Sequence[Function], domain: Domain | None) -> tuple[Function, ...]:

@@ -21,6 +21,7 @@ from tropattn._types import Array
 from tropattn.arrays import as_array, to_float
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.values import Value, counted
 
 __all__ = [
     "Agreement",
@@ -43,6 +44,10 @@ __all__ = [
     "weights",
     "winners",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 _AT_ONCE = 2**23
@@ -236,8 +241,8 @@ def _log_odds(tolerance: float, ratio: float) -> float:
 # ---- soft against hard at points --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Deviation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Deviation(Value):
     """How far soft attention is from hard at m points; fields are (m,), or None without values.
 
     Attributes
@@ -259,6 +264,10 @@ class Deviation:
     hessian: Array
     output: Array | None = None
     jacobian: Array | None = None
+
+    def __repr__(self) -> str:
+        values = "without values" if self.output is None else "with values"
+        return f"Deviation({counted(len(self.gap), 'point')}, {values})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -445,8 +454,8 @@ def _spread(rows: Array, best: Array) -> Array:
 # ---- shares of a sample -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Agreement(Value):
     """Where all heads of a layer are hard within a tolerance, as curves over temperatures.
 
     Attributes
@@ -464,6 +473,10 @@ class Agreement:
     measured: Array
     cells: Array
     gaps: Array
+
+    def __repr__(self) -> str:
+        points, heads = map(counted, self.gaps.shape, ("point", "head"))
+        return f"Agreement({points}, {heads}, {counted(len(self.temperatures), 'temperature')})"
 
 
 def agreement(

@@ -15,12 +15,13 @@ from tropattn.attention.heads.linear import exact_sum, loose, n_axes, read_vecto
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import OwnValue, RoutingStage, Selected, exact_mean
+from tropattn.values import Value, counted
 
 __all__ = ["FixedLayer", "OwnValue", "read_temperature", "softmax"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class FixedLayer:
+class FixedLayer(Value):
     """The map ``x -> [x +] b_O + sum_h value_h[j_h(x)]``, ``j_h`` the winner of head ``h`` (T12).
 
     Parameters
@@ -264,7 +265,7 @@ class FixedLayer:
         if len({head.n_terms for head in self.heads}) == 1:
             terms = str(self.heads[0].n_terms)
         return (
-            f"FixedLayer({len(self.heads)} heads, {terms} terms, "
+            f"FixedLayer({counted(len(self.heads), 'head')}, {terms} terms, "
             f"R^{self.dim} -> R^{self.d_out}, {self.variable})"
         )
 

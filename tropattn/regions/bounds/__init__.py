@@ -6,3 +6,7 @@ from tropattn.regions.bounds.layer import layer
 from tropattn.regions.bounds.networks import depth
 
 __all__ = ["depth", "layer"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -34,6 +34,7 @@ from tropattn.threads import aside, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
+from tropattn.values import Value, counted
 
 __all__ = ["PlaneCells", "plane_cells"]
 
@@ -46,8 +47,8 @@ right to 1e-9 of the window's.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class PlaneCells:
+@dataclass(frozen=True, eq=False, repr=False)
+class PlaneCells(Value):
     """The cells of a layer in a window of a plane.
 
     Attributes
@@ -67,6 +68,10 @@ class PlaneCells:
     neighbours: NDArray[np.int64]
     centre: Array
     scale: Array
+
+    def __repr__(self) -> str:
+        heads = counted(self.patterns.shape[1], "head")
+        return f"PlaneCells({counted(len(self), 'cell')} of {heads} in a window of a plane)"
 
     def __len__(self) -> int:
         return len(self.patterns)

@@ -16,6 +16,7 @@ from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
 from tropattn.regions.result import RegionCount
 from tropattn.threads import aside
+from tropattn.values import Value, counted
 
 __all__ = ["Sample", "Tally", "chao1", "merge_samples"]
 
@@ -23,8 +24,8 @@ __all__ = ["Sample", "Tally", "chao1", "merge_samples"]
 _LARGEST_SHARES = 5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sample(Value):
     """The distinct cells met by draws of one law, each with how often and in which draw first.
 
     Attributes
@@ -47,6 +48,10 @@ class Sample:
     domain: str
     law: str
     question: str
+
+    def __repr__(self) -> str:
+        cells = counted(len(self), "cell")
+        return f"Sample({cells} in {counted(self.samples, 'draw')}, {self.domain}, {self.method})"
 
     def __len__(self) -> int:
         return len(self.hashes)

@@ -26,6 +26,7 @@ from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
 from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.max_affine import MaxAffine
+from tropattn.values import Value, counted
 
 __all__ = [
     "MixedCell",
@@ -38,8 +39,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TropicalHypersurface:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TropicalHypersurface(Value):
     """Where the maximum of a tropical polynomial is attained twice: the walls of its cells.
 
     Attributes
@@ -54,8 +55,12 @@ class TropicalHypersurface:
     walls: tuple[tuple[int, int], ...]
     ridges: tuple[tuple[int, ...], ...]
 
+    def __repr__(self) -> str:
+        words = counted(len(self.points), "vertex", "vertices"), counted(len(self.walls), "wall")
+        return f"TropicalHypersurface({', '.join(words)}, R^{self.points.shape[1]})"
 
-class RegularSubdivision:
+
+class RegularSubdivision(Value):
     """The subdivision of ``conv{a_j}`` that the intercepts lift (T3).
 
     Attributes
@@ -72,6 +77,8 @@ class RegularSubdivision:
     dim: int
     _marks: list[int]
     _n_terms: int
+    _PARTS = ("cells", "points", "dim", "_marks", "_n_terms")
+    _APART = ("_marks",)
 
     def __init__(self, lifted: Array) -> None:
         upper = minkowski_sum([lifted], upper=True)
@@ -102,11 +109,8 @@ class RegularSubdivision:
         ):
             object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"RegularSubdivision is immutable; cannot set {name!r}")
-
     def __repr__(self) -> str:
-        return f"RegularSubdivision({len(self.cells)} cells of dimension {self.dim})"
+        return f"RegularSubdivision({counted(len(self.cells), 'cell')} of dimension {self.dim})"
 
     @cached_property
     def _levels(self) -> dict[int, list[int]]:
@@ -192,8 +196,8 @@ def subdivision(f: MaxAffine) -> RegularSubdivision:
 # ---- several polynomials ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MixedCell:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MixedCell(Value):
     """A cell ``F_1 + ... + F_H`` of a mixed subdivision.
 
     Attributes
@@ -207,9 +211,13 @@ class MixedCell:
     type: tuple[int, ...]
     point: tuple[Fraction, ...]
 
+    def __repr__(self) -> str:
+        dims, terms = " + ".join(map(str, self.type)), [len(part) for part in self.terms]
+        return f"MixedCell(dimensions {dims}, {' + '.join(map(str, terms))} terms)"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MixedSubdivision:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MixedSubdivision(Value):
     """The subdivision of ``P_1 + ... + P_H`` dual to the heads' common refinement (T5).
 
     Attributes
@@ -222,6 +230,10 @@ class MixedSubdivision:
     slopes: tuple[Array, ...]
     cells: tuple[MixedCell, ...]
     dim: int
+
+    def __repr__(self) -> str:
+        heads = counted(len(self.slopes), "polytope")
+        return f"MixedSubdivision({counted(len(self.cells), 'cell')} of {heads}, R^{self.dim})"
 
     @property
     def is_fine(self) -> bool:
