@@ -213,6 +213,11 @@ def pivot_columns(echelon: Any, rank: int) -> list[int]:
 def residues(array: Array, prime: int) -> NDArray[np.int64]:
     """The entries modulo a prime below 2**31 (exact: a double is an integer times a power of 2)."""
     if is_exact(array):
+        if any(v.denominator % prime == 0 for v in array.ravel()):
+            raise InvalidInput(
+                f"exact number: denominators that {prime} does not divide needed, got a multiple "
+                "of it; scale the numbers by it."
+            )
         flat = [v.numerator * pow(v.denominator, -1, prime) % prime for v in array.ravel()]
         return np.array(flat, dtype=np.int64).reshape(array.shape)
     if array.dtype.kind in "iu" or (

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix, to_float
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction_array,
+    freeze,
+    is_exact,
+    rational_matrix,
+    to_float,
+)
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain, check_space
 from tropattn.tolerance import TINY, gamma
@@ -131,16 +139,12 @@ class MaxAffine(Value):
         if type(other) is not type(self):
             return NotImplemented
         assert isinstance(other, MaxAffine)
-        if (self.n_terms, self.dim) != (other.n_terms, other.dim):
-            return False
-        # Unequal residues prove unequal terms.
-        return (
-            np.array_equal(self.modular_terms(), other.modular_terms())
-            and self.exact_terms() == other.exact_terms()
-        )
+        same_shape = (self.n_terms, self.dim) == (other.n_terms, other.dim)
+        return same_shape and self.exact_terms() == other.exact_terms()
 
     def __hash__(self) -> int:
-        return hash((self.n_terms, self.dim, self.modular_terms().tobytes()))
+        first = fraction_array(self.exact_terms(range(min(4, self.n_terms))))
+        return hash((self.n_terms, self.dim, tuple(first.ravel().tolist())))
 
     def float_terms(self) -> tuple[Array, Array]:
         """Rows ``(a_j, c_j)`` in doubles, (N, d + 1), and a bound on each entry's error."""
@@ -206,12 +210,19 @@ class MaxAffine(Value):
         return points, single
 
     def scores(self, x: Any) -> Array:
-        """All ``s_j(x)`` in doubles through the factors: (N,) for one point, (m, N) for rows.
+        """All ``s_j(x)`` through the factors: (N,) for one point, (m, N) for rows.
+
+        In doubles; an exact polynomial (one of its arrays holds ``Fraction``) gives rationals at
+        exact points (``int`` or ``Fraction``).
 
         >>> MaxAffine([[1, 0], [0, 1]]).scores([3.0, 5.0]).tolist()
         [3.0, 5.0]
+        >>> MaxAffine([[Fraction(1, 3)]]).scores([2]).tolist()
+        [Fraction(2, 3)]
         """
         points, single = self._points(x)
+        if self._evaluates_exactly(x):
+            return freeze(self._exact_scores(points)[0] if single else self._exact_scores(points))
         state = to_float(points)[0]
         with np.errstate(over="ignore", invalid="ignore"):
             for step in self.maps:
@@ -225,9 +236,22 @@ class MaxAffine(Value):
         return out[0] if single else out
 
     def __call__(self, x: Any) -> Any:
-        """The value ``f(x)``: a float for one point, (m,) for rows."""
+        """The value ``f(x)``: a number for one point, (m,) for rows; exact as in ``scores``."""
         best = self.scores(x).max(axis=-1)
-        return float(best) if np.ndim(best) == 0 else best
+        return float(best) if isinstance(best, np.floating) else best
+
+    def _evaluates_exactly(self, x: Any) -> bool:
+        """Whether both the function and the points ``x`` are exact."""
+        factors = (part for step in self.maps for part in (step.matrix, step.offset))
+        exact = isinstance(self.scale, Fraction) or any(
+            map(is_exact, (self.keys, self.biases, *factors))
+        )
+        return exact and np.asarray(x).dtype.kind in "iuO"
+
+    def _exact_scores(self, points: Array) -> Array:
+        """All scores in rationals, (m, N)."""
+        rows = np.column_stack([as_fractions(points), np.ones(len(points), dtype=object)])
+        return fraction_array(rational_matrix(rows) * self.exact_terms().transpose())
 
     def winners(self, x: Any) -> list[NDArray[np.int64]]:
         """For each row of ``x``, all indices that attain the maximum exactly (ties included).
@@ -271,14 +295,18 @@ class MaxAffine(Value):
         """Distance in score from the winner to the best *different* term; 0 on a wall.
 
         Equal terms count once; infinite when all terms are equal. Float accuracy, except that a
-        tie is exactly 0. Source: theory T16.
+        tie is exactly 0; exact as in ``scores``. Source: theory T16.
         """
         points, single = self._points(x)
         firsts, classes = self.distinct
-        scores = self.scores(points)[:, firsts]
         if len(firsts) == 1:
             gaps = np.full(len(points), np.inf)
+        elif self._evaluates_exactly(x):
+            scores = self._exact_scores(points)[:, firsts]
+            gaps = np.array([best - second for *_, second, best in map(sorted, scores)])
+            return gaps[0] if single else gaps
         else:
+            scores = self.scores(points)[:, firsts]
             top = np.partition(scores, -2, axis=1)
             gaps = top[:, -1] - top[:, -2]
             for i, winning in enumerate(self.winners(points)):

@@ -63,7 +63,7 @@ def weights(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
     >>> weights(TropicalPolynomial([[0], [1], [1]]), [2.0], 0).tolist()
     [0.0, 0.5, 0.5]
     """
-    scores = f.scores(x)
+    scores = to_float(f.scores(x))[0]
     if _checked(temperature) == 0:
         single = scores.ndim == 1
         out = np.zeros((1, len(scores)) if single else scores.shape)
@@ -85,7 +85,7 @@ def value(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Any:
     """
     if _checked(temperature) == 0:
         return f(x)
-    scores = f.scores(x)
+    scores = to_float(f.scores(x))[0]
     top = scores.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore", under="ignore"):
         total = np.exp((scores - top) / temperature).sum(axis=-1)
@@ -291,7 +291,7 @@ class _Merged:
 def _merged(f: TropicalPolynomial, x: Any, values: Any = None) -> _Merged:
     points = np.atleast_2d(np.asarray(x))
     firsts, classes = f.distinct
-    scores = f.scores(points)[:, firsts]
+    scores = to_float(f.scores(points))[0][:, firsts]
     times = np.bincount(classes).astype(np.float64)
     slopes = to_float(f.slopes)[0][firsts]
     read = None
@@ -300,7 +300,7 @@ def _merged(f: TropicalPolynomial, x: Any, values: Any = None) -> _Merged:
         read = np.zeros((len(firsts), rows.shape[1]))
         np.add.at(read, classes, rows)
         read /= times[:, None]
-    return _Merged(scores, times, scores.argmax(axis=1), f.gap(points), slopes, read)
+    return _Merged(scores, times, scores.argmax(axis=1), to_float(f.gap(points))[0], slopes, read)
 
 
 def guaranteed(
