@@ -26,7 +26,7 @@ from scipy.linalg import expm
 from scipy.special import expit
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, freeze
+from tropattn.arrays import as_array, freeze, is_real, listed, to_float
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
@@ -90,7 +90,7 @@ class Head(Value):
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidInput(f"kind: one of {', '.join(KINDS)} needed, got {self.kind!r}.")
-        if not (np.isfinite(self.beta) and self.beta >= 0):
+        if not is_real(self.beta) or not 0 <= self.beta < np.inf:
             raise InvalidInput(
                 f"beta: a finite number >= 0 needed, got {self.beta}; the limit beta = inf is "
                 "Hardmax."
@@ -98,7 +98,7 @@ class Head(Value):
         for name in ("Q", "K", "V"):
             value = getattr(self, name)
             if value is not None:
-                matrix = as_array(name, value, 2, shape="(rows, d)").astype(np.float64)
+                matrix = np.array(to_float(as_array(name, value, 2, shape="(rows, d)"))[0])
                 object.__setattr__(self, name, freeze(matrix))
         if self.V is not None and self.V.shape[0] != self.V.shape[1]:
             raise InvalidInput(f"V: a (d, d) matrix needed, got {self.V.shape}; fold W_O into V.")
@@ -155,7 +155,8 @@ class Flow(Value):
     causal: bool = False
 
     def __post_init__(self) -> None:
-        heads = (self.heads,) if isinstance(self.heads, Head) else tuple(self.heads)
+        given = [self.heads] if isinstance(self.heads, Head) else self.heads
+        heads = tuple(listed("heads", given, "e.g. Flow((Head(beta=1.0),))"))
         object.__setattr__(self, "heads", heads)
         if len(heads) == 0 or not all(isinstance(h, Head) for h in heads):
             raise InvalidInput("heads: one or more Head needed; e.g. Flow((Head(beta=1.0),)).")
@@ -193,7 +194,7 @@ class Flow(Value):
 
     def check_tokens(self, tokens: Any) -> NDArray[np.float64]:
         """Tokens (n, d) in doubles, of length 1 on the sphere."""
-        x = as_array("tokens", tokens, 2, shape="(n, d)").astype(np.float64)
+        x = np.array(to_float(as_array("tokens", tokens, 2, shape="(n, d)"))[0])
         width = next((h.width for h in self.heads if h.width is not None), x.shape[1])
         if not len(x) or x.shape[1] != width or width < 1:
             raise InvalidInput(

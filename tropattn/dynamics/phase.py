@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._types import Array
-from tropattn.arrays import freeze
+from tropattn.arrays import freeze, of_kind
 from tropattn.dynamics.flow import Flow
 from tropattn.dynamics.gaussian import Gaussian, closure, root_of
 from tropattn.errors import InvalidInput
@@ -102,6 +102,8 @@ def classify(flow: Flow, start: Gaussian) -> Phase:
     >>> phase.kind, phase.rank
     ('collapses', 1)
     """
+    of_kind("flow", flow, Flow, "e.g. Flow((Head(beta=1.0),), 'flat')")
+    of_kind("start", start, Gaussian, "e.g. Gaussian(mean, covariance)")
     head = flow.heads[0]
     dim = start.dim
     closure(flow, start.mean, start.covariance)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._types import Array
-from tropattn.arrays import fraction_array, freeze, is_exact
+from tropattn.arrays import fraction_array, freeze, is_whole, to_float
 from tropattn.dynamics.diagnosis import cluster_labels
 from tropattn.dynamics.flow import (
     Flow,
@@ -35,6 +35,7 @@ __all__ = ["Trajectory", "simulate"]
 
 
 _BLOCK = 1 << 20
+_MOST_LAYERS = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -220,7 +221,7 @@ def _energies(model: Flow, states: Array, engine: str) -> Array | None:
 
 
 def _hardmax(model: Hardmax, tokens: Any, layers: Any, engine: str, report: Any) -> Trajectory:
-    if isinstance(layers, bool) or not isinstance(layers, int | np.integer) or layers < 1:
+    if not is_whole(layers) or not 1 <= layers < _MOST_LAYERS:
         raise InvalidInput(f"times: a number of layers >= 1 needed for Hardmax, got {layers!r}.")
     if engine not in ("tokens", "exact"):
         raise InvalidInput(
@@ -252,7 +253,7 @@ def _hardmax_exact(
 def _hardmax_float(
     model: Hardmax, tokens: Any, layers: int, report: Any
 ) -> tuple[Array, tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    state = model.check_tokens(tokens).astype(np.float64)
+    state = np.array(to_float(model.check_tokens(tokens))[0])
     states, leaders, doubtful = [state], [], []
     known: set[int] = set()
     _, original = np.unique(state, axis=0, return_inverse=True)
@@ -288,7 +289,7 @@ def _proved_leaders(
 
 
 def _square_length(model: Hardmax, tokens: Array) -> float:
-    z = tokens.astype(np.float64) if is_exact(tokens) else tokens
+    z = to_float(tokens)[0]
     return float((model.directions(z) * z).sum()) / len(z)
 
 

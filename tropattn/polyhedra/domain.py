@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, freeze, rational_matrix, to_float
+from tropattn.arrays import as_array, freeze, is_real, is_whole, rational_matrix, to_float
 from tropattn.errors import Degenerate, InvalidInput
 from tropattn.values import Value, counted
 
@@ -66,7 +66,11 @@ class Domain(Value):
 
     def to_ambient(self, parameters: Any) -> Array:
         """Ambient coordinates of parameter rows (m, dim)."""
-        p = np.asarray(parameters, dtype=np.float64)
+        p = to_float(as_array("parameters", parameters, 2, shape=f"(m, {self.dim})"))[0]
+        if p.shape[1] != self.dim:
+            raise InvalidInput(
+                f"parameters: {self.dim} coordinates needed, got {p.shape[1]}; rows are points."
+            )
         if self.embedding is None:
             return p
         matrix, offset = self.embedding
@@ -92,7 +96,15 @@ class Box(Domain):
     def __init__(self, low: Any, high: Any) -> None:
         bounds = []
         for name, value in (("low", low), ("high", high)):
-            side = np.atleast_1d(np.asarray(value))
+            try:
+                side = np.atleast_1d(np.asarray(value))
+            except ValueError:
+                side = np.zeros((0, 0))
+            if side.ndim != 1:
+                raise InvalidInput(
+                    f"{name}: shape (d,) needed, one number a coordinate, got {str(value)[:80]}; "
+                    "give a flat list."
+                )
             if side.dtype != object and side.dtype.kind == "f":
                 # Infinite sides carry no wall; they are checked apart from the numbers.
                 as_array(name, np.where(np.isinf(side), 0.0, side), 1, shape="(d,)")
@@ -137,6 +149,8 @@ class Box(Domain):
     @classmethod
     def cube(cls, low: float, high: float, dim: int) -> Box:
         """The box with the same bounds in all ``dim`` coordinates."""
+        if not is_whole(dim) or not 1 <= dim <= 2**20:
+            raise InvalidInput(f"dim: an integer >= 1 needed, got {dim!r}; the number of sides.")
         return cls([low] * dim, [high] * dim)
 
     @property
@@ -287,6 +301,8 @@ class Slice(Domain):
         [-1.0, -1.0]
         """
         rows = to_float(as_array("points", points, 2, shape="(k + 1, d)"))[0]
+        if not is_real(margin) or not 0 <= margin <= _LARGEST_POINT:
+            raise InvalidInput(f"margin: a number >= 0 needed, got {margin!r}; 0.2 is a fifth.")
         if np.abs(rows).max(initial=0) > _LARGEST_POINT:
             raise InvalidInput(
                 f"points: coordinates up to {_LARGEST_POINT:g} needed, got "

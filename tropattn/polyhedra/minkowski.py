@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, is_point, is_whole, listed
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.normal_fan import NormalFan
@@ -331,9 +331,9 @@ class MinkowskiSum(Value):
         >>> minkowski_sum([[[0, 0], [3, 1]], [[0, 0], [0, 1]]]).support([1, 1])
         5.0
         """
-        rows = np.asarray(directions)
-        single = rows.ndim == 1
-        u = as_array("directions", rows[None, :] if single else rows, 2, shape="(d,) or (m, d)")
+        single = is_point(directions)
+        given = [directions] if single else directions
+        u = as_array("directions", given, 2, shape="(d,) or (m, d)")
         if u.shape[1] != self.ambient_dim:
             raise InvalidInput(
                 f"directions: {self.ambient_dim} coordinates needed, got {u.shape[1]}."
@@ -389,6 +389,8 @@ def minkowski_sum(
     [[0, 0], [1, 0], [1, 1], [2, 0], [2, 1]]
     """
     summands = _summands(polytopes)
+    if not is_whole(max_vertices) or max_vertices < 1:
+        raise InvalidInput(f"max_vertices: an integer >= 1 needed, got {max_vertices!r}.")
     frame = WalkFrame.of(summands, upper)
     graphs, starts = [], []
     work = {"programs": 0, "exact_decisions": 0}
@@ -409,7 +411,7 @@ def minkowski_sum(
 def _summands(polytopes: Sequence[Any]) -> tuple[Array, ...]:
     found = tuple(
         as_array(f"polytopes[{i}]", getattr(p, "points", p), 2, shape="(N, d)")
-        for i, p in enumerate(polytopes)
+        for i, p in enumerate(listed("polytopes", polytopes, "give a list of arrays (N, d)"))
     )
     if not found:
         raise InvalidInput(

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
+from tropattn.arrays import as_array, is_point, to_float
+from tropattn.errors import InvalidInput
 from tropattn.polyhedra import _cdd
 from tropattn.values import Value, counted
 
@@ -36,7 +38,11 @@ class Polyhedron(Value):
 
     def contains(self, x: Any) -> NDArray[np.bool_]:
         """Whether each row of ``x`` satisfies all inequalities, in doubles."""
-        points = np.atleast_2d(np.asarray(x, dtype=np.float64))
+        points = to_float(as_array("x", [x] if is_point(x) else x, 2, shape=f"(m, {self.dim})"))[0]
+        if points.shape[1] != self.dim:
+            raise InvalidInput(
+                f"x: {self.dim} coordinates needed, got {points.shape[1]}; rows are points."
+            )
         slack = points @ self.A.astype(np.float64).T - self.b.astype(np.float64)
         return np.asarray((slack <= 0).all(axis=1))
 

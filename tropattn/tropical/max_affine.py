@@ -26,6 +26,10 @@ from tropattn.arrays import (
     fraction_array,
     freeze,
     is_exact,
+    is_point,
+    is_real,
+    listed,
+    of_kind,
     rational_matrix,
     to_float,
 )
@@ -92,13 +96,16 @@ class MaxAffine(Value):
         >>> MaxAffine.factored([[1.0], [3.0]], maps=(q,)).slopes.tolist()
         [[2.0, 0.0], [6.0, 0.0]]
         """
-        if not 0 < scale < np.inf:
+        if not is_real(scale) or not 0 < scale < np.inf:
             raise InvalidInput(
                 f"scale: a positive finite number needed, got {scale}; check 1/sqrt(d)."
             )
+        steps = listed("maps", maps, "give a tuple of AffineMap, first to last")
+        for step in steps:
+            of_kind("maps", step, AffineMap, "give a tuple of them, first to last")
         maps = tuple(
             AffineMap(as_array("maps", step.matrix, 2), as_array("maps", step.offset, 1))
-            for step in maps
+            for step in steps
         )
         self = cls(keys, biases)
         width = self.keys.shape[1]
@@ -200,7 +207,7 @@ class MaxAffine(Value):
     # ---- evaluation ---------------------------------------------------------------------------
 
     def _points(self, x: Any) -> tuple[Array, bool]:
-        single = _is_point(x)
+        single = is_point(x)
         points = as_array("x", [x] if single else x, 2, shape="(d,) or (m, d)")
         if points.shape[1] != self.dim:
             raise InvalidInput(
@@ -263,7 +270,11 @@ class MaxAffine(Value):
         """
         points, _ = self._points(x)
         terms, errors = self._float
-        ambient = np.column_stack([points.astype(np.float64), np.ones(len(points))])
+        try:
+            near = points.astype(np.float64)
+        except OverflowError:
+            near = np.full(points.shape, np.inf)
+        ambient = np.column_stack([near, np.ones(len(points))])
         # Overflow makes a bound infinite or undefined, and rationals then decide.
         with np.errstate(over="ignore", invalid="ignore"):
             scores = ambient @ terms.T
@@ -405,18 +416,12 @@ def with_terms(f: Function, kept: NDArray[np.int64]) -> Function:
     return f.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
 
 
-def _is_point(x: Any) -> bool:
-    """Whether ``x`` is one point (d,) rather than rows (m, d)."""
-    if isinstance(x, np.ndarray):
-        return x.ndim == 1
-    return isinstance(x, Sequence) and not any(isinstance(v, Sequence | np.ndarray) for v in x)
-
-
 def _rebuild(kind: type[MaxAffine], keys: Array, biases: Array, scale: Any, maps: Any) -> MaxAffine:
     return kind.factored(keys, biases, scale=scale, maps=maps)
 
 
 def _other(f: MaxAffine, g: MaxAffine) -> MaxAffine:
+    of_kind("operand", g, MaxAffine, "sums and products are those of polynomials")
     if f.dim != g.dim:
         raise InvalidInput(
             f"operand: a polynomial on R^{f.dim} needed, got one on R^{g.dim}; "

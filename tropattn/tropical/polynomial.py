@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, plain, to_float
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction_array,
+    freeze,
+    is_whole,
+    of_kind,
+    plain,
+    to_float,
+)
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import shared_walls
@@ -124,6 +133,7 @@ class PowerDiagram(Value):
     @classmethod
     def from_polynomial(cls, f: TropicalPolynomial) -> PowerDiagram:
         """The diagram with weights ``|a_j|^2 + 2 c_j``; it keeps ``f`` for exact decisions."""
+        of_kind("f", f, TropicalPolynomial, "or build the diagram from sites and weights")
         self = cls.__new__(cls)
         weights = freeze(plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
         self._set(f.slopes, weights, f)
@@ -140,7 +150,7 @@ class PowerDiagram(Value):
         doubles are rounded once, from the exact terms where the sites are products of factors.
         """
         n = len(self.sites)
-        if not 0 <= j < n:
+        if not is_whole(j) or not 0 <= j < n:
             raise InvalidInput(f"j: a site index in 0..{n - 1} needed, got {j}.")
         _, classes = self._polynomial.distinct
         others = np.flatnonzero(classes != classes[j])

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact, plain
+from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact, listed, plain
 from tropattn.errors import InvalidInput
 from tropattn.tropical.affine_state import whole_array
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -141,6 +141,9 @@ class RoutingStage(Value):
         return f"RoutingStage({counted(len(self.units), 'unit')} on R^{self.dim}, {how})"
 
     def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "units", tuple(listed("target", self.units, "pass a list of polynomials"))
+        )
         if not self.units:
             raise InvalidInput("target: at least one head needed, got none; pass polynomials.")
         for h, unit in enumerate(self.units):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, listed, to_float
 from tropattn.attention.heads.linear import exact_sum, loose, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -76,7 +76,7 @@ class FixedLayer(Value):
         variable: str = "layer input",
         own: Sequence[OwnValue | None] | None = None,
     ) -> None:
-        units = RoutingStage(tuple(heads)).units
+        units = RoutingStage(tuple(listed("heads", heads, "pass a list of polynomials"))).units
         read = _per_head("values", values, units)
         outputs = tuple(
             shared(f"values[{h}]", value, 2, shape="(N_h, d_out)") for h, value in enumerate(read)
@@ -141,7 +141,7 @@ class FixedLayer(Value):
         if warmth == 0:
             total = self._hard(points)
         else:
-            points = points.astype(np.float64)
+            points = to_float(points)[0]
             total = np.tile(self.b_O.astype(np.float64), (len(points), 1))
             for h, (head, value) in enumerate(zip(self.heads, self.values, strict=True)):
                 weights = softmax(head.scores(points), warmth)

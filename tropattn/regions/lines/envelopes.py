@@ -48,9 +48,12 @@ class Envelopes(Engine):
     otherwise = "it always can: near-ties are settled in rationals"
 
     def refuses(self, question: Question) -> str | None:
-        """Another number of parameters; a certificate, unless asked for by name."""
-        if question.proof is not None and question.engine != self.name:
-            return "certificate: a search of cells needed, got envelopes; leave it out."
+        """Another number of parameters; a certificate, which only a search of cells can show."""
+        if question.proof is not None:
+            return (
+                "certificate: a search of cells needed, got engine line, whose envelopes leave "
+                "none; leave one of the two out, or use engine='enumeration'."
+            )
         return _refusal(question.stages, question.domain)
 
     def count(self, question: Question) -> Found:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tropattn._kernels.hash_table import insert
 from tropattn._types import Array
-from tropattn.arrays import freeze
+from tropattn.arrays import freeze, listed, of_kind
 from tropattn.errors import InvalidInput
 from tropattn.regions.result import RegionCount
 from tropattn.threads import aside
@@ -170,6 +170,9 @@ def merge_samples(samples: Sequence[Sample]) -> Sample:
     >>> merge_samples(parts).counts.tolist() == whole.counts.tolist()
     True
     """
+    samples = listed("samples", samples, "pass what draw_sample gave")
+    for sample in samples:
+        of_kind("samples", sample, Sample, "pass what draw_sample gave")
     if not samples:
         raise InvalidInput("samples: at least one needed, got none; pass what draw_sample gave.")
     first = samples[0]

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction, freeze, rational_matrix
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction,
+    freeze,
+    listed,
+    of_kind,
+    rational_matrix,
+)
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
@@ -246,6 +254,7 @@ class MixedSubdivision(Value):
 
     def volume(self, cell: MixedCell) -> Fraction:
         """Volume of one cell, exactly."""
+        of_kind("cell", cell, MixedCell, "take one of .cells")
         return minkowski_sum(self._parts(cell)).volume()
 
     def mixed_volume(self) -> Fraction:
@@ -290,7 +299,9 @@ def mixed_subdivision(polynomials: Sequence[MaxAffine]) -> MixedSubdivision:
     >>> [(cell.terms, cell.type) for cell in mixed_subdivision([f, g]).cells]
     [(((0, 1), (0, 1)), (1, 1))]
     """
-    heads = list(polynomials)
+    heads = listed("polynomials", polynomials, "give a list of TropicalPolynomial")
+    for f in heads:
+        of_kind("polynomials", f, MaxAffine, "give a list of TropicalPolynomial")
     if not heads or len({f.dim for f in heads}) != 1:
         raise InvalidInput(
             "polynomials: at least one, all of one dimension, needed, got dimensions "
