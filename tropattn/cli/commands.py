@@ -94,8 +94,10 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Count the routing cells of a layer or network exactly (a number of cells).
 
-    INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
-    slopes_0, intercepts_0, ... for unequal heads; or a model's .safetensors file or folder, with
+    INPUT is an .npz, .json or .safetensors file with slopes (H, N, d) and optional intercepts (H,
+    N), or slopes_0, intercepts_0, ... for unequal heads; or an .npy of slopes; or a .csv with a key
+    a row, slopes in columns, and names head and intercept in its first row for those columns; or -,
+    any of these but .safetensors on standard input; or a model's .safetensors file or folder, with
     its context in --text or --ids; or the word demo, the model in the package. With --layer all one
     token's state moves through the whole network, the other tokens where the hard network has them.
     Every decision is proved, by error bounds or in rationals.
@@ -103,6 +105,7 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     \b
     Examples:
       tropattn count heads.npz --domain box:-1,1
+      tropattn count demo --text 314159265= --domain plane:plane.npz    (see tropattn plane)
       tropattn count demo --text 314159265= --layer 0 --json
       tropattn count demo --text 314= --layer all
     """  # noqa: D301 (click reads the backspace)
