@@ -105,7 +105,6 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     \b
     Examples:
       tropattn count heads.npz --domain box:-1,1
-      tropattn count demo --text 314159265= --domain plane:plane.npz    (see tropattn plane)
       tropattn count demo --text 314159265= --layer 0 --json
       tropattn count demo --text 314= --layer all
     """  # noqa: D301 (click reads the backspace)
