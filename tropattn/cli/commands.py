@@ -36,6 +36,10 @@ def main(debug: bool) -> None:
     Start here:
       tropattn demo
       tropattn count demo --text 271828182=
+
+    \b
+    Completion on the tab key, in ~/.bashrc (zsh_source and fish_source for those shells):
+      eval "$(_TROPATTN_COMPLETE=bash_source tropattn)"
     """  # noqa: D301 (click reads the backspace)
 
 
