@@ -47,6 +47,8 @@ Given = ParamSpec("Given")
 _POLL = 0.05
 """Seconds between two looks at the caller's event."""
 
+_MOST_THREADS = 1024
+
 _PATIENCE = 0.25
 """Seconds that workers have to leave once their flag is set."""
 
@@ -69,6 +71,10 @@ def thread_count(threads: int | None) -> int:
         count = 0
     if isinstance(threads, bool) or count < 1:
         raise InvalidInput(f"threads: an integer >= 1 needed, got {threads!r}; omit it to use all.")
+    if count > _MOST_THREADS:
+        raise InvalidInput(
+            f"threads: an integer up to {_MOST_THREADS} needed, got {count}; omit it to use all."
+        )
     return count
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -326,3 +328,26 @@ def test_a_sample_of_new_cells_alone_says_so(invoke, tmp_path, heads, samples, h
     found = invoke("sample", path, "--samples", samples)
     assert found.exit_code == 0
     assert ("nearly every draw met a new cell" in found.stdout) is hopeless
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell, monkeypatch):
+    """As the README and ``--help`` say; a prompt that waits imports no kernels."""
+    monkeypatch.setenv("_TROPATTN_COMPLETE", f"{shell}_source")
+    script = subprocess.run(
+        [sys.executable, "-c", "from tropattn.cli import main; main(prog_name='tropattn')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"_TROPATTN_COMPLETE={shell}_complete" in script
+    monkeypatch.setenv("_TROPATTN_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", "tropattn pl")
+    monkeypatch.setenv("COMP_CWORD", "pl" if shell == "fish" else "1")
+    found = subprocess.run(
+        [sys.executable, "-c", "from tropattn.cli import main; main(prog_name='tropattn')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "plane" in found and "plot" in found and "count" not in found

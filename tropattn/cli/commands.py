@@ -39,6 +39,10 @@ def main(debug: bool) -> None:
     Start here:
       tropattn demo
       tropattn count demo --text 271828182=
+
+    \b
+    Completion on the tab key, in ~/.bashrc (zsh_source and fish_source for those shells):
+      eval "$(_TROPATTN_COMPLETE=bash_source tropattn)"
     """  # noqa: D301 (click reads the backspace)
 
 
@@ -99,8 +103,10 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Count the routing cells of a layer or network exactly (a number of cells).
 
-    INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
-    slopes_0, intercepts_0, ... for unequal heads; or a model's .safetensors file or folder, with
+    INPUT is an .npz, .json or .safetensors file with slopes (H, N, d) and optional intercepts (H,
+    N), or slopes_0, intercepts_0, ... for unequal heads; or an .npy of slopes; or a .csv with a key
+    a row, slopes in columns, and names head and intercept in its first row for those columns; or -,
+    any of these but .safetensors on standard input; or a model's .safetensors file or folder, with
     its context in --text or --ids; or the word demo, the model in the package. With --layer all one
     token's state moves through the whole network, the other tokens where the hard network has them.
     Every decision is proved, by error bounds or in rationals.

@@ -55,12 +55,12 @@ Decorator = Callable[[Any], Any]
 
 
 class Numbers(click.ParamType):
-    """Integers in 1..most with commas between them."""
+    """Integers in least..most with commas between them."""
 
     name = "N,N,..."
 
-    def __init__(self, most: int = 2**53) -> None:
-        self.most = most
+    def __init__(self, most: int = 2**53, least: int = 1) -> None:
+        self.most, self.least = most, least
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -72,8 +72,12 @@ class Numbers(click.ParamType):
             numbers = tuple(numerals.whole(part.strip(" ")) for part in str(value).split(","))
         except ValueError:
             numbers = ()
-        if not numbers or min(numbers) < 1:
-            self.fail(f"integers >= 1 with commas between them needed, got {value!r}.", param, ctx)
+        if not numbers or min(numbers) < self.least:
+            self.fail(
+                f"integers >= {self.least} with commas between them needed, got {value!r}.",
+                param,
+                ctx,
+            )
         if max(numbers) > self.most:
             self.fail(f"integers up to {self.most} needed, got {max(numbers)}.", param, ctx)
         return numbers
@@ -142,8 +146,11 @@ domain = click.option(
     "--domain",
     is_eager=True,
     help="Where to count: box:LOW,HIGH (the same bounds in all coordinates), plane:FILE or "
-    "line:FILE (.npz or JSON). Default: the whole space of the variable. With --layer all, a line "
-    "with one row a token moves all tokens, keys included.",
+    "line:FILE. Default: the whole space of the variable. FILE is written by tropattn plane, or "
+    "by you, as .npz or JSON: of a plane points (3, d), or origin (d,), basis (2, d) and, to bound "
+    "it, window [[low, low], [high, high]]; of a line origin (d,), direction (d,) and, to bound "
+    "it, t_min, t_max. With --layer all, a line with one row a token moves all tokens, keys "
+    "included.",
 )
 
 target = all_of(heads_input, context, approximate, domain)
@@ -206,16 +213,17 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
 
     path, domain = given.get("path"), given.get("domain")
     found = files_read(shipped())
-    if path is not None and path != _DEMO:
+    if path is not None and path not in (_DEMO, "-"):
         found += files_read(path)
     if domain is not None:
         found.append(Path(domain.partition(":")[2]))
     return found
 
 
-def written(name: str, help_: str, endings: Sequence[str] = (), **more: Any) -> Decorator:
-    """An option that names a file to write, which is checked before the work."""
-    return click.option(name, type=click.Path(), callback=_to_write(endings), help=help_, **more)
+def written(*names_and_help: str, endings: Sequence[str] = (), **more: Any) -> Decorator:
+    """An option that names a file to write, checked before the work: its names, then its help."""
+    *names, help_ = names_and_help
+    return click.option(*names, type=click.Path(), callback=_to_write(endings), help=help_, **more)
 
 
 def figure(required: bool, **default: str) -> Decorator:
@@ -223,7 +231,7 @@ def figure(required: bool, **default: str) -> Decorator:
     from tropattn.outputs import FIGURES
 
     words = "Figure to write: .png, .svg or .pdf."
-    return written("--output", words, FIGURES, required=required, **default)
+    return written("--output", words, endings=FIGURES, required=required, **default)
 
 
 def whole(name: str, default: int, help_: str, least: int, most: int) -> Decorator:

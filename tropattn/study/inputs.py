@@ -15,7 +15,12 @@ from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.heads.linear import n_axes
 from tropattn.attention.loading import model_of
 from tropattn.attention.loading.paths import open_tensors
-from tropattn.attention.loading.polynomials import holds_polynomials, polynomials_of
+from tropattn.attention.loading.polynomials import (
+    STANDARD_INPUT,
+    holds_arrays,
+    holds_polynomials,
+    polynomials_of,
+)
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.attention.networks.approximation import entering_states
 from tropattn.attention.networks.model import Model
@@ -52,7 +57,8 @@ class Source:
 
     Attributes
     ----------
-    path : an ``.npz`` or ``.safetensors`` with slopes, a model file, or a model's folder.
+    path : arrays of slopes (``load_polynomials``), "-" for standard input, a model file, or a
+        model's folder.
     text, ids : the context of a model, one of the two: text, or token ids such as ``"1,2,3"``.
     mask : of the context, 1 for each token that counts and 0 for padding, such as ``"1,1,0"``;
         ids that hold the model's padding token need one.
@@ -84,7 +90,7 @@ class Heads:
     keys : names of the terms, one tuple per head: token and position as in ``"3@0"``, or an index.
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
         one last, or None for bare polynomials.
-    state_names : one per row of ``states``.
+    state_names, places : of the tokens, one per row of ``states``.
     model : that the heads are of, or None for bare polynomials.
     """
 
@@ -95,6 +101,7 @@ class Heads:
     states: Any = None
     state_names: tuple[str, ...] = ()
     model: Model | None = None
+    places: tuple[int, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -123,8 +130,8 @@ def open_heads(source: Source) -> Heads:
 
 def _weights(path: str) -> tuple[Path, Tensors | None, bool]:
     """The file, its tensors (None of an ``.npz``), and whether they are those of polynomials."""
-    place = existing_path(path)
-    if place.suffix == ".npz" and not place.is_dir():
+    place = Path(path) if path == STANDARD_INPUT else existing_path(path)
+    if holds_arrays(place):
         return place, None, True
     tensors = open_tensors(place)
     return place, tensors, holds_polynomials(tensors)
@@ -275,6 +282,7 @@ def _whole(model: Model, source: Source) -> Heads:
         states,
         tuple(names[i] for i in moving),
         model,
+        tuple(moving),
     )
 
 
@@ -321,6 +329,7 @@ def _of_model(model: Model, source: Source, layer: int) -> Heads:
         states,
         tuple(names[i] for i in moving),
         model,
+        tuple(moving),
     )
 
 

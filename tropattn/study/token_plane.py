@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,10 +16,10 @@ from tropattn.progress import counting, doing
 from tropattn.regions.budget import Budget
 from tropattn.regions.count import count_regions
 from tropattn.regions.networks.layerwise import LayerwiseRefinement
-from tropattn.study.inputs import Heads
+from tropattn.study.inputs import Heads, Source, open_target
 from tropattn.tropical.stage import stages_of
 
-__all__ = ["TokenPlane", "token_plane"]
+__all__ = ["TokenPlane", "through_tokens", "token_plane"]
 
 _OTHERS = 9
 _MOST, _FEWEST = 20_000, 8
@@ -27,6 +28,9 @@ _WORK = 6e8
 
 _SMALLEST = -14
 """Power of two of the smallest window."""
+
+_ENDS = (-0.2, 1.2)
+"""Where the line through two states, at 0 and 1, begins and ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,3 +176,52 @@ def _small(opened: Heads, chosen: list[int], most: int) -> TokenPlane:
             most // 2,
         )
     return best
+
+
+def through_tokens(source: Source, tokens: Sequence[int]) -> tuple[str, dict[str, Any], list[str]]:
+    """The plane through the states of three tokens, or the line through those of two.
+
+    Parameters
+    ----------
+    source : a model, its context, and the layer whose entering states are meant.
+    tokens : two or three places in the context, from 0.
+
+    Returns
+    -------
+    ``"plane"`` or ``"line"``, the arrays of its file (``read_domain``), and the tokens' names. A
+    plane has the three states as ``points``; a line runs from the first at t = 0 to the second at
+    t = 1, and a fifth of that beyond both.
+
+    Raises
+    ------
+    InvalidInput : bare polynomials, another number of tokens, a token that is not in the context or
+        that the moving one does not see, or one twice.
+    Degenerate : states that coincide, or three on a line.
+    """
+    if len(tokens) not in (2, 3) or len(set(tokens)) != len(tokens):
+        raise InvalidInput(
+            f"tokens: three different places for a plane or two for a line needed, got "
+            f"{', '.join(map(str, tokens))}; e.g. --tokens 0,5,9."
+        )
+    opened, _ = open_target(source, None)
+    if opened.states is None:
+        raise InvalidInput(
+            f"input: a model with a context needed, got polynomials in {source.path}; write points "
+            "(3, d) into the file yourself."
+        )
+    rows = {place: row for row, place in enumerate(opened.places)}
+    missing = [token for token in tokens if token not in rows]
+    if missing:
+        raise InvalidInput(
+            f"tokens: places among {', '.join(map(str, sorted(rows)))} needed, which the moving "
+            f"token sees, got {missing[0]}; they count from 0."
+        )
+    names = [opened.state_names[rows[token]] for token in tokens]
+    states = np.array([opened.states[rows[token]] for token in tokens], dtype=np.float64)
+    if len(tokens) == 3:
+        Slice.through(states)
+        return "plane", {"points": states}, names
+    if not (states[1] != states[0]).any():
+        raise Degenerate("tokens: two different states needed for a line, got equal ones.")
+    line = {"origin": states[0], "direction": states[1] - states[0]}
+    return "line", {**line, "t_min": np.float64(_ENDS[0]), "t_max": np.float64(_ENDS[1])}, names

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, plain, to_float
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction_array,
+    freeze,
+    is_whole,
+    of_kind,
+    plain,
+    to_float,
+)
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.extreme import shared_walls
@@ -23,6 +32,7 @@ from tropattn.tropical.geometry.newton import NewtonPolytope
 from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
 from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
+from tropattn.values import Value, counted
 
 __all__ = ["PowerDiagram", "TropicalPolynomial"]
 
@@ -53,6 +63,27 @@ class TropicalPolynomial(MaxAffine):
         """Indices of the live terms on the domain's interior, ascending; duplicates once (T2)."""
         return live_terms(self, domain).live
 
+    def same_function(self, other: TropicalPolynomial) -> bool:
+        """Whether ``f(x) = g(x)`` for all x, decided exactly: the terms that ever win are equal.
+
+        The live terms of both (T2) are compared as sets of rationals; order, repeated terms and
+        terms that never win do not count. Raises ``InvalidInput`` for another space. Cost: that of
+        ``live_terms``, twice.
+
+        >>> f = TropicalPolynomial([[0], [2]])
+        >>> g = TropicalPolynomial([[2], [1], [0]], [0, -1, 0])
+        >>> f == g, f.same_function(g), f.same_function(TropicalPolynomial([[0], [2]], [0, 1]))
+        (False, True, False)
+        """
+        if not isinstance(other, TropicalPolynomial) or other.dim != self.dim:
+            got = getattr(other, "dim", None)
+            raise InvalidInput(
+                f"other: a TropicalPolynomial on R^{self.dim} needed, got "
+                f"{type(other).__name__ if got is None else f'one on R^{got}'}; pull one of them "
+                "back to the other's variable."
+            )
+        return self == other or _upper_terms(self) == _upper_terms(other)
+
     def power_diagram(self) -> PowerDiagram:
         """The power diagram with the same cells (T2)."""
         return PowerDiagram.from_polynomial(self)
@@ -66,7 +97,7 @@ class TropicalPolynomial(MaxAffine):
         return subdivision(self)
 
 
-class PowerDiagram:
+class PowerDiagram(Value):
     """Cells ``{x : |x - a_j|^2 - w_j <= |x - a_i|^2 - w_i for all i}`` of sites with weights.
 
     Parameters
@@ -81,25 +112,31 @@ class PowerDiagram:
     __slots__ = ("_polynomial", "sites", "weights")
     sites: Array
     weights: Array
+    _polynomial: TropicalPolynomial
+    _PARTS = ("sites", "weights", "_polynomial")
 
     def __init__(self, sites: Any, weights: Any) -> None:
-        self.sites = as_array("sites", sites, 2, shape="(N, d)")
-        self.weights = as_array("weights", weights, 1, shape="(N,)")
-        if len(self.sites) != len(self.weights):
+        rows = as_array("sites", sites, 2, shape="(N, d)")
+        numbers = as_array("weights", weights, 1, shape="(N,)")
+        if len(rows) != len(numbers):
             raise InvalidInput(
-                f"weights: one a site needed ({len(self.sites)}), got {len(self.weights)}; "
+                f"weights: one a site needed ({len(rows)}), got {len(numbers)}; "
                 "use zeros for a Voronoi diagram."
             )
-        half = (as_fractions(self.weights) - _squares(self.sites)) / 2
-        self._polynomial = TropicalPolynomial(self.sites, plain(half))
+        half = (as_fractions(numbers) - _squares(rows)) / 2
+        self._set(rows, numbers, TropicalPolynomial(rows, plain(half)))
+
+    def _set(self, sites: Array, weights: Array, polynomial: TropicalPolynomial) -> None:
+        for name, part in zip(self._PARTS, (sites, weights, polynomial), strict=True):
+            object.__setattr__(self, name, part)
 
     @classmethod
     def from_polynomial(cls, f: TropicalPolynomial) -> PowerDiagram:
         """The diagram with weights ``|a_j|^2 + 2 c_j``; it keeps ``f`` for exact decisions."""
+        of_kind("f", f, TropicalPolynomial, "or build the diagram from sites and weights")
         self = cls.__new__(cls)
-        self.sites = f.slopes
-        self.weights = freeze(plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
-        self._polynomial = f
+        weights = freeze(plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
+        self._set(f.slopes, weights, f)
         return self
 
     def to_polynomial(self) -> TropicalPolynomial:
@@ -113,7 +150,7 @@ class PowerDiagram:
         doubles are rounded once, from the exact terms where the sites are products of factors.
         """
         n = len(self.sites)
-        if not 0 <= j < n:
+        if not is_whole(j) or not 0 <= j < n:
             raise InvalidInput(f"j: a site index in 0..{n - 1} needed, got {j}.")
         _, classes = self._polynomial.distinct
         others = np.flatnonzero(classes != classes[j])
@@ -152,7 +189,12 @@ class PowerDiagram:
         return graph
 
     def __repr__(self) -> str:
-        return f"PowerDiagram({len(self.sites)} sites in R^{self.sites.shape[1]})"
+        return f"PowerDiagram({counted(len(self.sites), 'site')} in R^{self.sites.shape[1]})"
+
+
+def _upper_terms(f: TropicalPolynomial) -> frozenset[tuple[Any, ...]]:
+    """The terms that win on an open set, as rationals."""
+    return frozenset(map(tuple, f.exact_terms(live_terms(f).live).tolist()))
 
 
 def _squares(sites: Array) -> Array:

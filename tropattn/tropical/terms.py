@@ -21,6 +21,7 @@ from tropattn.arrays import rational, rational_matrix, residues
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.threads import check
 from tropattn.tropical.enclosure import Enclosure, joined
+from tropattn.values import Value
 
 __all__ = [
     "PRIME",
@@ -39,12 +40,15 @@ _LARGE = 2**26
 """Multiplications from which a modular product is worth a trip through doubles."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AffineMap:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AffineMap(Value):
     """``x -> x @ matrix + offset``, with ``matrix`` of shape (d_in, d_out)."""
 
     matrix: Array
     offset: Array
+
+    def __repr__(self) -> str:
+        return f"AffineMap(R^{self.matrix.shape[0]} -> R^{self.matrix.shape[1]})"
 
 
 def float_terms(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["depth", "layer"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     # A bound from numbers alone needs nothing of what networks are made of.
     if name == "depth":

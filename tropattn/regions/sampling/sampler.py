@@ -18,7 +18,7 @@ from tropattn._kernels import sample as kernel
 from tropattn._kernels.draws import Law
 from tropattn._kernels.simd import SINGLE
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions
+from tropattn.arrays import as_array, as_fractions, fraction_array, is_whole, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Domain, Polytope, Slice, as_domain
@@ -29,6 +29,7 @@ from tropattn.regions.sampling.networks import NetworkSampler
 from tropattn.regions.sampling.rows import HeadRows, Walls, chord_rows, point_scores
 from tropattn.threads import aside, in_order, interrupted, stoppable, thread_count
 from tropattn.tropical.max_affine import on_parameters
+from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import RoutingStage, stages_of
 
 __all__ = ["Judge", "draw_sample", "sample_judged", "sample_regions"]
@@ -38,6 +39,16 @@ _UNNAMED = {draws.GIVEN: "states", draws.UNIFORM: "uniform"}
 _METHODS = ("points", "lines")
 _WORK = 3e9
 """Multiply-adds per work item: 0.03 to 0.1 s of a core."""
+
+_FAR, _HUGE = 2.0**16, 2.0**40
+"""Windows farther from 0 than so many half sides, and larger ones, are sampled in their own
+coordinates."""
+
+_LARGEST_POWER = 1023
+"""Of two, among the doubles."""
+
+_MOST = 2**62
+"""Numbers of draws are 64-bit words."""
 
 
 Judge = Callable[[float], int]
@@ -217,7 +228,12 @@ class _Work:
 def _of_layer(
     stage: RoutingStage, domain: Domain | None, law: Law, method: str, seed: int
 ) -> _Work:
-    units = on_parameters(stage.units, domain)
+    units: Sequence[TropicalPolynomial]
+    if law.kind == draws.UNIFORM and domain is not None and _far(law):
+        domain, law = _centred(domain, law)
+        units = [_near_zero(unit) for unit in on_parameters(stage.units, domain)]
+    else:
+        units = on_parameters(stage.units, domain)
     dim = units[0].dim
     heads = [head for head in map(HeadRows.of, units) if len(head.rows) > 1]
     flag = np.zeros(1, np.int64)
@@ -249,13 +265,43 @@ def _of_network(
 ) -> _Work:
     if law.kind == draws.UNIFORM and domain is not None:
         domain, law = _centred(domain, law)
-    sampler = NetworkSampler(stages, domain)
+    # A bound beyond the doubles is infinite, and the draw is followed exactly.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sampler = NetworkSampler(stages, domain)
     run, tile, cost = sampler.points, SINGLE, sampler.cost
     if method == "lines":
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
         run, tile, cost = sampler.lines, walks.STEPS, 100 * len(stages) * sampler.cost
-    flag = np.zeros(1, np.int64)
-    return _Work(lambda a, b: run(law, seed, a, b), tile, cost, sampler.data(), flag)
+
+    def followed(first: int, end: int) -> tuple[Array, Array, int]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return run(law, seed, first, end)
+
+    return _Work(followed, tile, cost, sampler.data(), np.zeros(1, np.int64))
+
+
+def _far(law: Law) -> bool:
+    """Whether rounding at the window's points is not small beside the window, or it is huge."""
+    half = 0.5 * law.high - 0.5 * law.low
+    centre = np.abs(0.5 * law.low + 0.5 * law.high)
+    return bool((centre / _FAR > half).any() or not (half < _HUGE).all())
+
+
+def _near_zero(unit: TropicalPolynomial) -> TropicalPolynomial:
+    """The function less its winner at 0, in rationals, for points of size 1.
+
+    No winner changes. Terms that stay below that winner become constants, so that the largest
+    number left is one that counts where cells meet; it is the unit, and all is rounded once.
+    """
+    rows = fraction_array(unit.exact_terms())
+    rows = rows - max(rows.tolist(), key=lambda row: row[-1])
+    reach = 2 * np.abs(rows[:, :-1]).sum(axis=1)
+    never = rows[:, -1] + reach < 0
+    largest = max(reach[~never] - rows[~never, -1]) or 1
+    rows[never] = 0
+    rows[never, -1] = -largest
+    rows = rows / largest
+    return TropicalPolynomial(rows[:, :-1], rows[:, -1])
 
 
 def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
@@ -264,8 +310,9 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
     Rounding counts in units of a point's size, so far from 0 a small window would drown in it.
     """
     centre = 0.5 * law.low + 0.5 * law.high
-    size = float(np.maximum(law.high - law.low, np.spacing(np.abs(centre))).max())
-    unit = Fraction(2) ** int(np.frexp(size)[1])
+    half = 0.5 * law.high - 0.5 * law.low
+    half = float(np.maximum(half, 0.5 * np.spacing(np.abs(centre))).max())
+    unit = Fraction(2) ** min(int(np.frexp(half)[1]) + 1, _LARGEST_POWER)
     a, b = map(as_fractions, domain.walls)
     shift = as_fractions(centre)
     window = Polytope(unit * a, b - a @ shift)
@@ -287,13 +334,15 @@ def _collect(
     start, stop = draws
     tally, discarded, done = Tally(), 0, start
 
-    def run(first: int) -> tuple[Array, Array, int]:
-        return work.run(first, min(first - first % span + span, stop))
-
     def take(end: int) -> None:
         """Take the draws up to ``end``, which is a multiple of the span or the last one."""
         nonlocal done, discarded
-        starts = [done, *range(done - done % span + span, end, span)] if done < end else []
+        begin = done
+        starts = range(begin - begin % span, end, span) if begin < end else range(0)
+
+        def run(first: int) -> tuple[Array, Array, int]:
+            return work.run(max(first, begin), min(first + span, stop))
+
         if report is not None:
             report(done - start, stop - done, f"{tally.distinct:,} cells")
         for hashes, indices, lost in in_order(run, starts, threads, work.flag):
@@ -319,21 +368,21 @@ def _collect(
 
 
 def _check_numbers(n_samples: int, seed: int, start: int, method: str) -> None:
-    if not _integer(n_samples) or n_samples < 1:
+    if not is_whole(n_samples) or n_samples < 1:
         raise InvalidInput(f"n_samples: an integer >= 1 needed, got {n_samples!r}; ask for a draw.")
-    if not _integer(seed) or not 0 <= seed < 2**63:
+    if n_samples > _MOST:
+        raise InvalidInput(
+            f"n_samples: an integer up to 2^62 needed, got {n_samples}; no machine draws as many."
+        )
+    if not is_whole(seed) or not 0 <= seed < 2**63:
         raise InvalidInput(
             f"seed: an integer in 0..2^63 - 1 needed, got {seed!r}; any such number will do."
         )
     step = walks.STEPS if method == "lines" else 1
-    if not _integer(start) or not 0 <= start < 2**62 or start % step:
+    if not is_whole(start) or not 0 <= start < _MOST or start % step:
         raise InvalidInput(
             f"start: a multiple of {step}, at least 0, needed, got {start}; split runs there."
         )
-
-
-def _integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 # ---- laws -------------------------------------------------------------------------------------
@@ -351,7 +400,7 @@ def _law(dim: int, domain: Domain | None, distribution: Any) -> tuple[Law, int]:
             )
         return Law(_LAWS[distribution], nothing, nothing, no_states), 0
     if distribution is not None:
-        states = as_array("distribution", distribution, 2, shape="(m, d)").astype(np.float64)
+        states = to_float(as_array("distribution", distribution, 2, shape="(m, d)"))[0]
         if states.shape[1] != dim or not len(states):
             raise InvalidInput(
                 f"distribution: states of shape (m, {dim}) with m >= 1 needed, got {states.shape}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import flint
 import numpy as np
@@ -18,12 +18,13 @@ from tropattn.threads import stoppable
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.witness import inner_points
+from tropattn.values import Value
 
 __all__ = ["LiveTerms", "live_terms"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LiveTerms:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LiveTerms(Value):
     """Which terms win on an open set, and why.
 
     Attributes
@@ -44,7 +45,11 @@ class LiveTerms:
     inside: NDArray[np.bool_]
     dead: NDArray[np.int64]
     combinations: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
-    exact_decisions: int
+    exact_decisions: int = field(compare=False)
+
+    def __repr__(self) -> str:
+        distinct = len(self.live) + len(self.dead)
+        return f"LiveTerms({len(self.live)} of {distinct} live on R^{self.witnesses.shape[1]})"
 
 
 @stoppable(lambda f, domain=None, **_: int(has_points(domain)))

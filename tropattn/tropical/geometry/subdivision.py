@@ -20,12 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction, freeze, rational_matrix
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction,
+    freeze,
+    listed,
+    of_kind,
+    rational_matrix,
+)
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
 from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.max_affine import MaxAffine
+from tropattn.values import Value, counted
 
 __all__ = [
     "MixedCell",
@@ -38,8 +47,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TropicalHypersurface:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TropicalHypersurface(Value):
     """Where the maximum of a tropical polynomial is attained twice: the walls of its cells.
 
     Attributes
@@ -54,8 +63,12 @@ class TropicalHypersurface:
     walls: tuple[tuple[int, int], ...]
     ridges: tuple[tuple[int, ...], ...]
 
+    def __repr__(self) -> str:
+        words = counted(len(self.points), "vertex", "vertices"), counted(len(self.walls), "wall")
+        return f"TropicalHypersurface({', '.join(words)}, R^{self.points.shape[1]})"
 
-class RegularSubdivision:
+
+class RegularSubdivision(Value):
     """The subdivision of ``conv{a_j}`` that the intercepts lift (T3).
 
     Attributes
@@ -72,6 +85,8 @@ class RegularSubdivision:
     dim: int
     _marks: list[int]
     _n_terms: int
+    _PARTS = ("cells", "points", "dim", "_marks", "_n_terms")
+    _APART = ("_marks",)
 
     def __init__(self, lifted: Array) -> None:
         upper = minkowski_sum([lifted], upper=True)
@@ -102,11 +117,8 @@ class RegularSubdivision:
         ):
             object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"RegularSubdivision is immutable; cannot set {name!r}")
-
     def __repr__(self) -> str:
-        return f"RegularSubdivision({len(self.cells)} cells of dimension {self.dim})"
+        return f"RegularSubdivision({counted(len(self.cells), 'cell')} of dimension {self.dim})"
 
     @cached_property
     def _levels(self) -> dict[int, list[int]]:
@@ -192,8 +204,8 @@ def subdivision(f: MaxAffine) -> RegularSubdivision:
 # ---- several polynomials ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MixedCell:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MixedCell(Value):
     """A cell ``F_1 + ... + F_H`` of a mixed subdivision.
 
     Attributes
@@ -207,9 +219,13 @@ class MixedCell:
     type: tuple[int, ...]
     point: tuple[Fraction, ...]
 
+    def __repr__(self) -> str:
+        dims, terms = " + ".join(map(str, self.type)), [len(part) for part in self.terms]
+        return f"MixedCell(dimensions {dims}, {' + '.join(map(str, terms))} terms)"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MixedSubdivision:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MixedSubdivision(Value):
     """The subdivision of ``P_1 + ... + P_H`` dual to the heads' common refinement (T5).
 
     Attributes
@@ -223,6 +239,10 @@ class MixedSubdivision:
     cells: tuple[MixedCell, ...]
     dim: int
 
+    def __repr__(self) -> str:
+        heads = counted(len(self.slopes), "polytope")
+        return f"MixedSubdivision({counted(len(self.cells), 'cell')} of {heads}, R^{self.dim})"
+
     @property
     def is_fine(self) -> bool:
         """Whether each cell's factors are independent: the dimensions of its type add up to dim."""
@@ -234,6 +254,7 @@ class MixedSubdivision:
 
     def volume(self, cell: MixedCell) -> Fraction:
         """Volume of one cell, exactly."""
+        of_kind("cell", cell, MixedCell, "take one of .cells")
         return minkowski_sum(self._parts(cell)).volume()
 
     def mixed_volume(self) -> Fraction:
@@ -278,7 +299,9 @@ def mixed_subdivision(polynomials: Sequence[MaxAffine]) -> MixedSubdivision:
     >>> [(cell.terms, cell.type) for cell in mixed_subdivision([f, g]).cells]
     [(((0, 1), (0, 1)), (1, 1))]
     """
-    heads = list(polynomials)
+    heads = listed("polynomials", polynomials, "give a list of TropicalPolynomial")
+    for f in heads:
+        of_kind("polynomials", f, MaxAffine, "give a list of TropicalPolynomial")
     if not heads or len({f.dim for f in heads}) != 1:
         raise InvalidInput(
             "polynomials: at least one, all of one dimension, needed, got dimensions "
