@@ -39,6 +39,9 @@ _METHODS = ("points", "lines")
 _WORK = 3e9
 """Multiply-adds per work item: 0.03 to 0.1 s of a core."""
 
+_MOST = 2**15
+"""Draws per work item."""
+
 
 Judge = Callable[[float], int]
 """Takes the seconds of a draw, as the first ones take them, and says how many to take in all."""
@@ -283,7 +286,7 @@ def _collect(
     judge: Judge | None,
 ) -> tuple[Tally, int, int]:
     """Run ranges of draws on a pool and add up what they find; also where the draws ended."""
-    span = work.tile * max(1, min(64, int(_WORK / (work.tile * work.cost))))
+    span = work.tile * max(1, min(_MOST // work.tile, int(_WORK / (work.tile * work.cost))))
     start, stop = draws
     tally, discarded, done = Tally(), 0, start
 
