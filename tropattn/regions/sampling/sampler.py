@@ -50,6 +50,9 @@ _LARGEST_POWER = 1023
 _MOST = 2**62
 """Numbers of draws are 64-bit words."""
 
+_AT_ONCE = 2**15
+"""Draws per work item."""
+
 
 Judge = Callable[[float], int]
 """Takes the seconds of a draw, as the first ones take them, and says how many to take in all."""
@@ -330,7 +333,7 @@ def _collect(
     judge: Judge | None,
 ) -> tuple[Tally, int, int]:
     """Run ranges of draws on a pool and add up what they find; also where the draws ended."""
-    span = work.tile * max(1, min(64, int(_WORK / (work.tile * work.cost))))
+    span = work.tile * max(1, min(_AT_ONCE // work.tile, int(_WORK / (work.tile * work.cost))))
     start, stop = draws
     tally, discarded, done = Tally(), 0, start
 
