@@ -42,9 +42,14 @@ class Value:
     _APART: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        """Mark the arrays read-only."""
+        """Hold the arrays read-only; the caller's own stay as they are."""
         for name, _ in self._contents():
-            _freeze(getattr(self, name))
+            part = getattr(self, name)
+            if isinstance(part, np.ndarray):
+                if part.flags.writeable:
+                    object.__setattr__(self, name, freeze(part.view()))
+            else:
+                _freeze(part)
 
     @classmethod
     def _contents(cls) -> tuple[tuple[str, bool], ...]:

@@ -20,6 +20,7 @@ import tropattn as ta
 from tropattn import dynamics
 from tropattn.cli import options
 from tropattn.record import Record
+from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value
 
 F = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, 1, 2])
@@ -167,6 +168,12 @@ def test_copies_are_equal_and_as_read_only_as_the_first():
         field = value._contents()[0][0]
         with pytest.raises(AttributeError):
             setattr(value, field, None)
+
+
+def test_a_value_leaves_the_callers_arrays_writable():
+    matrix, offset = np.eye(2), np.zeros(2)
+    held = AffineMap(matrix, offset)
+    assert not held.matrix.flags.writeable and matrix.flags.writeable and offset.flags.writeable
 
 
 def test_values_cannot_be_changed():

@@ -141,9 +141,9 @@ class RoutingStage(Value):
         return f"RoutingStage({counted(len(self.units), 'unit')} on R^{self.dim}, {how})"
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "units", tuple(listed("target", self.units, "pass a list of polynomials"))
-        )
+        if not isinstance(self.units, tuple):
+            units = listed("target", self.units, "pass a list of polynomials")
+            object.__setattr__(self, "units", tuple(units))
         if not self.units:
             raise InvalidInput("target: at least one head needed, got none; pass polynomials.")
         for h, unit in enumerate(self.units):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import rational, rational_matrix, residues
+from tropattn.arrays import freeze, rational, rational_matrix, residues
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.threads import check
 from tropattn.tropical.enclosure import Enclosure, joined
@@ -46,6 +46,13 @@ class AffineMap(Value):
 
     matrix: Array
     offset: Array
+
+    def __post_init__(self) -> None:
+        # Written out, since one is made for every cell.
+        if self.matrix.flags.writeable:
+            object.__setattr__(self, "matrix", freeze(self.matrix.view()))
+        if self.offset.flags.writeable:
+            object.__setattr__(self, "offset", freeze(self.offset.view()))
 
     def __repr__(self) -> str:
         return f"AffineMap(R^{self.matrix.shape[0]} -> R^{self.matrix.shape[1]})"

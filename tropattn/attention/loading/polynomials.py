@@ -88,9 +88,9 @@ def polynomials_of(place: Path, tensors: Tensors | None = None) -> list[Tropical
         arrays = {name: file.read(name) for name in file.shapes}
     else:
         raise InvalidInput(
-            f"{place}: an .npz, .npy, .csv, .json or .safetensors file needed, got "
+            f"{place}: an .npz or .safetensors file needed, got "
             f"{'a folder' if place.is_dir() else place.suffix or 'no suffix'}; "
-            "save slopes and intercepts with numpy.savez."
+            "save slopes and intercepts with numpy.savez, or as .npy, .csv or .json."
         )
     if "slopes" in arrays:
         return _stacked(place, arrays["slopes"], arrays.get("intercepts"))
