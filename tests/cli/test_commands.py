@@ -228,7 +228,7 @@ def test_demo_tells_what_it_computed(invoke, tmp_path):
     result = invoke("demo", "--output", target)
     assert result.exit_code == 0, result.stderr
     assert png(target)
-    assert "compiling kernels (first run only)" in result.stderr
+    assert "done  counting the cells of the common refinement" in result.stderr
     fixed = ta.load(shipped()).fix(CONTEXT)
     exact = int(ta.count_regions(fixed))
     found = re.search(r"([\d,]+) <= ([\d,]+) <= ([\d,]+) <= ([\d,]+): the three", result.stdout)

@@ -6,6 +6,7 @@ from tropattn.cli.signals import loading
 
 with loading():
     from tropattn.cli.commands import main
+    from tropattn.cli.compiling import compile_all
     from tropattn.cli.dynamics import dynamics
     from tropattn.cli.inspecting import inspect
     from tropattn.cli.planes import plane
@@ -15,5 +16,5 @@ with loading():
 
 __all__ = ["main"]
 
-for command in (inspect, plane, scaling, temperature, verify, dynamics):
+for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics):
     main.add_command(command)

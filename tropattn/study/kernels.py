@@ -26,7 +26,7 @@ from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["compile_kernels"]
+__all__ = ["cache_folder", "compile_kernels"]
 
 
 def compile_kernels(report: Callable[[int, int], object] = lambda done, left: None) -> int:
@@ -40,6 +40,11 @@ def compile_kernels(report: Callable[[int, int], object] = lambda done, left: No
         work()
     report(len(works), 0)
     return sum(len(kernel.signatures) for kernel in KERNELS)
+
+
+def cache_folder() -> str | None:
+    """Where compiled kernels are kept, or None where no folder can be written."""
+    return KERNELS[0]._cache.cache_path
 
 
 def _works() -> Iterator[Callable[[], object]]:
