@@ -26,6 +26,7 @@ __all__ = [
     "bounds",
     "count",
     "counted",
+    "duals",
     "dynamics",
     "heads",
     "inspection",
@@ -173,8 +174,13 @@ def heads(record: Record, console: Console) -> None:
             for row in rows
         ),
     )
-    if "walls" not in rows[0]:
-        return
+    if "walls" in rows[0]:
+        duals(record, console)
+
+
+def duals(record: Record, console: Console) -> None:
+    """Print the table of dual objects, a row per head."""
+    rows = record.tables["heads"]
     numbers = ("head", "sites", "walls", "newton_vertices")
     _table(
         console,

@@ -87,12 +87,13 @@ def _opening(model: Model, n_heads: int) -> str:
 
 def _tell(record: Record, out: Console) -> None:
     """Print what a step has found."""
-    if "exact" not in record.counts:
-        with printing():
-            report.heads(record, out)
-            out.print()
+    exact = record.counts.get("exact")
+    if exact is not None and "walls" not in record.tables["heads"][0]:
+        _say(out, f"The layer has {report.number(exact.value)} cells, each proved.\n")
         return
-    _say(out, f"The layer has {report.number(record.counts['exact'].value)} cells, each proved.\n")
+    with printing():
+        (report.heads if exact is None else report.duals)(record, out)
+        out.print()
 
 
 def _say(out: Console, text: str) -> None:

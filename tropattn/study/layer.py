@@ -1,7 +1,7 @@
 """One layer from weights to witnesses: the path of the package, read top to bottom.
 
-weights -> heads -> tropical polynomials -> power diagrams and Newton polytopes, one per head ->
-common refinement -> exact count -> sharp bound and sampler, which must agree with it.
+weights -> heads -> tropical polynomials -> live keys of each -> common refinement -> exact count ->
+power diagrams and Newton polytopes, one per head -> sharp bound and sampler, which must agree.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def run(
     """
     settings = {name: getattr(spec, name) for name in ("source", "engine", "max_cells", "samples")}
     settings |= {"variable": opened.variable}
-    with step("live keys, power diagrams, Newton polytopes"):
+    with step("live keys of each head"):
         rows, live = _describe(opened, spec)
     tell(Record("layer", settings, {}, {"heads": rows}, spec.seed))
     with step("counting the cells of the common refinement"):
@@ -101,6 +101,9 @@ def run(
             threads=spec.threads,
         )
     settings |= {"domain": exact.domain}
+    tell(Record("layer", settings, {"exact": exact}, {"heads": rows}, spec.seed, exact))
+    with step("power diagrams and Newton polytopes"):
+        rows = [row | _geometry(head) for row, head in zip(rows, opened.heads, strict=True)]
     tell(Record("layer", settings, {"exact": exact}, {"heads": rows}, spec.seed, exact))
     with step("sharp bound and sampler"):
         bound, bound_live = (upper_bound(of, spec.domain) for of in (opened.target, live))
@@ -162,7 +165,7 @@ def _describe(
             "live": [names[j] for j in found.live.tolist()],
             "dead": [names[j] for j in found.dead.tolist()],
         }
-        rows.append(row | _geometry(head))
+        rows.append(row)
     return rows, live
 
 
