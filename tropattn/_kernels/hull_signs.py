@@ -1,0 +1,472 @@
+"""Signs that prove a proposed hull: orientation, convexity, and where the other points lie.
+
+Facets are rows of ``k`` ascending point numbers; the number ``n`` (one beyond the last point) is
+the point at infinity ``(0, ..., 0, -1)``, straight down, so it comes last in its rows. All
+determinants are maximal minors of matrices of *differences*, taken by a subset recursion that
+carries a bound on its own error; a sign is given only beyond that bound. Where all numbers are
+integers, a value that cannot be as far as 1 from 0 is 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tropattn._kernels.compiling import njit
+
+__all__ = ["IN", "LOST", "ON", "OPEN", "OUT", "UNSURE", "arrange", "common_ridges", "convexity",
+           "edges_of", "hit", "locate", "normals_of", "strict_stars", "touching"]
+
+OPEN = 2
+"""A sign that doubles do not prove."""
+
+IN, ON, OUT, UNSURE, LOST = 1, 2, 3, 4, 5
+"""A located point: strictly inside the hull, on the facet, outside, not proved, walk too long."""
+
+_U = 2.0**-53
+_TINY = 2.0**-1022
+_SLACK = 1.0 + 2.0**-30
+
+
+@njit(nogil=True, cache=True)
+def _minors(matrix, error, n, value, bound, out, slack):
+    """Signed maximal minors of ``matrix`` (n - 1, n), within ``slack`` of the true ones.
+
+    ``out . x`` is the determinant with ``x`` as the last row. ``error`` bounds the entries' errors;
+    ``value`` and ``bound`` are scratch (2^n). Laplace expansion along rows: ``value[S]`` is the
+    minor of the first ``|S|`` rows in the columns ``S``. Cost: n 2^(n - 1) products.
+    """
+    relative = 1.01 * (n + 3) * _U
+    full = (1 << n) - 1
+    value[0] = 1.0
+    bound[0] = 0.0
+    for subset in range(1, full):
+        row = -1
+        rest = subset
+        while rest:
+            row += 1
+            rest &= rest - 1
+        sign = -1.0 if row & 1 else 1.0
+        total = 0.0
+        lost = 0.0
+        for c in range(n):
+            bit = 1 << c
+            if subset & bit:
+                part = value[subset ^ bit]
+                entry = matrix[row, c]
+                size = abs(entry)
+                total += sign * entry * part
+                less = bound[subset ^ bit]
+                lost += size * less + (error[row, c] + relative * size) * (abs(part) + less)
+                sign = -sign
+        value[subset] = total
+        bound[subset] = lost + _TINY
+    sign = 1.0 if n & 1 else -1.0
+    for c in range(n):
+        out[c] = sign * value[full ^ (1 << c)]
+        slack[c] = _SLACK * bound[full ^ (1 << c)]
+        sign = -sign
+
+
+@njit(nogil=True, cache=True)
+def _sign(value, bound, whole):
+    """Proved sign of a number known within ``bound``, else OPEN."""
+    if value > bound:
+        return 1
+    if value < -bound:
+        return -1
+    if whole and abs(value) + bound < 1.0:
+        return 0
+    return OPEN
+
+
+@njit(nogil=True, cache=True)
+def _step(points, errors, j, base, out, lost):
+    """Write the difference of points ``j`` and ``base``, and its error; point ``n`` is infinity."""
+    k = points.shape[1]
+    if j == len(points):
+        for c in range(k):
+            out[c] = 0.0
+            lost[c] = 0.0
+        out[k - 1] = -1.0
+        return
+    for c in range(k):
+        out[c] = points[j, c] - points[base, c]
+        lost[c] = _SLACK * (errors[j, c] + errors[base, c] + _U * abs(out[c]))
+
+
+@njit(nogil=True, cache=True)
+def _along(normal, slack, step, lost, k):
+    """``normal . step`` and a bound on its error."""
+    value = 0.0
+    size = 0.0
+    for c in range(k):
+        value += normal[c] * step[c]
+        size += slack[c] * (abs(step[c]) + lost[c]) + abs(normal[c]) * (
+            lost[c] + (k + 3) * _U * abs(step[c])
+        )
+    return value, _SLACK * size + _TINY
+
+
+@njit(nogil=True, cache=True)
+def arrange(simplices, neighbours):
+    """Sort each row of ``simplices``, in place, and its neighbours alike."""
+    m, k = simplices.shape
+    for f in range(m):
+        for i in range(1, k):
+            vertex = simplices[f, i]
+            other = neighbours[f, i]
+            at = i
+            while at > 0 and simplices[f, at - 1] > vertex:
+                simplices[f, at] = simplices[f, at - 1]
+                neighbours[f, at] = neighbours[f, at - 1]
+                at -= 1
+            simplices[f, at] = vertex
+            neighbours[f, at] = other
+
+
+@njit(nogil=True, cache=True)
+def normals_of(
+    points, errors, facets, vertical, inner, inner_error, whole, normals, slacks, sides, walls
+):
+    """Normals of all facets, and the side on which the inner point lies: 1, -1, 0 or OPEN.
+
+    ``normals . x`` is the determinant of the steps from the first vertex to the others and of
+    ``x``. ``vertical``: the inner point is at infinity, straight below the point ``inner``, whose
+    own side counts for facets that contain infinity and for those that are proved parallel to it.
+    Both kinds are marked in ``walls``.
+    """
+    m, k = facets.shape
+    n = len(points)
+    matrix = np.zeros((k, k))
+    error = np.zeros((k, k))
+    value = np.zeros(1 << k)
+    bound = np.zeros(1 << k)
+    step = np.zeros(k)
+    lost = np.zeros(k)
+    for f in range(m):
+        base = facets[f, 0]
+        for i in range(1, k):
+            _step(points, errors, facets[f, i], base, matrix[i - 1], error[i - 1])
+        _minors(matrix, error, k, value, bound, normals[f], slacks[f])
+        side = 0
+        if vertical and facets[f, k - 1] < n:
+            side = _sign(-normals[f, k - 1], slacks[f, k - 1], whole)
+        walls[f] = vertical and side == 0
+        if side == 0:
+            for c in range(k):
+                step[c] = inner[c] - points[base, c]
+                lost[c] = _SLACK * (inner_error[c] + errors[base, c] + _U * abs(step[c]))
+            height, open_by = _along(normals[f], slacks[f], step, lost, k)
+            side = _sign(height, open_by, False)
+        sides[f] = side
+
+
+@njit(nogil=True, cache=True)
+def common_ridges(facets, neighbours, sides, back):
+    """Whether all facets are joined in pairs along ridges that they induce opposite orders on.
+
+    ``back[f, i]`` becomes the place of that ridge in the neighbour. Facets have ascending vertices;
+    ``sides`` turns them, and dropping vertex ``i`` turns the ridge by ``(-1)^i``.
+    """
+    m, k = facets.shape
+    for f in range(m):
+        for i in range(k):
+            g = neighbours[f, i]
+            if g < 0 or g >= m or g == f:
+                return False
+            found = -1
+            for j in range(k):
+                if neighbours[g, j] == f:
+                    same = True
+                    for c in range(k - 1):
+                        one = facets[f, c if c < i else c + 1]
+                        if one != facets[g, c if c < j else c + 1]:
+                            same = False
+                            break
+                    if same:
+                        found = j
+                        break
+            if found < 0:
+                return False
+            turned = sides[f] * sides[g] * (-1 if (i + found) & 1 else 1)
+            if turned >= 0:
+                return False
+            back[f, i] = found
+    return True
+
+
+@njit(nogil=True, cache=True)
+def convexity(points, errors, facets, neighbours, back, sides, normals, slacks, whole, signs):
+    """Signs (m, k) of every ridge: 1 strictly convex, 0 flat, -1 not convex, or OPEN."""
+    m, k = facets.shape
+    step = np.zeros(k)
+    lost = np.zeros(k)
+    for f in range(m):
+        for i in range(k):
+            g = neighbours[f, i]
+            if g < f:
+                continue
+            _step(points, errors, facets[g, back[f, i]], facets[f, 0], step, lost)
+            height, open_by = _along(normals[f], slacks[f], step, lost, k)
+            sign = _sign(height, open_by, whole)
+            if sign != OPEN:
+                sign *= sides[f]
+            signs[f, i] = sign
+            signs[g, back[f, i]] = sign
+
+
+@njit(nogil=True, cache=True)
+def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, work):
+    """Barycentric coordinates of ``p`` in a facet, up to one factor, into ``work``.
+
+    ``vertical``: of the projections; else in the simplex of the facet and the inner point, whose
+    own coordinate is the last. Returns how many there are.
+    """
+    matrix, error, value, bound, out, slack = work
+    k = points.shape[1]
+    height = k - 1 if vertical else k
+    width = height + 1
+    for i in range(k):
+        for c in range(height):
+            entry = points[facet[i], c] - p[c]
+            matrix[c, i] = entry
+            error[c, i] = _SLACK * (errors[facet[i], c] + p_error[c] + _U * abs(entry))
+    if not vertical:
+        for c in range(height):
+            entry = inner[c] - p[c]
+            matrix[c, k] = entry
+            error[c, k] = _SLACK * (inner_error[c] + p_error[c] + _U * abs(entry))
+    _minors(matrix, error, width, value, bound, out, slack)
+    return width
+
+
+@njit(nogil=True, cache=True)
+def _scratch(k):
+    size = k + 1
+    return (
+        np.zeros((size, size)),
+        np.zeros((size, size)),
+        np.zeros(1 << size),
+        np.zeros(1 << size),
+        np.zeros(size),
+        np.zeros(size),
+    )
+
+
+@njit(nogil=True, cache=True)
+def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, vertical, seen):
+    """Mark the facets, ``walls`` aside, that the ray from the inner point through ``p`` may meet.
+
+    ``seen`` (m,) is False where it is proved that the ray misses the closed facet.
+    """
+    k = facets.shape[1]
+    work = _scratch(k)
+    out, slack = work[4], work[5]
+    turn = 1.0 if k % 2 == 0 else -1.0
+    for f in range(len(facets)):
+        seen[f] = False
+        if walls[f]:
+            continue
+        if vertical:
+            # The box around the facet sees most of them off.
+            off = False
+            for c in range(k - 1):
+                below = True
+                above = True
+                for i in range(k):
+                    j = facets[f, i]
+                    entry = points[j, c] - p[c]
+                    margin = _SLACK * (errors[j, c] + p_error[c])
+                    below = below and entry < -margin
+                    above = above and entry > margin
+                if below or above:
+                    off = True
+                    break
+            if off:
+                continue
+        _places(points, errors, facets[f], p, p_error, inner, inner_error, vertical, work)
+        seen[f] = True
+        for i in range(k):
+            if turn * sides[f] * out[i] < -slack[i]:
+                seen[f] = False
+                break
+
+
+@njit(nogil=True, cache=True)
+def locate(
+    points,
+    errors,
+    facets,
+    neighbours,
+    sides,
+    normals,
+    slacks,
+    inner,
+    inner_error,
+    vertical,
+    whole,
+    walls,
+    start,
+    queries,
+    place,
+    state,
+    coordinates,
+    flag,
+):
+    """Walk to the facet above each of ``queries``, in the order given, and prove where they lie.
+
+    Writes ``place`` (the facet), ``state`` and the signs of the barycentric coordinates in the
+    facet, 1, 0 or OPEN. ``walls`` are the facets that contain infinity or are parallel to it: a
+    walk that comes to one has left the hull. Source: visibility walk, Devillers, Pion, Teillaud (2002).
+    """
+    k = points.shape[1]
+    work = _scratch(k)
+    out, slack = work[4], work[5]
+    step = np.zeros(k)
+    lost = np.zeros(k)
+    turn = 1.0 if k % 2 == 0 else -1.0
+    at = start
+    for q in range(len(queries)):
+        if flag[0] != 0:
+            return
+        j = queries[q]
+        state[q] = LOST
+        for tries in range(len(facets) + 100):
+            _places(
+                points, errors, facets[at], points[j], errors[j], inner, inner_error, vertical, work
+            )
+            toward = -1
+            unsure = False
+            for offset in range(k):
+                i = (offset + tries) % k
+                sign = _sign(turn * sides[at] * out[i], slack[i], whole)
+                coordinates[q, i] = sign
+                if sign == -1:
+                    toward = i
+                    break
+                if sign == OPEN:
+                    unsure = True
+            if toward >= 0:
+                ahead = neighbours[at, toward]
+                if walls[ahead]:
+                    place[q] = at
+                    state[q] = OUT
+                    break
+                at = ahead
+                continue
+            for c in range(k):
+                step[c] = points[j, c] - points[facets[at, 0], c]
+                lost[c] = _SLACK * (errors[j, c] + errors[facets[at, 0], c] + _U * abs(step[c]))
+            height, open_by = _along(normals[at], slacks[at], step, lost, k)
+            sign = _sign(height, open_by, whole)
+            if sign != OPEN:
+                sign *= sides[at]
+            place[q] = at
+            if sign == -1:
+                state[q] = OUT
+            elif unsure or sign == OPEN:
+                state[q] = UNSURE
+            elif sign == 1:
+                state[q] = IN
+            else:
+                state[q] = ON
+            break
+
+
+@njit(nogil=True, cache=True)
+def strict_stars(facets, signs, live):
+    """Mark the vertices with a facet whose ridges through them are all strictly convex."""
+    m, k = facets.shape
+    for f in range(m):
+        flat = 0
+        at = -1
+        for i in range(k):
+            if signs[f, i] == 0:
+                flat += 1
+                at = i
+        if flat == 0:
+            for i in range(k):
+                live[facets[f, i]] = True
+        elif flat == 1:
+            live[facets[f, at]] = True
+
+
+@njit(nogil=True, cache=True)
+def edges_of(facets, signs, n):
+    """Distinct pairs of vertices below ``n`` with a facet whose ridges through both are all strict.
+
+    Rows (w, 2), ascending. Cost: the pairs of all facets, no sort but of each vertex's partners.
+    """
+    m, k = facets.shape
+    starts = np.zeros(n + 2, np.int64)
+    others = np.zeros(0, np.int64)
+    for turn in range(2):
+        for f in range(m):
+            flat = 0
+            one = -1
+            two = -1
+            for i in range(k):
+                if signs[f, i] == 0:
+                    flat += 1
+                    two = one
+                    one = i
+            if flat > 2:
+                continue
+            for a in range(k - 1):
+                for b in range(a + 1, k):
+                    if facets[f, b] >= n:
+                        continue
+                    if flat >= 1 and one not in (a, b):
+                        continue
+                    if flat == 2 and two not in (a, b):
+                        continue
+                    if turn == 0:
+                        starts[facets[f, a] + 2] += 1
+                    else:
+                        # ``starts`` is one place behind while it fills.
+                        others[starts[facets[f, a] + 1]] = facets[f, b]
+                        starts[facets[f, a] + 1] += 1
+        if turn == 0:
+            for j in range(2, n + 2):
+                starts[j] += starts[j - 1]
+            others = np.zeros(starts[n + 1], np.int64)
+    last = np.full(n, -1, np.int64)
+    kept = 0
+    rows = np.zeros((len(others), 2), np.int64)
+    for j in range(n):
+        begin = kept
+        for at in range(starts[j], starts[j + 1]):
+            if last[others[at]] != j:
+                last[others[at]] = j
+                rows[kept, 0] = j
+                rows[kept, 1] = others[at]
+                kept += 1
+        rows[begin:kept, 1].sort()
+    return rows[:kept].copy()
+
+
+@njit(nogil=True, cache=True)
+def touching(neighbours, signs):
+    """Number the classes of facets joined by flat ridges: (m,) labels 0, 1, ... in facet order."""
+    m, k = neighbours.shape
+    label = np.full(m, -1, np.int64)
+    queue = np.zeros(m, np.int64)
+    count = 0
+    for f in range(m):
+        if label[f] >= 0:
+            continue
+        label[f] = count
+        queue[0] = f
+        last = 1
+        at = 0
+        while at < last:
+            one = queue[at]
+            at += 1
+            for i in range(k):
+                other = neighbours[one, i]
+                if signs[one, i] == 0 and label[other] < 0:
+                    label[other] = count
+                    queue[last] = other
+                    last += 1
+        count += 1
+    return label, count

@@ -1,0 +1,239 @@
+"""The diagram of one head and the subdivision dual to it, at the cost of one hull (theory T2, T3).
+
+Affine ranks are decided first, exactly: slopes of low rank are read in independent columns, and
+lifted points that lie in one hyperplane are one cell of all terms, subdivided like their slopes.
+What is left is a hull that spans its space, and ``polyhedra/proved_hull`` proves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn.arrays import fraction, freeze
+from tropattn.polyhedra.proved_hull import ProvedHull, hull
+from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.refinement import Refinement
+
+__all__ = ["HeadDiagram", "head_diagram"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadDiagram:
+    """Live terms, walls and vertices of ``max_j <a_j, x> + c_j`` on R^d, all exact.
+
+    Attributes
+    ----------
+    f : the polynomial.
+    dim : affine rank r of the slopes: the diagram is one of R^r times a flat.
+    central : whether all terms meet in one point; then there is one cell, and ``found`` is the
+        closed hull of the slopes; else the upper hull of the lifted points.
+    live : ascending terms with a cell of full dimension, of equal terms the smallest.
+    walls : (w, 2) ascending pairs of live terms whose cells share a wall of dimension d - 1.
+    kept : the first index of each class of equal terms, ascending; ``found`` numbers these.
+    columns : the slope columns that stand for all.
+    found : the proved hull, None where the terms lie in at most one dimension.
+    """
+
+    f: TropicalPolynomial
+    dim: int
+    central: bool
+    live: NDArray[np.int64]
+    walls: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    found: ProvedHull | None
+
+    @cached_property
+    def _cells(self) -> tuple[Array, Array, Array]:
+        """Starts and members (numbers of kept terms) of the maximal cells, and a facet of each."""
+        n = len(self.kept)
+        if self.central:
+            return np.array([0, n]), np.arange(n), np.zeros(0, np.int64)
+        if self.found is None:
+            return np.array([0, 1]), np.searchsorted(self.kept, self.live), np.zeros(0, np.int64)
+        found = self.found
+        upper = np.flatnonzero(~found.walls)
+        labels, first, cell = np.unique(
+            found.labels[upper], return_index=True, return_inverse=True
+        )
+        code = [np.repeat(cell, self.dim + 1) * n + found.facets[upper].ravel()]
+        number = np.full(int(found.labels.max()) + 1, -1)
+        number[labels] = np.arange(len(labels))
+        for j in np.flatnonzero(found.on).tolist():
+            around = _star(found, int(found.place[j]), np.flatnonzero(~found.border[j]))
+            code.append(number[found.labels[around]] * n + j)
+        pairs = np.unique(np.concatenate(code))
+        starts = np.searchsorted(pairs // n, np.arange(len(labels) + 1))
+        return starts, pairs % n, upper[first]
+
+    @property
+    def n_cells(self) -> int:
+        """Number of maximal cells of the subdivision: vertices of the diagram, if it has any."""
+        return len(self._cells[0]) - 1
+
+    @cached_property
+    def cells(self) -> tuple[tuple[int, ...], ...]:
+        """The maximal cells of the subdivision, each all its terms, equal ones too, ascending.
+
+        >>> head_diagram(TropicalPolynomial([[0], [1], [2], [1]], [0, 1, 0, -5])).cells
+        ((0, 1), (1, 2))
+        """
+        starts, members, _ = self._cells
+        if len(self.kept) < self.f.n_terms:
+            _, classes = self.f.distinct
+            order = np.argsort(classes, kind="stable")
+            groups = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
+            return tuple(
+                tuple(sorted(int(t) for j in members[one:two] for t in groups[j]))
+                for one, two in zip(starts[:-1], starts[1:], strict=True)
+            )
+        terms = self.kept[members].tolist()
+        bounds = starts.tolist()
+        return tuple(tuple(terms[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+
+    @cached_property
+    def vertices(self) -> NDArray[np.object_]:
+        """Where all terms of each cell tie, (n_cells, d) exact; 0 in dropped columns.
+
+        >>> head_diagram(TropicalPolynomial([[0], [1], [3]], [0, 0, -1])).vertices.tolist()
+        [[Fraction(0, 1)], [Fraction(1, 2)]]
+        """
+        if self.found is None or self.central:
+            raise NotImplementedError("one cell: Refinement.centre")
+        _, _, facets = self._cells
+        out = np.empty((len(facets), self.f.dim), dtype=object)
+        out[:] = fraction(flint.fmpq(0))
+        for i, facet in enumerate(self.found.facets[facets].tolist()):
+            # The hyperplane n . (a, c, 1) = 0 has the slope -n_a / n_c, and the tie is opposite.
+            normal = self.found.rows.normal(facet)
+            for c, column in enumerate(self.columns.tolist()):
+                out[i, column] = fraction(flint.fmpq(normal[c], normal[self.dim]))
+        return freeze(out)
+
+    def f_vector(self) -> tuple[int, ...]:
+        """Numbers of cells of dimension 0, ..., dim of the subdivision.
+
+        A simplex lies inside the true face in the facets around it, which has the dimension of
+        the simplex exactly if their normals have full rank.
+
+        >>> grid = [[x, y] for x in range(3) for y in range(3)]
+        >>> head_diagram(TropicalPolynomial(grid, [-x * x - y * y for x, y in grid])).f_vector()
+        (9, 12, 4)
+        """
+        if self.found is None:
+            return (len(self.live), 1)[: self.dim + 1]
+        inner = () if self.central else (self.n_cells,)
+        found, k = self.found, self.found.facets.shape[1]
+        top = k if self.central else k - 1
+        out = [len(self.live), len(self.walls)][:top]
+        for size in range(3, top + 1):
+            out.append(_faces(found, size))
+        return (*out, *((1,) if self.central else inner))
+
+
+def head_diagram(f: TropicalPolynomial) -> HeadDiagram:
+    """The diagram of one polynomial on R^d, with everything proved (theory T2, T3).
+
+    Cost: ranks, one hull of the distinct terms in doubles, and signs in rationals where doubles
+    leave them open.
+
+    >>> found = head_diagram(TropicalPolynomial([[0, 0], [2, 0], [0, 2], [1, 0]], [0, 0, 0, 0]))
+    >>> found.live.tolist(), found.walls.tolist(), found.central
+    ([0, 1, 2], [[0, 1], [0, 2], [1, 2]], True)
+    """
+    refinement = Refinement.ready([f])
+    kept, central = refinement.kept[0], refinement.central
+    columns = refinement.columns
+    slopes = columns if central else columns[:-1]
+    pairs = np.zeros((0, 2), np.int64)
+
+    def exact(chosen: Any) -> flint.fmpq_mat:
+        rows = f.exact_terms(kept[np.asarray(chosen)])
+        if refinement.rank == rows.ncols():
+            return rows
+        flat = [rows[i, c] for i in range(rows.nrows()) for c in columns.tolist()]
+        return flint.fmpq_mat(rows.nrows(), len(columns), flat)
+
+    if refinement.rank < 2:
+        ends = _ends(refinement, exact) if refinement.rank else np.zeros(1, np.int64)
+        live = ends if central else ends[-1:]
+        if len(live) == 2:
+            pairs = kept[np.sort(live)][None, :]
+        live = np.sort(kept[live])
+        return HeadDiagram(f, len(slopes), central, live, pairs, kept, slopes, None)
+    if len(refinement.integers):
+        points = refinement.integers.astype(np.float64)
+        errors = np.zeros(points.shape)
+    else:
+        points = refinement.terms
+        errors = np.broadcast_to(refinement.errors[:, None], points.shape)
+    found = hull(points, errors, exact, vertical=not central)
+    live = kept[found.corner]
+    walls = kept[found.edges()]
+    return HeadDiagram(f, len(slopes), central, live, walls, kept, slopes, found)
+
+
+def _ends(refinement: Refinement, exact: Any) -> Array:
+    """The least and the greatest of points on a line, in this order."""
+    points, errors = refinement.terms[:, 0], refinement.errors
+    out = []
+    for sign in (-1.0, 1.0):
+        values = sign * points
+        close = np.flatnonzero(values + errors >= (values - errors).max())
+        if len(close) > 1:
+            rows = exact(close)
+            numbers = [int(sign) * rows[i, 0] for i in range(len(close))]
+            close = close[[max(range(len(close)), key=numbers.__getitem__)]]
+        out.append(int(close[0]))
+    return np.array(out)
+
+
+def _star(found: ProvedHull, start: int, places: Array) -> Array:
+    """Upper facets that contain the vertices at those places of the facet ``start``."""
+    face = set(found.facets[start, places].tolist())
+    seen, queue = {start}, [start]
+    while queue:
+        f = queue.pop()
+        for v, g in zip(found.facets[f].tolist(), found.neighbours[f].tolist(), strict=True):
+            if v not in face and g not in seen and not found.walls[g]:
+                seen.add(g)
+                queue.append(g)
+    return np.array(sorted(seen))
+
+
+def _faces(found: ProvedHull, size: int) -> int:
+    """Number of faces of the hull with dimension ``size - 1`` that do not contain infinity."""
+    n, k = len(found.corner), found.facets.shape[1]
+    subsets = [found.facets[:, list(c)] for c in combinations(range(k), size)]
+    labels = np.tile(found.labels, len(subsets))
+    faces = np.vstack(subsets)
+    finite = faces[:, -1] < n
+    faces, labels = faces[finite], labels[finite]
+    distinct, face = np.unique(faces, axis=0, return_inverse=True)
+    if (found.signs == 1).all():
+        return len(distinct)
+    pairs = np.unique(np.column_stack([face.ravel(), labels]), axis=0)
+    around = np.split(pairs[:, 1], np.flatnonzero(np.diff(pairs[:, 0])) + 1)
+    _, first = np.unique(found.labels, return_index=True)
+    normals: dict[int, list[Any]] = {}
+    upper = set(found.labels[~found.walls].tolist())
+    count = 0
+    for group in {tuple(g.tolist()) for g in around}:
+        # Faces in walls alone contain infinity.
+        if len(group) < k - size + 1 or upper.isdisjoint(group):
+            continue
+        for label in group:
+            if label not in normals:
+                normals[label] = found.rows.normal(found.facets[first[label]].tolist())
+        flat = [v for label in group for v in normals[label]]
+        count += flint.fmpz_mat(len(group), k + 1, flat).rank() == k - size + 1
+    return count
