@@ -9,12 +9,31 @@ integers, a value that cannot be as far as 1 from 0 is 0.
 
 from __future__ import annotations
 
+from math import frexp
+
 import numpy as np
 
 from tropattn._kernels.compiling import njit
 
-__all__ = ["IN", "LOST", "ON", "OPEN", "OUT", "UNSURE", "arrange", "common_ridges", "convexity",
-           "edges_of", "hit", "locate", "normals_of", "strict_stars", "touching"]
+__all__ = [
+    "IN",
+    "LOST",
+    "ON",
+    "OPEN",
+    "OUT",
+    "UNSURE",
+    "arrange",
+    "common_ridges",
+    "convexity",
+    "curve",
+    "edges_of",
+    "extents",
+    "hit",
+    "locate",
+    "normals_of",
+    "strict_stars",
+    "touching",
+]
 
 OPEN = 2
 """A sign that doubles do not prove."""
@@ -105,6 +124,56 @@ def _along(normal, slack, step, lost, k):
             lost[c] + (k + 3) * _U * abs(step[c])
         )
     return value, _SLACK * size + _TINY
+
+
+@njit(nogil=True, cache=True)
+def extents(points, top, low):
+    """Per column: all numbers are below ``2**top`` and integer multiples of ``2**low``."""
+    n, k = points.shape
+    for c in range(k):
+        top[c] = -5000
+        low[c] = 5000
+        for j in range(n):
+            fraction, exponent = frexp(points[j, c])
+            if fraction != 0.0:
+                top[c] = max(top[c], exponent)
+                if exponent - 53 < low[c]:
+                    # Only then can its last digit lie lower.
+                    digits = np.int64(fraction * 2.0**53)
+                    last = exponent - 53
+                    while not digits & 1:
+                        digits >>= 1
+                        last += 1
+                    low[c] = min(low[c], last)
+        if top[c] == -5000:
+            top[c] = 0
+            low[c] = 0
+
+
+@njit(nogil=True, cache=True)
+def curve(points, codes):
+    """Numbers along a Z-shaped curve (Morton 1966): points that follow each other are near."""
+    n, k = points.shape
+    bits = max(1, min(12, 60 // k))
+    low = np.zeros(k)
+    scale = np.zeros(k)
+    for c in range(k):
+        low[c] = points[0, c]
+        high = points[0, c]
+        for j in range(n):
+            low[c] = min(low[c], points[j, c])
+            high = max(high, points[j, c])
+        if high > low[c]:
+            scale[c] = (2**bits - 1) / (high - low[c])
+    cell = np.zeros(k, np.int64)
+    for j in range(n):
+        for c in range(k):
+            cell[c] = np.int64((points[j, c] - low[c]) * scale[c])
+        code = 0
+        for bit in range(bits - 1, -1, -1):
+            for c in range(k):
+                code = code << 1 | (cell[c] >> bit & 1)
+        codes[j] = code
 
 
 @njit(nogil=True, cache=True)
@@ -293,6 +362,20 @@ def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, ve
 
 
 @njit(nogil=True, cache=True)
+def _twin(points, errors, facet, j):
+    """The place of a vertex that is known to equal point ``j``, or -1."""
+    for i in range(len(facet)):
+        equal = True
+        for c in range(points.shape[1]):
+            if points[facet[i], c] != points[j, c] or errors[facet[i], c] + errors[j, c] > 0.0:
+                equal = False
+                break
+        if equal:
+            return i
+    return -1
+
+
+@njit(nogil=True, cache=True)
 def locate(
     points,
     errors,
@@ -332,6 +415,13 @@ def locate(
         j = queries[q]
         state[q] = LOST
         for tries in range(len(facets) + 100):
+            twin = _twin(points, errors, facets[at], j)
+            if twin >= 0:
+                place[q] = at
+                state[q] = ON
+                coordinates[q] = 0
+                coordinates[q, twin] = 1
+                break
             _places(
                 points, errors, facets[at], points[j], errors[j], inner, inner_error, vertical, work
             )

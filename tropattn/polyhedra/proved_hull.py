@@ -44,6 +44,9 @@ Exact = Callable[[Any], flint.fmpq_mat]
 _STEEP = 1e-7
 """Facets whose unit normals rise less than this are looked at again before they are proposed."""
 
+_NOISE = 1e-10
+"""How far points are moved for a second proposal, their coordinates being about 1."""
+
 _WHOLE_BITS = 40
 """Columns of integers up to this size are scaled to integers, so that zeros can be proved."""
 
@@ -84,7 +87,9 @@ class ProvedHull:
         return edges(self.facets, self.labels, self.signs, self.rows)
 
 
-def hull(points: Array, errors: Array, exact: Exact, vertical: bool) -> ProvedHull:
+def hull(
+    points: Array, errors: Array, exact: Exact, vertical: bool, repair: bool = True
+) -> ProvedHull | None:
     """The closed hull of points that span R^k, or with ``vertical`` their upper hull; k >= 2.
 
     Parameters
@@ -93,6 +98,8 @@ def hull(points: Array, errors: Array, exact: Exact, vertical: bool) -> ProvedHu
     exact : rows of the given numbers in rationals; each column may be scaled by a positive number.
     vertical : the last coordinate is a height, and only upper facets count; the points lie in no
         one hyperplane, and neither do they without their heights.
+    repair : without, the result is None where what Qhull proposes is not proved; then the points
+        need not span R^k, since any proof includes that.
 
     >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.5, 0.5]])
     >>> rows = flint.fmpq_mat(5, 2, [0, 0, 1, 0, 0, 1, 1, 1, flint.fmpq(1, 2), flint.fmpq(1, 2)])
@@ -102,14 +109,19 @@ def hull(points: Array, errors: Array, exact: Exact, vertical: bool) -> ProvedHu
     ([[0, 1], [0, 2], [1, 3], [2, 3]], [True, True, True, True, False])
     """
     task = _Task(points, errors, exact, vertical)
-    proof = _first_proof(task, np.arange(task.n))
+    proof = _from_proposals(task, np.arange(task.n))
+    if proof is None and not repair:
+        return None
+    proof = proof or _by_insertion(task, np.arange(task.n))
     while True:
         labels, _ = hull_signs.touching(proof.neighbours, proof.signs)
         corner = corners(proof.facets, labels, proof.signs, task.rows)
         # A vertex that is no corner may lie on an edge, which then is none of the triangulation;
         # a corner of fewer points may be none of more, but not the other way round.
         if not corner[proof.used_keys].all():
-            proof = _first_proof(task, np.flatnonzero(corner))
+            left = np.flatnonzero(corner)
+            proof = None if task.inserted else _from_proposals(task, left)
+            proof = proof or _by_insertion(task, left)
             continue
         places = _Places.of(task, proof)
         if len(places.outside):
@@ -155,17 +167,11 @@ def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array]:
     Columns are multiplied by powers of two, which changes no sign: to integers where all are small
     ones, else to a size about 1.
     """
-    fraction, exponent = np.frexp(points)
-    top = np.where(points != 0, exponent, -5000).max(axis=0)
-    top = np.where(top > -5000, top, 0)
+    top, low = np.empty((2, points.shape[1]), np.int64)
+    hull_signs.extents(points, top, low)
     near = np.ldexp(points, -top)
-    if not errors.any():
-        mantissa = np.ldexp(fraction, 53).astype(np.int64)
-        lowest = np.frexp((mantissa & -mantissa).astype(np.float64))[1] - 54 + exponent
-        low = np.where(points != 0, lowest, 5000).min(axis=0)
-        low = np.where(low < 5000, low, top)
-        if (top - low).max(initial=0) <= _WHOLE_BITS:
-            return np.ldexp(points, -low), errors, True, near
+    if not errors.any() and (top - low).max() <= _WHOLE_BITS:
+        return np.ldexp(points, -low), errors, True, near
     moved = np.ldexp(errors, -top)
     # What scaling takes below the doubles is an error too.
     moved = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
@@ -277,14 +283,25 @@ def _exact_places(task: _Task, proof: _Proof, f: int, j: int) -> list[int]:
     ]
 
 
-def _first_proof(task: _Task, keys: NDArray[np.int64]) -> _Proof:
-    """Qhull's hull of these points if it can be proved, else that of exact insertion."""
-    if not task.inserted:
-        proposal = _proposal(task, keys)
+def _from_proposals(task: _Task, keys: NDArray[np.int64]) -> _Proof | None:
+    """Qhull's hull of these points, or of points next to them in general position, if proved.
+
+    Where many points lie in one facet Qhull may cut it into flat or unmatched simplices, but not
+    where they have been moved a little; simplices of these may do for the true points.
+    """
+    for noise in (0.0, _NOISE):
+        near = task.near[keys]
+        if noise:
+            shake = noise * np.random.Generator(np.random.Philox(len(keys))).random(len(keys))
+            if task.vertical:
+                near[:, -1] += shake
+            else:
+                near += shake[:, None] * (near - near.mean(axis=0))
+        proposal = _proposal(task, keys, near)
         proof = _proved(task, *proposal) if proposal is not None else None
         if proof is not None:
             return proof
-    return _by_insertion(task, keys)
+    return None
 
 
 def _by_insertion(task: _Task, keys: NDArray[np.int64]) -> _Proof:
@@ -296,9 +313,11 @@ def _by_insertion(task: _Task, keys: NDArray[np.int64]) -> _Proof:
     return proof
 
 
-def _proposal(task: _Task, keys: NDArray[np.int64]) -> tuple[Array, Array] | None:
+def _proposal(
+    task: _Task, keys: NDArray[np.int64], near: Array
+) -> tuple[Array, Array] | None:
     """Facets and neighbours from Qhull, rows ascending; upper hulls are closed off by walls."""
-    found = proposed_hull(task.near[keys])
+    found = proposed_hull(near)
     if found is None:
         return None
     simplices, neighbours, equations = found
@@ -381,7 +400,9 @@ class _Places:
         queries = np.flatnonzero(idle)
         if not len(queries):
             return cls(place, on, border, queries)
-        queries = queries[np.argsort(_curve(task.near[queries, : k - task.vertical]))]
+        codes = np.empty(len(queries), np.int64)
+        hull_signs.curve(task.near[queries, : k - task.vertical], codes)
+        queries = queries[np.argsort(codes)]
         where = np.full(len(queries), proof.start)
         state = np.empty(len(queries), np.int8)
         coordinates = np.empty((len(queries), k), np.int8)
@@ -413,17 +434,3 @@ def _exact_walk(task: _Task, proof: _Proof, f: int, j: int) -> tuple[int, int, l
         if proof.walls[ahead]:
             return f, hull_signs.OUT, signs
         f = ahead
-
-
-def _curve(points: Array) -> Array:
-    """Numbers along a Z-shaped curve (Morton 1966): points that follow each other are near."""
-    bits = max(1, min(16, 60 // points.shape[1]))
-    low = points.min(axis=0)
-    extent = np.ptp(points, axis=0)
-    cells = (points - low) / np.where(extent > 0, extent, 1.0) * (2**bits - 1)
-    cells = cells.astype(np.int64)
-    code = np.zeros(len(points), np.int64)
-    for bit in range(bits - 1, -1, -1):
-        for c in range(points.shape[1]):
-            code = code << 1 | cells[:, c] >> bit & 1
-    return code

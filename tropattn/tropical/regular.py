@@ -20,6 +20,7 @@ from tropattn.arrays import fraction, freeze
 from tropattn.polyhedra.proved_hull import ProvedHull, hull
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.terms import moderate
 
 __all__ = ["HeadDiagram", "head_diagram"]
 
@@ -38,7 +39,7 @@ class HeadDiagram:
         closed hull of the slopes; else the upper hull of the lifted points.
     live : ascending terms with a cell of full dimension, of equal terms the smallest.
     walls : (w, 2) ascending pairs of live terms whose cells share a wall of dimension d - 1.
-    kept : the first index of each class of equal terms, ascending; ``found`` numbers these.
+    kept : the terms that ``found`` numbers, ascending: all, or the first of each class of equals.
     columns : the slope columns that stand for all.
     found : the proved hull, None where the terms lie in at most one dimension.
     """
@@ -150,6 +151,13 @@ def head_diagram(f: TropicalPolynomial) -> HeadDiagram:
     >>> found.live.tolist(), found.walls.tolist(), found.central
     ([0, 1, 2], [[0, 1], [0, 2], [1, 2]], True)
     """
+    terms, errors = moderate(*f.float_terms())
+    if f.n_terms > f.dim + 1:
+        found = hull(terms, errors, f.exact_terms, vertical=True, repair=False)
+        if found is not None:
+            every, slopes = np.arange(f.n_terms), np.arange(f.dim)
+            live, walls = _firsts(found)
+            return HeadDiagram(f, f.dim, False, live, walls, every, slopes, found)
     refinement = Refinement.ready([f])
     kept, central = refinement.kept[0], refinement.central
     columns = refinement.columns
@@ -177,9 +185,25 @@ def head_diagram(f: TropicalPolynomial) -> HeadDiagram:
         points = refinement.terms
         errors = np.broadcast_to(refinement.errors[:, None], points.shape)
     found = hull(points, errors, exact, vertical=not central)
+    assert found is not None
     live = kept[found.corner]
     walls = kept[found.edges()]
     return HeadDiagram(f, len(slopes), central, live, walls, kept, slopes, found)
+
+
+def _firsts(found: ProvedHull) -> tuple[Array, Array]:
+    """Corners and edges, by the smallest number of equal points."""
+    n = len(found.corner)
+    corner, pairs = np.flatnonzero(found.corner), found.edges()
+    # A point on a facet at the border of all ridges but one is that vertex.
+    twin = np.flatnonzero(found.on & (found.border.sum(axis=1) == found.border.shape[1] - 1))
+    if not len(twin):
+        return corner, pairs
+    name = np.arange(n)
+    vertex = found.facets[found.place[twin], np.argmin(found.border[twin], axis=1)]
+    np.minimum.at(name, vertex, twin)
+    pairs = np.sort(name[pairs], axis=1)
+    return np.sort(name[corner]), pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _ends(refinement: Refinement, exact: Any) -> Array:
