@@ -47,17 +47,17 @@ _SLACK = 1.0 + 2.0**-30
 
 
 @njit(nogil=True, cache=True)
-def _minors(matrix, error, n, value, bound, out, slack):
-    """Signed maximal minors of ``matrix`` (n - 1, n), within ``slack`` of the true ones.
+def _expansion(n):
+    """The products of ``_minors`` in order: rows (target, source, row, column), and their signs.
 
-    ``out . x`` is the determinant with ``x`` as the last row. ``error`` bounds the entries' errors;
-    ``value`` and ``bound`` are scratch (2^n). Laplace expansion along rows: ``value[S]`` is the
-    minor of the first ``|S|`` rows in the columns ``S``. Cost: n 2^(n - 1) products.
+    Sets of columns are bits; a minor of the first ``|S|`` rows in the columns ``S`` is expanded
+    along its last row. There are ``n 2^(n - 1) - n`` products.
     """
-    relative = 1.01 * (n + 3) * _U
     full = (1 << n) - 1
-    value[0] = 1.0
-    bound[0] = 0.0
+    # Unsigned numbers: an index that cannot be negative needs no test.
+    steps = np.zeros((n << (n - 1), 4), np.uint16)
+    signs = np.zeros(n << (n - 1))
+    at = 0
     for subset in range(1, full):
         row = -1
         rest = subset
@@ -65,20 +65,45 @@ def _minors(matrix, error, n, value, bound, out, slack):
             row += 1
             rest &= rest - 1
         sign = -1.0 if row & 1 else 1.0
-        total = 0.0
-        lost = 0.0
         for c in range(n):
-            bit = 1 << c
-            if subset & bit:
-                part = value[subset ^ bit]
-                entry = matrix[row, c]
-                size = abs(entry)
-                total += sign * entry * part
-                less = bound[subset ^ bit]
-                lost += size * less + (error[row, c] + relative * size) * (abs(part) + less)
+            if subset >> c & 1:
+                steps[at, 0] = subset
+                steps[at, 1] = subset ^ (1 << c)
+                steps[at, 2] = row
+                steps[at, 3] = c
+                signs[at] = sign
                 sign = -sign
-        value[subset] = total
-        bound[subset] = lost + _TINY
+                at += 1
+    return steps[:at].copy(), signs[:at].copy()
+
+
+@njit(nogil=True, cache=True)
+def _minors(matrix, error, steps, signs, value, bound, out, slack):
+    """Signed maximal minors of ``matrix`` (n - 1, n), within ``slack`` of the true ones.
+
+    ``out . x`` is the determinant with ``x`` as the last row. ``error`` bounds the entries' errors
+    but for one rounding of each; ``value`` and ``bound`` are scratch (2^n). Cost: n 2^(n - 1)
+    products.
+    """
+    full = len(value) - 1
+    n = len(out)
+    relative = 1.01 * (n + 5) * _U
+    for subset in range(1, full):
+        value[subset] = 0.0
+        bound[subset] = _TINY
+    value[0] = 1.0
+    bound[0] = 0.0
+    for t in range(len(signs)):
+        target = steps[t, 0]
+        source = steps[t, 1]
+        entry = signs[t] * matrix[steps[t, 2], steps[t, 3]]
+        size = abs(entry)
+        part = value[source]
+        less = bound[source]
+        value[target] += entry * part
+        bound[target] += size * less + (error[steps[t, 2], steps[t, 3]] + relative * size) * (
+            abs(part) + less
+        )
     sign = 1.0 if n & 1 else -1.0
     for c in range(n):
         out[c] = sign * value[full ^ (1 << c)]
@@ -154,7 +179,7 @@ def extents(points, top, low):
 def curve(points, codes):
     """Numbers along a Z-shaped curve (Morton 1966): points that follow each other are near."""
     n, k = points.shape
-    bits = max(1, min(12, 60 // k))
+    bits = max(1, 16 // k)
     low = np.zeros(k)
     scale = np.zeros(k)
     for c in range(k):
@@ -173,7 +198,7 @@ def curve(points, codes):
         for bit in range(bits - 1, -1, -1):
             for c in range(k):
                 code = code << 1 | (cell[c] >> bit & 1)
-        codes[j] = code
+        codes[j] = code & 0xFFFF
 
 
 @njit(nogil=True, cache=True)
@@ -208,6 +233,7 @@ def normals_of(
     n = len(points)
     matrix = np.zeros((k, k))
     error = np.zeros((k, k))
+    steps, signs = _expansion(k)
     value = np.zeros(1 << k)
     bound = np.zeros(1 << k)
     step = np.zeros(k)
@@ -216,7 +242,7 @@ def normals_of(
         base = facets[f, 0]
         for i in range(1, k):
             _step(points, errors, facets[f, i], base, matrix[i - 1], error[i - 1])
-        _minors(matrix, error, k, value, bound, normals[f], slacks[f])
+        _minors(matrix, error, steps, signs, value, bound, normals[f], slacks[f])
         side = 0
         if vertical and facets[f, k - 1] < n:
             side = _sign(-normals[f, k - 1], slacks[f, k - 1], whole)
@@ -285,36 +311,35 @@ def convexity(points, errors, facets, neighbours, back, sides, normals, slacks, 
 
 
 @njit(nogil=True, cache=True)
-def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, work):
+def _places(points, errors, noisy, facet, p, p_error, inner, inner_error, vertical, work):
     """Barycentric coordinates of ``p`` in a facet, up to one factor, into ``work``.
 
     ``vertical``: of the projections; else in the simplex of the facet and the inner point, whose
-    own coordinate is the last. Returns how many there are.
+    own coordinate is the last. ``noisy``: whether there are errors at all.
     """
-    matrix, error, value, bound, out, slack = work
+    matrix, error, steps, signs, value, bound, out, slack = work
     k = points.shape[1]
     height = k - 1 if vertical else k
-    width = height + 1
     for i in range(k):
         for c in range(height):
-            entry = points[facet[i], c] - p[c]
-            matrix[c, i] = entry
-            error[c, i] = _SLACK * (errors[facet[i], c] + p_error[c] + _U * abs(entry))
+            matrix[c, i] = points[facet[i], c] - p[c]
+            if noisy:
+                error[c, i] = _SLACK * (errors[facet[i], c] + p_error[c])
     if not vertical:
         for c in range(height):
-            entry = inner[c] - p[c]
-            matrix[c, k] = entry
-            error[c, k] = _SLACK * (inner_error[c] + p_error[c] + _U * abs(entry))
-    _minors(matrix, error, width, value, bound, out, slack)
-    return width
+            matrix[c, k] = inner[c] - p[c]
+            error[c, k] = _SLACK * (inner_error[c] + p_error[c])
+    _minors(matrix, error, steps, signs, value, bound, out, slack)
 
 
 @njit(nogil=True, cache=True)
-def _scratch(k):
-    size = k + 1
+def _scratch(size):
+    steps, signs = _expansion(size)
     return (
         np.zeros((size, size)),
         np.zeros((size, size)),
+        steps,
+        signs,
         np.zeros(1 << size),
         np.zeros(1 << size),
         np.zeros(size),
@@ -329,8 +354,8 @@ def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, ve
     ``seen`` (m,) is False where it is proved that the ray misses the closed facet.
     """
     k = facets.shape[1]
-    work = _scratch(k)
-    out, slack = work[4], work[5]
+    work = _scratch(k if vertical else k + 1)
+    out, slack = work[6], work[7]
     turn = 1.0 if k % 2 == 0 else -1.0
     for f in range(len(facets)):
         seen[f] = False
@@ -353,7 +378,7 @@ def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, ve
                     break
             if off:
                 continue
-        _places(points, errors, facets[f], p, p_error, inner, inner_error, vertical, work)
+        _places(points, errors, True, facets[f], p, p_error, inner, inner_error, vertical, work)
         seen[f] = True
         for i in range(k):
             if turn * sides[f] * out[i] < -slack[i]:
@@ -362,12 +387,12 @@ def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, ve
 
 
 @njit(nogil=True, cache=True)
-def _twin(points, errors, facet, j):
-    """The place of a vertex that is known to equal point ``j``, or -1."""
+def _twin(points, facet, j, width):
+    """The place of a vertex that equals point ``j`` in the first columns, or -1."""
     for i in range(len(facet)):
         equal = True
-        for c in range(points.shape[1]):
-            if points[facet[i], c] != points[j, c] or errors[facet[i], c] + errors[j, c] > 0.0:
+        for c in range(width):
+            if points[facet[i], c] != points[j, c]:
                 equal = False
                 break
         if equal:
@@ -403,11 +428,14 @@ def locate(
     walk that comes to one has left the hull. Source: visibility walk, Devillers, Pion, Teillaud (2002).
     """
     k = points.shape[1]
-    work = _scratch(k)
-    out, slack = work[4], work[5]
+    work = _scratch(k if vertical else k + 1)
+    out, slack = work[6], work[7]
     step = np.zeros(k)
     lost = np.zeros(k)
     turn = 1.0 if k % 2 == 0 else -1.0
+    noisy = errors.any()
+    # The inner point is no integer point.
+    places_whole = whole and vertical
     at = start
     for q in range(len(queries)):
         if flag[0] != 0:
@@ -415,21 +443,34 @@ def locate(
         j = queries[q]
         state[q] = LOST
         for tries in range(len(facets) + 100):
-            twin = _twin(points, errors, facets[at], j)
+            twin = -1
+            if not noisy:
+                twin = _twin(points, facets[at], j, k - 1 if vertical else k)
             if twin >= 0:
+                # On, below or above a vertex.
+                rise = points[j, k - 1] - points[facets[at, twin], k - 1]
                 place[q] = at
-                state[q] = ON
+                state[q] = ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
                 coordinates[q] = 0
                 coordinates[q, twin] = 1
                 break
             _places(
-                points, errors, facets[at], points[j], errors[j], inner, inner_error, vertical, work
+                points,
+                errors,
+                noisy,
+                facets[at],
+                points[j],
+                errors[j],
+                inner,
+                inner_error,
+                vertical,
+                work,
             )
             toward = -1
             unsure = False
             for offset in range(k):
                 i = (offset + tries) % k
-                sign = _sign(turn * sides[at] * out[i], slack[i], whole)
+                sign = _sign(turn * sides[at] * out[i], slack[i], places_whole)
                 coordinates[q, i] = sign
                 if sign == -1:
                     toward = i

@@ -31,6 +31,7 @@ from tropattn.errors import EngineError
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.exact_insertion import inserted_hull
 from tropattn.polyhedra.exact_signs import ExactRows
+from tropattn.polyhedra.flips import flipped
 from tropattn.polyhedra.hull_corners import corners, edges
 from tropattn.tolerance import TINY, UNIT
 
@@ -109,23 +110,25 @@ def hull(
     ([[0, 1], [0, 2], [1, 3], [2, 3]], [True, True, True, True, False])
     """
     task = _Task(points, errors, exact, vertical)
-    proof = _from_proposals(task, np.arange(task.n))
-    if proof is None and not repair:
-        return None
-    proof = proof or _by_insertion(task, np.arange(task.n))
+    keys, proof = np.arange(task.n), None
     while True:
+        if proof is None and not task.inserted:
+            proof = _from_proposals(task, keys, repair)
+        if proof is None:
+            if not repair:
+                return None
+            proof = _by_insertion(task, keys)
         labels, _ = hull_signs.touching(proof.neighbours, proof.signs)
         corner = corners(proof.facets, labels, proof.signs, task.rows)
         # A vertex that is no corner may lie on an edge, which then is none of the triangulation;
         # a corner of fewer points may be none of more, but not the other way round.
         if not corner[proof.used_keys].all():
-            left = np.flatnonzero(corner)
-            proof = None if task.inserted else _from_proposals(task, left)
-            proof = proof or _by_insertion(task, left)
+            keys, proof = np.flatnonzero(corner), None
             continue
         places = _Places.of(task, proof)
         if len(places.outside):
-            proof = _by_insertion(task, np.union1d(proof.used_keys, places.outside))
+            keys, proof = np.union1d(proof.used_keys, places.outside), None
+            task.inserted = True
             continue
         return ProvedHull(
             proof.facets,
@@ -169,9 +172,13 @@ def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array]:
     """
     top, low = np.empty((2, points.shape[1]), np.int64)
     hull_signs.extents(points, top, low)
-    near = np.ldexp(points, -top)
-    if not errors.any() and (top - low).max() <= _WHOLE_BITS:
-        return np.ldexp(points, -low), errors, True, near
+    usual = (np.abs(top) < 1000).all() and (low > -1000).all() and (top - low < 1000).all()
+    near = points * np.ldexp(1.0, -top) if usual else np.ldexp(points, -top)
+    if not errors.any():
+        if (top - low).max() <= _WHOLE_BITS:
+            return np.ldexp(points, -low), errors, True, near
+        if usual:
+            return near, errors, False, near
     moved = np.ldexp(errors, -top)
     # What scaling takes below the doubles is an error too.
     moved = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
@@ -196,8 +203,13 @@ class _Proof:
     used_keys: NDArray[np.int64]
 
 
-def _proved(task: _Task, facets: Array, neighbours: Array) -> _Proof | None:
-    """The proof of a proposal whose rows ascend, or None where a condition does not hold."""
+def _proved(
+    task: _Task, facets: Array, neighbours: Array, flip: bool = True
+) -> _Proof | None:
+    """The proof of a proposal whose rows ascend, or None where a condition does not hold.
+
+    A surface that is only not convex is proved after flips.
+    """
     n, (m, k) = task.n, facets.shape
     finite = facets[:, -1] < n
     used = np.flatnonzero(np.bincount(facets.ravel(), minlength=n + 1)[:n])
@@ -213,10 +225,7 @@ def _proved(task: _Task, facets: Array, neighbours: Array) -> _Proof | None:
         *data, facets, task.vertical, inner, inner_error, task.whole, normals, slacks, sides, walls
     )
     for f in np.flatnonzero(sides == OPEN).tolist():
-        facet = facets[f].tolist()
-        side = task.rows.sign([*facet, n]) if task.vertical and facet[-1] < n else 0
-        walls[f] = task.vertical and side == 0
-        sides[f] = side or task.rows.sign([*facet, n + 1])
+        sides[f], walls[f] = _exact_side(task, facets[f].tolist())
     back = np.empty((m, k), np.int64)
     if not sides.all() or walls[start]:
         return None
@@ -226,20 +235,38 @@ def _proved(task: _Task, facets: Array, neighbours: Array) -> _Proof | None:
     hull_signs.convexity(
         *data, facets, neighbours, back, sides, normals, slacks, task.whole, signs
     )
-    if (signs == -1).any():
+    if (signs == -1).any() and k != 3:
         return None
     for f, i in np.argwhere(signs == OPEN).tolist():
         g = int(neighbours[f, i])
         if f < g:
-            sign = int(sides[f]) * task.rows.sign([*facets[f].tolist(), facets[g, back[f, i]]])
-            if sign < 0:
+            vertex = int(facets[g, back[f, i]])
+            sign = int(sides[f]) * task.rows.sign([*facets[f].tolist(), vertex])
+            if sign < 0 and k != 3:
                 return None
             signs[f, i] = signs[g, back[f, i]] = sign
+    wrong = np.argwhere(signs < 0)
+    if len(wrong):
+        if flip:
+            bad = [(f, i) for f, i in wrong.tolist() if f < neighbours[f, i]]
+            made = flipped(
+                facets, neighbours, sides, bad, lambda facet: _exact_side(task, facet)[0],
+                task.rows.sign,
+            )
+            return _proved(task, *made, flip=False)
+        return None
     proof = _Proof(
         facets, neighbours, back, sides, walls, normals, slacks, signs, inner, inner_error, start,
         used,
     )
     return proof if _one_facet_on_a_ray(task, proof) else None
+
+
+def _exact_side(task: _Task, facet: list[int]) -> tuple[int, bool]:
+    """The side of a facet on which the inner point lies, and whether it is a wall."""
+    n = task.n
+    side = task.rows.sign([*facet, n]) if task.vertical and facet[-1] < n else 0
+    return side or task.rows.sign([*facet, n + 1]), task.vertical and side == 0
 
 
 def _broadest(points: Array, facets: Array, among: Array, vertical: bool) -> int:
@@ -283,11 +310,12 @@ def _exact_places(task: _Task, proof: _Proof, f: int, j: int) -> list[int]:
     ]
 
 
-def _from_proposals(task: _Task, keys: NDArray[np.int64]) -> _Proof | None:
+def _from_proposals(task: _Task, keys: NDArray[np.int64], spanning: bool) -> _Proof | None:
     """Qhull's hull of these points, or of points next to them in general position, if proved.
 
     Where many points lie in one facet Qhull may cut it into flat or unmatched simplices, but not
-    where they have been moved a little; simplices of these may do for the true points.
+    where they have been moved a little; simplices of these may do for the true points. Where it
+    sees flat points it is asked again only if they are known to span their space.
     """
     for noise in (0.0, _NOISE):
         near = task.near[keys]
@@ -301,6 +329,8 @@ def _from_proposals(task: _Task, keys: NDArray[np.int64]) -> _Proof | None:
         proof = _proved(task, *proposal) if proposal is not None else None
         if proof is not None:
             return proof
+        if proposal is None and not spanning:
+            return None
     return None
 
 
@@ -400,9 +430,9 @@ class _Places:
         queries = np.flatnonzero(idle)
         if not len(queries):
             return cls(place, on, border, queries)
-        codes = np.empty(len(queries), np.int64)
+        codes = np.empty(len(queries), np.uint16)
         hull_signs.curve(task.near[queries, : k - task.vertical], codes)
-        queries = queries[np.argsort(codes)]
+        queries = queries[np.argsort(codes, kind="stable")]
         where = np.full(len(queries), proof.start)
         state = np.empty(len(queries), np.int8)
         coordinates = np.empty((len(queries), k), np.int8)
