@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from reference.slow_subdivision import slow_subdivision
 
-from tropattn.arrays import fraction_array
+from tropattn.arrays import fraction_array, rational_matrix
+from tropattn.polyhedra import proved_hull
+from tropattn.polyhedra._qhull import proposed_hull
+from tropattn.polyhedra.exact_insertion import inserted_hull
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.regular import head_diagram
 from tropattn.tropical.terms import AffineMap
@@ -122,3 +125,149 @@ def tally(first: int, last: int) -> Counter:
                 counts["exact"] += found.found.rows.count > 0
                 counts["signs"] += found.found.rows.count
     return counts
+
+
+def joined(facets: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and neighbours of facets, ridges matched in the order in which they come."""
+    rows = np.array([sorted(f) for f in facets], np.int64)
+    neighbours = np.full(rows.shape, -1, np.int64)
+    waiting: dict = {}
+    for f, facet in enumerate(rows.tolist()):
+        for i in range(len(facet)):
+            ridge = tuple(facet[:i] + facet[i + 1 :])
+            if ridge in waiting:
+                g, j = waiting.pop(ridge)
+                neighbours[f, i], neighbours[g, j] = g, f
+            else:
+                waiting[ridge] = f, i
+    return rows, neighbours
+
+
+def task_of(points, vertical: bool = False):
+    """The points, read exactly, as the prover takes them."""
+    p = np.array(points, dtype=float)
+    return proved_hull._Task(
+        p, np.zeros(p.shape), lambda js: rational_matrix(p[np.asarray(js)]), vertical
+    )
+
+
+def boundary(points) -> list[list[int]]:
+    """A triangulation of the boundary of the hull, by exact insertion."""
+    task = task_of(points)
+    rows, _ = inserted_hull(task.points, task.errors, task.rows, range(task.n), False)
+    return rows.tolist()
+
+
+OCTAHEDRON = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
+
+
+def test_false_hulls_are_rejected():
+    task = task_of(OCTAHEDRON)
+    true = boundary(OCTAHEDRON)
+    assert proved_hull._proved(task, *joined(true)) is not None
+    for f in range(8):
+        assert proved_hull._proved(task, *joined(true[:f] + true[f + 1 :])) is None
+        assert proved_hull._proved(task, *joined([*true, true[f]])) is None
+    assert proved_hull._proved(task, *joined(true + true)) is None
+    for f in range(8):
+        for g in range(f):
+            # A facet with one vertex exchanged: matched ridges are missing or doubled.
+            wrong = [list(x) for x in true]
+            wrong[f][0] = next(v for v in range(6) if v not in wrong[f])
+            assert proved_hull._proved(task, *joined(wrong)) is None
+            # Neighbours exchanged.
+            rows, neighbours = joined(true)
+            neighbours[[f, g]] = neighbours[[g, f]]
+            assert proved_hull._proved(task, rows, neighbours) is None
+
+
+def test_a_flipped_edge_is_flipped_back_or_rejected():
+    # The square 0 2 1 3 of a flat bipyramid with its top cut by the wrong diagonal.
+    points = [[1, 0, 0], [-1, 0, 0], [0, 1, 0.1], [0, -1, 0.1], [0, 0, -1]]
+    base = [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4]]
+    wrong, right = joined([[0, 1, 2], [0, 1, 3], *base]), joined([[2, 3, 0], [2, 3, 1], *base])
+    task = task_of(points)
+    assert proved_hull._proved(task, *wrong, flip=False) is None
+    assert proved_hull._proved(task, *right, flip=False) is not None
+    found = proved_hull._proved(task, *wrong)
+    assert sorted(found.facets.tolist()) == sorted(right[0].tolist())
+
+
+def test_surfaces_that_turn_twice_are_rejected():
+    angle = 2 * np.pi * np.arange(5) / 5
+    star = np.round(64 * np.column_stack([np.cos(angle), np.sin(angle)]))
+    pentagram = [[i, (i + 2) % 5] for i in range(5)]
+    assert proved_hull._proved(task_of(star), *joined(pentagram)) is None
+    assert proved_hull._proved(task_of(star), *joined([[i, (i + 1) % 5] for i in range(5)]))
+    # The same with two tips: all ridges are convex, and every side sees the middle.
+    solid = [*[[*p, 0] for p in star.tolist()], [0, 0, 50], [0, 0, -50]]
+    double = [[*e, t] for e in pentagram for t in (5, 6)]
+    assert proved_hull._proved(task_of(solid), *joined(double)) is None
+    # Lifted: triangles around a middle point that go round twice.
+    cone = [[*p, 0] for p in star.tolist()] + [[0, 0, 9]]
+    wall = 6
+    twice = [[*e, t] for e in pentagram for t in (5, wall)]
+    once = [[i, (i + 1) % 5, t] for i in range(5) for t in (5, wall)]
+    assert proved_hull._proved(task_of(cone, vertical=True), *joined(twice)) is None
+    assert proved_hull._proved(task_of(cone, vertical=True), *joined(once)) is not None
+
+
+def test_polytopes_glued_at_a_square_are_rejected():
+    cube = [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    other = [[x + 1, y, z] for x, y, z in cube]
+    points = sorted({tuple(p) for p in cube + other})
+    number = {p: i for i, p in enumerate(points)}
+    both = []
+    for part in (cube, other):
+        for facet in boundary(part):
+            both.append([number[tuple(part[v])] for v in facet])
+    assert proved_hull._proved(task_of(points), *joined(both)) is None
+    # Without the square the surface is the hull, though no vertex of the square is a corner.
+    square = [f for f in both if all(points[v][0] == 1 for v in f)]
+    outer = [f for f in both if f not in square]
+    assert proved_hull._proved(task_of(points), *joined(outer)) is not None
+
+
+def test_a_point_that_a_hull_leaves_out_is_found():
+    points = [[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5], [0.25, 0.25]]
+    task = task_of(points)
+    assert task.whole
+    proof = proved_hull._proved(task, *joined([[0, 1], [0, 2], [1, 2]]))
+    places = proved_hull._Places.of(task, proof)
+    assert places.outside.tolist() == [3]
+    assert places.on.tolist() == [False] * 4 + [True, False]
+    lifted = task_of([[0, 0], [2, 0], [0, 2], [1, 1], [0.5, 0.5], [2, 2]] @ np.eye(2, 3), True)
+    # Flat lifted points: the upper hull of a triangle sees one of the others outside.
+    corner = joined([[0, 1, 2], [0, 1, 6], [0, 2, 6], [1, 2, 6]])
+    found = proved_hull._Places.of(lifted, proved_hull._proved(lifted, *corner))
+    assert found.outside.tolist() == [5] and found.on.tolist() == [False] * 3 + [True] * 2 + [False]
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "fewer", "shuffled"])
+def test_bad_proposals_are_repaired(monkeypatch, wrong):
+    def propose(points):
+        found = proposed_hull(points)
+        if wrong == "nothing" or found is None:
+            return None
+        if wrong == "fewer":
+            return proposed_hull(points[: max(points.shape[1] + 2, len(points) - 2)])
+        simplices, neighbours, normals = found
+        simplices = simplices.copy()
+        simplices[0, 0] = simplices[-1, -1]
+        return simplices, neighbours, normals
+
+    monkeypatch.setattr(proved_hull, "proposed_hull", propose)
+    for kind in KINDS:
+        for seed in range(3):
+            missing, _ = differences(polynomial_of(kind, seed))
+            assert not missing, f"{kind} {seed}: {missing}"
+
+
+def test_a_grid_of_cubes():
+    grid = np.array(list(product(range(4), repeat=3)), dtype=float)
+    found = head_diagram(TropicalPolynomial(grid, -(grid**2).sum(axis=1)))
+    assert found.f_vector() == (64, 144, 108, 27)
+    assert {len(cell) for cell in found.cells} == {8}
+    assert not found.found.inserted
+    moved = found.vertices[:, :].astype(float)
+    assert sorted(map(tuple, moved.tolist())) == sorted(product((1.0, 3.0, 5.0), repeat=3))

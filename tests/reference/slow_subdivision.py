@@ -12,7 +12,10 @@ from itertools import combinations
 Row = tuple[Fraction, ...]
 
 
-def _solve(matrix: list[list[Fraction]], right: list[list[Fraction]]) -> list[list[Fraction]] | None:
+Matrix = list[list[Fraction]]
+
+
+def _solve(matrix: Matrix, right: Matrix) -> Matrix | None:
     """Solve a square system for several right-hand columns, or None where it is singular."""
     n = len(matrix)
     rows = [list(a) + list(b) for a, b in zip(matrix, right, strict=True)]
@@ -84,7 +87,8 @@ def slow_subdivision(
             if not among.issuperset(chosen):
                 continue
             weights = [sum(a * b for a, b in zip(row, point, strict=True)) for row in inverse]
-            if min(weights) < 0 or all(w == 0 for j, w in zip(chosen, weights) if j not in own):
+            used = {j for j, w in zip(chosen, weights, strict=True) if w}
+            if min(weights) < 0 or used <= own:
                 continue
             if sum(w * heights[j] for j, w in zip(chosen, weights, strict=True)) >= height:
                 return True
@@ -99,7 +103,10 @@ def slow_subdivision(
     cells = set()
     for chosen, inverse in inverses.items():
         # The affine function through the simplex's heights, as a row in (slope, 1).
-        plane = [sum(heights[j] * row[i] for j, row in zip(chosen, inverse)) for i in range(size)]
+        plane = [
+            sum(heights[j] * row[i] for j, row in zip(chosen, inverse, strict=True))
+            for i in range(size)
+        ]
         gaps = {
             j: heights[j] - sum(a * b for a, b in zip(plane, points[j], strict=True))
             for j in distinct

@@ -425,7 +425,8 @@ def locate(
 
     Writes ``place`` (the facet), ``state`` and the signs of the barycentric coordinates in the
     facet, 1, 0 or OPEN. ``walls`` are the facets that contain infinity or are parallel to it: a
-    walk that comes to one has left the hull. Source: visibility walk, Devillers, Pion, Teillaud (2002).
+    walk that comes to one has left the hull. Source: Devillers, Pion, Teillaud (2002), *Walking in
+    a triangulation*.
     """
     k = points.shape[1]
     work = _scratch(k if vertical else k + 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
@@ -19,6 +18,7 @@ def proposed_hull(points: Array) -> tuple[Array, Array, Array] | None:
     Returns simplices (m, k), the neighbour opposite to each vertex (m, k), and outward normals
     with offsets (m, k + 1).
 
+    >>> import numpy as np
     >>> simplices, _, _ = proposed_hull(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     >>> sorted(map(sorted, simplices.tolist()))
     [[0, 1], [0, 2], [1, 2]]

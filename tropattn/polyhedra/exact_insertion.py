@@ -2,7 +2,7 @@
 
 Point ``i`` is moved away from a point ``o`` inside the hull by ``eps_i (v_i - o)``, with
 ``1 >> eps_1 >> eps_2 >> ... > 0`` (Edelsbrunner, Muecke 1990, *Simulation of Simplicity*). In
-homogeneous rows that is ``v_i - eps_i o``, so that a determinant, in which ``o`` cannot occur twice,
+homogeneous rows that is ``v_i - eps_i o``, so that a determinant, where ``o`` cannot occur twice,
 is of first order: its sign is that of the first that is not zero among itself and, with changed
 signs, those with ``o`` in the place of one point, in the order of the points. The last place that
 matters holds ``o`` beside the facet, which is not zero. The facets of the points so moved are
@@ -111,9 +111,17 @@ class _Growing:
         row = self.facets[slot : slot + 1]
         unused = np.zeros(self.points.shape[1])
         hull_signs.normals_of(
-            self.points, self.errors, row, False, unused, unused, False,
-            self.normals[slot : slot + 1], self.slacks[slot : slot + 1],
-            np.zeros(1, np.int8), np.zeros(1, np.bool_),
+            self.points,
+            self.errors,
+            row,
+            False,
+            unused,
+            unused,
+            False,
+            self.normals[slot : slot + 1],
+            self.slacks[slot : slot + 1],
+            np.zeros(1, np.int8),
+            np.zeros(1, np.bool_),
         )
         self.sides[slot] = side
         self.alive[slot] = True
@@ -187,10 +195,14 @@ class _Growing:
         lost = 1.001 * (self.errors[j] + self.errors[base] + 2.0**-53 * np.abs(step))
         normals, slacks = self.normals[used], self.slacks[used]
         height = (normals * step).sum(axis=1) * self.sides[used]
-        bound = 1.001 * (
-            slacks * (np.abs(step) + lost)
-            + np.abs(normals) * (lost + (k + 3) * 2.0**-53 * np.abs(step))
-        ).sum(axis=1) + 2.0**-1022
+        bound = (
+            1.001
+            * (
+                slacks * (np.abs(step) + lost)
+                + np.abs(normals) * (lost + (k + 3) * 2.0**-53 * np.abs(step))
+            ).sum(axis=1)
+            + 2.0**-1022
+        )
         out = used[height < -bound].tolist()
         for slot in used[~(np.abs(height) > bound)].tolist():
             if self._perturbed_sign(self.facets[slot].tolist(), j) * self.sides[slot] < 0:

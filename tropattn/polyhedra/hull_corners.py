@@ -61,28 +61,29 @@ def edges(facets: Array, labels: Array, signs: Array, rows: ExactRows) -> NDArra
         owners.append(labels[inside])
     code, owner = np.concatenate(codes), np.concatenate(owners)
     doubtful = ~np.isin(code, known)
-    names, spans = _spanning(
-        code[doubtful], owner[doubtful], k - 1, _normals(facets, labels, rows)
-    )
+    names, spans = _spanning(code[doubtful], owner[doubtful], k - 1, _normals(facets, labels, rows))
     every = np.sort(np.concatenate([known, names[spans]]))
     return np.column_stack([every // n, every % n])
 
 
 def _normals(facets: Array, labels: Array, rows: ExactRows) -> Any:
-    """Label -> the exact normal of that true facet."""
+    """Labels -> the exact normals of these true facets."""
     _, first = np.unique(labels, return_index=True)
     made: dict[int, list[Any]] = {}
 
-    def normal(label: int) -> list[Any]:
-        if label not in made:
+    def normals(wanted: list[int]) -> list[list[Any]]:
+        fresh = [label for label in wanted if label not in made]
+        if fresh:
+            rows.need(np.unique(facets[first[fresh]]))
+        for label in fresh:
             made[label] = rows.normal(facets[first[label]].tolist())
-        return made[label]
+        return [made[label] for label in wanted]
 
-    return normal
+    return normals
 
 
 def _spanning(
-    names: Array, labels: Array, rank: int, normal: Any
+    names: Array, labels: Array, rank: int, normals: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The distinct names, and whether the normals of the labels beside them have that rank."""
     if not len(names):
@@ -91,9 +92,10 @@ def _spanning(
     distinct, start, count = np.unique(pairs[:, 0], return_index=True, return_counts=True)
     spans = count >= rank
     if rank > 3:
+        normals(np.unique(pairs[np.isin(pairs[:, 0], distinct[spans]), 1]).tolist())
         for at in np.flatnonzero(spans).tolist():
             around = pairs[start[at] : start[at] + count[at], 1].tolist()
-            spans[at] = _rank([normal(label) for label in around]) == rank
+            spans[at] = _rank(normals(around)) == rank
     return distinct, spans
 
 

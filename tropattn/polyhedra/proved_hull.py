@@ -203,9 +203,7 @@ class _Proof:
     used_keys: NDArray[np.int64]
 
 
-def _proved(
-    task: _Task, facets: Array, neighbours: Array, flip: bool = True
-) -> _Proof | None:
+def _proved(task: _Task, facets: Array, neighbours: Array, flip: bool = True) -> _Proof | None:
     """The proof of a proposal whose rows ascend, or None where a condition does not hold.
 
     A surface that is only not convex is proved after flips.
@@ -224,20 +222,25 @@ def _proved(
     hull_signs.normals_of(
         *data, facets, task.vertical, inner, inner_error, task.whole, normals, slacks, sides, walls
     )
-    for f in np.flatnonzero(sides == OPEN).tolist():
-        sides[f], walls[f] = _exact_side(task, facets[f].tolist())
-    back = np.empty((m, k), np.int64)
-    if not sides.all() or walls[start]:
+    if flip and not task.inserted and (walls & finite).any():
+        # Qhull cut a facet into simplices that are flat seen from above.
         return None
-    if not hull_signs.common_ridges(facets, neighbours, sides, back):
+    open_sides = np.flatnonzero(sides == OPEN)
+    task.rows.need(np.unique(facets[open_sides]))
+    for f in open_sides.tolist():
+        sides[f], walls[f] = _exact_side(task, facets[f].tolist())
+        if not sides[f]:
+            return None
+    back = np.empty((m, k), np.int64)
+    if walls[start] or not hull_signs.common_ridges(facets, neighbours, sides, back):
         return None
     signs = np.empty((m, k), np.int8)
-    hull_signs.convexity(
-        *data, facets, neighbours, back, sides, normals, slacks, task.whole, signs
-    )
+    hull_signs.convexity(*data, facets, neighbours, back, sides, normals, slacks, task.whole, signs)
     if (signs == -1).any() and k != 3:
         return None
-    for f, i in np.argwhere(signs == OPEN).tolist():
+    still_open = np.argwhere(signs == OPEN)
+    task.rows.need(np.unique(facets[still_open[:, 0]]))
+    for f, i in still_open.tolist():
         g = int(neighbours[f, i])
         if f < g:
             vertex = int(facets[g, back[f, i]])
@@ -250,13 +253,27 @@ def _proved(
         if flip:
             bad = [(f, i) for f, i in wrong.tolist() if f < neighbours[f, i]]
             made = flipped(
-                facets, neighbours, sides, bad, lambda facet: _exact_side(task, facet)[0],
+                facets,
+                neighbours,
+                sides,
+                bad,
+                lambda facet: _exact_side(task, facet)[0],
                 task.rows.sign,
             )
             return _proved(task, *made, flip=False)
         return None
     proof = _Proof(
-        facets, neighbours, back, sides, walls, normals, slacks, signs, inner, inner_error, start,
+        facets,
+        neighbours,
+        back,
+        sides,
+        walls,
+        normals,
+        slacks,
+        signs,
+        inner,
+        inner_error,
+        start,
         used,
     )
     return proof if _one_facet_on_a_ray(task, proof) else None
@@ -291,8 +308,16 @@ def _one_facet_on_a_ray(task: _Task, proof: _Proof) -> bool:
     middle = task.mean(task.n + 2, proof.facets[proof.start])
     seen = np.empty(len(proof.facets), np.bool_)
     hull_signs.hit(
-        task.points, task.errors, proof.facets, proof.walls, proof.sides, *middle, proof.inner,
-        proof.inner_error, task.vertical, seen,
+        task.points,
+        task.errors,
+        proof.facets,
+        proof.walls,
+        proof.sides,
+        *middle,
+        proof.inner,
+        proof.inner_error,
+        task.vertical,
+        seen,
     )
     seen[proof.start] = False
     return all(
@@ -343,9 +368,7 @@ def _by_insertion(task: _Task, keys: NDArray[np.int64]) -> _Proof:
     return proof
 
 
-def _proposal(
-    task: _Task, keys: NDArray[np.int64], near: Array
-) -> tuple[Array, Array] | None:
+def _proposal(task: _Task, keys: NDArray[np.int64], near: Array) -> tuple[Array, Array] | None:
     """Facets and neighbours from Qhull, rows ascending; upper hulls are closed off by walls."""
     found = proposed_hull(near)
     if found is None:
@@ -373,8 +396,17 @@ def _rising(task: _Task, facets: Array) -> Array:
     sides, walls = np.empty(m, np.int8), np.empty(m, np.bool_)
     middle = task.points.mean(axis=0)
     hull_signs.normals_of(
-        task.points, task.errors, facets, False, middle, np.zeros(k), task.whole, normals, slacks,
-        sides, walls,
+        task.points,
+        task.errors,
+        facets,
+        False,
+        middle,
+        np.zeros(k),
+        task.whole,
+        normals,
+        slacks,
+        sides,
+        walls,
     )
     last = np.where(sides == OPEN, 0, sides) * normals[:, -1]
     return last < -slacks[:, -1]
@@ -399,8 +431,10 @@ def _closed_off(facets: Array, neighbours: Array, n: int) -> tuple[Array, Array]
     names = ridges[owner[:, None], short[None, :] + (short[None, :] >= left_out[:, None])]
     order = np.lexsort(names.T) if k > 2 else np.arange(len(names))
     names = names[order]
-    if len(order) % 2 or (names[::2] != names[1::2]).any() or (
-        len(order) > 2 and (names[1:-1:2] == names[2::2]).all(axis=1).any()
+    if (
+        len(order) % 2
+        or (names[::2] != names[1::2]).any()
+        or (len(order) > 2 and (names[1:-1:2] == names[2::2]).all(axis=1).any())
     ):
         return None
     one, two = order[::2], order[1::2]
@@ -437,11 +471,28 @@ class _Places:
         state = np.empty(len(queries), np.int8)
         coordinates = np.empty((len(queries), k), np.int8)
         hull_signs.locate(
-            task.points, task.errors, proof.facets, proof.neighbours, proof.sides, proof.normals,
-            proof.slacks, proof.inner, proof.inner_error, task.vertical, task.whole, proof.walls,
-            proof.start, queries, where, state, coordinates, np.zeros(1, np.int64),
+            task.points,
+            task.errors,
+            proof.facets,
+            proof.neighbours,
+            proof.sides,
+            proof.normals,
+            proof.slacks,
+            proof.inner,
+            proof.inner_error,
+            task.vertical,
+            task.whole,
+            proof.walls,
+            proof.start,
+            queries,
+            where,
+            state,
+            coordinates,
+            np.zeros(1, np.int64),
         )
-        for q in np.flatnonzero((state == hull_signs.UNSURE) | (state == hull_signs.LOST)).tolist():
+        doubtful = np.flatnonzero((state == hull_signs.UNSURE) | (state == hull_signs.LOST))
+        task.rows.need(np.union1d(proof.facets[where[doubtful]], queries[doubtful]))
+        for q in doubtful.tolist():
             where[q], state[q], coordinates[q] = _exact_walk(
                 task, proof, int(where[q]), int(queries[q])
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import flint
@@ -63,9 +63,7 @@ class HeadDiagram:
             return np.array([0, 1]), np.searchsorted(self.kept, self.live), np.zeros(0, np.int64)
         found = self.found
         upper = np.flatnonzero(~found.walls)
-        labels, first, cell = np.unique(
-            found.labels[upper], return_index=True, return_inverse=True
-        )
+        labels, first, cell = np.unique(found.labels[upper], return_index=True, return_inverse=True)
         code = [np.repeat(cell, self.dim + 1) * n + found.facets[upper].ravel()]
         number = np.full(int(found.labels.max()) + 1, -1)
         number[labels] = np.arange(len(labels))
@@ -95,11 +93,10 @@ class HeadDiagram:
             groups = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
             return tuple(
                 tuple(sorted(int(t) for j in members[one:two] for t in groups[j]))
-                for one, two in zip(starts[:-1], starts[1:], strict=True)
+                for one, two in pairwise(starts.tolist())
             )
         terms = self.kept[members].tolist()
-        bounds = starts.tolist()
-        return tuple(tuple(terms[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+        return tuple(tuple(terms[one:two]) for one, two in pairwise(starts.tolist()))
 
     @cached_property
     def vertices(self) -> NDArray[np.object_]:
