@@ -12,6 +12,7 @@ from tropattn.arrays import fraction_array, rational_matrix
 from tropattn.polyhedra import proved_hull
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.exact_insertion import inserted_hull
+from tropattn.polyhedra.hull_proof import HullTask, proved
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.regular import head_diagram
 from tropattn.tropical.terms import AffineMap
@@ -146,9 +147,7 @@ def joined(facets: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 def task_of(points, vertical: bool = False):
     """The points, read exactly, as the prover takes them."""
     p = np.array(points, dtype=float)
-    return proved_hull._Task(
-        p, np.zeros(p.shape), lambda js: rational_matrix(p[np.asarray(js)]), vertical
-    )
+    return HullTask(p, np.zeros(p.shape), lambda js: rational_matrix(p[np.asarray(js)]), vertical)
 
 
 def boundary(points) -> list[list[int]]:
@@ -164,21 +163,21 @@ OCTAHEDRON = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1
 def test_false_hulls_are_rejected():
     task = task_of(OCTAHEDRON)
     true = boundary(OCTAHEDRON)
-    assert proved_hull._proved(task, *joined(true)) is not None
+    assert proved(task, *joined(true)) is not None
     for f in range(8):
-        assert proved_hull._proved(task, *joined(true[:f] + true[f + 1 :])) is None
-        assert proved_hull._proved(task, *joined([*true, true[f]])) is None
-    assert proved_hull._proved(task, *joined(true + true)) is None
+        assert proved(task, *joined(true[:f] + true[f + 1 :])) is None
+        assert proved(task, *joined([*true, true[f]])) is None
+    assert proved(task, *joined(true + true)) is None
     for f in range(8):
         for g in range(f):
             # A facet with one vertex exchanged: matched ridges are missing or doubled.
             wrong = [list(x) for x in true]
             wrong[f][0] = next(v for v in range(6) if v not in wrong[f])
-            assert proved_hull._proved(task, *joined(wrong)) is None
+            assert proved(task, *joined(wrong)) is None
             # Neighbours exchanged.
             rows, neighbours = joined(true)
             neighbours[[f, g]] = neighbours[[g, f]]
-            assert proved_hull._proved(task, rows, neighbours) is None
+            assert proved(task, rows, neighbours) is None
 
 
 def test_a_flipped_edge_is_flipped_back_or_rejected():
@@ -187,9 +186,9 @@ def test_a_flipped_edge_is_flipped_back_or_rejected():
     base = [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4]]
     wrong, right = joined([[0, 1, 2], [0, 1, 3], *base]), joined([[2, 3, 0], [2, 3, 1], *base])
     task = task_of(points)
-    assert proved_hull._proved(task, *wrong, flip=False) is None
-    assert proved_hull._proved(task, *right, flip=False) is not None
-    found = proved_hull._proved(task, *wrong)
+    assert proved(task, *wrong, flip=False) is None
+    assert proved(task, *right, flip=False) is not None
+    found = proved(task, *wrong)
     assert sorted(found.facets.tolist()) == sorted(right[0].tolist())
 
 
@@ -197,19 +196,19 @@ def test_surfaces_that_turn_twice_are_rejected():
     angle = 2 * np.pi * np.arange(5) / 5
     star = np.round(64 * np.column_stack([np.cos(angle), np.sin(angle)]))
     pentagram = [[i, (i + 2) % 5] for i in range(5)]
-    assert proved_hull._proved(task_of(star), *joined(pentagram)) is None
-    assert proved_hull._proved(task_of(star), *joined([[i, (i + 1) % 5] for i in range(5)]))
+    assert proved(task_of(star), *joined(pentagram)) is None
+    assert proved(task_of(star), *joined([[i, (i + 1) % 5] for i in range(5)]))
     # The same with two tips: all ridges are convex, and every side sees the middle.
     solid = [*[[*p, 0] for p in star.tolist()], [0, 0, 50], [0, 0, -50]]
     double = [[*e, t] for e in pentagram for t in (5, 6)]
-    assert proved_hull._proved(task_of(solid), *joined(double)) is None
+    assert proved(task_of(solid), *joined(double)) is None
     # Lifted: triangles around a middle point that go round twice.
     cone = [[*p, 0] for p in star.tolist()] + [[0, 0, 9]]
     wall = 6
     twice = [[*e, t] for e in pentagram for t in (5, wall)]
     once = [[i, (i + 1) % 5, t] for i in range(5) for t in (5, wall)]
-    assert proved_hull._proved(task_of(cone, vertical=True), *joined(twice)) is None
-    assert proved_hull._proved(task_of(cone, vertical=True), *joined(once)) is not None
+    assert proved(task_of(cone, vertical=True), *joined(twice)) is None
+    assert proved(task_of(cone, vertical=True), *joined(once)) is not None
 
 
 def test_polytopes_glued_at_a_square_are_rejected():
@@ -221,25 +220,25 @@ def test_polytopes_glued_at_a_square_are_rejected():
     for part in (cube, other):
         for facet in boundary(part):
             both.append([number[tuple(part[v])] for v in facet])
-    assert proved_hull._proved(task_of(points), *joined(both)) is None
+    assert proved(task_of(points), *joined(both)) is None
     # Without the square the surface is the hull, though no vertex of the square is a corner.
     square = [f for f in both if all(points[v][0] == 1 for v in f)]
     outer = [f for f in both if f not in square]
-    assert proved_hull._proved(task_of(points), *joined(outer)) is not None
+    assert proved(task_of(points), *joined(outer)) is not None
 
 
 def test_a_point_that_a_hull_leaves_out_is_found():
     points = [[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5], [0.25, 0.25]]
     task = task_of(points)
     assert task.whole
-    proof = proved_hull._proved(task, *joined([[0, 1], [0, 2], [1, 2]]))
+    proof = proved(task, *joined([[0, 1], [0, 2], [1, 2]]))
     places = proved_hull._Places.of(task, proof)
     assert places.outside.tolist() == [3]
     assert places.on.tolist() == [False] * 4 + [True, False]
     lifted = task_of([[0, 0], [2, 0], [0, 2], [1, 1], [0.5, 0.5], [2, 2]] @ np.eye(2, 3), True)
     # Flat lifted points: the upper hull of a triangle sees one of the others outside.
     corner = joined([[0, 1, 2], [0, 1, 6], [0, 2, 6], [1, 2, 6]])
-    found = proved_hull._Places.of(lifted, proved_hull._proved(lifted, *corner))
+    found = proved_hull._Places.of(lifted, proved(lifted, *corner))
     assert found.outside.tolist() == [5] and found.on.tolist() == [False] * 3 + [True] * 2 + [False]
 
 
