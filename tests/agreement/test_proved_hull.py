@@ -95,13 +95,11 @@ def differences(f: TropicalPolynomial) -> tuple[list[str], object]:
         wrong.append("Euler")
     if len(faces) != found.dim + 1 or faces[0] != len(live) or faces[-1] != len(cells):
         wrong.append("f_vector")
-    if len(cells) > 1:
-        for cell, x in zip(found.cells, found.vertices.tolist(), strict=True):
-            scores = [sum(a * b for a, b in zip(r, [*x, 1], strict=True)) for r in rows.tolist()]
-            best = max(scores)
-            if tuple(j for j, s in enumerate(scores) if s == best) != cell:
-                wrong.append("vertices")
-                break
+    for cell, x in zip(found.cells, found.vertices.tolist(), strict=True):
+        scores = [sum(a * b for a, b in zip(r, [*x, 1], strict=True)) for r in rows.tolist()]
+        best = max(scores)
+        if tuple(j for j, s in enumerate(scores) if s == best) != cell:
+            wrong.append("vertices")
     return wrong, found
 
 

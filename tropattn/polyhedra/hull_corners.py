@@ -19,7 +19,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import hull_signs
+from tropattn._kernels import hull_links
 from tropattn.polyhedra.exact_signs import ExactRows
 
 __all__ = ["corners", "edges"]
@@ -31,7 +31,7 @@ def corners(facets: Array, labels: Array, signs: Array, rows: ExactRows) -> NDAr
     """Which of the n points are corners of the hull; ``labels`` number the true facets (m,)."""
     n, k = rows.n, facets.shape[1]
     live = np.zeros(n + 1, np.bool_)
-    hull_signs.strict_stars(facets, signs, live)
+    hull_links.strict_stars(facets, signs, live)
     doubtful = np.zeros(n + 1, np.bool_)
     doubtful[facets.ravel()] = True
     doubtful &= ~live
@@ -49,7 +49,7 @@ def edges(facets: Array, labels: Array, signs: Array, rows: ExactRows) -> NDArra
     vertices on it, and they are corners.
     """
     n, k = rows.n, facets.shape[1]
-    found = hull_signs.edges_of(facets, signs, n)
+    found = hull_links.edges_of(facets, signs, n)
     flat = np.flatnonzero((signs == 0).any(axis=1))
     if k <= 3 or not len(flat):
         return found

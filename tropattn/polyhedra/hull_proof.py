@@ -26,7 +26,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import hull_signs
+from tropattn._kernels import hull_links, hull_signs
 from tropattn.polyhedra.exact_signs import ExactRows
 from tropattn.polyhedra.flips import flipped
 from tropattn.tolerance import TINY, UNIT
@@ -70,7 +70,7 @@ def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array]:
     # Writable and in one piece, so that kernels are compiled but once.
     points, errors = np.array(points, order="C"), np.array(errors, order="C")
     top, low = np.empty((2, points.shape[1]), np.int64)
-    hull_signs.extents(points, top, low)
+    hull_links.extents(points, top, low)
     usual = (np.abs(top) < 1000).all() and (low > -1000).all() and (top - low < 1000).all()
     near = points * np.ldexp(1.0, -top) if usual else np.ldexp(points, -top)
     if not errors.any():
@@ -143,7 +143,7 @@ def proved(task: HullTask, facets: Array, neighbours: Array, flip: bool = True) 
     )
     if not _sides_hold(task, found, plain=flip and not task.inserted) or found.walls[start]:
         return None
-    if not hull_signs.common_ridges(facets, neighbours, found.sides, found.back):
+    if not hull_links.common_ridges(facets, neighbours, found.sides, found.back):
         return None
     _settle_signs(task, found, all_of_them=k == 3)
     wrong = np.argwhere(found.signs < 0).tolist()
@@ -228,11 +228,12 @@ def _broadest(points: Array, facets: Array, among: Array, vertical: bool) -> int
         return -1
     corners = points[facets[some]]
     steps = corners[:, 1:] - corners[:, :1]
-    if vertical:
-        volume = np.abs(np.linalg.det(steps[:, :, :-1]))
-    else:
-        volume = np.linalg.det(steps @ steps.transpose(0, 2, 1))
-    return int(some[np.argmax(volume)])
+    with np.errstate(all="ignore"):
+        if vertical:
+            volume = np.abs(np.linalg.det(steps[:, :, :-1]))
+        else:
+            volume = np.linalg.det(steps @ steps.transpose(0, 2, 1))
+    return int(some[np.argmax(np.nan_to_num(volume))])
 
 
 def _one_facet_on_a_ray(task: HullTask, proof: Proof) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels import hull_signs
+from tropattn._kernels import hull_links, hull_signs
 from tropattn.errors import EngineError
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.exact_insertion import inserted_hull
@@ -101,7 +101,7 @@ def hull(
             if not repair:
                 return None
             proof = _by_insertion(task, keys)
-        labels, _ = hull_signs.touching(proof.neighbours, proof.signs)
+        labels, _ = hull_links.touching(proof.neighbours, proof.signs)
         corner = corners(proof.facets, labels, proof.signs, task.rows)
         # A vertex that is no corner may lie on an edge, which then is none of the triangulation;
         # a corner of fewer points may be none of more, but not the other way round.
@@ -169,7 +169,7 @@ def _proposal(task: HullTask, keys: NDArray[np.int64], near: Array) -> tuple[Arr
     simplices, neighbours, equations = found
     facets = keys[simplices.astype(np.int64)]
     neighbours = neighbours.astype(np.int64)
-    hull_signs.arrange(facets, neighbours)
+    hull_links.arrange(facets, neighbours)
     if not task.vertical:
         return facets, neighbours
     rise = equations[:, task.k - 1]
@@ -258,7 +258,7 @@ class _Places:
         if not len(queries):
             return cls(place, on, border, queries)
         codes = np.empty(len(queries), np.uint16)
-        hull_signs.curve(task.near[queries, : k - task.vertical], codes)
+        hull_links.curve(task.near[queries, : k - task.vertical], codes)
         queries = queries[np.argsort(codes, kind="stable")]
         where = np.full(len(queries), proof.start)
         state = np.empty(len(queries), np.int8)

@@ -35,8 +35,8 @@ class HeadDiagram:
     ----------
     f : the polynomial.
     dim : affine rank r of the slopes: the diagram is one of R^r times a flat.
-    central : whether all terms meet in one point; then there is one cell, and ``found`` is the
-        closed hull of the slopes; else the upper hull of the lifted points.
+    closed : whether ``found`` is the closed hull of the slopes, all terms being on one cell; else
+        it is the upper hull of the lifted points.
     live : ascending terms with a cell of full dimension, of equal terms the smallest.
     walls : (w, 2) ascending pairs of live terms whose cells share a wall of dimension d - 1.
     kept : the terms that ``found`` numbers, ascending: all, or the first of each class of equals.
@@ -46,7 +46,7 @@ class HeadDiagram:
 
     f: TropicalPolynomial
     dim: int
-    central: bool
+    closed: bool
     live: NDArray[np.int64]
     walls: NDArray[np.int64]
     kept: NDArray[np.int64]
@@ -57,7 +57,7 @@ class HeadDiagram:
     def _cells(self) -> tuple[Array, Array, Array]:
         """Starts and members (numbers of kept terms) of the maximal cells, and a facet of each."""
         n = len(self.kept)
-        if self.central:
+        if self.closed:
             return np.array([0, n]), np.arange(n), np.zeros(0, np.int64)
         if self.found is None:
             return np.array([0, 1]), np.searchsorted(self.kept, self.live), np.zeros(0, np.int64)
@@ -73,6 +73,11 @@ class HeadDiagram:
         pairs = np.unique(np.concatenate(code))
         starts = np.searchsorted(pairs // n, np.arange(len(labels) + 1))
         return starts, pairs % n, upper[first]
+
+    @property
+    def central(self) -> bool:
+        """Whether all live terms meet in one point, or flat."""
+        return self.n_cells == 1
 
     @property
     def n_cells(self) -> int:
@@ -105,11 +110,13 @@ class HeadDiagram:
         >>> head_diagram(TropicalPolynomial([[0], [1], [3]], [0, 0, -1])).vertices.tolist()
         [[Fraction(0, 1)], [Fraction(1, 2)]]
         """
-        if self.found is None or self.central:
-            raise NotImplementedError("one cell: Refinement.centre")
         _, _, facets = self._cells
-        out = np.empty((len(facets), self.f.dim), dtype=object)
+        out = np.empty((self.n_cells, self.f.dim), dtype=object)
         out[:] = fraction(flint.fmpq(0))
+        if self.found is None or self.closed:
+            if self.dim:
+                out[0] = [fraction(v) for v in Refinement.of([self.f]).centre]
+            return freeze(out)
         for i, facet in enumerate(self.found.facets[facets].tolist()):
             # The hyperplane n . (a, c, 1) = 0 has the slope -n_a / n_c, and the tie is opposite.
             normal = self.found.rows.normal(facet)
@@ -129,13 +136,13 @@ class HeadDiagram:
         """
         if self.found is None:
             return (len(self.live), 1)[: self.dim + 1]
-        inner = () if self.central else (self.n_cells,)
+        inner = () if self.closed else (self.n_cells,)
         found, k = self.found, self.found.facets.shape[1]
-        top = k if self.central else k - 1
+        top = k if self.closed else k - 1
         out = [len(self.live), len(self.walls)][:top]
         for size in range(3, top + 1):
             out.append(_faces(found, size))
-        return (*out, *((1,) if self.central else inner))
+        return (*out, *((1,) if self.closed else inner))
 
 
 def head_diagram(f: TropicalPolynomial) -> HeadDiagram:
