@@ -30,8 +30,11 @@ OPEN = hull_signs.OPEN
 _STEEP = 1e-7
 """Facets whose unit normals rise less than this are looked at again before they are proposed."""
 
-_NOISE = 1e-10
-"""How far points are moved for a second proposal, their coordinates being about 1."""
+_NOISES = (0.0, 1e-7, 1e-10)
+"""How far points are moved for one proposal after the other, their coordinates being about 1.
+
+Small moves leave simplices too thin for Qhull, large ones hide where the hull bends a little.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +138,7 @@ def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> 
     where they have been moved a little; simplices of these may do for the true points. Where it
     sees flat points it is asked again only if they are known to span their space.
     """
-    for noise in (0.0, _NOISE):
+    for noise in _NOISES:
         near = task.near[keys]
         if noise:
             shake = noise * np.random.Generator(np.random.Philox(len(keys))).random(len(keys))
