@@ -201,11 +201,11 @@ def convexity(points, errors, facets, neighbours, back, sides, normals, slacks, 
 
 
 @njit(nogil=True, cache=True)
-def _places(points, errors, noisy, facet, p, p_error, inner, inner_error, vertical, work):
+def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, work):
     """Barycentric coordinates of ``p`` in a facet, up to one factor, into ``work``.
 
     ``vertical``: of the projections; else in the simplex of the facet and the inner point, whose
-    own coordinate is the last. ``noisy``: whether there are errors at all.
+    own coordinate is the last.
     """
     matrix, error, steps, signs, value, bound, out, slack = work
     k = points.shape[1]
@@ -213,8 +213,7 @@ def _places(points, errors, noisy, facet, p, p_error, inner, inner_error, vertic
     for i in range(k):
         for c in range(height):
             matrix[c, i] = points[facet[i], c] - p[c]
-            if noisy:
-                error[c, i] = _SLACK * (errors[facet[i], c] + p_error[c])
+            error[c, i] = _SLACK * (errors[facet[i], c] + p_error[c])
     if not vertical:
         for c in range(height):
             matrix[c, k] = inner[c] - p[c]
@@ -268,12 +267,44 @@ def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, ve
                     break
             if off:
                 continue
-        _places(points, errors, True, facets[f], p, p_error, inner, inner_error, vertical, work)
+        _places(points, errors, facets[f], p, p_error, inner, inner_error, vertical, work)
         seen[f] = True
         for i in range(k):
             if turn * sides[f] * out[i] < -slack[i]:
                 seen[f] = False
                 break
+
+
+@njit(nogil=True, cache=True)
+def _sides_of(points, errors, facet, inner, inner_error, vertical, work, planes, losses):
+    """Functionals that vanish on the ridges of a facet and say, times its side, what is inside.
+
+    ``vertical``: of projections; else the ridges are joined to the inner point. Row ``i`` belongs
+    to the ridge opposite to vertex ``i`` and takes steps from vertex 0, but row 0 from vertex 1.
+    """
+    matrix, error, steps, signs, value, bound, out, slack = work
+    k = points.shape[1]
+    size = planes.shape[1]
+    for i in range(k):
+        base = facet[1 if i == 0 else 0]
+        row = 0
+        for place in range(1, k):
+            if place == i or (i == 0 and place == 1):
+                continue
+            for c in range(size):
+                matrix[row, c] = points[facet[place], c] - points[base, c]
+                error[row, c] = _SLACK * (errors[facet[place], c] + errors[base, c])
+            row += 1
+        if not vertical:
+            for c in range(size):
+                matrix[row, c] = inner[c] - points[base, c]
+                error[row, c] = _SLACK * (inner_error[c] + errors[base, c])
+        _minors(matrix, error, steps, signs, value, bound, out, slack)
+        # The step is the last row; the place of vertex i is k - i before.
+        turn = -1.0 if (k - i) & 1 else 1.0
+        for c in range(size):
+            planes[i, c] = turn * out[c]
+            losses[i, c] = slack[c]
 
 
 @njit(nogil=True, cache=True)
@@ -319,55 +350,44 @@ def locate(
     a triangulation*.
     """
     k = points.shape[1]
-    work = _scratch(k if vertical else k + 1)
-    out, slack = work[6], work[7]
-    step = np.zeros(k)
-    lost = np.zeros(k)
-    turn = 1.0 if k % 2 == 0 else -1.0
+    size = k - 1 if vertical else k
+    work = _scratch(size)
+    planes = np.zeros((k, size))
+    losses = np.zeros((k, size))
+    steps = np.zeros((2, k))
+    lost = np.zeros((2, k))
     noisy = errors.any()
     # The inner point is no integer point.
     places_whole = whole and vertical
     at = start
+    known = -1
     for q in range(len(queries)):
         if flag[0] != 0:
             return
         j = queries[q]
         state[q] = LOST
         for tries in range(len(facets) + 100):
-            twin = -1
-            if not noisy:
-                twin = _twin(points, facets[at], j, k - 1 if vertical else k)
-            if twin >= 0:
-                # On, below or above a vertex.
-                rise = points[j, k - 1] - points[facets[at, twin], k - 1]
-                place[q] = at
-                state[q] = ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
-                coordinates[q] = 0
-                coordinates[q, twin] = 1
-                break
-            _places(
-                points,
-                errors,
-                noisy,
-                facets[at],
-                points[j],
-                errors[j],
-                inner,
-                inner_error,
-                vertical,
-                work,
-            )
+            if at != known:
+                _sides_of(
+                    points, errors, facets[at], inner, inner_error, vertical, work, planes, losses
+                )
+                known = at
+            _step(points, errors, j, facets[at, 0], steps[0], lost[0])
+            _step(points, errors, j, facets[at, 1], steps[1], lost[1])
             toward = -1
-            unsure = False
+            plain = True
             for offset in range(k):
                 i = (offset + tries) % k
-                sign = _sign(turn * sides[at] * out[i], slack[i], places_whole)
+                base = 1 if i == 0 else 0
+                value, bound = _along(planes[i], losses[i], steps[base], lost[base], size)
+                sign = _sign(value, bound, places_whole)
+                if sign != OPEN:
+                    sign *= sides[at]
                 coordinates[q, i] = sign
                 if sign == -1:
                     toward = i
                     break
-                if sign == OPEN:
-                    unsure = True
+                plain = plain and sign == 1
             if toward >= 0:
                 ahead = neighbours[at, toward]
                 if walls[ahead]:
@@ -376,17 +396,26 @@ def locate(
                     break
                 at = ahead
                 continue
-            for c in range(k):
-                step[c] = points[j, c] - points[facets[at, 0], c]
-                lost[c] = _SLACK * (errors[j, c] + errors[facets[at, 0], c] + _U * abs(step[c]))
-            height, open_by = _along(normals[at], slacks[at], step, lost, k)
+            place[q] = at
+            if not plain and not noisy:
+                twin = _twin(points, facets[at], j, size)
+                if twin >= 0:
+                    # On, below or above a vertex.
+                    rise = points[j, k - 1] - points[facets[at, twin], k - 1]
+                    state[q] = ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
+                    coordinates[q] = 0
+                    coordinates[q, twin] = 1
+                    break
+            height, open_by = _along(normals[at], slacks[at], steps[0], lost[0], k)
             sign = _sign(height, open_by, whole)
             if sign != OPEN:
                 sign *= sides[at]
-            place[q] = at
+            unsure = sign == OPEN
+            for i in range(k):
+                unsure = unsure or coordinates[q, i] == OPEN
             if sign == -1:
                 state[q] = OUT
-            elif unsure or sign == OPEN:
+            elif unsure:
                 state[q] = UNSURE
             elif sign == 1:
                 state[q] = IN
