@@ -13,8 +13,11 @@ from tropattn.polyhedra import proved_hull
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.exact_insertion import inserted_hull
 from tropattn.polyhedra.hull_proof import HullTask, proved
+from tropattn.tropical.live import live_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.power_diagram import PowerDiagram
 from tropattn.tropical.regular import head_diagram
+from tropattn.tropical.subdivision import subdivision
 from tropattn.tropical.terms import AffineMap
 
 KINDS = (
@@ -268,3 +271,45 @@ def test_a_grid_of_cubes():
     assert not found.found.inserted
     moved = found.vertices[:, :].astype(float)
     assert sorted(map(tuple, moved.tolist())) == sorted(product((1.0, 3.0, 5.0), repeat=3))
+
+
+def larger(seed: int) -> TropicalPolynomial:
+    """Tens of terms with many ties, in two or three dimensions."""
+    rng = np.random.Generator(np.random.Philox([18, seed]))
+    d, n = (2, 50) if seed % 2 else (3, 30)
+    slopes = rng.integers(0, 5, (n, d)).astype(float)
+    heights = (-(slopes**2).sum(axis=1), -np.abs(slopes - 2).max(axis=1), np.zeros(n))[seed % 3]
+    down = rng.integers(0, 2, n) if seed % 5 else np.zeros(n)
+    scale = (1.0, 0.1, 1e-200)[seed % 4 % 3]
+    return TropicalPolynomial(slopes * scale, (heights - down) * scale)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_diagrams_agree_with_the_road_of_minkowski_sums(seed):
+    f = larger(seed)
+    found, other = head_diagram(f), subdivision(f)
+    assert sorted(found.cells) == sorted(other.cells)
+    assert found.f_vector() == other.f_vector()
+    graph = PowerDiagram.from_polynomial(f).adjacency()
+    assert set(graph.nodes) == set(found.live.tolist())
+    assert {tuple(sorted(edge)) for edge in graph.edges} == set(map(tuple, found.walls.tolist()))
+
+
+def test_midpoints_in_nine_dimensions():
+    # Qhull names 33 corners here: one of the two midpoints.
+    rng = np.random.Generator(np.random.PCG64(7))
+    points = rng.integers(-9, 10, (32, 9)).astype(float)
+    points = np.vstack([points, (points[0] + points[1]) / 2, (points[2] + points[3]) / 2])
+    found = head_diagram(TropicalPolynomial(points))
+    assert found.live.tolist() == list(range(32))
+    assert live_terms(TropicalPolynomial(points)).live.tolist() == list(range(32))
+
+
+@pytest.mark.parametrize(("n", "cells"), [(2, 6), (3, 32), (4, 370)])
+def test_resonance_arrangements(n, cells):
+    sums = {(0,) * n}
+    for normal in product((0, 1), repeat=n):
+        sums |= {tuple(a + b for a, b in zip(x, normal, strict=True)) for x in sums}
+    found = head_diagram(TropicalPolynomial(np.array(sorted(sums), dtype=float)))
+    assert len(found.live) == cells
+    assert sum((-1) ** i * v for i, v in enumerate(found.f_vector())) == 1

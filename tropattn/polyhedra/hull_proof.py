@@ -50,6 +50,8 @@ class HullTask:
         self.vertical = vertical
         self.points, self.errors, self.whole, self.near = _scaled(points, errors)
         self.rows = ExactRows(exact, self.n, self.k)
+        # How far the caller has come: which moves were tried, and whether insertion was needed.
+        self.level = 0
         self.inserted = False
 
     def mean(self, index: int, members: Array) -> tuple[Array, Array]:

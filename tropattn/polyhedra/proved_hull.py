@@ -30,7 +30,7 @@ OPEN = hull_signs.OPEN
 _STEEP = 1e-7
 """Facets whose unit normals rise less than this are looked at again before they are proposed."""
 
-_NOISES = (0.0, 1e-7, 1e-10)
+_NOISES = (0.0, 1e-7, 1e-5, 1e-9, 1e-3)
 """How far points are moved for one proposal after the other, their coordinates being about 1.
 
 Small moves leave simplices too thin for Qhull, large ones hide where the hull bends a little.
@@ -138,7 +138,8 @@ def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> 
     where they have been moved a little; simplices of these may do for the true points. Where it
     sees flat points it is asked again only if they are known to span their space.
     """
-    for noise in _NOISES:
+    while task.level < (len(_NOISES) if spanning else 2):
+        noise = _NOISES[task.level]
         near = task.near[keys]
         if noise:
             shake = noise * np.random.Generator(np.random.Philox(len(keys))).random(len(keys))
@@ -152,6 +153,7 @@ def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> 
             return proof
         if proposal is None and not spanning:
             return None
+        task.level += 1
     return None
 
 
