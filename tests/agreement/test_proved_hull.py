@@ -313,3 +313,12 @@ def test_resonance_arrangements(n, cells):
     found = head_diagram(TropicalPolynomial(np.array(sorted(sums), dtype=float)))
     assert len(found.live) == cells
     assert sum((-1) ** i * v for i, v in enumerate(found.f_vector())) == 1
+
+
+def test_a_flat_triangle_is_rejected():
+    # The edge 0 1 is cut by its middle on one side only, with a triangle of no area between.
+    points = [[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2], [1, 0, 0]]
+    rest = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 3, 4], [1, 3, 4]]
+    assert proved(task_of(points), *joined([*rest, [0, 1, 4]])) is None
+    whole = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 1, 3]]
+    assert proved(task_of(points), *joined(whole)) is not None
