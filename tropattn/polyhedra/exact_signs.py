@@ -72,11 +72,15 @@ class ExactRows:
 
     def sign(self, indices: Sequence[int]) -> int:
         """Sign of the determinant of the steps from the first of k + 1 points to the others."""
-        check()
         self.count += 1
-        flat: list[Any] = []
-        for j in indices:
-            flat += self.row(int(j))
+        if self.count % 64 == 0:
+            check()
+        rows = self._rows
+        try:
+            flat = [v for j in indices for v in rows[j]]
+        except KeyError:
+            self.need(indices)
+            flat = [v for j in indices for v in rows[j]]
         value = flint.fmpz_mat(self.k + 1, self.k + 1, flat).det()
         sign = (value > 0) - (value < 0)
         return -sign if self.k & 1 else sign
