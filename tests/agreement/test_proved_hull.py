@@ -322,3 +322,25 @@ def test_a_flat_triangle_is_rejected():
     assert proved(task_of(points), *joined([*rest, [0, 1, 4]])) is None
     whole = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 1, 3]]
     assert proved(task_of(points), *joined(whole)) is not None
+
+
+def test_points_that_a_proposal_leaves_out_are_added(monkeypatch):
+    left_out = np.array([3, 50, 77])
+
+    def propose(points):
+        kept = np.setdiff1d(np.arange(len(points)), left_out)
+        made = proposed_hull(points[kept])
+        return made and (kept[made[0]], *made[1:])
+
+    rng = np.random.Generator(np.random.Philox(4))
+    sites = rng.standard_normal((100, 3))
+    for heights in (-(sites**2).sum(axis=1), np.zeros(100)):
+        f = TropicalPolynomial(np.round(8 * sites), np.round(8 * heights))
+        true = head_diagram(f)
+        with monkeypatch.context() as patch:
+            patch.setattr(proved_hull, "proposed_hull", propose)
+            patch.setattr(proved_hull, "inserted_hull", None)
+            found = head_diagram(f)
+        assert found.live.tolist() == true.live.tolist()
+        assert found.walls.tolist() == true.walls.tolist()
+        assert sorted(found.cells) == sorted(true.cells)

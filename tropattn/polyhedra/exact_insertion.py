@@ -22,7 +22,7 @@ from tropattn._kernels import hull_signs
 from tropattn.polyhedra.exact_signs import ExactRows
 from tropattn.threads import check
 
-__all__ = ["inserted_hull"]
+__all__ = ["grown_hull", "inserted_hull"]
 
 Array = NDArray[Any]
 
@@ -47,11 +47,34 @@ def inserted_hull(
     inner = rows.n + 1
     total = [sum(parts) for parts in zip(*(rows.row(j) for j in first), strict=True)]
     rows.set_row(inner, total)
-    grown = _Growing(points, errors, rows, first, inner)
+    grown = _Growing(points, errors, rows, inner, moved=True)
+    grown.begin(first)
     order = np.random.Generator(np.random.Philox(3)).permutation(len(rest))
     for i in order:
         check()
         grown.insert(rest[int(i)])
+    return grown.result()
+
+
+def grown_hull(
+    points: Array,
+    errors: Array,
+    rows: ExactRows,
+    surface: tuple[Array, Array, Array, Array, Array],
+    inner: int,
+    outside: Sequence[int],
+) -> tuple[Array, Array]:
+    """Facets and neighbours of a triangulated hull after points outside it have been added.
+
+    ``surface``: facets, neighbours, sides, normals and slacks as in a proof; ``inner`` numbers a
+    point inside. No point is moved: facets in whose hyperplane a new point lies stay, and what
+    joins it to them lies beside them in that hyperplane.
+    """
+    grown = _Growing(points, errors, rows, inner, moved=False)
+    grown.take(*surface)
+    for j in outside:
+        check()
+        grown.insert(int(j))
     return grown.result()
 
 
@@ -78,22 +101,35 @@ class _Growing:
     """The facets of the points inserted so far; free slots are used again."""
 
     def __init__(
-        self, points: Array, errors: Array, rows: ExactRows, first: list[int], inner: int
+        self, points: Array, errors: Array, rows: ExactRows, inner: int, moved: bool
     ) -> None:
-        k = points.shape[1]
         self.points, self.errors, self.rows, self.inner = points, errors, rows, inner
-        size = 64
-        self.facets = np.zeros((size, k), np.int64)
-        self.neighbours = np.zeros((size, k), np.int64)
-        self.normals = np.zeros((size, k))
-        self.slacks = np.full((size, k), np.inf)
-        self.sides = np.zeros(size)
-        self.alive = np.zeros(size, np.bool_)
-        self.free = list(range(size - 1, -1, -1))
+        self.moved = moved
+        self.rank: dict[int, int] = {}
+        k = points.shape[1]
+        self.take(
+            np.zeros((64, k), np.int64),
+            np.zeros((64, k), np.int64),
+            np.zeros(64, np.int8),
+            np.zeros((64, k)),
+            np.zeros((64, k)),
+        )
+        self.alive[:] = False
+        self.free = list(range(63, -1, -1))
+
+    def take(
+        self, facets: Array, neighbours: Array, sides: Array, normals: Array, slacks: Array
+    ) -> None:
+        """Let these be the facets."""
+        self.facets, self.neighbours = facets.copy(), neighbours.copy()
+        self.sides, self.normals, self.slacks = sides.astype(float), normals.copy(), slacks.copy()
+        self.alive = np.ones(len(facets), np.bool_)
+        self.free: list[int] = []
+
+    def begin(self, first: list[int]) -> None:
+        """Make the facets of the simplex of k + 1 points."""
         self.rank = {j: i for i, j in enumerate(first)}
-        slots = []
-        for i in range(k + 1):
-            slots.append(self._new([j for j in first if j != first[i]]))
+        slots = [self._new([j for j in first if j != left_out]) for left_out in first]
         for one in slots:
             # Facet i lacks vertex i; its ridge opposite to vertex j is shared with facet j.
             for place, j in enumerate(self.facets[one].tolist()):
@@ -135,10 +171,10 @@ class _Growing:
         self.free = list(range(2 * size - 1, size - 1, -1))
 
     def _perturbed_sign(self, facet: list[int], j: int) -> int:
-        """On which side of the facet the point j lies, no tie left; not yet times its side."""
+        """On which side of the facet the point j lies, not yet times its side; no tie if moved."""
         indices = [*facet, j]
         sign = self.rows.sign(indices)
-        if sign:
+        if sign or not self.moved:
             return sign
         moved = sorted(
             (i for i, v in enumerate(indices) if v != self.rows.n),

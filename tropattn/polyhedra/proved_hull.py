@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tropattn._kernels import hull_links, hull_signs
 from tropattn.errors import EngineError
 from tropattn.polyhedra._qhull import proposed_hull
-from tropattn.polyhedra.exact_insertion import inserted_hull
+from tropattn.polyhedra.exact_insertion import grown_hull, inserted_hull
 from tropattn.polyhedra.exact_signs import ExactRows
 from tropattn.polyhedra.hull_corners import corners, edges
 from tropattn.polyhedra.hull_proof import Exact, HullTask, Proof, exact_places, proved
@@ -35,6 +35,10 @@ _NOISES = (0.0, 1e-7, 1e-5, 1e-9, 1e-3)
 
 Small moves leave simplices too thin for Qhull, large ones hide where the hull bends a little.
 """
+
+
+_FEW = 300
+"""Up to so many points that a proposal left out are added to it one after the other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,8 +120,10 @@ def hull(
             continue
         places = _Places.of(task, proof)
         if len(places.outside):
-            keys, proof = np.union1d(proof.used, places.outside), None
-            task.inserted = True
+            if not repair:
+                return None
+            keys = np.union1d(proof.used, places.outside)
+            proof = _grown(task, proof, places.outside)
             continue
         return ProvedHull(
             proof.facets,
@@ -167,6 +173,22 @@ def _by_insertion(task: HullTask, keys: NDArray[np.int64]) -> Proof:
     if proof is None:
         raise EngineError("hull: exact insertion contradicts its proof; please report the points.")
     return proof
+
+
+def _grown(task: HullTask, proof: Proof, outside: NDArray[np.int64]) -> Proof | None:
+    """The proof after points that are outside were added, if they are few."""
+    task.level += 1
+    if len(outside) > _FEW and not task.inserted:
+        return None
+    inner = task.n + 1
+    if task.vertical:
+        # The mean of one facet, moved down.
+        middle, down = task.rows.row(inner), task.rows.row(task.n)
+        inner = task.n + 3
+        task.rows.set_row(inner, [a + b for a, b in zip(middle, down, strict=True)])
+    surface = proof.facets, proof.neighbours, proof.sides, proof.normals, proof.slacks
+    made = grown_hull(task.points, task.errors, task.rows, surface, inner, outside.tolist())
+    return proved(task, *made, flip=False)
 
 
 def _proposal(task: HullTask, keys: NDArray[np.int64], near: Array) -> tuple[Array, Array] | None:
