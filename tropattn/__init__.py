@@ -21,17 +21,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tropattn import errors
+
 if TYPE_CHECKING:
     from tropattn.attention import constructions, initialisers
-    from tropattn.attention.context import FixedLayer
-    from tropattn.attention.feedforward import Affine, FeedForward, Maxout
-    from tropattn.attention.head import AttentionHead
-    from tropattn.attention.layer import AttentionLayer
-    from tropattn.attention.live import LiveNetwork
+    from tropattn.attention.heads.fixed import FixedLayer
+    from tropattn.attention.heads.head import AttentionHead
+    from tropattn.attention.heads.layer import AttentionLayer
+    from tropattn.attention.heads.rotary import RotaryEmbedding
     from tropattn.attention.loading import from_torch, load, load_polynomials
-    from tropattn.attention.model import Model
-    from tropattn.attention.network import Network
-    from tropattn.attention.rotary import RotaryEmbedding
+    from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout
+    from tropattn.attention.networks.model import Model
+    from tropattn.attention.networks.moving import LiveNetwork
+    from tropattn.attention.networks.network import Network
     from tropattn.errors import (
         BudgetExceeded,
         Degenerate,
@@ -46,18 +48,17 @@ if TYPE_CHECKING:
     from tropattn.regions import bounds
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
-    from tropattn.regions.estimates import Sample, merge_samples
-    from tropattn.regions.line import LineCells, line_cells
-    from tropattn.regions.plane_cells import PlaneCells, plane_cells
+    from tropattn.regions.lines.envelopes import LineCells, line_cells
+    from tropattn.regions.polygons.cells import PlaneCells, plane_cells
     from tropattn.regions.result import RegionCount
-    from tropattn.regions.sampling import draw_sample, sample_regions
+    from tropattn.regions.sampling.estimates import Sample, merge_samples
+    from tropattn.regions.sampling.sampler import draw_sample, sample_regions
     from tropattn.tropical import temperature
-    from tropattn.tropical.live import LiveTerms, live_terms
-    from tropattn.tropical.newton import NewtonPolytope
-    from tropattn.tropical.polynomial import TropicalPolynomial
-    from tropattn.tropical.power_diagram import PowerDiagram
+    from tropattn.tropical.geometry.live_terms import LiveTerms, live_terms
+    from tropattn.tropical.geometry.newton import NewtonPolytope
+    from tropattn.tropical.geometry.subdivision import mixed_subdivision, mixed_volume, subdivision
+    from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
     from tropattn.tropical.stage import RoutingStage
-    from tropattn.tropical.subdivision import mixed_subdivision, mixed_volume, subdivision
 
 __all__ = [
     "Affine",
@@ -114,6 +115,33 @@ __all__ = [
     "upper_bound",
 ]
 
+_NAMES = {
+    "attention.heads.fixed": ("FixedLayer",),
+    "attention.networks.feedforward": ("Affine", "FeedForward", "Maxout"),
+    "attention.heads.head": ("AttentionHead",),
+    "attention.heads.layer": ("AttentionLayer",),
+    "attention.networks.moving": ("LiveNetwork",),
+    "attention.loading": ("from_torch", "load", "load_polynomials"),
+    "attention.networks.model": ("Model",),
+    "attention.networks.network": ("Network",),
+    "attention.heads.rotary": ("RotaryEmbedding",),
+    "errors": errors.__all__,
+    "polyhedra.domain": ("Box", "Line", "Polytope", "Slice"),
+    "polyhedra.minkowski": ("MinkowskiSum", "minkowski_sum"),
+    "regions.complex": ("RegionComplex",),
+    "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
+    "regions.sampling.estimates": ("Sample", "merge_samples"),
+    "regions.lines.envelopes": ("LineCells", "line_cells"),
+    "regions.polygons.cells": ("PlaneCells", "plane_cells"),
+    "regions.result": ("RegionCount",),
+    "regions.sampling.sampler": ("draw_sample", "sample_regions"),
+    "tropical.geometry.live_terms": ("LiveTerms", "live_terms"),
+    "tropical.geometry.newton": ("NewtonPolytope",),
+    "tropical.polynomial": ("PowerDiagram", "TropicalPolynomial"),
+    "tropical.stage": ("RoutingStage",),
+    "tropical.geometry.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _PARTS = {
     "bounds": "regions.bounds",
     "constructions": "attention.constructions",
@@ -121,34 +149,6 @@ _PARTS = {
     "temperature": "tropical.temperature",
 }
 """Modules among the public names; every other module of the package has its own name."""
-
-_MODULES = (
-    "attention.context",
-    "attention.feedforward",
-    "attention.head",
-    "attention.layer",
-    "attention.live",
-    "attention.loading",
-    "attention.model",
-    "attention.network",
-    "attention.rotary",
-    "errors",
-    "polyhedra.domain",
-    "polyhedra.minkowski",
-    "regions.complex",
-    "regions.count",
-    "regions.estimates",
-    "regions.line",
-    "regions.plane_cells",
-    "regions.result",
-    "regions.sampling",
-    "tropical.live",
-    "tropical.newton",
-    "tropical.polynomial",
-    "tropical.power_diagram",
-    "tropical.stage",
-    "tropical.subdivision",
-)
 
 
 def __dir__() -> list[str]:
@@ -158,11 +158,8 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
-    if name in __all__ and name not in _PARTS:
-        for module in _MODULES:
-            loaded = import_module(f"{__name__}.{module}")
-            if name in loaded.__all__:
-                return getattr(loaded, name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     try:
         return import_module(f"{__name__}.{_PARTS.get(name, name)}")
     except ModuleNotFoundError as error:

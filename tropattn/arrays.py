@@ -15,6 +15,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 
 __all__ = [
@@ -24,13 +25,14 @@ __all__ = [
     "fraction_array",
     "freeze",
     "is_exact",
+    "pivot_columns",
+    "plain",
     "rational",
     "rational_matrix",
     "residues",
     "to_float",
 ]
 
-Array = NDArray[Any]
 
 _LARGEST_EXACT_INT = 2**53
 
@@ -157,6 +159,16 @@ def to_float(array: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return near, lost
 
 
+def plain(values: Array) -> Array:
+    """Doubles where they hold the numbers exactly, else the rationals."""
+    try:
+        near, lost = to_float(values)
+    except InvalidInput:
+        # Squares of large slopes are beyond the doubles.
+        return values
+    return values if lost.any() else near
+
+
 def rational(value: Any) -> flint.fmpq:
     """One number as an exact rational."""
     if type(value) is Fraction:
@@ -181,6 +193,21 @@ def rational_matrix(array: Array) -> flint.fmpq_mat:
     """A two-axis array as an exact rational matrix."""
     rows, columns = array.shape
     return flint.fmpq_mat(rows, columns, [rational(v) for v in array.ravel().tolist()])
+
+
+def pivot_columns(echelon: Any, rank: int) -> list[int]:
+    """The columns of the first entries other than 0 in the rows of an echelon form.
+
+    >>> pivot_columns(flint.fmpz_mat([[0, 1, 2], [0, 0, 3]]), 2)
+    [1, 2]
+    """
+    found, column = [], 0
+    for i in range(rank):
+        while echelon[i, column] == 0:
+            column += 1
+        found.append(column)
+        column += 1
+    return found
 
 
 def residues(array: Array, prime: int) -> NDArray[np.int64]:

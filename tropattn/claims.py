@@ -2,9 +2,9 @@
 
 A file is untrusted: it may be no certificate, damaged, or made to cost a reader time and memory.
 A line, a number, a common denominator and all that a checker has to remember are therefore bounded
-by the size of the file (``Room``), its check sum is compared before anything else, and every entry
-has to be of the kind that belongs there. What breaks these rules is ``Malformed``; whether the
-claims are true is the business of ``verify``.
+by the size of the file (``Limits``), its check sum is compared before anything else, and every
+entry has to be of the kind that belongs there. What breaks these rules is ``Malformed``; whether
+the claims are true is the business of ``verify``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import flint
 from tropattn.errors import EngineError, InvalidInput
 
 __all__ = [
+    "Limits",
     "Malformed",
-    "Room",
     "Subject",
     "a_list",
     "common_denominator",
@@ -49,7 +49,7 @@ class Malformed(ValueError):
     """A line that says nothing: not a claim that is false, but none."""
 
 
-class Room:
+class Limits:
     """What a file of a given size may ask for; an honest one takes a small part of it."""
 
     def __init__(self, size: int) -> None:
@@ -99,7 +99,7 @@ def inflated(stream: BinaryIO) -> Iterator[bytes]:
         raise Malformed("more bytes after its end")
 
 
-def lines_of(stream: BinaryIO, room: Room) -> Iterator[dict[str, Any]]:
+def lines_of(stream: BinaryIO, room: Limits) -> Iterator[dict[str, Any]]:
     """The lines as objects; the last one, ``sha256``, is compared with those above it."""
     digest = hashlib.sha256()
     for line in _split(stream, room):
@@ -115,7 +115,7 @@ def lines_of(stream: BinaryIO, room: Room) -> Iterator[dict[str, Any]]:
         yield value
 
 
-def _split(stream: BinaryIO, room: Room) -> Iterator[bytes]:
+def _split(stream: BinaryIO, room: Limits) -> Iterator[bytes]:
     begun: list[bytes] = []
     length = 0
     for text in inflated(stream):
@@ -177,7 +177,7 @@ def unpacked(numbers: bytes) -> list[int]:
     return array("i", numbers).tolist()
 
 
-def rational(value: Any, room: Room) -> flint.fmpq:
+def rational(value: Any, room: Limits) -> flint.fmpq:
     """A number: ``"p/q"`` or ``"p"`` of any number of digits, an integer, or a finite double."""
     if type(value) is str:
         if len(value) > room.digits or not _NUMBER.fullmatch(value):
@@ -196,7 +196,7 @@ def rational(value: Any, room: Room) -> flint.fmpq:
 class _Rows:
     """Rational rows of one width, read in parts and brought to integers by one positive factor."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Limits) -> None:
         self.room = room
         self.parts: list[flint.fmpq_mat] = []
         self.count = 0
@@ -237,9 +237,9 @@ class _Rows:
 
 
 class Subject:
-    """The heads and walls that a certificate is about, as integer rows times a factor each."""
+    """The heads and walls that a certificate is about, as integer rows times one factor each."""
 
-    def __init__(self, header: dict[str, Any], room: Room) -> None:
+    def __init__(self, header: dict[str, Any], room: Limits) -> None:
         whole = type(header.get("version")) is int
         if header.keys() != _HEADER or header["of"] != "cells" or not whole:
             raise Malformed("a first line that is none of a certificate of cells")
@@ -317,7 +317,9 @@ def _primitive(rows: list[list[flint.fmpz]], width: int) -> set[tuple[flint.fmpz
     return found
 
 
-def common_denominator(denominators: Iterable[flint.fmpz], numbers: int, room: Room) -> flint.fmpz:
+def common_denominator(
+    denominators: Iterable[flint.fmpz], numbers: int, room: Limits
+) -> flint.fmpz:
     """The least common denominator, as long as so many numbers over it can be held."""
     common = flint.fmpz(1)
     for q in denominators:

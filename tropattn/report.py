@@ -126,11 +126,6 @@ class Bar:
         self._at += 1
 
 
-def _lines(console: Console, rows: Iterable[tuple[str, str]]) -> None:
-    for name, words in rows:
-        console.print(Text(f"  {name:<10}{words}"), soft_wrap=True)
-
-
 def _work(found: RegionCount) -> str:
     stats = found.stats
     words = [found.engine]
@@ -170,47 +165,56 @@ def _headline(found: RegionCount) -> str:
     return f"{prefix}{counted(found.value, noun)}{suffix if found.kind == 'exact' else ''}"
 
 
+def _lines(found: RegionCount, console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """The answer in one line, and lines of what is known of it."""
+    console.print(Text(_headline(found)), soft_wrap=True)
+    for name, words in rows:
+        console.print(Text(f"  {name:<10}{words}"), soft_wrap=True)
+
+
+def _where(record: Record, found: RegionCount) -> list[tuple[str, str]]:
+    return [("domain", found.domain), ("variable", str(record.spec.get("variable", "x")))]
+
+
 def count(record: Record, console: Console) -> None:
     """Print an exact count with its domain, variable, engine and upper bound."""
-    found = record.answer
-    if found is None:
-        return
-    console.print(Text(_headline(found)), soft_wrap=True)
-    rows = [("domain", found.domain), ("variable", str(record.spec.get("variable", "x")))]
-    rows.append(("engine", _work(found)))
-    bound = record.counts.get("bound")
-    if bound is not None:
-        rows.append(("bound", f"{number(bound.value)}, {_theorem(bound)}, {bound.domain}"))
-    _lines(console, rows)
+    found, bound = record.answer, record.counts.get("bound")
+    if found is not None:
+        rows = [*_where(record, found), ("engine", _work(found))]
+        if bound is not None:
+            rows.append(("bound", f"{number(bound.value)}, {_theorem(bound)}, {bound.domain}"))
+        _lines(found, console, rows)
 
 
 def bounds(record: Record, console: Console) -> None:
     """Print an upper bound with its theorem."""
     found = record.answer
     if found is not None:
-        console.print(Text(_headline(found)), soft_wrap=True)
-        _lines(console, [("theorem", _theorem(found)), ("for", found.domain)])
+        _lines(found, console, [("theorem", _theorem(found)), ("for", found.domain)])
 
 
 def sample(record: Record, console: Console) -> None:
     """Print a sampler's lower bound with its draws and what it expects to have missed."""
     found = record.answer
-    if found is None:
-        return
-    console.print(Text(_headline(found)), soft_wrap=True)
-    rows = [("domain", found.domain), ("variable", str(record.spec.get("variable", "x")))]
-    rows.append(("sampler", f"{found.stats.get('distribution')}, seed {record.seed}"))
-    rows += zip(("draws", "unseen"), _draws(found), strict=False)
-    _lines(console, rows)
+    if found is not None:
+        law = f"{found.stats.get('distribution')}, seed {record.seed}"
+        draws = zip(("draws", "unseen"), _draws(found), strict=False)
+        _lines(found, console, [*_where(record, found), ("sampler", law), *draws])
 
 
-def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+def _table(
+    console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Print a table of texts and numbers; a column whose name begins with ">" stands right."""
     look = {"box": box.SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
     table = Table(title=title, title_justify="left", title_style="bold", **look)
-    for name, side in columns:
-        right = side == "right"
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
-    return table
+    for name in columns:
+        right = name.startswith(">")
+        words = name.removeprefix(">")
+        table.add_column(words, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(*(Text(str(entry)) for entry in row))
+    console.print(table)
 
 
 def _names(names: Sequence[str], most: int = 12) -> str:
@@ -221,118 +225,106 @@ def _names(names: Sequence[str], most: int = 12) -> str:
 
 
 def heads(record: Record, console: Console) -> None:
-    """Print one table of keys and one of dual objects, a row a head."""
+    """Print one table of keys and one of dual objects, a row per head."""
     rows = record.tables["heads"]
-    keys = _table(
+    _table(
+        console,
         "Heads: which keys ever win",
-        [("head", "right"), ("keys", "right"), ("live keys", ""), ("dead", ""), ("cells", "right")],
+        (">head", ">keys", "live keys", "dead", ">cells"),
+        (
+            (row["head"], row["keys"], _names(row["live"]), _names(row["dead"]), _cells(row))
+            for row in rows
+        ),
     )
-    for row in rows:
-        cells = number(row["cells"].value)
-        names = [Text(_names(row[part])) for part in ("live", "dead")]
-        keys.add_row(str(row["head"]), str(row["keys"]), *names, cells)
-    console.print(keys)
     if "walls" not in rows[0]:
         return
-    duals = _table(
+    numbers = ("head", "sites", "walls", "newton_vertices")
+    _table(
+        console,
         "The same heads as power diagrams and as Newton polytopes",
-        [
-            ("head", "right"),
-            ("sites", "right"),
-            ("walls between cells", "right"),
-            ("polytope vertices", "right"),
-            ("faces of dimension 0, 1, ...", ""),
-        ],
+        (
+            *(">head", ">sites", ">walls between cells", ">polytope vertices"),
+            "faces of dimension 0, 1, ...",
+        ),
+        ((*(row[name] for name in numbers), _faces(row["newton_f_vector"])) for row in rows),
     )
-    for row in rows:
-        faces = row["newton_f_vector"]
-        duals.add_row(
-            str(row["head"]),
-            str(row["sites"]),
-            str(row["walls"]),
-            str(row["newton_vertices"]),
-            "not computed" if faces is None else ", ".join(str(n) for n in faces),
-        )
-    console.print(duals)
+
+
+def _cells(row: Mapping[str, Any]) -> str:
+    return number(row["cells"].value)
+
+
+def _faces(numbers: Sequence[int] | None) -> str:
+    return "not computed" if numbers is None else ", ".join(map(str, numbers))
 
 
 def witnesses(record: Record, console: Console) -> None:
     """Print lower bound, exact count and upper bound of one layer under each other."""
     counts = record.counts
-    exact = counts["exact"]
-    table = _table(
-        f"Routing cells of the layer on {exact.domain}",
-        [("witness", ""), ("cells", "right"), ("from", "")],
-    )
+    exact, rows = counts["exact"], []
     if "sampled" in counts:
         found = counts["sampled"]
         words = "; ".join([*_draws(found), f"law: {found.stats['distribution']}"])
-        table.add_row("sampler, at least", number(found.value), Text(words))
-    table.add_row("exact count", number(exact.value), Text(_work(exact)))
+        rows.append(("sampler, at least", number(found.value), words))
+    rows.append(("exact count", number(exact.value), _work(exact)))
     for name, keys in (("bound_live", "live keys"), ("bound", "keys given")):
         bound = counts[name]
         words = f"{_theorem(bound)}, {keys}, {bound.domain}"
-        table.add_row("sharp bound, at most", number(bound.value), words)
-    console.print(table)
+        rows.append(("sharp bound, at most", number(bound.value), words))
+    title = f"Routing cells of the layer on {exact.domain}"
+    _table(console, title, ("witness", ">cells", "from"), rows)
 
 
 def scaling(record: Record, console: Console) -> None:
     """Print all counts and the fitted exponents of the scaling study."""
     spec = record.spec
     layers = "one layer" if spec["depth"] == 1 else f"{spec['depth']} layers"
-    heads = ", common centre" if spec["central"] else ""
-    table = _table(
-        f"Routing cells of {layers} in {counted(spec['dim'], 'dimension')}{heads}",
-        [
-            ("family", ""),
-            *((name, "right") for name in ("H", "N", "live", "sampled", "exact", "bound live")),
-            ("bound N", "right"),
-        ],
-    )
+    centre = ", common centre" if spec["central"] else ""
     groups: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
     for row in record.tables["rows"]:
         groups.setdefault((row["family"], row["heads"], row["keys"]), []).append(row)
-    for (family, n_heads, n_keys), group in groups.items():
-        live = [number for row in group for number in row["live"] or ()]
-        stopped = any(row["exact"].kind == "lower" for row in group)
-        columns = ("sampled", "exact", "bound_live", "bound")
-        cells = {name: _over_seeds([row[name] for row in group]) for name in columns}
-        if stopped:
-            cells["exact"] = f"at least {cells['exact']}"
-        ends = (str(n_heads), str(n_keys), _range(live) if live else "")
-        table.add_row(family, *ends, *cells.values())
-    console.print(table)
+    _table(
+        console,
+        f"Routing cells of {layers} in {counted(spec['dim'], 'dimension')}{centre}",
+        ("family", ">H", ">N", ">live", ">sampled", ">exact", ">bound live", ">bound N"),
+        ((*sizes, *_counts(group)) for sizes, group in groups.items()),
+    )
     exponents = record.tables["exponents"]
     repeated = any(row["spread"] is not None for row in exponents)
-    fits = _table(
+    over = ["over seeds"] if repeated else []
+    _table(
+        console,
         "Exponents of N by least squares in logarithms; exact degree and its difference",
-        [
-            ("family", ""),
-            ("H", "right"),
-            ("N", ""),
-            ("exact", ""),
-            *([("over seeds", "")] if repeated else []),
-            ("bound N", ""),
-            ("degree", "right"),
-            ("limit", "right"),
-        ],
+        ("family", ">H", "N", "exact", *over, "bound N", ">degree", ">limit"),
+        (_exponents(row, repeated) for row in exponents),
     )
-    for row in exponents:
-        fit, over, exact = row["exact"], row["spread"], row["polynomial"]
-        words = "" if over is None else f"{over.mean:.2f} ({over.low:.2f}..{over.high:.2f})"
-        fits.add_row(
-            row["family"],
-            str(row["heads"]),
-            "" if fit is None else f"{fit.low}..{fit.high}",
-            _fit(fit),
-            *([words] if repeated else []),
-            _fit(row["bound"]),
-            "" if exact is None else f"{exact.degree}: {exact.difference:,}",
-            str(row["theory"]),
-        )
-    console.print(fits)
     for family, words in spec["words"].items():
         console.print(Text(f"  {family:<10}{words}"), soft_wrap=True)
+
+
+def _counts(group: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The live keys and the four counts of rows that differ in their seed."""
+    live = [number for row in group for number in row["live"] or ()]
+    columns = ("sampled", "exact", "bound_live", "bound")
+    cells = [_over_seeds([row[name] for row in group]) for name in columns]
+    if any(row["exact"].kind == "lower" for row in group):
+        cells[1] = f"at least {cells[1]}"
+    return [_range(live) if live else "", *cells]
+
+
+def _exponents(row: Mapping[str, Any], repeated: bool) -> list[Any]:
+    fit, over, exact = row["exact"], row["spread"], row["polynomial"]
+    words = "" if over is None else f"{over.mean:.2f} ({over.low:.2f}..{over.high:.2f})"
+    return [
+        row["family"],
+        row["heads"],
+        "" if fit is None else f"{fit.low}..{fit.high}",
+        _fit(fit),
+        *([words] if repeated else []),
+        _fit(row["bound"]),
+        "" if exact is None else f"{exact.degree}: {exact.difference:,}",
+        row["theory"],
+    ]
 
 
 def _over_seeds(counts: Sequence[RegionCount | None]) -> str:
@@ -372,10 +364,8 @@ def temperature(record: Record, console: Console) -> None:
             tokens, pairs = counted(rows[0]["tokens"], "token"), counted(rows[0]["pairs"], "pair")
             title += f": {tokens}, {pairs} of token and head"
         columns = [c for c in rows[0] if c not in ("tokens", "pairs")]
-        table = _table(title, [(key.replace("_", "\n"), "right") for key in columns])
-        for row in rows:
-            table.add_row(*(f"{row[c]:.4g}" for c in columns))
-        console.print(table)
+        numbers = ([f"{row[c]:.4g}" for c in columns] for row in rows)
+        _table(console, title, [">" + name.replace("_", "\n") for name in columns], numbers)
 
 
 _HEADS = ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness")
@@ -383,7 +373,7 @@ _LAYERS = ("layer", "rank", "independent", "cells", "bound_live", "bound", "plan
 
 
 def inspection(record: Record, console: Console) -> None:
-    """Print a row a head, the keys that no state can choose, then a row a layer."""
+    """Print a row per head, the keys that no state can choose, then a row per layer."""
     wanted = {"heads": (*_HEADS, "sink", "sink_wins"), "layers": _LAYERS}
     for name, columns in wanted.items():
         rows = record.tables[name]
@@ -394,16 +384,14 @@ def inspection(record: Record, console: Console) -> None:
         if not present:
             continue
         words = f"; variable: {variables.pop()}" if len(variables) == 1 else ""
-        table = _table(name.capitalize() + words, [_heading(c) for c in present])
-        for row in rows:
-            table.add_row(*(Text(_short(row[c])) for c in present))
-        console.print(table)
+        entries = ([_short(row[c]) for c in present] for row in rows)
+        _table(console, name.capitalize() + words, [_heading(c) for c in present], entries)
         for row in rows:
             if row.get("dead"):
                 console.print(Text(_unchosen(row)), soft_wrap=True)
 
 
-def _heading(column: str) -> tuple[str, str]:
+def _heading(column: str) -> str:
     words = {
         "norm_cells": "behind\nnorm",
         "reachable": "in\nreach",
@@ -411,7 +399,7 @@ def _heading(column: str) -> tuple[str, str]:
         "bound_live": "bound,\nlive keys",
         "bound": "bound,\nkeys given",
     }
-    return words.get(column, column), "" if column in ("sink", "variable") else "right"
+    return ("" if column in ("sink", "variable") else ">") + words.get(column, column)
 
 
 def _unchosen(row: Mapping[str, Any]) -> str:

@@ -14,11 +14,13 @@ import operator
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar, copy_context
 from functools import partial, wraps
+from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from tropattn.errors import Interrupted, InvalidInput
 
 __all__ = [
     "Pool",
+    "WorkQueue",
     "aside",
     "check",
     "in_order",
@@ -260,7 +263,7 @@ def in_order(
 ) -> Iterator[Any]:
     """``work(item)`` for every item, on workers, yielded in the order of the items.
 
-    At most two items a thread are under way, so memory stays bounded. Closing the iterator, an
+    At most two items per thread are under way, so memory stays bounded. Closing the iterator, an
     exception in the consumer or a stop sets ``flag[0]``, which kernels poll, and drops the rest.
 
     >>> list(in_order(abs, [-1, 2, -3], 2))
@@ -281,6 +284,64 @@ def in_order(
             if error is not None:
                 raise error
             yield value
+
+
+class WorkQueue(ABC, Generic[Item, Result]):
+    """Items of work, what each leaves to others, and a tally of what they found.
+
+    An item is a plain value. The set of items, and with it every number, must not depend on the
+    number of threads. Kernels poll ``stop[0]``, which is set where the work ends early.
+    """
+
+    def __init__(self, watch: Callable[[int, int], None]) -> None:
+        self.watch, self.waiting = watch, list[Item]()
+        self.stop = np.zeros(1, np.int64)
+
+    @property
+    @abstractmethod
+    def found(self) -> int:
+        """Cells that are proved so far."""
+
+    @abstractmethod
+    def work(self, item: Item) -> Result:
+        """Work on one item, on a worker."""
+
+    @abstractmethod
+    def collect(self, result: Result) -> list[Item]:
+        """Add up what an item gave; return the items that it leaves."""
+
+    def run(self, items: Iterable[Item], threads: int) -> None:
+        """Work until nothing is left.
+
+        ``watch(found, waiting)`` is called after every item and while there is none; what it raises
+        ends the work. Raises ``Interrupted`` when stopped, with ``.lower``; ``MemoryError`` with
+        ``.found``.
+        """
+        source = iter(items)
+        try:
+            with Pool(threads, self.stop) as pool:
+                while True:
+                    for _ in range(2 * threads - pool.busy):
+                        # What was left last goes first: so few wait as a search is deep.
+                        self.waiting = self.waiting or [*islice(source, 1)]
+                        if self.waiting:
+                            pool.submit(self.work, self.waiting.pop())
+                    if not pool.busy:
+                        return
+                    _, result, error = pool.result(self._tell)
+                    if error is not None:
+                        raise error
+                    self.waiting += self.collect(result)
+                    self._tell()
+        except MemoryError as error:
+            error.found = self.found  # type: ignore[attr-defined]
+            raise
+        except KeyboardInterrupt as error:
+            # A domain with interior has a cell, found or not.
+            raise interrupted(max(1, self.found, getattr(error, "lower", 0))) from None
+
+    def _tell(self) -> None:
+        self.watch(self.found, len(self.waiting))
 
 
 def aside(work: Callable[..., Any], *args: Any) -> Any:

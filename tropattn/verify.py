@@ -13,7 +13,7 @@ is accepted when
 
 All arithmetic is in integers and rationals. Nothing is taken from the file but claims, and no more
 is claimed than the size of the file can answer for: a line, a number and all that has to be kept
-are bounded by what has been read (``Room``), so no file takes memory without end.
+are bounded by what has been read (``Limits``), so no file takes memory without end.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from typing import Any
 import flint
 
 from tropattn.claims import (
+    Limits,
     Malformed,
-    Room,
     Subject,
     a_list,
     common_denominator,
@@ -85,7 +85,7 @@ def verify(
 
     Parameters
     ----------
-    path : the file. polynomials : exact terms to compare with, one ``fmpq_mat`` (N, d + 1) a head
+    path : the file. polynomials : exact terms to compare with, one ``fmpq_mat`` (N, d + 1) per head
         (``head.exact_terms()``); the claim is then about these, on the domain that follows.
     walls : rational rows A (g, d) and right-hand sides b (g,) of the domain ``A x < b``
         (``domain.walls``), or None for the whole space. Compared as sets of rows up to positive
@@ -98,12 +98,12 @@ def verify(
 
     Notes
     -----
-    Time is that of the claims, a few small exact systems a cell; memory at most 500 MB and 50 bytes
-    a byte of the file. A damaged file is refused before its claims are looked at.
+    Time is that of the claims, a few small exact systems per cell; memory at most 500 MB and 50
+    bytes per byte of the file. A damaged file is refused before its claims are looked at.
     """
     try:
         with opened(path) as stream:
-            room = Room(os.fstat(stream.fileno()).st_size)
+            room = Limits(os.fstat(stream.fileno()).st_size)
             for text in inflated(stream):
                 room.unpack(len(text))
             stream.seek(0)
@@ -174,7 +174,7 @@ def _check(
     )
 
 
-def _natural(value: Any, room: Room) -> int:
+def _natural(value: Any, room: Limits) -> int:
     if type(value) is not str or not value.isdigit() or "/" in value:
         raise Malformed("a count that is no text of digits")
     return int(rational(value, room).p)

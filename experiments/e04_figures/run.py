@@ -15,10 +15,10 @@ import tropattn as ta
 from tropattn import plotting
 from tropattn.attention.initialisers import gaussian_heads
 from tropattn.plotting.growth import Curve, curves
+from tropattn.plotting.temperature import partition_figure
 from tropattn.study.families import gaussian_network
 from tropattn.study.fits import power_law, spread
 from tropattn.study.scaling import ScalingSpec, run
-from tropattn.study.temperature import partition_figure
 from tropattn.tropical.temperature import agreement
 
 SQUARE = ta.Box.cube(-4, 4, 2)

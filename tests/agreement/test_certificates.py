@@ -22,7 +22,7 @@ from tropattn import (
     count_regions,
     initialisers,
 )
-from tropattn.tropical.stage import on_parameters
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.verify import verify
 
 

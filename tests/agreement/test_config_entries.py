@@ -14,7 +14,7 @@ import random
 import numpy as np
 import pytest
 
-from tropattn.attention.forward import attention_weights
+from tropattn.attention.evaluated.forward import attention_weights
 from tropattn.attention.loading import albert, bert, gpt2, llama, load, vit
 from tropattn.errors import InvalidInput
 

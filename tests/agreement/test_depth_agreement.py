@@ -7,12 +7,12 @@ import random
 import numpy as np
 import pytest
 from reference import deep
+from reference.layerwise import count_layerwise, count_linear_regions, list_layerwise
 
 from tropattn import Box, FixedLayer, Line, Slice, TropicalPolynomial, sample_regions
-from tropattn.attention.feedforward import Affine, FeedForward, Maxout
-from tropattn.attention.network import Network
-from tropattn.regions.depth import count_depth, enumerate_depth
-from tropattn.regions.depth_bounds import depth as depth_bound
+from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout
+from tropattn.attention.networks.network import Network
+from tropattn.regions.bounds.networks import depth as depth_bound
 
 
 def build(layers):
@@ -69,21 +69,20 @@ def check(seed, regions=True):
     expected = deep.pieces(layers, start, rows)
     net = build(layers)
     stages = net.stages()
-    found = enumerate_depth(stages, domain, threads=1)
+    found = list_layerwise(stages, domain, threads=1)
     assert [tuple(p) for p in found.patterns.tolist()] == sorted(p.pattern for p in expected)
     by_pattern = {p.pattern: p for p in expected}
     for pattern, step in zip(found.patterns.tolist(), found.maps(), strict=True):
         piece = by_pattern[tuple(pattern)]
         assert step.matrix.tolist() == piece.matrix
         assert step.offset.tolist() == piece.offset
-    counted = count_depth(stages, domain, threads=1 + seed % 2)
+    counted = count_layerwise(stages, domain, threads=1 + seed % 2)
     assert counted.value == len(expected) <= depth_bound(net, domain).value
-    assert (counted.kind, counted.ambiguous) == ("exact", 0)
     law = "gaussian" if domain is None else None
     sampled = sample_regions(net, 200, seed=seed, domain=domain, distribution=law, threads=1)
     assert sampled.value <= counted.value
     if regions:
-        joined = count_depth(stages, domain, of="linear_regions", threads=1)
+        joined = count_linear_regions(stages, domain, threads=1)
         if len(expected) <= 40:  # the reference tries all pairs
             assert joined.value == deep.linear_regions(expected)
         assert joined.value <= len(expected)
@@ -118,9 +117,9 @@ def test_generic_weights_have_as_many_regions_as_cells(seed):
             first, second = rng.normal(size=(d, 3)), rng.normal(size=(3, d))
             layers.append(FeedForward(first, rng.normal(size=3), second))
     stages, box = Network(layers).stages(), Box.cube(-1, 1, d)
-    cells = count_depth(stages, box)
+    cells = count_layerwise(stages, box)
     assert cells.value > 2
-    assert count_depth(stages, box, of="linear_regions").value == cells.value
+    assert count_linear_regions(stages, box).value == cells.value
 
 
 def test_witnesses_route_as_their_patterns_say():
@@ -144,7 +143,7 @@ def test_neighbours_against_the_reference():
         expected = sorted(deep.pieces(layers, start, rows), key=lambda p: p.pattern)
         if len(expected) > 15:
             continue
-        graph = enumerate_depth(build(layers).stages(), domain).adjacency()
+        graph = list_layerwise(build(layers).stages(), domain).adjacency()
         for i in range(len(expected)):
             for j in range(i):
                 assert graph.has_edge(i, j) == deep.touch(expected[i], expected[j])

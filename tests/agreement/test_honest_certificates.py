@@ -17,7 +17,7 @@ from reference import brute
 
 from tropattn import Box, Line, Polytope, Slice, TropicalPolynomial, count_regions
 from tropattn.arrays import fraction_array
-from tropattn.tropical.stage import on_parameters
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.verify import verify
 
 CIRCLE = [(1.0, 0.0), (0.6, 0.8), (-0.6, 0.8), (5 / 13, 12 / 13), (-5 / 13, 12 / 13), (0.0, 1.0)]

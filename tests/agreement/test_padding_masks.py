@@ -6,7 +6,7 @@ Rows of padding are left out on both sides: nothing sees them, and implementatio
 import numpy as np
 import pytest
 
-from tropattn.attention.forward import attention_weights
+from tropattn.attention.evaluated.forward import attention_weights
 from tropattn.attention.loading import load
 
 torch = pytest.importorskip("torch")

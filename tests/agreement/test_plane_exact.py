@@ -18,8 +18,8 @@ from tropattn import (
     TropicalPolynomial,
     plane_cells,
 )
-from tropattn.regions import plane_cells as module
-from tropattn.regions import plane_exact
+from tropattn.regions.polygons import cells as module
+from tropattn.regions.polygons import exact as plane_exact
 from tropattn.tropical.terms import AffineMap
 
 EPSILONS = (1e-10, 1e-12, 1e-13, 1e-14, 3e-15, 1e-15, 2.0**-52, 2.0**-53)

@@ -21,8 +21,9 @@ from tropattn import (
     enumerate_regions,
     plane_cells,
 )
-from tropattn.regions import plane_cells as module
-from tropattn.regions import plane_graph
+from tropattn.regions.budget import Budget
+from tropattn.regions.polygons import cells as module
+from tropattn.regions.polygons import half_edges as plane_graph
 
 HEXAGON = Polytope(
     [[1, 0.125], [0.5, 1], [-0.75, 1], [-1, -0.25], [-0.25, -1], [0.875, -1]], [1, 1.25, 1, 1, 1, 1]
@@ -75,6 +76,11 @@ def both_roads(heads, window, monkeypatch, **options):
         patch.setattr(module, "graph_cells", lambda *_: None)
         second = plane_cells(heads, window, **options)
     return (first if made[0] is not None else None), second
+
+
+def graph_of(heads, window):
+    """What the graph of walls says, or None."""
+    return plane_graph.graph_cells(module.Refinement.of(heads, window), Budget(10**6, 1))
 
 
 def turned(cells, cell, first):
@@ -370,7 +376,7 @@ def test_threads_change_nothing(threads, monkeypatch):
     monkeypatch.setattr(plane_graph, "_CELLS", 7)
     heads, window = layer("strips", 3)
     one, many = (plane_cells(heads, window, threads=t) for t in (1, threads))
-    assert plane_graph.graph_cells(module.Refinement.of(heads, window), 10**6, 1, None) is not None
+    assert graph_of(heads, window) is not None
     for name in ("patterns", "corners", "offsets", "neighbours"):
         assert (getattr(one, name) == getattr(many, name)).all()
 
@@ -379,9 +385,7 @@ def test_a_wide_window_keeps_the_graph():
     heads, _ = layer("strips", 3)
     for reach in (30, 1e3, 1e4):
         window = Box([-reach, -reach / 2], [reach, reach])
-        assert (
-            plane_graph.graph_cells(module.Refinement.of(heads, window), 10**6, 1, None) is not None
-        )
+        assert graph_of(heads, window) is not None
 
 
 def test_a_cell_thinner_than_doubles_is_listed_and_has_no_area():
@@ -396,8 +400,8 @@ def test_a_graph_with_one_wrong_crossing_is_not_used(monkeypatch):
     heads, window = layer("strips", 12)
     refinement = module.Refinement.of(heads, window)
     walls = plane_graph._walls(refinement, 1)
-    tally = plane_graph.Tally(np.diff(walls.heads.starts).tolist(), sphere=False)
-    codes, shares, counts = plane_graph._crossings(walls, tally, 10**6, 1, None)
+    tally = plane_graph.EulerTally(np.diff(walls.heads.starts).tolist(), sphere=False)
+    codes, shares, counts = plane_graph._crossings(walls, tally, Budget(10**6, 1))
     total = tally.cells
     assert plane_graph._faces(refinement, walls, (codes, shares, counts), total, 1) is not None
     arcs = np.repeat(np.arange(len(counts)), counts)
@@ -438,7 +442,7 @@ def test_limits_and_interrupts_leave_a_lower_bound(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plane_graph.faces, "trace", interrupt)
+    monkeypatch.setattr(plane_graph.half_edges, "trace", interrupt)
     with pytest.raises(Interrupted) as stopped:
         plane_cells(heads, window)
     assert stopped.value.lower == total

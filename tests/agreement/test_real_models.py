@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tropattn as ta
-from tropattn.attention.forward import attend, attention_scores, attention_weights
+from tropattn.attention.evaluated.forward import attend, attention_scores, attention_weights
 from tropattn.attention.loading import from_torch, load
 from tropattn.study.inputs import Source
 from tropattn.study.inspection import InspectionSpec, run

@@ -161,6 +161,12 @@ def figures(root: Path) -> dict[str, str]:
     return rows
 
 
+def _positional(node: Function) -> list[ast.arg]:
+    """Parameters that may be given by place, the object or class of a method apart."""
+    given = node.args.posonlyargs + node.args.args
+    return given[1:] if given and given[0].arg in ("self", "cls") else given
+
+
 def _lengths(found: list[Module]) -> dict[str, str]:
     longest = max(found, key=lambda module: module.lines)
     functions = [(size, f"{m.path}:{node.name}") for m in found for node, size in m.functions()]
@@ -168,8 +174,7 @@ def _lengths(found: list[Module]) -> dict[str, str]:
         f"{module.path}:{node.name}"
         for module in found
         for node, _ in module.functions()
-        if "_kernels" not in module.path.parts
-        and len(node.args.posonlyargs + node.args.args) > MOST_PARAMETERS
+        if "_kernels" not in module.path.parts and len(_positional(node)) > MOST_PARAMETERS
     ]
     return {
         "longest module": f"{longest.lines} ({longest.path})",

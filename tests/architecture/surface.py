@@ -25,6 +25,7 @@ from tropattn import plotting
 from tropattn.cli import main
 from tropattn.cli.endings import EXIT_CODES
 from tropattn.regions.engines import ENGINES
+from tropattn.regions.question import engine_names
 
 COMMANDS = {
     "count layer": "count demo --text 314= --json",
@@ -134,7 +135,7 @@ def surface() -> dict[str, Any]:
         "names": names(),
         "errors": dict(sorted(errors.items())),
         "commands": commands(main),
-        "engines": list(ENGINES),
+        "engines": list(engine_names(ENGINES)),
         "exit codes": EXIT_CODES,
         "documents": documents(),
     }

@@ -49,6 +49,19 @@ def test_figures_of_a_toy_house(measure, house):
     assert rows["class names used more than once"] == "A x2"
 
 
+def test_rules_of_this_house(measure):
+    rows = measure.figures(SCRIPT.parents[2])
+    limits = {
+        "import circles": "0",
+        "modules above 600 lines": "0",
+        "functions above 60 lines": "0",
+        "functions with more than 8 positional parameters, kernels apart": "0",
+        "definitions of Array": "1",
+        "class names used more than once": "none",
+    }
+    assert {name: rows[name] for name in limits} == limits
+
+
 def test_two_checkouts_side_by_side(house):
     root = SCRIPT.parents[2]
     done = subprocess.run(

@@ -18,10 +18,11 @@ import numpy as np
 import tropattn
 from tropattn import Box, Slice, load
 from tropattn.attention.constructions import digit_transformer, sawtooth_transformer
-from tropattn.attention.feedforward import FeedForward
-from tropattn.attention.network import Network, fixed_network
-from tropattn.regions.depth import count_depth
-from tropattn.regions.depth_bounds import depth
+from tropattn.attention.networks.feedforward import FeedForward
+from tropattn.attention.networks.network import Network, fixed_network
+from tropattn.regions.bounds.networks import depth
+from tropattn.regions.networks.layerwise import Layerwise
+from tropattn.regions.question import Question
 
 DIGITS = [(10, 1, 4), (10, 2, 2), (2, 1, 11)]
 LARGE = [(10, 3, 2), (31, 2, 2), (2, 1, 14)]
@@ -40,7 +41,7 @@ def relu_network(width: int, layers: int) -> Network:
 
 def run(name: str, net: Network, domain=None) -> None:
     started = time.perf_counter()
-    found = count_depth(net.stages(), domain)
+    found = Layerwise().count(Question.about(net, domain))
     seconds = time.perf_counter() - started
     print(
         f"{name:28s} {found.value:9,d} cells <= {depth(net, domain).value:12,d}  {seconds:7.2f} s "
@@ -55,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", action="store_true", help="counts up to a million as well")
     large = parser.parse_args().large
-    count_depth(digit_transformer(3, 2, 2).stages())
+    Layerwise().count(Question.about(digit_transformer(3, 2, 2), None))
     for sizes in DIGITS + (LARGE if large else []):
         run(f"digits {sizes}", digit_transformer(*sizes))
     for sizes in [(2, 1, 1, 4), (2, 1, 2, 2)]:

@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
-from tropattn.attention.blocks import MLP, Block
-from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.model import Model
-from tropattn.attention.norms import LayerNorm, RMSNorm
-from tropattn.attention.rotary import RotaryEmbedding
+from tropattn.attention.evaluated.blocks import MLP, Block
+from tropattn.attention.evaluated.norms import LayerNorm, RMSNorm
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.heads.rotary import RotaryEmbedding
+from tropattn.attention.networks.model import Model
 
 LAYERS, HEADS, D, INNER, V = 2, 4, 64, 128, 100
 

@@ -116,8 +116,8 @@ def table_points(n_samples: int, repeats: int, threads: int) -> None:
 
 def find(heads: list, method: str, chunk: int, enough: Callable[[float, int], bool], threads: int):
     """Draw chunks until enough; processor's seconds, draws, cells, share of new ones at the end."""
-    from tropattn.regions.estimates import Tally
-    from tropattn.regions.sampling import draw_sample
+    from tropattn.regions.sampling.estimates import Tally
+    from tropattn.regions.sampling.sampler import draw_sample
 
     tally, spent, start = Tally(), 0.0, 0
     while not start or not enough(spent, tally.distinct):

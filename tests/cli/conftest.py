@@ -42,7 +42,7 @@ def start():
 
     def popen(*args, **extra):
         return subprocess.Popen(
-            [sys.executable, "-m", "tropattn.cli", *map(str, args)],
+            [sys.executable, "-m", "tropattn", *map(str, args)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

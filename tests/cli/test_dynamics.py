@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tropattn.dynamics.command import dynamics_group
+from tropattn.cli import main
 from tropattn.errors import InvalidInput
-from tropattn.study.dynamics import run
 
-GROUP = dynamics_group(run)
+GROUP = main.commands["dynamics"]
 
 
 def answer(*words):

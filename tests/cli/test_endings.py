@@ -229,12 +229,12 @@ def raising(error):
     ],
 )
 def test_exit_codes(invoke, strips, monkeypatch, error, code, words):
-    monkeypatch.setattr("tropattn.regions.count.count_regions", raising(error))
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", raising(error))
     one_line(invoke("count", strips), code, words)
 
 
 def test_debug_shows_the_traceback(invoke, strips, monkeypatch):
-    monkeypatch.setattr("tropattn.regions.count.count_regions", raising(ValueError("boom")))
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", raising(ValueError("boom")))
     result = invoke("--debug", "count", strips)
     assert result.exit_code == 70
     assert "Traceback" in result.stderr
@@ -244,7 +244,7 @@ def test_debug_shows_the_traceback(invoke, strips, monkeypatch):
     ("error", "code"), [(Interrupted("stop", 42), 130), (BudgetExceeded("too many", 42), 3)]
 )
 def test_json_of_a_lower_bound(invoke, strips, monkeypatch, tmp_path, error, code):
-    monkeypatch.setattr("tropattn.regions.count.count_regions", raising(error))
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", raising(error))
     target = tmp_path / "out.json"
     result = invoke("count", strips, "--json", "--output", target)
     assert result.exit_code == code
@@ -386,10 +386,9 @@ def test_outputs_are_refused_before_the_work(invoke, strips, tmp_path, monkeypat
         raise AssertionError("worked before it looked at the output")
 
     monkeypatch.chdir(tmp_path)
-    for name in ("dynamics.run", "layer.run", "scaling.rows", "inspection.run", "temperature.run"):
+    names = ("counting.count", "dynamics.run", "inspection.run", "layer.run", "scaling.rows")
+    for name in (*names, "pictures.choose", "temperature.run"):
         monkeypatch.setattr(f"tropattn.study.{name}", work)
-    # Last, since modules that are imported meanwhile would keep it.
-    monkeypatch.setattr("tropattn.regions.count.count_regions", work)
     result = invoke(*(str(strips) if arg == "HEADS" else arg for arg in args))
     one_line(result, 2, words)
     assert ".partial" not in result.stderr and "Errno" not in result.stderr

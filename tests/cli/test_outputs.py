@@ -86,7 +86,7 @@ def test_inputs_and_twins_are_refused_before_the_work(invoke, home, monkeypatch,
         raise AssertionError("worked before it looked at the output")
 
     before = contents(home)
-    for name in ("study.inputs.open_heads", "study.dynamics.run", "regions.count.count_regions"):
+    for name in ("study.inputs.open_heads", "study.dynamics.run", "study.counting.count"):
         monkeypatch.setattr(f"tropattn.{name}", work)
     weights = Path(shipped()).read_bytes()
     one_line(invoke(*args), 2, OWN, words)
@@ -161,7 +161,7 @@ def test_an_unfinished_certificate_goes_and_the_old_one_stays(
 
     Path("c.gz").write_text("old")
     before = contents(home)
-    monkeypatch.setattr("tropattn.regions.count.count_cells", stopped)
+    monkeypatch.setattr("tropattn.regions.search.enumeration.explore", stopped)
     assert invoke("count", "heads.npz", "--certificate", "c.gz").exit_code == code
     assert contents(home) == before
 
@@ -171,19 +171,20 @@ def test_an_unfinished_certificate_goes_and_the_old_one_stays(
 
 def test_out_of_memory_keeps_the_lower_bound(invoke, strips, monkeypatch, tmp_path):
     """No memory once a third of the cells is counted: as many are the valid lower bound."""
-    from tropattn.regions.enumeration import _Driver
+    from tropattn.regions.search.enumeration import _Driver
 
     plain, seen = _Driver.collect, []
 
-    def collect(self, found):
-        plain(self, found)
-        seen.append(self.cells)
-        if self.cells >= 6:
+    def collect(self, result):
+        left = plain(self, result)
+        seen.append(self.found)
+        if self.found >= 6:
             raise MemoryError
+        return left
 
     monkeypatch.setattr(_Driver, "collect", collect)
     # Ranges of two programs, so that no one range holds all 19 cells.
-    monkeypatch.setattr("tropattn.regions.enumeration._BUDGETS", (2,))
+    monkeypatch.setattr("tropattn.regions.search.enumeration._BUDGETS", (2,))
     target = tmp_path / "out.json"
     result = invoke("count", strips, "--engine", "enumeration", "--output", target)
     assert 6 <= seen[-1] < 19
@@ -203,9 +204,10 @@ def test_a_warning_is_one_line(invoke, strips, monkeypatch):
     def warned(*_, **__):
         warnings.simplefilter("default")
         warnings.warn("kernels: a damaged\ncache", RuntimeWarning, stacklevel=1)
-        return RegionCount(19, "exact", "cells", "R^2", "enumeration")
+        found = RegionCount(19, "exact", "cells", "R^2", "enumeration")
+        return found, found
 
-    monkeypatch.setattr("tropattn.regions.count.count_regions", warned)
+    monkeypatch.setattr("tropattn.study.counting.count_with_bound", warned)
     result = invoke("count", strips)
     assert (result.exit_code, result.stdout.split()[0]) == (0, "19")
     assert result.stderr == "tropattn: warning: kernels: a damaged cache\n"

@@ -24,7 +24,8 @@ import pytest
 import tropattn as ta
 from tropattn.dynamics import sync_diagram
 from tropattn.polyhedra.domain import has_points
-from tropattn.regions import plane, plane_graph
+from tropattn.regions.euler import plane
+from tropattn.regions.polygons import half_edges as plane_graph
 from tropattn.threads import Pool, in_order, stoppable
 
 KEYS = 30_000
@@ -161,7 +162,7 @@ def test_the_bound_of_a_plane_count_trusts_no_two_heads(monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    for place, kernel in ((plane.plane, "crossings"), (plane_graph.faces, "walk")):
+    for place, kernel in ((plane.diagrams, "crossings"), (plane_graph.half_edges, "walk")):
         monkeypatch.setattr(place, kernel, stopped)
     big = ta.Box([-100, -100], [100, 100])
     for count in (ta.count_regions, ta.plane_cells):
@@ -172,14 +173,14 @@ def test_the_bound_of_a_plane_count_trusts_no_two_heads(monkeypatch):
 
 def test_bounds_on_the_way_of_a_plane_count():
     # Lines x = 1, 2 and y = 1, 2, 3: cells 3, then 3 * 4; crossings come head by head.
-    tally = plane.Tally([3, 4], sphere=False)
+    tally = plane.EulerTally([3, 4], sphere=False)
     assert tally.lower == 4
     tally.add(2, 0)
     assert tally.lower == 4
     tally.add(4, 1)
     assert (tally.lower, tally.cells) == (12, 12)
     # Three great circles in general position: 8 cells, each pair crosses twice.
-    tally = plane.Tally([2, 2, 2], sphere=True)
+    tally = plane.EulerTally([2, 2, 2], sphere=True)
     assert tally.lower == 2
     tally.add(4, 1)
     assert tally.lower == 6

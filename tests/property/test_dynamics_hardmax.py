@@ -10,10 +10,17 @@ import pytest
 
 from tropattn.arrays import fraction_array
 from tropattn.dynamics.hardmax import Hardmax
-from tropattn.dynamics.hardmax_exact import advance, exact_state, hull_vertices
+from tropattn.dynamics.hardmax_exact import advance, exact_state
 from tropattn.dynamics.limits import hardmax_limit
 from tropattn.dynamics.trajectory import simulate
 from tropattn.errors import Inconclusive
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.polynomial import TropicalPolynomial
+
+
+def hull_vertices(tokens):
+    """The terms of ``max_j <x, z_j>`` whose cell has an interior (theory T3)."""
+    return live_terms(TropicalPolynomial(fraction_array(tokens)), threads=1).live.tolist()
 
 
 def _run(seed: int):

@@ -8,11 +8,11 @@ has ``y R = 0``. The kernel runs phase one of the simplex method on the second s
 whose multipliers are candidate points ``z``. Rows are unit vectors in doubles, each with a bound
 ``rho`` on the entrywise distance to a positive multiple of the true row. Verdicts:
 
-    LIVE       every ``row . z`` is below minus its rounding bound (so the true row is satisfied);
-    DEAD       a basis of D + 1 rows whose ``y`` is proved positive by an approximate inverse
-               with residual bound kappa < 1, for all data within ``rho``;
-               or, on integer data, a support whose ``y`` was found positive in exact integers;
-    AMBIGUOUS  neither was proved: the caller settles it in rationals.
+    FEASIBLE    every ``row . z`` is below minus its rounding bound: so the true row is satisfied;
+    INFEASIBLE  a basis of D + 1 rows whose ``y`` is proved positive by an approximate inverse
+                with residual bound kappa < 1, for all data within ``rho``;
+                or, on integer data, a support whose ``y`` was found positive in exact integers;
+    AMBIGUOUS   neither was proved: the caller settles it in rationals.
 """
 
 from __future__ import annotations
@@ -20,22 +20,48 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels.compiling import njit
+from tropattn._kernels.structures import structure
 
-LIVE = 1
-DEAD = 0
+FEASIBLE = 1
+INFEASIBLE = 0
 AMBIGUOUS = -1
 
 _UNIT = 2.0**-53
 _GUARD = 2**30
 
 
+@structure
+class Simplex:
+    """The state of a program over rows of R^D, and what it works on."""
+
+    basis: np.ndarray  # (D + 1,) int64 indices of rows, -1 for an artificial
+    weights: np.ndarray  # (D + 1,) the values y of the basis
+    inverse: np.ndarray  # (D + 1, D + 1)
+    column: np.ndarray  # (D + 1,)
+    entered: np.ndarray  # (D + 1,)
+    prices: np.ndarray  # (R,)
+    pivots: int  # of all programs so far
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_simplex(dim, room):
+    """The simplex method for programs of up to ``room`` rows of R^D."""
+    return Simplex(
+        basis=np.zeros(dim + 1, np.int64),
+        weights=np.zeros(dim + 1),
+        inverse=np.zeros((dim + 1, dim + 1)),
+        column=np.zeros(dim + 1),
+        entered=np.zeros(dim + 1),
+        prices=np.zeros(room),
+        pivots=0,
+    )
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def row_into(rows, at, terms, winner, loser, n_dim):
     """Write term ``loser`` minus term ``winner``, normalised, into column ``at``; return 1 / norm.
 
-    The result is 0 where the difference vanishes or underflows in doubles (the true rows may still
-    differ): such a row is zero and its caller must give it an infinite ``rho``, so that it proves
-    nothing (``row_bound``).
+    A difference that vanishes in doubles (the true one may not) gives 0, for ``row_bound`` to see.
     """
     square = 0.0
     for k in range(n_dim):
@@ -131,29 +157,25 @@ def exchange(inverse, weights, column, leaving, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value, counters, resume):
-    """Verdict on rows 0..n_rows; on LIVE ``z`` is a witness, else ``basis``/``weights`` hold y.
+def decide(rows, rho, n_rows, n_dim, z, simplex):
+    """Verdict on rows 0..n_rows; on FEASIBLE ``z`` is a witness, else basis and weights hold y.
 
-    ``rows`` (D, >= n_rows), one row a column, so that pricing runs along memory. On entry ``z`` is
-    a guess of where the rows hold (or 0). ``basis`` (D + 1) row indices, -1 for an artificial;
-    ``inverse`` (D + 1, D + 1); ``weights`` (D + 1) the values y; ``scratch`` (2, D + 1); ``value``
-    (>= n_rows); ``counters[0]`` counts pivots. With ``resume`` the basis of the last call, which
-    had rows, is carried on after more were appended.
+    ``rows`` (D, >= n_rows), one row per column, so that pricing runs along memory. On entry ``z``
+    is a guess of where the rows hold (or 0).
     """
     size = n_dim + 1
     if n_rows == 0:
         for k in range(n_dim):
             z[k] = 0.0
         z[n_dim - 1] = 1.0
-        return LIVE
+        return FEASIBLE
     slack = 0.0
     for i in range(n_rows):
         slack = max(slack, rho[i])
     slack += (n_dim + 2) * _UNIT
-    if not resume:
-        start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
-    column = scratch[0]
-    entered = scratch[1]
+    basis, weights, inverse = simplex.basis, simplex.weights, simplex.inverse
+    column, entered, value = simplex.column, simplex.entered, simplex.prices
+    start(rows, price(rows, n_rows, n_dim, z, value), n_dim, basis, inverse, weights)
     for _ in range(30 * size + 60):
         infeasibility = 0.0
         for k in range(n_dim):
@@ -167,14 +189,14 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value,
         for k in range(n_dim):
             norm += abs(z[k])
         if infeasibility < 1e-12 or norm < 1e-12:
-            return DEAD
+            return INFEASIBLE
         # The multipliers z are a candidate point: no row violated means a witness.
         entering = price(rows, n_rows, n_dim, z, value)
         if value[entering] < -slack * norm:
-            return LIVE
+            return FEASIBLE
         if value[entering] + infeasibility <= 1e-13:
             return AMBIGUOUS
-        counters[0] += 1
+        simplex.pivots += 1
         for k in range(n_dim):
             entered[k] = rows[k, entering]
         entered[n_dim] = 1.0
@@ -192,7 +214,7 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, scratch, value,
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def proves_dead(rows, rho, columns, count, basis, inverse):
+def proves_infeasible(rows, rho, columns, count, basis, inverse):
     """Whether ``basis[:count + 1]`` is proved to hold 0 in the interior of its rows' hull.
 
     ``columns[:count]`` are coordinates that determine the rows of the basis (all D of them, or
@@ -235,6 +257,19 @@ def proves_dead(rows, rho, columns, count, basis, inverse):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def proved_verdict(rows, rho, z):
+    """Verdict on all rows (D, R), proved in doubles; on FEASIBLE ``z`` is a witness."""
+    n_dim, n_rows = rows.shape
+    simplex = make_simplex(n_dim, n_rows)
+    found = decide(rows, rho, n_rows, n_dim, z, simplex)
+    if found == INFEASIBLE and not proves_infeasible(
+        rows, rho, np.arange(n_dim), n_dim, simplex.basis, simplex.inverse
+    ):
+        return AMBIGUOUS
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def invert(matrix, inverse, size):
     """Gauss-Jordan with partial pivoting; ``matrix`` is destroyed. False where it is singular."""
     for i in range(size):
@@ -264,20 +299,20 @@ def invert(matrix, inverse, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def proves_dead_within(rows, rho, columns, count, support, matrix, inverse):
+def proves_infeasible_within(rows, rho, columns, count, support, matrix, inverse):
     """The same for ``count + 1`` support rows that span only ``count`` dimensions."""
     size = count + 1
     for j in range(size):
         for k in range(count):
             matrix[k, j] = rows[columns[k], support[j]]
         matrix[count, j] = 1.0
-    return invert(matrix, inverse, size) and proves_dead(
+    return invert(matrix, inverse, size) and proves_infeasible(
         rows, rho, columns, count, support, inverse
     )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def positive_relation(columns, n_dim, count, work):
+def positive_relation(columns, n_dim, count):
     """Whether integer columns have one relation up to scale, with all coefficients positive.
 
     ``columns`` (>= D, >= count) int64, destroyed. Fraction-free elimination (Bareiss 1968); returns
@@ -288,7 +323,7 @@ def positive_relation(columns, n_dim, count, work):
             if abs(columns[i, j]) > _GUARD:
                 return False
     if count < 2:
-        # One row alone is dead only when it is zero.
+        # One row alone is infeasible only when it is zero.
         return not columns[:n_dim, 0].any()
     rank = count - 1
     last = np.int64(1)
@@ -323,7 +358,6 @@ def positive_relation(columns, n_dim, count, work):
         if columns[i, rank] != 0:
             return False
     # Row i reads  d * y_i + columns[i, rank] * y_last = 0  with d = the last pivot.
-    work[0] = last
     for i in range(rank):
         v = columns[i, rank]
         if v == 0 or (v > 0) == (last > 0):

@@ -1,4 +1,4 @@
-"""How far the cell of each row lies from the origin: one least-distance program a row.
+"""How far the cell of each row lies from the origin: one least-distance program per row.
 
 Row ``j`` has slope and height ``(s_j, h_j)``; its cell is ``{w : <s_i - s_j, w> <= h_j - h_i}``.
 With rows ``t_j = (-s_j, h_j)`` the residual of ``nnls`` over differences ``t_i - t_j`` is a

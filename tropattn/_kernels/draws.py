@@ -8,6 +8,7 @@ has the same bits everywhere, and the loops over lanes become vector code.
 from __future__ import annotations
 
 from math import factorial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,16 @@ GAUSSIAN = 1
 SPHERE = 2
 GIVEN = 3
 BALL = 4
+
+
+class Law(NamedTuple):
+    """How points are drawn."""
+
+    kind: int
+    low: np.ndarray  # (d,) the box of uniform draws
+    high: np.ndarray
+    states: np.ndarray  # (m, d) the given ones
+
 
 _EXPONENT_OF_ONE = 0x3FF0000000000000
 _FRACTION = 0x000FFFFFFFFFFFFF
@@ -91,10 +102,7 @@ def circle(t):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def normals(keys, word, out):
-    """Fill ``out`` (d, lanes) with standard normals; pair ``p`` of a lane uses words 2p, 2p + 1.
-
-    Box and Muller (1958): ``sqrt(-2 log u) (cos 2 pi v, sin 2 pi v)``; words count from ``word``.
-    """
+    """Fill ``out`` (d, lanes) with standard normals (Box and Muller 1958), from ``word`` on."""
     dim, lanes = out.shape
     for k in range(0, dim - 1, 2):
         for r in range(lanes):
@@ -112,25 +120,23 @@ def normals(keys, word, out):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def draw(law, seed, first, n_draws, keys, out):
-    """Write draws ``first .. first + lanes - 1`` into the columns of ``out`` (d, lanes).
+    """Write draws ``first .. first + lanes - 1`` into ``out`` (d, lanes); ``keys`` scratch.
 
-    ``law`` = (kind, low, high, states); given states are taken in order, and beyond draw
-    ``n_draws`` the last one is repeated. ``keys`` (lanes,) uint64 scratch.
+    Given states are taken in order, and beyond draw ``n_draws`` the last one is repeated.
     """
-    kind, low, high, states = law
-    dim, lanes = out.shape
+    kind, (dim, lanes) = law.kind, out.shape
     if kind == GIVEN:
         for r in range(lanes):
             index = min(first + r, n_draws - 1)
             for k in range(dim):
-                out[k, r] = states[index, k]
+                out[k, r] = law.states[index, k]
         return
     for r in range(lanes):
-        keys[r] = stream(seed, first + r)
+        keys[r] = stream(np.uint64(seed), first + r)
     if kind == UNIFORM:
         for k in range(dim):
-            start = low[k]
-            width = high[k] - low[k]
+            start = law.low[k]
+            width = law.high[k] - start
             for r in range(lanes):
                 out[k, r] = start + width * uniform(keys[r], k + 1)
         return

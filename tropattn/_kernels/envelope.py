@@ -12,10 +12,7 @@ _TINY = 1e-290
 
 @njit(nogil=True, cache=True)
 def _turn(a, c, ea, ec, p, q, r):
-    """Sign of ``(c_q - c_p)(a_r - a_p) - (c_r - c_p)(a_q - a_p)``: 1 where q is above p r; or 0.
-
-    ``ea``, ``ec`` bound the errors of a row's entries. 0 is: not proved.
-    """
+    """Proved sign of ``(c_q - c_p)(a_r - a_p) - (c_r - c_p)(a_q - a_p)``, or 0; q above p r: 1."""
     x, y = c[q] - c[p], a[r] - a[p]
     u, v = c[r] - c[p], a[q] - a[p]
     ex, ey = ec[q] + ec[p], ea[r] + ea[p]

@@ -1,4 +1,4 @@
-"""Which rows of one set win somewhere: a program a row, over the few rows that matter to it.
+"""Which rows of one set win somewhere: one program per row, over the few rows that matter to it.
 
 A direction at which the row leads all others by more than the rounding bound is a proof that it
 wins; so is, for the contrary, a set of rows whose hull is proved to hold the row (``programs``
@@ -15,12 +15,14 @@ from tropattn._kernels import nnls
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import (
     AMBIGUOUS,
-    DEAD,
-    LIVE,
+    FEASIBLE,
+    INFEASIBLE,
+    Simplex,
     decide,
+    make_simplex,
     positive_relation,
-    proves_dead,
-    proves_dead_within,
+    proves_infeasible,
+    proves_infeasible_within,
     row_bound,
 )
 from tropattn._kernels.programs import (
@@ -36,6 +38,7 @@ from tropattn._kernels.programs import (
     make_tried,
     try_directions,
 )
+from tropattn._kernels.structures import structure
 
 _UNIT = 2.0**-53
 _EARLY = 0.5
@@ -46,7 +49,8 @@ _NEGLIGIBLE = 1e-9
 """Weights, of rows of unit length, that a smaller proof may do without."""
 
 
-class Rows(NamedTuple):
+@structure
+class Rows:
     """The set, in the readings that proofs need."""
 
     near: np.ndarray  # (4 m, D) float32, centred; NaN beyond the n rows
@@ -68,29 +72,34 @@ class Answers(NamedTuple):
     weights: np.ndarray  # (n, D + 1)
 
 
-class Room(NamedTuple):
+@structure
+class Room:
     """Scratch of one worker."""
 
     residual: np.ndarray  # (D + 1,)
-    value: np.ndarray  # (rows of a program,)
     scratch: np.ndarray  # (2, D + 1)
     matrix: np.ndarray  # (D + 1, D + 1)
     inverse: np.ndarray  # (D + 1, D + 1)
     columns: np.ndarray  # (D + 1, D + 1) int64
-    work: np.ndarray  # (D + 1,) int64
+    simplex: Simplex  # for the rows of a program
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _make_room(width, rows):
     return Room(
-        np.zeros(width),
-        np.zeros(rows),
-        np.zeros((2, width)),
-        np.zeros((width, width)),
-        np.zeros((width, width)),
-        np.zeros((width, width), np.int64),
-        np.zeros(width, np.int64),
+        residual=np.zeros(width),
+        scratch=np.zeros((2, width)),
+        matrix=np.zeros((width, width)),
+        inverse=np.zeros((width, width)),
+        columns=np.zeros((width, width), np.int64),
+        simplex=make_simplex(width - 1, rows),
     )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_rows(*fields):
+    """Bring the readings of a set together, for one thread: references are counted at every use."""
+    return Rows(*fields)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -119,12 +128,12 @@ def _bound(programs, lane, rows, at):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _within(rows, z):
     """Whether a direction of length about 1 is proved inside the walls."""
-    dim = len(z)
+    dim, walls = len(z), rows.walls
     size = 0.0
     for k in range(dim):
         size += abs(z[k])
-    for i in range(len(rows.walls)):
-        v = nnls.inner(rows.walls[i], z, dim)
+    for i in range(len(walls)):
+        v = nnls.inner(walls[i], z, dim)
         if not v < -(rows.wall_rho[i] + (dim + 2) * _UNIT) * size:
             return False
     return True
@@ -132,12 +141,9 @@ def _within(rows, z):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _rivals(rows, j, z, worst, excess):
-    """Rows not proved below row ``j`` at ``z`` in doubles; ``worst`` takes the worst of them.
-
-    Returns how many ``worst`` holds. The differences of rows are taken first, so near rows are
-    told apart by their own size.
-    """
-    n, dim = rows.terms.shape
+    """Put the worst rows not proved below row ``j`` at ``z`` into ``worst``; how many."""
+    terms, errors = rows.terms, rows.errors
+    n, dim = terms.shape
     size = 0.0
     for k in range(dim):
         size += abs(z[k])
@@ -145,13 +151,13 @@ def _rivals(rows, j, z, worst, excess):
     for i in range(n):
         if i == j:
             continue
-        v = 0.0
-        reach = 0.0
+        v, reach = 0.0, 0.0
         for k in range(dim):
-            apart = rows.terms[i, k] - rows.terms[j, k]
+            # Differences first, so that near rows are told apart by their own size.
+            apart = terms[i, k] - terms[j, k]
             v += apart * z[k]
             reach = max(reach, abs(apart))
-        loss = 1.01 * (rows.errors[i] + rows.errors[j]) + (dim + 3) * _UNIT * reach
+        loss = 1.01 * (errors[i] + errors[j]) + (dim + 3) * _UNIT * reach
         if v < -loss * size and reach > 1e-150:
             continue
         found = among_worst(i, v, worst, excess, found)
@@ -181,8 +187,7 @@ def _axes(programs, lane, held, size, rows, axes):
 def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     """Whether ``size`` held rows, in one coordinate less, are proved to hold 0 inside.
 
-    Then their weights are those of 0, to full precision. ``known``: whether the inverse of their
-    Gram matrix is.
+    Their weights become those of 0; ``known``: whether the inverse of their Gram matrix is.
     """
     last = size - 1
     matrix, inverse = room.matrix, room.inverse
@@ -203,9 +208,9 @@ def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     rho = np.zeros(size)
     for i in range(size):
         rho[i] = _bound(programs, lane, rows, held.names[i])
-    if not (known and proves_dead(matrix, rho, names, last, names, inverse)):
+    if not (known and proves_infeasible(matrix, rho, names, last, names, inverse)):
         kept = matrix[:size].copy()
-        if not proves_dead_within(kept, rho, names, last, names, matrix, inverse):
+        if not proves_infeasible_within(kept, rho, names, last, names, matrix, inverse):
             return False
         matrix[:size] = kept
     for i in range(size):
@@ -243,7 +248,7 @@ def _refuted(programs, lane, held, size, known, rows, room):
                 else:
                     columns[k, used] = rows.integers[other, k] - rows.integers[j, k]
             used += 1
-    return used > 0 and positive_relation(columns, dim, used, room.work)
+    return used > 0 and positive_relation(columns, dim, used)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -266,33 +271,17 @@ def _proved(programs, lane, held, size, known, rows, room):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _by_simplex(programs, lane, held, rows, room):
-    """Decide a program by the simplex method: verdict, and the number of rows that it holds.
-
-    It tells small weights from none better than least squares do. A direction goes to the program.
-    """
-    dim = programs.direction.shape[1]
-    basis = np.zeros(dim + 1, np.int64)
-    weights = np.zeros(dim + 1)
-    count = programs.count[lane]
+    """Decide a program by the simplex method: verdict, and the number of rows that it holds."""
+    # It tells small weights from none better than least squares do.
+    dim, count = programs.direction.shape[1], programs.count[lane]
     rho = np.zeros(count)
     for i in range(count):
         rho[i] = _bound(programs, lane, rows, i)
-    verdict = decide(
-        programs.system[lane],
-        rho,
-        count,
-        dim,
-        programs.direction[lane],
-        basis,
-        np.zeros((dim + 1, dim + 1)),
-        weights,
-        room.scratch,
-        room.value,
-        np.zeros(1, np.int64),
-        np.bool_(False),
-    )
+    simplex = room.simplex
+    basis, weights = simplex.basis, simplex.weights
+    verdict = decide(programs.system[lane], rho, count, dim, programs.direction[lane], simplex)
     size = 0
-    if verdict == DEAD:
+    if verdict == INFEASIBLE:
         for i in range(dim + 1):
             if basis[i] >= 0:
                 held.names[size] = basis[i]
@@ -309,7 +298,7 @@ def _close(programs, lane, verdict, answers):
     j = programs.key[lane]
     answers.verdicts[j] = verdict
     programs.key[lane] = -1
-    if verdict == LIVE:
+    if verdict == FEASIBLE:
         answers.points[j] = programs.direction[lane]
         return
     for i in range(programs.size[lane]):
@@ -335,24 +324,25 @@ def _candidates(programs, lane, rows, tried, chosen, excess):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _run(programs, lane, rows, room):
-    """Run a program on its rows: LIVE with a new direction, DEAD with a proof, or AMBIGUOUS."""
+    """Run a program: FEASIBLE with a new direction, INFEASIBLE with a proof, or AMBIGUOUS."""
     dim = rows.terms.shape[1]
     held = held_by(programs, lane)
     system, count = programs.system[lane], programs.count[lane]
+    residual, value = room.residual, room.simplex.prices
     size, ending = nnls.improve(
-        system, count, held, programs.size[lane], _EARLY, room.residual, room.value, room.scratch
+        system, count, held, programs.size[lane], _EARLY, residual, value, room.scratch
     )
     programs.size[lane] = size
     if ending == nnls.SEPARATED:
-        programs.direction[lane] = room.residual[:dim]
-        return LIVE
+        programs.direction[lane] = residual[:dim]
+        return FEASIBLE
     if ending == nnls.CONTAINED:
         programs.size[lane] = _proved(programs, lane, held, size, np.bool_(True), rows, room)
         if programs.size[lane] > 0:
-            return DEAD
+            return INFEASIBLE
     verdict, size = _by_simplex(programs, lane, held, rows, room)
     programs.size[lane] = 0
-    if verdict == DEAD:
+    if verdict == INFEASIBLE:
         programs.size[lane] = _proved(programs, lane, held, size, np.bool_(False), rows, room)
         if programs.size[lane] == 0:
             programs.size[lane] = size
@@ -389,12 +379,12 @@ def classify(rows, start, stop, answers, flag):
             found = _candidates(programs, lane, rows, tried, chosen, excess)
             verdict = np.int64(AMBIGUOUS)
             if found == 0 and _within(rows, programs.direction[lane]):
-                _close(programs, lane, np.int64(LIVE), answers)
+                _close(programs, lane, np.int64(FEASIBLE), answers)
                 continue
             fresh = join(programs, lane, rows.terms, len(rows.walls), chosen, found)
             programs.rounds[lane] += 1
             # Without new rows after the first round the cell is too thin for doubles.
             if programs.rounds[lane] <= (MOST_ROUNDS if fresh > 0 else 1):
                 verdict = _run(programs, lane, rows, room)
-            if verdict != LIVE:
+            if verdict != FEASIBLE:
                 _close(programs, lane, verdict, answers)

@@ -10,6 +10,52 @@ _MERGED = 1e-12
 
 
 @njit(nogil=True, cache=True)
+def _weigh(gram, beta, weights):
+    """Write ``exp(beta (G - 1))``; return the smallest entry of G, 1 at most."""
+    lowest = 1.0
+    for i in range(len(gram)):
+        weights[i, i] = 1.0
+        for j in range(i):
+            value = gram[i, j]
+            lowest = min(lowest, value)
+            value = np.exp(beta * (value - 1.0))
+            weights[i, j] = value
+            weights[j, i] = value
+    return lowest
+
+
+@njit(nogil=True, cache=True)
+def _step_gram(gram, weights, inverse, product, moved):
+    """Move a Gram matrix by one layer, whose step over row sums is ``inverse`` (n,)."""
+    n = len(gram)
+    for i in range(n):
+        for j in range(n):
+            product[i, j] = 0.0
+        for k in range(n):
+            value = weights[i, k] * inverse[i]
+            for j in range(n):
+                product[i, j] += value * gram[k, j]
+    for i in range(n):
+        for j in range(i, n):
+            moved[i, j] = 0.0
+        for k in range(n):
+            value = product[i, k]
+            for j in range(i, n):
+                moved[i, j] += value * weights[k, j]
+    for i in range(n):
+        for j in range(i, n):
+            gram[i, j] += product[i, j] + product[j, i] + moved[i, j] * inverse[j]
+    for i in range(n):
+        inverse[i] = 1.0 / np.sqrt(gram[i, i])
+    for i in range(n):
+        gram[i, i] = 1.0
+        for j in range(i + 1, n):
+            value = gram[i, j] * inverse[i] * inverse[j]
+            gram[i, j] = value
+            gram[j, i] = value
+
+
+@njit(nogil=True, cache=True)
 def watch_pair(grams, beta, step, normalised, start, stop, out, flag):
     """Run layers on Gram matrices [start, stop) and record entry (0, 1) after each.
 
@@ -30,16 +76,7 @@ def watch_pair(grams, beta, step, normalised, start, stop, out, flag):
         for layer in range(layers):
             if flag[0] != 0:
                 return
-            lowest = 1.0
-            for i in range(n):
-                weights[i, i] = 1.0
-                for j in range(i):
-                    value = gram[i, j]
-                    lowest = min(lowest, value)
-                    value = np.exp(beta * (value - 1.0))
-                    weights[i, j] = value
-                    weights[j, i] = value
-            if lowest > 1.0 - _MERGED:
+            if _weigh(gram, beta, weights) > 1.0 - _MERGED:
                 # All tokens stand within rounding of one another; nothing moves any more.
                 for rest in range(layer, layers):
                     out[run, rest + 1] = gram[0, 1] if n > 1 else 1.0
@@ -52,29 +89,5 @@ def watch_pair(grams, beta, step, normalised, start, stop, out, flag):
                     inverse[i] = step / total
                 else:
                     inverse[i] = step * np.exp(beta) / n
-            for i in range(n):
-                for j in range(n):
-                    product[i, j] = 0.0
-                for k in range(n):
-                    value = weights[i, k] * inverse[i]
-                    for j in range(n):
-                        product[i, j] += value * gram[k, j]
-            for i in range(n):
-                for j in range(i, n):
-                    moved[i, j] = 0.0
-                for k in range(n):
-                    value = product[i, k]
-                    for j in range(i, n):
-                        moved[i, j] += value * weights[k, j]
-            for i in range(n):
-                for j in range(i, n):
-                    gram[i, j] += product[i, j] + product[j, i] + moved[i, j] * inverse[j]
-            for i in range(n):
-                product[0, i] = 1.0 / np.sqrt(gram[i, i])
-            for i in range(n):
-                gram[i, i] = 1.0
-                for j in range(i + 1, n):
-                    value = gram[i, j] * product[0, i] * product[0, j]
-                    gram[i, j] = value
-                    gram[j, i] = value
+            _step_gram(gram, weights, inverse, product, moved)
             out[run, layer + 1] = gram[0, 1]

@@ -11,27 +11,28 @@ _FAN = 16
 
 @njit(nogil=True, cache=True)
 def outer_points(points, rounding):
-    """Indices of points that are not proved to lie inside the hull's 16-gon of extreme points.
-
-    ``rounding`` bounds the error of one cross product; what lies closer to the polygon stays.
-    """
+    """Indices of points not proved, beyond ``rounding``, inside the 16-gon of extreme points."""
     n = len(points)
     extreme = np.zeros(_FAN, np.int64)
-    best = np.full(_FAN, -np.inf)
-    cosine = np.cos(2.0 * np.pi * np.arange(_FAN) / _FAN)
-    sine = np.sin(2.0 * np.pi * np.arange(_FAN) / _FAN)
+    best = np.empty(_FAN)
+    cosine = np.empty(_FAN)
+    sine = np.empty(_FAN)
+    for k in range(_FAN):
+        best[k] = -np.inf
+        cosine[k] = np.cos(2.0 * np.pi * k / _FAN)
+        sine[k] = np.sin(2.0 * np.pi * k / _FAN)
     for i in range(n):
         x, y = points[i, 0], points[i, 1]
         for k in range(_FAN):
             score = cosine[k] * x + sine[k] * y
             if score > best[k]:
-                best[k] = score
-                extreme[k] = i
+                best[k], extreme[k] = score, i
     polygon = np.empty((_FAN, 2))
     used = 0
     for k in range(_FAN):
         if used == 0 or extreme[k] != extreme[k - 1]:
-            polygon[used] = points[extreme[k]]
+            polygon[used, 0] = points[extreme[k], 0]
+            polygon[used, 1] = points[extreme[k], 1]
             used += 1
     if used > 1 and extreme[0] == extreme[_FAN - 1]:
         used -= 1

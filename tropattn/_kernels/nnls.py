@@ -209,7 +209,7 @@ def _drift(held, size, entering, value):
 def improve(system, count, held, size, slack, residual, value, scratch):
     """Carry on from the held rows until no row improves: the number held, and how it ended.
 
-    ``system`` (K, >= count) one row a column; ``residual`` (K,) and ``value`` (>= count) receive
+    ``system`` (K, >= count) one row per column; ``residual`` (K,) and ``value`` (>= count) receive
     the last ones; ``scratch`` (2, K). Ends SEPARATED as soon as every ``<e_i, residual>`` is at
     most ``slack`` times the last coordinate of the residual (0 for the optimum), CONTAINED where
     the residual vanishes, STUCK where rounding gets in the way.

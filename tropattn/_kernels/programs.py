@@ -1,21 +1,20 @@
-"""Many small programs under way at once, one a row of a large set, that draw on it as they need.
+"""Many small programs under way at once, one per row of a large set, that draw on it at need.
 
 Each program (``nnls``) holds the few other rows that have mattered to its row so far and proposes a
 direction. The directions of all of them are tried against the whole set in one pass in single
-precision (``lanes``), and rows that beat a program's own there may join it. Hence a row costs a
+precision (``simd``), and rows that beat a program's own there may join it. Hence a row costs a
 few passes over the set, shared by 32 rows, and exchanges among a few dozen rows.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from tropattn._kernels import nnls
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import row_into
-from tropattn._kernels.lanes import SINGLE, top_two
+from tropattn._kernels.simd import SINGLE, top_two
+from tropattn._kernels.structures import structure
 
 PARTS = 32
 """Parts of the set, each of which may send a row to a program after one pass."""
@@ -27,8 +26,9 @@ _MEMORY = 2**22
 """Entries of the inverses of all programs under way."""
 
 
-class Programs(NamedTuple):
-    """The programs under way, one a lane; K coordinates each, directions have those of the set."""
+@structure
+class Programs:
+    """The programs under way, one per lane; K coordinates each, directions those of the set."""
 
     key: np.ndarray  # (L,) the row it decides, -1 where idle
     count: np.ndarray  # (L,) joined rows
@@ -45,7 +45,8 @@ class Programs(NamedTuple):
     weights: np.ndarray
 
 
-class Tried(NamedTuple):
+@structure
+class Tried:
     """What one pass over the set finds for the directions of all lanes."""
 
     block: np.ndarray  # (D, SINGLE) the directions
@@ -61,19 +62,19 @@ def make_programs(n, dim, width, first, most):
     lanes = max(1, min(SINGLE, most, _MEMORY // (width * width)))
     room = first + min(n, 2 * width + _SPARE)
     return Programs(
-        np.full(lanes, -1, np.int64),
-        np.zeros(lanes, np.int64),
-        np.zeros(lanes, np.int64),
-        np.zeros(lanes, np.int64),
-        np.zeros((lanes, room), np.int64),
-        np.zeros((lanes, width, room)),
-        np.ones((lanes, room)),
-        np.zeros((lanes, dim)),
-        np.zeros((lanes, width), np.int64),
-        np.zeros((lanes, width, width)),
-        np.zeros((lanes, width, width)),
-        np.zeros((lanes, width)),
-        np.zeros((lanes, width)),
+        key=np.full(lanes, -1, np.int64),
+        count=np.zeros(lanes, np.int64),
+        size=np.zeros(lanes, np.int64),
+        rounds=np.zeros(lanes, np.int64),
+        label=np.zeros((lanes, room), np.int64),
+        system=np.zeros((lanes, width, room)),
+        scale=np.ones((lanes, room)),
+        direction=np.zeros((lanes, dim)),
+        names=np.zeros((lanes, width), np.int64),
+        held=np.zeros((lanes, width, width)),
+        inverse=np.zeros((lanes, width, width)),
+        goal=np.zeros((lanes, width)),
+        weights=np.zeros((lanes, width)),
     )
 
 
@@ -82,11 +83,11 @@ def make_tried(near):
     """Room for one pass over ``near``."""
     parts = min(PARTS, len(near) // 4)
     return Tried(
-        np.zeros((near.shape[1], SINGLE), np.float32),
-        np.full((parts, SINGLE), -np.inf, np.float32),
-        np.full((parts, SINGLE), -np.inf, np.float32),
-        np.zeros((parts, SINGLE), np.int32),
-        np.zeros((4, SINGLE), np.float32),
+        block=np.zeros((near.shape[1], SINGLE), np.float32),
+        best=np.full((parts, SINGLE), -np.inf, np.float32),
+        second=np.full((parts, SINGLE), -np.inf, np.float32),
+        winner=np.zeros((parts, SINGLE), np.int32),
+        scores=np.zeros((4, SINGLE), np.float32),
     )
 
 
@@ -115,32 +116,21 @@ def held_by(programs, lane):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def try_directions(programs, near, tried):
-    """Scale all directions to length 1 and find the best rows of each part of the set there.
-
-    ``near`` (4 m, D) float32, NaN in rows that only fill up.
-    """
-    dim = near.shape[1]
+    """Scale all directions to length 1 and find the best rows of each part of the set there."""
+    dim, block = near.shape[1], tried.block
     for lane in range(len(programs.key)):
         z = programs.direction[lane]
         length = np.sqrt(nnls.inner(z, z, dim))
         for k in range(dim):
             z[k] = z[k] / length if length > 0.0 else 0.0
-            tried.block[k, lane] = np.float32(z[k])
+            block[k, lane] = np.float32(z[k])
     parts = len(tried.best)
     step = 4 * ((len(near) // 4 + parts - 1) // parts)
     for p in range(parts):
         start = min(p * step, len(near))
         stop = min(start + step, len(near))
-        top_two(
-            near,
-            start,
-            stop,
-            tried.block,
-            tried.best[p],
-            tried.second[p],
-            tried.winner[p],
-            tried.scores,
-        )
+        best, second, winner = tried.best[p], tried.second[p], tried.winner[p]
+        top_two(near, start, stop, block, best, second, winner, tried.scores)
         for r in range(SINGLE):
             tried.winner[p, r] += np.int32(start)
 
@@ -148,30 +138,31 @@ def try_directions(programs, near, tried):
 @njit(nogil=True, cache=True, error_model="numpy")
 def lead_of_own(programs, lane, tried):
     """By how much the program's row leads all others at its direction; -1 where it does not."""
-    top = 0
-    for p in range(1, len(tried.best)):
-        if tried.best[p, lane] > tried.best[top, lane]:
+    best, top = tried.best, 0
+    for p in range(1, len(best)):
+        if best[p, lane] > best[top, lane]:
             top = p
     if tried.winner[top, lane] != programs.key[lane]:
         return -1.0
     other = tried.second[top, lane]
-    for p in range(len(tried.best)):
-        if p != top and tried.best[p, lane] > other:
-            other = tried.best[p, lane]
-    return np.float64(tried.best[top, lane]) - np.float64(other)
+    for p in range(len(best)):
+        if p != top and best[p, lane] > other:
+            other = best[p, lane]
+    return np.float64(best[top, lane]) - np.float64(other)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def better_rows(programs, lane, near, tried, chosen):
     """Put the best row of each part that beats the program's own into ``chosen``; their number."""
-    j = programs.key[lane]
+    j, z = programs.key[lane], programs.direction[lane]
+    best, winner = tried.best, tried.winner
     own = 0.0
     for k in range(near.shape[1]):
-        own += np.float64(near[j, k]) * programs.direction[lane, k]
+        own += np.float64(near[j, k]) * z[k]
     found = np.int64(0)
-    for p in range(len(tried.best)):
-        if tried.best[p, lane] > own and tried.winner[p, lane] != j:
-            chosen[found] = tried.winner[p, lane]
+    for p in range(len(best)):
+        if best[p, lane] > own and winner[p, lane] != j:
+            chosen[found] = winner[p, lane]
             found += 1
     return found
 
@@ -198,7 +189,7 @@ def among_worst(i, v, worst, excess, found):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _forget(programs, lane, first):
     """Forget joined rows of weight 0 but the first few; the optimum over the rest is no worse."""
-    names = programs.names[lane]
+    names, system = programs.names[lane], programs.system[lane]
     size = programs.size[lane]
     count = first
     for at in np.sort(names[:size].copy()):
@@ -207,8 +198,8 @@ def _forget(programs, lane, first):
         for i in range(size):
             if names[i] == at:
                 names[i] = count
-        for k in range(programs.system.shape[1]):
-            programs.system[lane, k, count] = programs.system[lane, k, at]
+        for k in range(len(system)):
+            system[k, count] = system[k, at]
         programs.label[lane, count] = programs.label[lane, at]
         programs.scale[lane, count] = programs.scale[lane, at]
         count += 1
@@ -217,30 +208,27 @@ def _forget(programs, lane, first):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def join(programs, lane, terms, first, candidates, n_candidates):
-    """Add rows to a program that does not know them yet; return how many were new.
-
-    ``first`` rows of the program are no rows of ``terms`` and stay.
-    """
+    """Add rows that a program does not know; how many. Its ``first`` rows are no terms and stay."""
     width, room = programs.system.shape[1:]
     dim = terms.shape[1]
     if programs.count[lane] + n_candidates > room:
         _forget(programs, lane, first)
+    system, label = programs.system[lane], programs.label[lane]
     fresh = 0
     for c in range(n_candidates):
         i = candidates[c]
         count = programs.count[lane]
         known = count == room
         for p in range(first, count):
-            if programs.label[lane, p] == i:
+            if label[p] == i:
                 known = True
                 break
         if known:
             continue
-        scale = row_into(programs.system[lane], count, terms, programs.key[lane], i, dim)
+        programs.scale[lane, count] = row_into(system, count, terms, programs.key[lane], i, dim)
         if width > dim:
-            programs.system[lane, dim, count] = 1.0
-        programs.scale[lane, count] = scale
-        programs.label[lane, count] = i
+            system[dim, count] = 1.0
+        label[count] = i
         programs.count[lane] = count + 1
         fresh += 1
     return fresh

@@ -28,11 +28,8 @@ def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, 
     a position in the row, or ``-1 - i`` for the i-th artificial column. ``flag[0]`` is polled.
     """
     dim = vectors.shape[1]
-    basis = np.zeros(dim, np.int64)
-    inverse = np.zeros((dim, dim))
-    level = np.zeros(dim)
-    price = np.zeros(dim)
-    matrix = np.zeros((dim, dim))
+    basis, level, price = np.zeros(dim, np.int64), np.zeros(dim), np.zeros(dim)
+    inverse, matrix = np.zeros((dim, dim)), np.zeros((dim, dim))
     for m in range(start, stop):
         row = members[m]
         for k in range(len(row)):
@@ -52,8 +49,7 @@ def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, 
             verdict = _proved(vectors, rho, whole, row, k, basis, matrix, inverse)
             verdicts[m, k] = verdict
             if verdict == OPEN:
-                for i in range(dim):
-                    bases[m, k, i] = basis[i]
+                bases[m, k] = basis
 
 
 @njit(nogil=True, cache=True)
@@ -64,16 +60,14 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
     for i in range(dim):
         b = vectors[row[k], i]
         size = max(size, abs(b))
-        for j in range(dim):
-            inverse[i, j] = 0.0
+        inverse[i, :] = 0.0
         inverse[i, i] = 1.0 if b >= 0 else -1.0
         level[i] = abs(b)
         basis[i] = -1 - i
     tolerance = 1e-11
     for _ in range(30 * dim + 30):
         left = 0.0
-        for j in range(dim):
-            price[j] = 0.0
+        price[:] = 0.0
         for i in range(dim):
             if basis[i] < 0:
                 left += level[i]
@@ -81,8 +75,7 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
                     price[j] += inverse[i, j]
         if left <= tolerance * size:
             return
-        enter = -1
-        best = tolerance
+        enter, best = -1, tolerance
         for c in range(len(row)):
             if c == k or row[c] < 0:
                 continue
@@ -90,12 +83,10 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
             for j in range(dim):
                 gain += price[j] * vectors[row[c], j]
             if gain > best:
-                best = gain
-                enter = c
+                best, enter = gain, c
         if enter < 0:
             return
-        leave = -1
-        least = np.inf
+        leave, least = -1, np.inf
         for i in range(dim):
             entry = 0.0
             for j in range(dim):
@@ -107,8 +98,7 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
                 if ratio < least - 1e-13 * size or (
                     ratio <= least + 1e-13 * size and basis[i] < 0 and basis[leave] >= 0
                 ):
-                    least = ratio
-                    leave = i
+                    least, leave = ratio, i
         if leave < 0:
             return
         pivot = price[leave]
@@ -126,10 +116,7 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
 
 @njit(nogil=True, cache=True)
 def _residual(left, right, rho, of_left):
-    """Largest row sum of ``|I - left right|``, rounding and the input error of one side included.
-
-    ``of_left`` says which factor carries the error ``rho``.
-    """
+    """Largest row sum of ``|I - left right|``, rounding and the error of one factor included."""
     dim = len(left)
     slack = (dim + 3) * _UNIT * 1.01
     worst = 0.0
@@ -175,13 +162,9 @@ def _proved(vectors, rho, whole, row, k, basis, matrix, inverse):
                 length += matrix[i, j] ** 2
             hadamard *= np.sqrt(length)
         gap = 0.999 / hadamard
-    largest = 0.0
-    rounding = 0.0
-    norm = 0.0
+    largest, rounding, norm = 0.0, 0.0, 0.0
     for i in range(dim):
-        value = 0.0
-        size = 0.0
-        total = 0.0
+        value, size, total = 0.0, 0.0, 0.0
         for j in range(dim):
             value += inverse[i, j] * vectors[row[k], j]
             size += abs(inverse[i, j] * vectors[row[k], j])
@@ -229,13 +212,10 @@ def _separated(vectors, rho, row, k, basis, inverse, grow, slack, gap):
             continue
         basic = False
         for i in range(dim):
-            if basis[i] == c:
-                basic = True
+            basic = basic or basis[i] == c
         if basic:
             continue
-        value = 0.0
-        size = 0.0
-        reach = 0.0
+        value, size, reach = 0.0, 0.0, 0.0
         for j in range(dim):
             value += price[j] * vectors[row[c], j]
             size += abs(price[j] * vectors[row[c], j])

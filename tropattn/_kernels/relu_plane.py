@@ -30,11 +30,13 @@ from tropattn._kernels.relu_rows import (
     HUGE,
     OFF,
     ON,
+    ONE,
     OPEN,
     SIDE_ERROR,
     SIDE_GRID,
     UNKNOWN,
     WIDTH,
+    ZERO,
     Path,
     add_rows,
     begin_next,
@@ -50,9 +52,10 @@ CELLS, NODES, GIVEN, ASKED, CORNERS = range(5)
 N_COUNTERS = 5
 
 _PENDING, _PASSED, _DONE = 0, 1, 2
+_NOT_ROOT = np.bool_(False)
 
 
-class Item(NamedTuple):
+class PolygonItem(NamedTuple):
     """A node as a work range of its own."""
 
     status: np.ndarray  # (level + 1, R) int8: the levels before, closed, and its own
@@ -61,7 +64,7 @@ class Item(NamedTuple):
     answers: np.ndarray  # (corners, R) int8 signs settled by the caller, or UNKNOWN; or no rows
 
 
-class Out(NamedTuple):
+class ReluOut(NamedTuple):
     """What a range hands back: nodes as items, and the open questions of some of them."""
 
     level: np.ndarray  # (items,) int64
@@ -101,7 +104,7 @@ class Scratch(NamedTuple):
     asked: np.ndarray  # (2, questions) int64: unit, corner
 
 
-class Space(NamedTuple):
+class ReluSpace(NamedTuple):
     """All that a range works with."""
 
     stack: Stack
@@ -152,7 +155,7 @@ def _settle(levels, stack, path, at, unit, answers, scratch, n_asked):
 @compiled
 def _cut_signs(levels, stack, path, at, cut, answers, scratch):
     """Signs of the cutting unit at all corners; returns the number of questions."""
-    n_asked = 0
+    n_asked = ZERO
     for k in range(stack.corners[at]):
         scratch.signs[k] = _corner_sign(levels, stack, path, at, cut, k, answers)
         if scratch.signs[k] == UNKNOWN:
@@ -175,10 +178,7 @@ def _sort_units(levels, stack, at, scratch):
 
 @compiled
 def _close(levels, stack, path, at, answers, scratch):
-    """Close the units of a node that keep their sign; returns new ON units, the cut, questions.
-
-    The cut is the open unit that is balanced best between its two sides, or -1.
-    """
+    """Close a node's units that keep their sign; new ON units, the best cut or -1, questions."""
     level, count = stack.level[at], stack.corners[at]
     m, points = path.rows, scratch.points
     first, second = normalise(stack, at, path, points)
@@ -187,9 +187,9 @@ def _close(levels, stack, path, at, answers, scratch):
         units, low, high = levels.relu[level], scratch.low, scratch.high
         close_all(path, level, units, points, count, first, second, low, high, stack.status, at)
         n_open, n_fresh = _sort_units(levels, stack, at, scratch)
-    kept, n_asked, cut, balance = 0, 0, -1, np.inf
+    kept, n_asked, cut, balance = 0, ZERO, -ONE, np.inf
     for i in range(n_open):
-        unit = stack.open[at, i]
+        unit = np.int64(stack.open[at, i])
         a, b, c = m[level, 0, unit], m[level, 1, unit], m[level, 2, unit]
         least = most = a * points[0, 0] + b * points[1, 0] + c
         for k in range(1, count):
@@ -291,18 +291,18 @@ def _push_parts(levels, stack, path, at, cut, scratch):
         scratch.sides[count, k] = -path.rows[level, k, cut]
         scratch.sides[count, SIDE_ERROR + k] = path.error[level, k]
     scratch.sides[count, SIDE_GRID] = path.grid[level]
-    stack.corners[at] = _part(scratch, count, -1, line, stack.sides, stack.names, start)
+    stack.corners[at] = _part(scratch, count, -ONE, line, stack.sides, stack.names, start)
     for k in range(3):
         scratch.sides[count, k] = path.rows[level, k, cut]
     start += stack.corners[at]
     stack.start[top] = start
-    stack.corners[top] = _part(scratch, count, 1, line, stack.sides, stack.names, start)
+    stack.corners[top] = _part(scratch, count, ONE, line, stack.sides, stack.names, start)
     if level + 1 < len(levels.relu):
         for k in range(3):
             for i in range(levels.rows[level + 1]):
                 stack.next[top, k, i] = stack.next[at, k, i]
         scratch.fresh[0] = cut
-        add_rows(levels, level, path, scratch.fresh, 1, stack.next, top)
+        add_rows(levels, level, path, scratch.fresh, ONE, stack.next, top)
 
 
 @compiled
@@ -347,7 +347,7 @@ def _begin(levels, item, stack, path, scratch):
     path.grid[0] = levels.grid[0]
     for level in range(last + 1):
         stack.level[level], stack.kind[level], path.slot[level] = level, _PASSED, level
-        count = 0
+        count = ZERO
         for i in range(levels.relu[level]):
             stack.status[level, i] = status[level, i]
         if level + 1 < len(levels.relu):
@@ -405,7 +405,7 @@ def _hand_on(levels, stack, path, oldest, at, out, counters):
         oldest += 1
     held = counters[CORNERS] + stack.corners[oldest] + len(stack.sides)
     if oldest < at and held + stack.corners[at] <= len(out.sides):
-        _hand_back(levels, stack, path, oldest, out, counters, False)
+        _hand_back(levels, stack, path, oldest, out, counters, _NOT_ROOT)
         stack.kind[oldest] = _DONE
     return oldest
 
@@ -468,7 +468,7 @@ def search(levels, item, space, budget, out, counters, stop):
         answers = item.answers[:0]
     while at >= base:
         if stack.kind[at] == _PENDING:
-            _hand_back(levels, stack, path, at, out, counters, False)
+            _hand_back(levels, stack, path, at, out, counters, _NOT_ROOT)
         at -= 1
 
 
@@ -503,4 +503,4 @@ def make_space(levels, slots, room, questions):
         np.empty((room, 3), np.int64),
         np.empty((2, questions), np.int64),
     )
-    return Space(stack, path, scratch)
+    return ReluSpace(stack, path, scratch)

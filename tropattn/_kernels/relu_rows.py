@@ -28,6 +28,9 @@ HUGE = 1e140
 # with W > 0, which stands for the point (X / W, Y / W).
 SIDE, SIDE_ERROR, SIDE_GRID, CORNER, CORNER_ERROR, CORNER_GRID, WIDTH = 0, 3, 6, 7, 10, 13, 14
 
+# Typed: each plain number that is handed on would compile the kernel that takes it once more.
+ZERO, ONE, TWO = np.int64(0), np.int64(1), np.int64(2)
+
 # These kernels make no arrays of their own, so references need not be counted: on small polygons
 # the counting, which all threads share, would cost as much as the work.
 compiled = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
@@ -85,9 +88,9 @@ def _minor(one, i, two, j, k, n, grid):
 def meet(one, i, two, j, out, n):
     """Write the corner of two sides, the first followed by the second counterclockwise."""
     grid = one[i, SIDE_GRID] * two[j, SIDE_GRID]
-    x, ex = _minor(one, i, two, j, 1, 2, grid)
-    y, ey = _minor(one, i, two, j, 2, 0, grid)
-    w, ew = _minor(one, i, two, j, 0, 1, grid)
+    x, ex = _minor(one, i, two, j, ONE, TWO, grid)
+    y, ey = _minor(one, i, two, j, TWO, ZERO, grid)
+    w, ew = _minor(one, i, two, j, ZERO, ONE, grid)
     out[n, CORNER], out[n, CORNER + 1], out[n, CORNER + 2] = x, y, w
     out[n, CORNER_ERROR], out[n, CORNER_ERROR + 1], out[n, CORNER_ERROR + 2] = ex, ey, ew
     out[n, CORNER_GRID] = grid if ex == 0.0 and ey == 0.0 and ew == 0.0 else 0.0
@@ -118,10 +121,8 @@ def sign_at(path, level, unit, sides, k):
 
 @compiled
 def add_rows(levels, level, path, chosen, count, out, at):
-    """Add the chosen rows of a level, weighted, to the rows ``out[at]`` of the next level.
-
-    The weights come from the second cache, so one reading must serve all that it can.
-    """
+    """Add the chosen rows of a level, weighted, to the rows ``out[at]`` of the next level."""
+    # The weights come from the second cache, so one reading must serve all that it can.
     weights, m, rows = levels.weights, path.rows, levels.rows[level + 1]
     n = 0
     while n + 8 <= count:
@@ -162,7 +163,7 @@ def begin_next(levels, level, path, scratch, out, at):
         out[at, 0, i] = 0.0
         out[at, 1, i] = 0.0
         out[at, 2, i] = levels.shifts[level + 1, i]
-    count = 0
+    count = ZERO
     for j in range(levels.relu[level], levels.rows[level]):
         scratch.fresh[count] = j
         count += 1
@@ -194,9 +195,9 @@ def enter(levels, level, stack, at, path):
     count = levels.rows[level] - units
     for j in range(units):
         count += np.int64(stack.status[at, j] == ON)
-    x = _largest(levels, level, path, stack.status, at, 0)
-    y = _largest(levels, level, path, stack.status, at, 1)
-    c = _largest(levels, level, path, stack.status, at, 2)
+    x = _largest(levels, level, path, stack.status, at, ZERO)
+    y = _largest(levels, level, path, stack.status, at, ONE)
+    c = _largest(levels, level, path, stack.status, at, TWO)
     reach, blur = levels.reach[above], levels.blur[above]
     if count == 0:
         reach = blur = 0.0

@@ -16,16 +16,18 @@ import numpy as np
 
 from tropattn._kernels.compiling import njit
 from tropattn._kernels.draws import draw
-from tropattn._kernels.lanes import DOUBLE, SINGLE, top_two
+from tropattn._kernels.simd import AT_ONCE, DOUBLE, SINGLE, top_two
+from tropattn._kernels.structures import structure
 
 TILE = 512
-"""Draws a tile; tiles start at multiples of it."""
+"""Draws per tile; tiles start at multiples of it."""
 
 _LARGEST = 2.0**60
 """Norm of a point above which single precision might overflow."""
 
 
-class Scores(NamedTuple):
+@structure
+class ScoreRows:
     """Heads, each scaled by a power of two to norms below 1."""
 
     single: np.ndarray  # (n, K) float32 rows (slope, intercept), each head padded to 4 rows
@@ -34,6 +36,18 @@ class Scores(NamedTuple):
     margins: np.ndarray  # (H, 2) lead needed per unit of |(x, 1)|, in single and in double
     pulls: np.ndarray  # (H,) lead needed per unit of what x may be off
     words: np.ndarray  # (n, 2) uint64, what a winner adds to the hash of the pattern
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_score_rows(*fields):
+    """Score rows from arrays."""
+    return ScoreRows(*fields)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def double_rows(scores):
+    """The rows in double precision."""
+    return scores.double
 
 
 class Inside(NamedTuple):
@@ -100,32 +114,23 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
     """Decide the open draws of a head in double precision; mark those that stay open."""
     dim = points.shape[1]
     block = np.zeros((dim + 1, DOUBLE))
-    best = np.empty(DOUBLE)
-    second = np.empty(DOUBLE)
-    found = np.empty(DOUBLE, np.int32)
-    scratch = np.empty((4, DOUBLE))
-    block[dim] = 1.0
+    best, second, found = np.empty(DOUBLE), np.empty(DOUBLE), np.empty(DOUBLE, np.int32)
+    scratch = np.empty((AT_ONCE, DOUBLE))
+    margin, pull = scores.margins[head, 1], scores.pulls[head]
+    for r in range(DOUBLE):
+        block[dim, r] = 1.0
     lanes = points.shape[2]
     for first in range(0, n_open, DOUBLE):
         for r in range(DOUBLE):
             i = open_draws[min(first + r, n_open - 1)]
             for k in range(dim):
                 block[k, r] = points[i // lanes, k, i % lanes]
-        top_two(
-            scores.double,
-            scores.starts[head],
-            scores.starts[head + 1],
-            block,
-            best,
-            second,
-            found,
-            scratch,
-        )
+        start, stop = scores.starts[head], scores.starts[head + 1]
+        top_two(scores.double, start, stop, block, best, second, found, scratch)
         for r in range(min(DOUBLE, n_open - first)):
             i = open_draws[first + r]
             winner[i] = found[r]
-            needed = scores.margins[head, 1] * size[i] + scores.pulls[head] * error[i]
-            if not best[r] - second[r] > needed:
+            if not best[r] - second[r] > margin * size[i] + pull * error[i]:
                 undecided[i] = True
 
 
@@ -141,31 +146,25 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
     open_draws = np.empty(n_draws, np.int64)
     best = np.empty(SINGLE, np.float32)
     second = np.empty(SINGLE, np.float32)
-    scratch = np.empty((4, SINGLE), np.float32)
+    scratch = np.empty((AT_ONCE, SINGLE), np.float32)
     for b in range(n_blocks):
-        near[b, :dim] = points[b]
-        near[b, dim] = np.float32(1.0)
+        for r in range(SINGLE):
+            for k in range(dim):
+                near[b, k, r] = points[b, k, r]
+            near[b, dim, r] = np.float32(1.0)
     for h in range(len(scores.starts) - 1):
-        winner = winners[h]
-        n_open = np.int64(0)
+        winner, n_open = winners[h], np.int64(0)
+        margin, pull = scores.margins[h, 0], scores.pulls[h]
         for b in range(n_blocks):
             low = b * SINGLE
             if low >= n_draws:
                 continue
-            top_two(
-                scores.single,
-                scores.starts[h],
-                scores.starts[h + 1],
-                near[b],
-                best,
-                second,
-                winner[low : low + SINGLE],
-                scratch,
-            )
+            start, stop, won = scores.starts[h], scores.starts[h + 1], winner[low : low + SINGLE]
+            top_two(scores.single, start, stop, near[b], best, second, won, scratch)
             for r in range(min(SINGLE, n_draws - low)):
                 i = low + r
                 lead = np.float64(best[r]) - np.float64(second[r])
-                proved = lead > scores.margins[h, 0] * size[i] + scores.pulls[h] * error[i]
+                proved = lead > margin * size[i] + pull * error[i]
                 if kept[i] and not (proved and size[i] < _LARGEST):
                     open_draws[n_open] = i
                     n_open += 1
@@ -176,11 +175,12 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_words(scores, winners, n_draws, sums):
     """Add the words of all winners to the hashes (n, 2) of the patterns."""
+    words = scores.words
     for h in range(len(scores.starts) - 1):
         base = scores.starts[h]
         for r in range(n_draws):
-            sums[r, 0] += scores.words[base + winners[h, r], 0]
-            sums[r, 1] += scores.words[base + winners[h, r], 1]
+            sums[r, 0] += words[base + winners[h, r], 0]
+            sums[r, 1] += words[base + winners[h, r], 1]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -188,7 +188,7 @@ def patterns(scores, inside, law, seed, start, stop, hashes, draws, flag):
     """Hash the patterns of draws [start, stop); return how many were proved.
 
     ``hashes`` (stop - start, 2) uint64 and ``draws`` (stop - start,) int64 take the proved ones in
-    order. ``law`` as for ``draw``. ``flag[0]`` is polled.
+    order. ``flag[0]`` is polled.
     """
     width = scores.double.shape[1]
     n_heads = len(scores.starts) - 1
@@ -212,7 +212,8 @@ def patterns(scores, inside, law, seed, start, stop, hashes, draws, flag):
         add_words(scores, winners, n_draws, sums)
         for r in range(n_draws):
             if kept[r] and not undecided[r]:
-                hashes[n_kept] = sums[r]
+                hashes[n_kept, 0] = sums[r, 0]
+                hashes[n_kept, 1] = sums[r, 1]
                 draws[n_kept] = first + r
                 n_kept += 1
     return n_kept

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tropattn._kernels.compiling import njit
-from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE
+from tropattn._kernels.cone import AMBIGUOUS, FEASIBLE, INFEASIBLE
+from tropattn._kernels.structures import structure
 
 _U = 2.0**-53
 _SQUARE = 8.0 * _U * _U
@@ -21,6 +24,33 @@ EXACT = _SQUARE
 """Error bound of a row that is known without error, and of which every product is."""
 
 _TINY = 1e-280
+
+
+@structure
+class FineSimplex:
+    """The state of a program over rows of R^D, as ``cone.Simplex``; proofs work on it too."""
+
+    basis: np.ndarray  # (D + 1,) int64
+    weights: np.ndarray  # (2, D + 1)
+    inverse: np.ndarray  # (2, D + 1, D + 1)
+    column: np.ndarray  # (2, D + 1)
+    matrix: np.ndarray  # (2, D + 1, D + 1)
+    sum: np.ndarray  # (16,) of doubles, without rounding
+    pivots: int
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def make_simplex(dim):
+    """The simplex method for programs over rows of R^D."""
+    return FineSimplex(
+        basis=np.zeros(dim + 1, np.int64),
+        weights=np.zeros((2, dim + 1)),
+        inverse=np.zeros((2, dim + 1, dim + 1)),
+        column=np.zeros((2, dim + 1)),
+        matrix=np.zeros((2, dim + 1, dim + 1)),
+        sum=np.zeros(16),
+        pivots=0,
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -87,10 +117,7 @@ def dot(rows, at, z, n_dim):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def scaled_row(rows, at, n_dim, error):
-    """Bring column ``at`` to size 1 by a power of two; return its error bound, huge for a zero.
-
-    The bound is ``EXACT`` where ``error`` is 0 and nothing is small enough to be lost.
-    """
+    """Bring column ``at`` to size 1 by a power of two; its error bound, huge for a zero."""
     size = 0.0
     for k in range(n_dim):
         size = max(size, abs(rows[0, k, at]))
@@ -100,6 +127,7 @@ def scaled_row(rows, at, n_dim, error):
             rows[1, k, at] = 0.0
         return 1.0e300
     factor = math.ldexp(1.0, -math.frexp(size)[1])
+    # The bound is ``EXACT`` where ``error`` is 0 and nothing is small enough to be lost.
     lost = _TINY if error == 0.0 else 1.01 * error * factor + EXACT
     for k in range(n_dim):
         for part in range(2):
@@ -226,12 +254,10 @@ def _exchange(inverse, weights, column, leaving, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, column, counters):
-    """Verdict on rows 0..n_rows, as ``cone.decide``; a LIVE is proved, a DEAD is not.
-
-    ``rows`` (2, D, R) with largest entries near 1 and error bounds ``rho``; ``z`` (2, D) is
-    written; ``basis`` (D + 1); ``inverse`` (2, D + 1, D + 1), ``weights``, ``column`` (2, D + 1).
-    """
+def decide(rows, rho, n_rows, n_dim, z, simplex):
+    """Verdict on rows 0..n_rows (2, D, R), as ``cone.decide``; proved if FEASIBLE."""
+    basis, weights = simplex.basis, simplex.weights
+    inverse, column = simplex.inverse, simplex.column
     size = n_dim + 1
     _start(rows, _slanted(rows, n_rows, n_dim), n_dim, basis, inverse, weights)
     for _ in range(30 * size + 60):
@@ -246,13 +272,13 @@ def decide(rows, rho, n_rows, n_dim, z, basis, inverse, weights, column, counter
         for k in range(n_dim):
             norm += abs(z[0, k])
         if infeasibility < 1e-30 * max(1.0, norm) or norm < 1e-30:
-            return DEAD
+            return INFEASIBLE
         entering, worst, below = _price(rows, rho, n_rows, n_dim, z, norm)
         if below:
-            return LIVE
+            return FEASIBLE
         if worst + infeasibility <= 1e-30 * norm:
             return AMBIGUOUS
-        counters[0] += 1
+        simplex.pivots += 1
         for i in range(size):
             u, u_low = inverse[0, i, n_dim], inverse[1, i, n_dim]
             for k in range(n_dim):
@@ -305,13 +331,14 @@ def _invert(matrix, inverse, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def proves_dead(rows, rho, columns, count, support, matrix, inverse):
+def proves_infeasible(rows, rho, columns, count, support, simplex):
     """Whether rows ``support[:count + 1]`` are proved to hold 0 in the interior of their hull.
 
-    As ``cone.proves_dead``, with one bound an entry: ``y_i`` differs from the computed one by at
-    most the size of row i of ``X M - I`` times the largest entry of ``y``.
+    As ``cone.proves_infeasible``, with one bound per entry: ``y_i`` differs from the computed one
+    by at most the size of row i of ``X M - I`` times the largest entry of ``y``.
     """
     size = count + 1
+    matrix, inverse = simplex.matrix, simplex.inverse
     _fill(rows, columns, count, support, matrix)
     if not _invert(matrix, inverse, size):
         return False

@@ -10,11 +10,11 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.attention.context import FixedLayer
-from tropattn.attention.feedforward import Affine, FeedForward
-from tropattn.attention.head import AttentionHead
-from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.network import Network
+from tropattn.attention.heads.fixed import FixedLayer
+from tropattn.attention.heads.head import AttentionHead
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.networks.feedforward import Affine, FeedForward
+from tropattn.attention.networks.network import Network
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,38 +10,16 @@ from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
 from tropattn.numerals import Whole
 
-if TYPE_CHECKING:
-    from tropattn.polyhedra.domain import Domain
-    from tropattn.regions.result import RegionCount
-    from tropattn.study.inputs import Heads
-
 __all__ = ["main"]
-
-
-def _partial(value: int, of: str, opened: Heads, where: Domain | None, why: str) -> RegionCount:
-    """What is known when work ends early."""
-    from tropattn.regions.result import RegionCount
-
-    words = f"R^{opened.dim}" if where is None else where.describe()
-    return RegionCount(value, "lower", of, words, why)
-
-
-def _asked(
-    path: str, context: dict[str, Any], domain: str | None
-) -> tuple[Heads, Domain | None, dict[str, Any]]:
-    """The heads and domain of a request, and the part of the record's spec that names them."""
-    from tropattn.study.inputs import open_target
-
-    source = options.source_of(path, context)
-    opened, where = open_target(source, domain)
-    words = domain or f"R^{opened.dim}"
-    spec = {"source": source, "variable": opened.variable, "domain": words}
-    return opened, where, spec | {"unread": list(opened.unread)}
 
 
 @click.group(
     cls=Group,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 96,
+        "show_default": True,
+    },
     epilog=EXIT_CODES,
 )
 @click.version_option(package_name="tropattn", prog_name="tropattn")
@@ -91,20 +69,15 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 
 
 @main.command(short_help="Count the routing cells of a layer or network exactly.")
-@options.heads_input
-@options.context
-@options.approximate
-@options.domain
+@options.target
 @click.option(
     "--of",
     default="cells",
-    show_default=True,
     help="What to count: cells, or linear_regions (cells joined where their maps agree).",
 )
 @click.option(
     "--engine",
     default="auto",
-    show_default=True,
     help="auto: the fastest that proves the count. By name: line, plane, subsets (one dimension "
     "more), direct_sum (whole space, independent heads), enumeration (anywhere).",
 )
@@ -113,34 +86,12 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     is_flag=True,
     help="Insist on engines that prove every decision, as all present ones do.",
 )
-@click.option(
-    "--certificate",
-    type=click.Path(),
-    callback=options.writable,
-    help="Write a proof of the count that `tropattn verify` can check.",
-)
+@options.written("--certificate", "Write a proof of the count that `tropattn verify` can check.")
 @options.max_cells
 @options.threads
 @options.json_flag
-@click.option(
-    "--output",
-    type=click.Path(),
-    callback=options.writable,
-    help="Write the record to this JSON file as well.",
-)
-def count(
-    path: str,
-    domain: str | None,
-    of: str,
-    engine: str,
-    certify: bool,
-    certificate: str | None,
-    max_cells: int | None,
-    threads: int | None,
-    as_json: bool,
-    output: str | None,
-    **context: Any,
-) -> None:
+@options.written("--output", "Write the record to this JSON file as well.")
+def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Count the routing cells of a layer or network exactly (a number of cells).
 
     INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
@@ -156,32 +107,13 @@ def count(
       tropattn count demo --text 314= --layer all
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
-    from tropattn.record import Record
-    from tropattn.regions.count import count_regions, upper_bound
+    from tropattn.study import counting
 
-    opened, where, spec = _asked(path, context, domain)
-    spec |= {"of": of, "engine": engine, "certify": certify, "max_cells": max_cells}
-
-    def give_up(lower: int, why: str) -> None:
-        part = _partial(lower, of, opened, where, why)
-        if output is not None or as_json:
-            record = Record("count", spec, {"lower": part}, answer=part)
-            options.show(record, as_json, lambda *_: None, output)
-
-    with lower_bounds(give_up):
-        found = count_regions(
-            opened.target,
-            where,
-            of=of,
-            engine=engine,
-            certify=certify,
-            certificate=certificate,
-            max_cells=max_cells,
-            threads=threads,
-            progress=options.watching(),
-        )
-    counts = {"exact": found, "bound": upper_bound(opened.target, where)}
-    options.show(Record("count", spec, counts, answer=found), as_json, report.count, output)
+    source, settings = options.source_and_settings(path, given)
+    spec = counting.CountSpec(source=source, progress=options.watching(), **settings)
+    with lower_bounds(as_json, output) as early:
+        record = counting.count(spec, early)
+    options.show(record, as_json, report.count, output)
 
 
 @main.command(short_help="Give the sharp upper bound on the cells of one layer.")
@@ -228,50 +160,22 @@ def bounds(
     elif dim is not None or central:
         raise click.UsageError("--dim and --central go with --keys; INPUT has its own.")
     from tropattn import report
-    from tropattn.record import Record
-    from tropattn.regions import bounds as theorems
+    from tropattn.study import counting
 
-    if path is None:
-        found = theorems.layer(keys or (), dim or 0, central)
-        spec: dict[str, Any] = {"keys": keys, "dim": dim, "central": central}
-    else:
-        found, spec = _bound_of(path, context, domain, live)
-    options.show(Record("bounds", spec, {"bound": found}, answer=found), as_json, report.bounds)
-
-
-def _bound_of(
-    path: str, context: dict[str, Any], domain: str | None, live: bool
-) -> tuple[RegionCount, dict[str, Any]]:
-    from tropattn.errors import InvalidInput
-    from tropattn.regions.count import upper_bound
-    from tropattn.study.layer import with_terms
-    from tropattn.tropical.live import live_terms
-
-    opened, where, spec = _asked(path, context, domain)
-    target: Any = opened.target
-    if live:
-        if not opened.heads:
-            raise InvalidInput(
-                "live: the heads of one layer needed, got a whole network; leave --live out."
-            )
-        target = [with_terms(head, live_terms(head, where).live) for head in opened.heads]
-    heads = target if live else opened.heads
-    spec |= {"live": live, "keys": [head.n_terms for head in heads]}
-    return upper_bound(target, where), spec
+    spec = counting.BoundsSpec(
+        source=None if path is None else options.source_of(path, context),
+        domain=domain,
+        live=live,
+        keys=keys or (),
+        dim=dim or 0,
+        central=central,
+    )
+    options.show(counting.bounds(spec), as_json, report.bounds)
 
 
 @main.command(short_help="Count the routing patterns among random states (a lower bound).")
-@options.heads_input
-@options.context
-@options.approximate
-@options.domain
-@click.option(
-    "--samples",
-    type=Whole(1, 10**12),
-    default=100_000,
-    show_default=True,
-    help="Number of random states.",
-)
+@options.target
+@options.whole("--samples", 100_000, "Number of random states.", 1, 10**12)
 @options.seed("Seed; draw i depends on it and on i alone.")
 @click.option(
     "--distribution",
@@ -280,26 +184,14 @@ def _bound_of(
     "whole space normal round the context's mean, 10 times as wide as its states (as a standard "
     "normal for bare heads).",
 )
-@click.option(
+@options.choice(
     "--method",
-    type=click.Choice(["points", "lines"]),
-    default="points",
-    show_default=True,
-    help="Random states, or random chords with every cell that they cross.",
+    ["points", "lines"],
+    "Random states, or random chords with every cell that they cross.",
 )
 @options.threads
 @options.json_flag
-def sample(
-    path: str,
-    domain: str | None,
-    samples: int,
-    seed: int,
-    distribution: str | None,
-    method: str,
-    threads: int | None,
-    as_json: bool,
-    **context: Any,
-) -> None:
+def sample(path: str, as_json: bool, **given: Any) -> None:
     """Count the routing patterns among random states: a lower bound (a number of cells).
 
     INPUT as in count. Draws too close to a wall for doubles are discarded, so the number never
@@ -311,39 +203,17 @@ def sample(
       tropattn sample demo --text 314159265= --domain box:-10,10 --seed 1
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
-    from tropattn.record import Record
-    from tropattn.study.draws import default_law, sampled
+    from tropattn.study import counting
 
-    opened, where, spec = _asked(path, context, domain)
-    law = distribution or default_law(opened, where)
-    spec |= {"samples": samples, "distribution": law, "method": method}
-
-    def give_up(lower: int, why: str) -> None:
-        part = _partial(lower, "cells", opened, where, why)
-        if as_json:
-            record = Record("sample", spec, {"sampled": part}, {}, seed, part)
-            options.show(record, True, report.sample)
-
-    with lower_bounds(give_up):
-        found = sampled(
-            opened,
-            samples,
-            seed=seed,
-            domain=where,
-            distribution=distribution,
-            method=method,
-            threads=threads,
-            progress=options.watching(),
-        )
-    record = Record("sample", spec, {"sampled": found}, {}, seed, found)
+    source, settings = options.source_and_settings(path, given)
+    spec = counting.SampleSpec(source=source, progress=options.watching(), **settings)
+    with lower_bounds(as_json) as early:
+        record = counting.sample(spec, early)
     options.show(record, as_json, report.sample)
 
 
 @main.command(short_help="Draw the cells of heads or of a network.")
-@options.heads_input
-@options.context
-@options.approximate
-@options.domain
+@options.target
 @click.option(
     "--view",
     type=click.Choice(["panels", "partition", "diagram", "polytope"]),
@@ -353,15 +223,7 @@ def sample(
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
 @options.figure(required=True)
 @options.threads
-def plot(
-    path: str,
-    domain: str | None,
-    view: str | None,
-    head: int | None,
-    output: str,
-    threads: int | None,
-    **context: Any,
-) -> None:
+def plot(path: str, output: str, **given: Any) -> None:
     """Draw the cells of heads on a plane or line; numbers in titles are exact counts.
 
     INPUT as in count, with a variable in R^2 or a plane in --domain. For a model without --domain
@@ -376,8 +238,9 @@ def plot(
       tropattn plot demo --text 314159265= --layer all --output layers.png
     """  # noqa: D301 (click reads the backspace)
     from tropattn import plotting
-    from tropattn.cli.drawing import drawing
+    from tropattn.plotting.pictures import draw
+    from tropattn.study.pictures import PlotSpec, choose
 
-    figure = drawing(options.source_of(path, context), domain, view, head, threads)
-    plotting.save(figure, output)
+    source, settings = options.source_and_settings(path, given)
+    plotting.save(draw(choose(PlotSpec(source=source, **settings))), output)
     click.echo(f"written: {output}", err=True)

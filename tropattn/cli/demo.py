@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 from tropattn import plotting, report
-from tropattn.attention.loading import load
-from tropattn.cli.drawing import on_token_plane
+from tropattn.attention.networks.model import Model
+from tropattn.plotting.pictures import draw
 from tropattn.record import Record
 from tropattn.study import layer
 from tropattn.study.inputs import Source, open_heads
+from tropattn.study.pictures import on_token_plane
 from tropattn.study.token_plane import TokenPlane, token_plane
 
 __all__ = ["run"]
@@ -47,17 +48,18 @@ def run(
     with steps("compiling kernels (first run only)"):
         layer.warm_up()
     spec = layer.LayerSpec(source=Source(path=path, text=_TEXT), seed=seed, threads=threads)
-    record = layer.run(spec, steps)
-    with steps("drawing a plane through three token states"):
+    with steps("reading weights, fixing the context"):
         opened = open_heads(spec.source)
+    record = layer.run(opened, spec, steps)
+    with steps("drawing a plane through three token states"):
         plane = token_plane(opened, threads=threads)
-        plotting.save(on_token_plane(opened, plane), output)
-    _tell(path, record, plane, output, out)
+        plotting.save(draw(on_token_plane(opened, plane)), output)
+    if opened.model is not None:
+        _tell(opened.model, record, plane, output, out)
     return record
 
 
-def _tell(path: str, record: Record, plane: TokenPlane, output: str, out: Console) -> None:
-    model = load(path)
+def _tell(model: Model, record: Record, plane: TokenPlane, output: str, out: Console) -> None:
     answers = []
     for kind, temperature in (("soft", 1.0), ("hard (argmax)", 0.0)):
         token = int(model(_TEXT, temperature=temperature)[-1].argmax())

@@ -14,19 +14,16 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tropattn.cli import signals
-from tropattn.errors import (
-    BudgetExceeded,
-    Degenerate,
-    EngineError,
-    Inconclusive,
-    InvalidInput,
-)
+from tropattn.cli import options, signals
+from tropattn.errors import BudgetExceeded, Degenerate, EngineError, Inconclusive, InvalidInput
 from tropattn.files import printable
+
+if TYPE_CHECKING:
+    from tropattn.record import Record
 
 __all__ = ["EXIT_CODES", "Group", "lower_bounds"]
 
@@ -86,10 +83,7 @@ class Group(click.Group):
 
 
 def _leave() -> NoReturn:
-    """End a stopped process at once: to take its modules down would take Python most of a second.
-
-    Work that was given up may still run on a thread, and must not meet that either.
-    """
+    """End a stopped process at once: taking its modules down takes long, and work may still run."""
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -170,16 +164,17 @@ def _leave_stdout() -> None:
 
 
 @contextmanager
-def lower_bounds(give_up: Callable[[int, str], None]) -> Iterator[None]:
-    """Turn a limit or Ctrl-C into its exit code, after ``give_up(lower, why)``."""
+def lower_bounds(as_json: bool, output: str | None = None) -> Iterator[Callable[[Record], None]]:
+    """Take the record of a count that ends early, show it, and end with its exit code."""
+    parts: list[Record] = []
     try:
-        yield
-    except (BudgetExceeded, Inconclusive) as error:
+        yield parts.append
+    except (BudgetExceeded, Inconclusive, KeyboardInterrupt) as error:
+        if not parts:
+            raise
+        options.show(parts[0], as_json, lambda *_: None, output)
         lower = getattr(error, "lower", 0)
-        give_up(lower, "stopped")
-        raise _Stopped(3, f"error: {error}{_at_least(lower)}", lower) from error
-    except KeyboardInterrupt as error:
-        lower = getattr(error, "lower", 0)
-        give_up(lower, "interrupted")
-        message = f"interrupted: at least {_cells(lower)} found before the stop"
-        raise _Stopped(130, message, lower) from error
+        code, message = 3, f"error: {error}{_at_least(lower)}"
+        if isinstance(error, KeyboardInterrupt):
+            code, message = 130, f"interrupted: at least {_cells(lower)} found before the stop"
+        raise _Stopped(code, message, lower) from error

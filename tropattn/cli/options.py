@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tropattn.numerals import Whole, whole
+from tropattn import numerals
+from tropattn.numerals import Whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Layer",
     "Numbers",
+    "all_of",
     "approximate",
+    "choice",
     "console",
     "context",
     "domain",
@@ -28,16 +31,21 @@ __all__ = [
     "heads_input",
     "json_flag",
     "max_cells",
+    "real",
     "seed",
     "shipped",
     "show",
+    "source_and_settings",
     "source_of",
+    "target",
     "threads",
     "watching",
-    "writable",
+    "whole",
+    "written",
 ]
 
 _DEMO = "demo"
+_CONTEXT = ("text", "ids", "mask", "layer", "position", "approximate")
 
 Decorator = Callable[[Any], Any]
 
@@ -57,7 +65,7 @@ class Numbers(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            numbers = tuple(whole(part.strip(" ")) for part in str(value).split(","))
+            numbers = tuple(numerals.whole(part.strip(" ")) for part in str(value).split(","))
         except ValueError:
             numbers = ()
         if not numbers or min(numbers) < 1:
@@ -79,12 +87,14 @@ class Layer(click.ParamType):
         if value == "all" or isinstance(value, int):
             return value
         try:
-            return whole(value)
+            return numerals.whole(value)
         except ValueError:
             self.fail(f"an integer or the word all needed, got {value!r}.", param, ctx)
 
 
-def _all_of(*decorators: Decorator) -> Decorator:
+def all_of(*decorators: Decorator) -> Decorator:
+    """Several decorators as one, applied as if they stood under each other."""
+
     def apply(function: Any) -> Any:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -95,7 +105,7 @@ def _all_of(*decorators: Decorator) -> Decorator:
 
 heads_input = click.argument("path", metavar="INPUT", is_eager=True)
 
-context = _all_of(
+context = all_of(
     click.option(
         "--layer",
         type=Layer(),
@@ -131,6 +141,9 @@ domain = click.option(
     "line:FILE (.npz or JSON). Default: the whole space of the variable. With --layer all, a line "
     "with one row a token moves all tokens, keys included.",
 )
+
+target = all_of(heads_input, context, approximate, domain)
+"""What is counted, and where."""
 
 threads = click.option(
     "--threads", type=Whole(1, 1024), help="Worker threads. Default: all processors."
@@ -179,28 +192,37 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
     return found
 
 
-writable = _to_write()
+def written(name: str, help_: str, endings: Sequence[str] = (), **more: Any) -> Decorator:
+    """An option that names a file to write, which is checked before the work."""
+    return click.option(name, type=click.Path(), callback=_to_write(endings), help=help_, **more)
 
 
-def figure(required: bool, default: str | None = None) -> Decorator:
+def figure(required: bool, **default: str) -> Decorator:
     """The option ``--output`` for a figure, its ending and folder checked before the work."""
     from tropattn.outputs import FIGURES
 
-    return click.option(
-        "--output",
-        type=click.Path(),
-        required=required,
-        **({} if default is None else {"default": default, "show_default": True}),
-        callback=_to_write(FIGURES),
-        help="Figure to write: .png, .svg or .pdf.",
-    )
+    words = "Figure to write: .png, .svg or .pdf."
+    return written("--output", words, FIGURES, required=required, **default)
+
+
+def whole(name: str, default: int, help_: str, least: int, most: int) -> Decorator:
+    """An option that takes an integer in a range."""
+    return click.option(name, type=Whole(least, most), default=default, help=help_)
+
+
+def real(name: str, default: float, help_: str) -> Decorator:
+    """An option that takes a finite number."""
+    return click.option(name, type=numerals.Real(), default=default, help=help_)
+
+
+def choice(name: str, words: Sequence[str], help_: str) -> Decorator:
+    """An option that takes one of some words, by default the first."""
+    return click.option(name, type=click.Choice(words), default=words[0], help=help_)
 
 
 def seed(help_: str) -> Decorator:
     """The option ``--seed``, with what it is the seed of."""
-    return click.option(
-        "--seed", type=Whole(0, 2**63 - 1), default=0, show_default=True, help=help_
-    )
+    return whole("--seed", 0, help_, 0, 2**63 - 1)
 
 
 def source_of(path: str, given: dict[str, Any]) -> Source:
@@ -212,10 +234,13 @@ def source_of(path: str, given: dict[str, Any]) -> Source:
 
     if path == _DEMO:
         path = shipped()
-    names = ("text", "ids", "layer", "position")
-    how, mask = bool(given.get("approximate")), given.get("mask")
-    asked = {name: given[name] for name in names}
-    return Source(path=path, approximate=how, mask=mask, **asked)
+    return Source(path=path, **{name: given[name] for name in _CONTEXT if name in given})
+
+
+def source_and_settings(path: str, given: dict[str, Any]) -> tuple[Source, dict[str, Any]]:
+    """The input that a command's options name, and the other options."""
+    rest = {name: value for name, value in given.items() if name not in _CONTEXT}
+    return source_of(path, given), rest
 
 
 def shipped() -> str:

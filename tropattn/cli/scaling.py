@@ -24,13 +24,7 @@ __all__ = ["scaling"]
     help="Without INPUT: parabola strips attain the bounds; Gaussian heads lose keys and cells; "
     "the digit transformer attains the bound of several layers. Default: both of the first two.",
 )
-@click.option(
-    "--keys",
-    type=options.Numbers(50_000),
-    default="2,3,4,5",
-    show_default=True,
-    help="Keys a head, N.",
-)
+@click.option("--keys", type=options.Numbers(50_000), default="2,3,4,5", help="Keys a head, N.")
 @click.option(
     "--heads",
     type=options.Numbers(1000),
@@ -43,35 +37,17 @@ __all__ = ["scaling"]
     help="Dimension of the variable (2); for INPUT, of a random flat through the moving state "
     "instead of the whole space.",
 )
-@click.option(
-    "--depth",
-    type=Whole(1, 1000),
-    default=1,
-    show_default=True,
-    help="Layers, L: of Gaussian heads, digits, or a model of attention alone.",
+@options.whole(
+    "--depth", 1, "Layers, L: of Gaussian heads, digits, or a model of attention alone.", 1, 1000
 )
 @click.option("--central", is_flag=True, help="Heads with a common centre (T7), not affine (T6).")
 @options.seed("First seed of Gaussian heads, flats and the sampler.")
-@click.option(
-    "--seeds",
-    type=Whole(1, 1000),
-    default=1,
-    show_default=True,
-    help="How many seeds to try, for the spread of the exponents.",
-)
-@click.option(
-    "--samples",
-    type=Whole(0, 10**8),
-    default=20_000,
-    show_default=True,
-    help="Random states a row; 0 for none.",
-)
-@click.option(
+@options.whole("--seeds", 1, "How many seeds to try, for the spread of the exponents.", 1, 1000)
+@options.whole("--samples", 20_000, "Random states a row; 0 for none.", 0, 10**8)
+@options.choice(
     "--engine",
-    type=click.Choice(["auto", "enumeration"]),
-    default="auto",
-    show_default=True,
-    help="auto may multiply the counts of independent heads (T8); enumeration visits every cell.",
+    ["auto", "enumeration"],
+    "auto may multiply the counts of independent heads (T8); enumeration visits every cell.",
 )
 @click.option(
     "--max-cells",

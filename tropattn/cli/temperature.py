@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tropattn.cli import options
-from tropattn.numerals import Real, Whole, real
+from tropattn.numerals import real
 
 __all__ = ["temperature"]
 
@@ -21,29 +21,15 @@ __all__ = ["temperature"]
     "taus",
     help="Temperatures with commas between them, in scaled logits; 1 is the model as trained.",
 )
-@click.option(
-    "--tolerance",
-    type=Real(),
-    default=0.01,
-    show_default=True,
-    help="Weight that the losing keys of a head may hold for soft to follow hard.",
+@options.real(
+    "--tolerance", 0.01, "Weight that the losing keys of a head may hold for soft to follow hard."
 )
-@click.option(
-    "--samples", type=Whole(1, 10**8), default=20_000, show_default=True, help="States drawn."
-)
+@options.whole("--samples", 20_000, "States drawn.", 1, 10**8)
 @options.seed("Seed of the states.")
 @options.figure(required=False)
 @options.json_flag
 def temperature(
-    path: str,
-    domain: str | None,
-    taus: str | None,
-    tolerance: float,
-    samples: int,
-    seed: int,
-    output: str | None,
-    as_json: bool,
-    **context: Any,
+    path: str, taus: str | None, output: str | None, as_json: bool, **given: Any
 ) -> None:
     """Give the share of states where soft attention follows hard, over temperatures.
 
@@ -58,8 +44,8 @@ def temperature(
     from tropattn import report
     from tropattn.errors import InvalidInput
     from tropattn.plotting import save
-    from tropattn.study.inputs import open_heads, read_domain
-    from tropattn.study.temperature import TAUS, TemperatureSpec, curve_figure, run
+    from tropattn.plotting.temperature import curve_figure
+    from tropattn.study.temperature import TAUS, TemperatureSpec, run
 
     try:
         chosen = TAUS if taus is None else tuple(real(t.strip(" ")) for t in taus.split(","))
@@ -67,18 +53,8 @@ def temperature(
         raise InvalidInput(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
         ) from None
-    source = options.source_of(path, context)
-    where = read_domain(domain, open_heads(source).dim)
-    record = run(
-        TemperatureSpec(
-            source=source,
-            domain=where,
-            temperatures=chosen,
-            tolerance=tolerance,
-            samples=samples,
-            seed=seed,
-        )
-    )
+    source, settings = options.source_and_settings(path, given)
+    record = run(TemperatureSpec(source=source, temperatures=chosen, **settings))
     if output is not None:
         save(curve_figure(record), output)
     options.show(record, as_json, report.temperature)

@@ -40,8 +40,8 @@ def verify(
     """  # noqa: D301 (click reads the backspace)
     from tropattn.errors import EngineError, InvalidInput
     from tropattn.regions.result import decimal
-    from tropattn.study.inputs import open_heads, read_domain
-    from tropattn.tropical.stage import on_parameters
+    from tropattn.study.inputs import open_layer
+    from tropattn.tropical.max_affine import on_parameters
     from tropattn.verify import verify as check
 
     exact = walls = None
@@ -51,8 +51,7 @@ def verify(
             "was counted there."
         )
     if weights is not None:
-        opened = open_heads(options.source_of(weights, context))
-        where = read_domain(domain, opened.dim)
+        opened, where = open_layer(options.source_of(weights, context), domain)
         exact = [unit.exact_terms() for unit in on_parameters(opened.heads, where)]
         walls = None if where is None else where.walls
     try:

@@ -18,7 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tropattn.dynamics import closed_forms, figures
+    from tropattn.dynamics import closed_forms
     from tropattn.dynamics.diagnosis import (
         cluster_labels,
         metastable_windows,
@@ -58,7 +58,6 @@ __all__ = [
     "closure",
     "cluster_labels",
     "coalescence_horizon",
-    "figures",
     "freezing_level",
     "hardmax_limit",
     "leader_margins",
@@ -75,25 +74,23 @@ __all__ = [
     "velocity",
 ]
 
-_MODULES = (
-    "diagnosis",
-    "flow",
-    "gaussian",
-    "gram",
-    "hardmax",
-    "limits",
-    "phase",
-    "sentiment",
-    "trajectory",
-)
+_NAMES = {
+    "diagnosis": ("cluster_labels", "metastable_windows", "soft_hard_error", "soft_hard_horizon"),
+    "flow": ("Flow", "Head", "attention_layer", "residual_layer", "sa", "usa", "velocity"),
+    "gaussian": ("Gaussian", "closure", "freezing_level", "simulate_gaussian"),
+    "gram": ("sync_diagram",),
+    "hardmax": ("Hardmax", "coalescence_horizon", "leader_margins"),
+    "limits": ("basins", "cells_per_layer", "hardmax_limit"),
+    "phase": ("Phase", "classify"),
+    "sentiment": ("SentimentModel", "load_sentiment"),
+    "trajectory": ("Trajectory", "simulate"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        if name in ("closed_forms", "figures"):
-            return importlib.import_module(f"{__name__}.{name}")
-        for module in _MODULES:
-            loaded = importlib.import_module(f"{__name__}.{module}")
-            if name in loaded.__all__:
-                return getattr(loaded, name)
+    if name == "closed_forms":
+        return importlib.import_module(f"{__name__}.closed_forms")
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

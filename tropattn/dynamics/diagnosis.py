@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from tropattn._types import Array
 from tropattn.dynamics.flow import Head, score_polynomial
 from tropattn.errors import InvalidInput
 from tropattn.tropical import temperature
 
 __all__ = ["Window", "cluster_labels", "metastable_windows", "soft_hard_error", "soft_hard_horizon"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

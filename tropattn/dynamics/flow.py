@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 from scipy.special import expit
 
+from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -49,7 +50,6 @@ __all__ = [
     "velocity",
 ]
 
-Array = NDArray[Any]
 
 KINDS = ("softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear")
 SPACES = ("sphere", "flat", "rescaled", "prenorm")
@@ -110,10 +110,7 @@ class Head:
             )
 
     def _rows(self, matrix: Array | None) -> int | None:
-        if matrix is not None:
-            return matrix.shape[0]
-        known = [m.shape[1] for m in (self.Q, self.K, self.V) if m is not None]
-        return known[0] if known else None
+        return self.width if matrix is None else matrix.shape[0]
 
     @property
     def width(self) -> int | None:

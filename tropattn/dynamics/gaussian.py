@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, freeze
 from tropattn.dynamics.flow import Flow, Head, budgeted, unsolved
 from tropattn.errors import InvalidInput
@@ -31,12 +32,12 @@ __all__ = [
     "GaussianTrajectory",
     "closure",
     "freezing_level",
+    "root_of",
     "score_deviation",
     "simulate_gaussian",
-    "sinkhorn_gain",
+    "sinkhorn_product",
 ]
 
-Array = NDArray[Any]
 
 CLOSED_KINDS = ("softmax", "l2", "sinkhorn", "linear")
 
@@ -164,21 +165,6 @@ def closure(flow: Flow, mean: Array, covariance: Array) -> tuple[Array, Array]:
     return shift, product + product.T
 
 
-def sinkhorn_gain(score_matrix: Array, covariance: Array) -> NDArray[np.float64]:
-    """``G`` of the read-out ``V G (x - a)`` under Sinkhorn attention, for an invertible S.
-
-    The positive solution of ``(S - G S G^T) A = G``, as ``G = 2 S A S^1/2 F S^-1/2`` with
-    ``F = ((4B + 1)^1/2 + 1)^-1``, ``B = S^1/2 A^T S A S^1/2``: the source's formula without its
-    inverse of A [derived].
-
-    >>> g = sinkhorn_gain(np.array([[2.0]]), np.array([[1.0]]))[0, 0]     # (1 - g^2) 2 = g
-    >>> bool(abs((1 - g * g) * 2 - g) < 1e-12)
-    True
-    """
-    root = _root(covariance)
-    return _sinkhorn_product(score_matrix, covariance, root) @ np.linalg.inv(covariance)
-
-
 @stoppable()
 def simulate_gaussian(
     flow: Flow,
@@ -221,16 +207,8 @@ def simulate_gaussian(
     y0 = np.concatenate([start.mean, start.covariance.ravel()])
     span = (grid[0], grid[-1])
     with np.errstate(over="ignore", invalid="ignore"):
-        found = solve_ivp(
-            budgeted(rate, _EVALUATIONS),
-            span,
-            y0,
-            "DOP853",
-            grid,
-            events=runaway,
-            rtol=rtol,
-            atol=rtol**1.5,
-        )
+        limited, error = budgeted(rate, _EVALUATIONS), {"rtol": rtol, "atol": rtol**1.5}
+        found = solve_ivp(limited, span, y0, "DOP853", grid, events=runaway, **error)
     if found.status < 0 and not np.abs(found.y[:, -1]).max() > 1e6:
         raise unsolved(found.message)
     escape = float(found.t_events[0][0]) if len(found.t_events[0]) else None
@@ -276,21 +254,32 @@ def _affine(head: Head, a: Array, s: Array) -> tuple[Array, Array]:
         return v @ second @ score @ a, v @ second @ score @ s
     if head.kind == "sinkhorn":
         # A shift of all tokens changes scores by row and column constants, which scaling undoes.
-        return v @ a, v @ _sinkhorn_product(score, s, _root(s))
+        return v @ a, v @ sinkhorn_product(score, s)
     k = np.eye(dim) if head.K is None else head.K
     damping = np.eye(dim) + 2 * head.beta * (s @ k.T @ k)
     read = np.linalg.solve(damping, np.column_stack([a + 2 * s @ (score @ a), 2 * s @ score @ s]))
     return v @ read[:, 0], v @ read[:, 1:]
 
 
-def _sinkhorn_product(score: Array, s: Array, root: Array) -> Array:
-    """``G S = 2 S A S^1/2 F S^1/2``, which needs no inverse."""
+def sinkhorn_product(score: Array, s: Array) -> Array:
+    """``G S`` of the read-out ``V G (x - a)`` under Sinkhorn attention.
+
+    ``G`` is the positive solution of ``(S - G S G^T) A = G``, ``G S = 2 S A S^1/2 F S^1/2`` with
+    ``F = ((4B + 1)^1/2 + 1)^-1``, ``B = S^1/2 A^T S A S^1/2``: the source's formula without its
+    inverse of A [derived].
+
+    >>> g = sinkhorn_product(np.array([[2.0]]), np.array([[1.0]]))[0, 0]     # (1 - g^2) 2 = g
+    >>> bool(abs((1 - g * g) * 2 - g) < 1e-12)
+    True
+    """
+    root = root_of(s)
     inner = root @ score.T @ s @ score @ root
     values, vectors = np.linalg.eigh((inner + inner.T) / 2)
     factor = vectors / (np.sqrt(4 * np.maximum(values, 0.0) + 1) + 1)
     return 2 * s @ score @ root @ (factor @ vectors.T) @ root
 
 
-def _root(s: Array) -> Array:
+def root_of(s: Array) -> Array:
+    """The positive root of a symmetric matrix without negative eigenvalues."""
     values, vectors = np.linalg.eigh((s + s.T) / 2)
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

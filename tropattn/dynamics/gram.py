@@ -20,38 +20,19 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._kernels import flow as kernels
+from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, in_order, stoppable
 
-__all__ = [
-    "SyncDiagram",
-    "check_gram",
-    "gram_layer",
-    "gram_velocity",
-    "random_gram",
-    "sync_diagram",
-    "tokens_of",
-]
+__all__ = ["SyncDiagram", "check_gram", "gram_layer", "random_gram", "sync_diagram", "tokens_of"]
 
-Array = NDArray[Any]
 
 _SYNCED = 1e-3
 _LARGEST_BETA = 600.0
 _RUNS_A_TASK = 8
 _EVALUATIONS = 10_000
-
-
-def gram_velocity(flow: Flow, gram: Array) -> NDArray[np.float64]:
-    """``dG/dt`` of SA or USA, (n, n). Cost O(n^3).
-
-    >>> gram_velocity(sa(0.0), np.eye(2)).tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
-    """
-    product = _weights(flow, gram) @ gram
-    own = np.diag(product)
-    return product + product.T - (own[:, None] + own[None, :]) * gram
 
 
 def gram_layer(flow: Flow, gram: Array, step: float) -> NDArray[np.float64]:
@@ -213,15 +194,8 @@ def _pair_of_flow(flow: Flow, gram: Array, times: Array) -> Array:
         return velocity(flow, y.reshape(tokens.shape)).ravel()
 
     with np.errstate(over="raise", invalid="raise"):
-        found = solve_ivp(
-            budgeted(rate, _EVALUATIONS),
-            (0.0, times[-1]),
-            tokens.ravel(),
-            "DOP853",
-            times,
-            rtol=1e-7,
-            atol=1e-9,
-        )
+        limited, span = budgeted(rate, _EVALUATIONS), (0.0, times[-1])
+        found = solve_ivp(limited, span, tokens.ravel(), "DOP853", times, rtol=1e-7, atol=1e-9)
     if not found.success:
         raise unsolved(found.message)
     x, y = found.y.reshape(*tokens.shape, -1)[:2]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import hardmax as kernels
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
 from tropattn.errors import InvalidInput
 from tropattn.threads import aside, check, in_order
@@ -27,7 +28,6 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["Decisions", "Hardmax", "coalescence_horizon", "decide", "leader_margins", "step"]
 
-Array = NDArray[Any]
 
 _BLOCK = 1 << 22
 _PRUNE_FROM = 512
@@ -194,21 +194,20 @@ def leader_margins(model: Hardmax, tokens: Array) -> NDArray[np.float64]:
     first = first.ravel()
     directions = model.directions(places)
     out = np.full(len(places), np.inf)
-    for start in range(0, len(places), max(1, _BLOCK // len(places))):
-        rows = slice(start, min(len(places), start + max(1, _BLOCK // len(places))))
-        scores = directions[rows] @ places.T
-        local = np.arange(rows.stop - rows.start)
+    width = max(1, _BLOCK // len(places))
+    for start in range(0, len(places) if len(places) > 1 else 0, width):
+        scores = directions[start : start + width] @ places.T
+        local = np.arange(len(scores))
         own = scores[local, start + local].copy()
         scores[local, start + local] = -np.inf
-        if len(places) > 1:
-            out[rows] = own - scores.max(axis=1)
+        out[start : start + width] = own - scores.max(axis=1)
     return out[first]
 
 
 def coalescence_horizon(model: Hardmax) -> float:
     """Layers ``log(eps) / log(1 - g)`` after which a follower is within rounding of its leader.
 
-    >>> round(coalescence_horizon(Hardmax(1.0)))        # one bit a layer
+    >>> round(coalescence_horizon(Hardmax(1.0)))        # one bit per layer
     52
     """
     return float(np.log(2.0**-52) / np.log1p(-float(model.part)))
@@ -302,10 +301,8 @@ def _edge_angles(corners: Array) -> NDArray[np.float64]:
 def _positive_definite(a: Array) -> bool:
     """Whether all leading minors are positive: by a clear eigenvalue, else in rationals."""
     values = np.linalg.eigvalsh(a.astype(np.float64))
-    if values[0] > 4 * len(a) ** 2 * 2.0**-52 * np.abs(values).max():
-        return True
-    if values[0] <= 0 and values[0] < -4 * len(a) ** 2 * 2.0**-52 * np.abs(values).max():
-        return False
+    if abs(values[0]) > 4 * len(a) ** 2 * 2.0**-52 * np.abs(values).max():
+        return bool(values[0] > 0)
     whole = as_fractions(a) if not is_exact(a) else a
     return all(
         rational_matrix(freeze(whole[:k, :k].copy())).det() > 0 for k in range(1, len(a) + 1)

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import flint
-from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, fraction_array, rational, rational_matrix
+from tropattn.arrays import as_fractions, rational, rational_matrix
 from tropattn.dynamics.hardmax import Hardmax
 
-__all__ = ["ExactState", "advance", "exact_state", "hull_vertices"]
-
-Array = NDArray[Any]
+__all__ = ["ExactState", "advance", "exact_state"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +68,7 @@ def advance(model: Hardmax, state: ExactState) -> ExactState:
     """The next layer, exactly.
 
     >>> from fractions import Fraction
+    >>> from tropattn.arrays import fraction_array
     >>> model = Hardmax(Fraction(1, 2))
     >>> z = exact_state(model, [[1, 1], [-1, 1], [0, 0]])
     >>> fraction_array(advance(model, z).tokens)[2].tolist()
@@ -89,21 +87,6 @@ def advance(model: Hardmax, state: ExactState) -> ExactState:
             goal = sum((rows[j][k] for j in chosen), flint.fmpq(0)) / len(chosen)
             moved.append(rows[i][k] + part * (goal - rows[i][k]))
     return exact_state(model, flint.fmpq_mat(len(rows), width, moved))
-
-
-def hull_vertices(tokens: flint.fmpq_mat) -> tuple[int, ...]:
-    """Vertices of the tokens' convex hull, exactly, ascending; of equal ones the smallest index.
-
-    These are the terms of ``max_j <x, z_j>`` whose cell has an interior (theory T3).
-
-    >>> hull_vertices(exact_state(Hardmax(1), [[2, 0], [1, 0], [0, 0], [0, 2]]).tokens)
-    (0, 2, 3)
-    """
-    from tropattn.tropical.live import live_terms
-    from tropattn.tropical.polynomial import TropicalPolynomial
-
-    found = live_terms(TropicalPolynomial(fraction_array(tokens)), threads=1)
-    return tuple(sorted(found.live.tolist()))
 
 
 def _read(model: Hardmax, tokens: Any) -> flint.fmpq_mat:

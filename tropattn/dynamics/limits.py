@@ -24,6 +24,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_fractions, fraction_array, freeze, rational_matrix
 from tropattn.dynamics.hardmax import Hardmax
 from tropattn.dynamics.hardmax_exact import ExactState, advance, exact_state
@@ -31,11 +32,10 @@ from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.regions.count import count_regions
 from tropattn.regions.result import RegionCount
 from tropattn.threads import check, stoppable
-from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.polynomial import PowerDiagram
 
 __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
 
-Array = NDArray[Any]
 
 _PROBE_LAYERS = 64
 

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.dynamics.flow import Flow
-from tropattn.dynamics.gaussian import Gaussian, closure
+from tropattn.dynamics.gaussian import Gaussian, closure, root_of
 from tropattn.errors import InvalidInput
 
 __all__ = ["Phase", "blow_up_time", "classify"]
 
-Array = NDArray[Any]
 
 _DECADES = (1e2, 1e4, 1e6)
 _HORIZON = 1e5
@@ -68,8 +68,7 @@ def blow_up_time(score_matrix: Array, covariance: Array) -> float | None:
     0.25
     """
     symmetric = score_matrix + score_matrix.T
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    root = root_of(covariance)
     largest = float(np.linalg.eigvalsh(root @ symmetric @ root)[-1])
     return 1.0 / largest if largest > _rounding(symmetric, covariance) else None
 
@@ -113,8 +112,7 @@ def _closed_form(score: Array, covariance: Array) -> Phase:
     if time is not None:
         return Phase("blows up", time, None, covariance, "closed form")
     # In coordinates where S_0 = 1 the modes decouple: each variance is 1 / (1 + rate t).
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(values)) @ vectors.T
+    root = root_of(covariance)
     rates, modes = np.linalg.eigh(-root @ symmetric @ root)
     kept = rates <= _rounding(symmetric, covariance)
     basis = root @ modes
@@ -164,7 +162,8 @@ def _integrated(flow: Flow, start: Gaussian) -> Phase:
         if used > _EVALUATIONS:
             raise _Exhausted
         s = y[dim:].reshape(dim, dim)
-        return np.concatenate([closure(flow, y[:dim], (s + s.T) / 2)[0], _slope(flow, y, dim)])
+        mean, slope = closure(flow, y[:dim], (s + s.T) / 2)
+        return np.append(mean, slope)
 
     def passes(level: float) -> Any:
         def event(_: float, y: Array) -> float:
@@ -191,19 +190,13 @@ def _integrated(flow: Flow, start: Gaussian) -> Phase:
     return _bounded(found.t, found.y[dim:].T.reshape(-1, dim, dim), size, last, found.status == 0)
 
 
-def _slope(flow: Flow, y: Array, dim: int) -> Array:
-    s = y[dim:].reshape(dim, dim)
-    return closure(flow, y[:dim], (s + s.T) / 2)[1].ravel()
-
-
 def _escaped(crossings: list[float], last: Array) -> Phase:
     first, second = crossings[1] - crossings[0], crossings[2] - crossings[1]
     ratio = second / first
     if ratio < 0.5:
         # Power-law blow-up: the times between decades shrink geometrically, and their sum is left.
-        return Phase(
-            "blows up", crossings[2] + second * ratio / (1 - ratio), None, last, "integrated"
-        )
+        left = second * ratio / (1 - ratio)
+        return Phase("blows up", crossings[2] + left, None, last, "integrated")
     return Phase("diverges", crossings[2], None, last, "integrated")
 
 

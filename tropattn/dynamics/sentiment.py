@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, freeze
 from tropattn.errors import InvalidInput
 from tropattn.files import read_npz
 
 __all__ = ["Leader", "SentimentModel", "load_sentiment"]
 
-Array = NDArray[Any]
 
 PAD, UNKNOWN = 0, 1
 
@@ -109,7 +109,7 @@ class SentimentModel:
 
     def logits(self, ids: Array) -> NDArray[np.float64]:
         """Logits (m,) at temperature 0. Cost O(m layers length^2 d)."""
-        parts = [self._final(part)[0].mean(axis=1) @ self.weight for part in self._batches(ids)]
+        parts = [self._final(part).mean(axis=1) @ self.weight for part in self._batches(ids)]
         return np.concatenate(parts) + float(self.bias)
 
     def accuracy(self, ids: Array, labels: Array) -> float:
@@ -126,7 +126,7 @@ class SentimentModel:
         texts = np.zeros(len(self.words), dtype=np.int64)
         total = 0
         for part in self._batches(ids):
-            z, _ = self._final(part)
+            z = self._final(part)
             winner = (z @ z.transpose(0, 2, 1)).argmax(axis=2)
             total += len(part)
             for tokens, row, won in zip(z, part, winner, strict=True):
@@ -159,15 +159,14 @@ class SentimentModel:
         few = max(1, min(_BATCH, _PAIRS // rows.shape[1] ** 2))
         return [rows[start : start + few] for start in range(0, len(rows), few)]
 
-    def _final(self, ids: Array) -> tuple[Array, Array]:
-        """States after the layers, and the winners of the last one, (b, length, d), (b, length)."""
+    def _final(self, ids: Array) -> Array:
+        """States after the layers, (b, length, d)."""
         z = self.embedding[ids]
         part = self.alpha / (1 + self.alpha)
-        winner = np.zeros(ids.shape, dtype=np.int64)
         for _ in range(self.layers):
             winner = (z @ z.transpose(0, 2, 1)).argmax(axis=2)
             z = z + part * (np.take_along_axis(z, winner[:, :, None], axis=1) - z)
-        return z, winner
+        return z
 
 
 def load_sentiment(path: str | Path) -> tuple[SentimentModel, dict[str, Array]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from tropattn._types import Array
 from tropattn.arrays import fraction_array, freeze, is_exact
 from tropattn.dynamics.diagnosis import cluster_labels
 from tropattn.dynamics.flow import (
@@ -31,7 +32,6 @@ from tropattn.threads import check, stoppable
 
 __all__ = ["Trajectory", "simulate"]
 
-Array = NDArray[Any]
 
 _BLOCK = 1 << 20
 

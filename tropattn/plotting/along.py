@@ -14,22 +14,22 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
+from tropattn._types import Array, Floats
 from tropattn.errors import InvalidInput
-from tropattn.plotting.style import FILLS, new_figure
+from tropattn.plotting.style import FILLS, counted, new_figure
 from tropattn.polyhedra.domain import Domain, Line
+from tropattn.regions.budget import Budget
 from tropattn.regions.count import enumerate_regions
-from tropattn.regions.depth import enumerate_depth
-from tropattn.regions.depth_cells import DepthCell
-from tropattn.regions.live_lines import LineInterval
-from tropattn.tropical.live_stack import LiveAttention, LiveStack, MovesTokens
-from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.regions.lines.moving_tokens import LineInterval
+from tropattn.regions.networks.cells import DepthCell
+from tropattn.regions.networks.layerwise import Layerwise
+from tropattn.regions.question import Question
+from tropattn.tropical.bilinear import MovesTokens, MovingAttention, TokenStack
+from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["line"]
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 _MAX_CELLS = 20_000
 _OFF, _ON = "#FFFFFF", "#777777"
@@ -37,7 +37,7 @@ _OFF, _ON = "#FFFFFF", "#777777"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Band:
-    """The rows of one layer: a name, a name a row, its columns, and whether terms are keys."""
+    """The rows of one layer: a name, a name per row, its columns, and whether terms are keys."""
 
     name: str
     rows: list[str]
@@ -52,7 +52,7 @@ def line(
     labels: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw which key wins along a line, a row a unit, the layers below each other (T11, T12).
+    """Draw which key wins along a line, a row per unit, the layers below each other (T11, T12).
 
     Parameters
     ----------
@@ -98,10 +98,8 @@ def line(
     winners: set[int] = set()
     for axes, band in zip(grid.ravel().tolist(), bands, strict=True):
         winners |= _draw(axes, band, patterns, ends)
-    number = len(patterns)
-    grid[0, 0].set_title(f"{number} interval{'' if number == 1 else 's'}", fontsize=11)
-    grid[-1, 0].set_xlabel("line parameter $t$")
-    grid[-1, 0].set_xlim(ends[0], ends[-1])
+    grid[0, 0].set_title(counted(len(patterns), "interval"), fontsize=11)
+    grid[-1, 0].set(xlabel="line parameter $t$", xlim=(ends[0], ends[-1]))
     _legend(figure, winners, labels)
     words = "keys live" if isinstance(target, MovesTokens) else "keys fixed"
     figure.suptitle(title or f"{domain.describe()}, {words}", fontsize=10, parse_math=False)
@@ -116,7 +114,7 @@ def _read(target: Any, domain: Line) -> tuple[Array, Floats, list[_Band]]:
         sides = [piece.ends for piece in pieces]
         return found.patterns, _finite(sides), _live_bands(target.live_stack())
     stages = list(stages_of(target))
-    found = enumerate_depth(stages, domain, max_cells=_MAX_CELLS)
+    found = Layerwise().cells(Question(tuple(stages), domain, budget=Budget(_MAX_CELLS)))
     cells = [piece for piece in found.pieces or () if isinstance(piece, DepthCell)]
     order = sorted(range(len(cells)), key=lambda i: cells[i].witness)
     sides = [_sides(cells[i]) for i in order]
@@ -145,19 +143,20 @@ def _bands(stages: Sequence[RoutingStage]) -> list[_Band]:
     out, start = [], 0
     for number, stage in enumerate(stages):
         kept = [u for u, unit in enumerate(stage.units) if unit.n_terms > 1]
-        noun = "head" if stage.readout is None else "unit"
+        attends = not isinstance(stage.update, Scores)
+        noun = "head" if attends else "unit"
         rows = [f"{noun} {u}" for u in kept]
         columns = [start + u for u in kept]
-        out.append(_Band(f"layer {number}", rows, columns, stage.readout is None))
+        out.append(_Band(f"layer {number}", rows, columns, attends))
         start += len(stage.units)
     return out
 
 
-def _live_bands(stack: LiveStack) -> list[_Band]:
+def _live_bands(stack: TokenStack) -> list[_Band]:
     out, start = [], 0
     for number, layer in enumerate(stack.layers):
         rows, columns = [], []
-        attends = isinstance(layer, LiveAttention)
+        attends = isinstance(layer, MovingAttention)
         units = layer.heads if attends else () if layer.stage is None else layer.stage.units
         for token in stack.moving:
             first, stop = layer.seen[token] if attends else (0, 2)
@@ -181,7 +180,8 @@ def _draw(axes: Axes, band: _Band, patterns: Array, ends: Floats) -> set[int]:
         for a, b in zip(starts.tolist(), stops.tolist(), strict=True):
             left, right, key = ends[a], ends[b], int(values[a])
             boxes.append([(left, row), (right, row), (right, row + 0.9), (left, row + 0.9)])
-            fills.append(_fill(key, band.keys))
+            two = _ON if key else _OFF
+            fills.append(FILLS[key % len(FILLS)] if band.keys else two)
             if band.keys:
                 winners.add(key)
     axes.add_collection(PolyCollection(boxes, facecolors=fills, edgecolors="black", linewidths=0.3))
@@ -190,12 +190,6 @@ def _draw(axes: Axes, band: _Band, patterns: Array, ends: Floats) -> set[int]:
     axes.set_ylim(len(band.rows), -0.1)
     axes.set_ylabel(band.name, fontsize=9)
     return winners
-
-
-def _fill(key: int, keys: bool) -> str:
-    if keys:
-        return FILLS[key % len(FILLS)]
-    return _ON if key else _OFF
 
 
 def _legend(figure: Figure, winners: set[int], labels: Sequence[str] | None) -> None:

@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.plotting.colouring import colouring
-from tropattn.plotting.hull import by_angle, counted
-from tropattn.plotting.style import FILLS, INKS, new_figure
+from tropattn.plotting.hull import by_angle, listed
+from tropattn.plotting.style import FILLS, INKS, named, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.subdivision import RegularSubdivision, subdivision
+from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 
 __all__ = ["dual"]
-
-Array = NDArray[Any]
 
 
 def dual(
@@ -70,9 +67,9 @@ def dual(
     figure = new_figure(11.0, 5.0 * plane.tall + 0.9)
     left, right = figure.subplots(1, 2)
     _draw_cells(left, plane, split, colours, names)
-    left.set_title(counted(split.f_vector(), ("cell", "wall", "corner")), fontsize=11)
+    left.set_title(listed(split.f_vector(), ("cell", "wall", "corner")), fontsize=11)
     _draw_subdivision(right, head, split, colours, names)
-    right.set_title(counted(split.f_vector(), ("live key", "edge", "cell")), fontsize=11)
+    right.set_title(listed(split.f_vector(), ("live key", "edge", "cell")), fontsize=11)
     figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
 
@@ -97,10 +94,7 @@ def _draw_cells(
         fill = colours[first[j]] if j in first else "white"
         axes.fill(*cell.vertices.T, facecolor=fill, edgecolor="black", linewidth=0.8)
         if cell.area > 0.004 * plane.window.area:
-            x, y = cell.centroid.tolist()
-            axes.text(
-                x, y, names[j], ha="center", va="center", clip_on=True, parse_math=False, fontsize=9
-            )
+            named(axes, cell, names[j], 9)
     plane.prepare(axes)
     if split.dim == 2:
         for number, point in enumerate(split.points.astype(np.float64)):
@@ -135,10 +129,8 @@ def _draw_subdivision(
         axes.annotate(
             str(names[j]), (x, y), xytext=(6, 5), textcoords="offset points", parse_math=False
         )
-    axes.set_aspect("equal")
+    axes.set(aspect="equal", xlabel="slope $a_1$", ylabel="slope $a_2$")
     axes.margins(0.12)
-    axes.set_xlabel("slope $a_1$")
-    axes.set_ylabel("slope $a_2$")
 
 
 def _numbered(axes: Axes, point: Array, number: int) -> None:

@@ -100,14 +100,13 @@ def _draw(axes: Axes, line: Curve) -> None:
     ink, marker = INKS[line.ink % len(INKS)], MARKERS[line.ink % len(MARKERS)]
     x, y = [float(v) for v in line.x], [float(v) for v in line.y]
     label = line.label or None
-    if line.kind == "bound":
-        axes.plot(x, y, "-", color=ink, lw=1, label=label)
-    elif line.kind == "claim":
-        axes.plot(x, y, color=ink, lw=1.4, ls=DASHES[1], label=label)
-    elif line.kind == "sampled":
-        axes.plot(x, y, marker, color=ink, mfc="none", markersize=10, lw=0, label=label)
-    else:
-        axes.plot(x, y, marker=marker, color=ink, markersize=5, lw=0.8, ls=DASHES[2], label=label)
+    look = {
+        "bound": {"ls": "-", "lw": 1},
+        "claim": {"ls": DASHES[1], "lw": 1.4},
+        "sampled": {"marker": marker, "mfc": "none", "markersize": 10, "lw": 0},
+        "exact": {"marker": marker, "markersize": 5, "lw": 0.8, "ls": DASHES[2]},
+    }
+    axes.plot(x, y, color=ink, label=label, **look[line.kind])
     if line.low is not None and line.high is not None:
         low = [max(0.0, value - float(end)) for value, end in zip(y, line.low, strict=True)]
         high = [max(0.0, float(end) - value) for value, end in zip(y, line.high, strict=True)]
@@ -218,7 +217,7 @@ def grid(
 
     Parameters
     ----------
-    panels : titles to tables with one line for each of ``rows`` and one number a column.
+    panels : titles to tables with one line for each of ``rows`` and one number per column.
     form : how a number is written.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,14 +11,14 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
-from tropattn.plotting.style import FILLS, INKS, new_figure
+from tropattn.plotting.style import FILLS, INKS, counted, new_figure
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
-from tropattn.tropical.newton import NewtonPolytope
+from tropattn.tropical.geometry.newton import NewtonPolytope
 
-__all__ = ["by_angle", "counted", "polytope"]
+__all__ = ["by_angle", "listed", "polytope"]
 
-Array = NDArray[Any]
 
 _SUMMANDS = 9
 """Summands that get a panel of their own."""
@@ -89,7 +88,8 @@ def polytope(
         axes.plot(*points[inner].T, "x", color=INKS[2], markersize=7, label="no vertex")
     _name(axes, points, names)
     slopes = [f"slope $a_{k + 1}$" for k in range(dim)]
-    _name_axes(axes, [*slopes[:-1], "intercept $c$"] if lifted else slopes)
+    sides = [*slopes[:-1], "intercept $c$"] if lifted else slopes
+    axes.set(**{f"{axis}label": side for axis, side in zip("xyz", sides, strict=False)})
     if isinstance(axes, Axes3D):
         _fit(axes, points)
     else:
@@ -110,17 +110,13 @@ def by_angle(corners: Array) -> NDArray[np.int64]:
     return np.argsort(np.arctan2(away[:, 1], away[:, 0]))
 
 
-def counted(numbers: Sequence[int], nouns: Sequence[str]) -> str:
-    """Numbers with their nouns in singular or plural; a noun without a number counts nothing.
+def listed(numbers: Sequence[int], nouns: Sequence[str]) -> str:
+    """Numbers with their nouns; a noun without a number counts nothing.
 
-    >>> counted((2, 1), ("vertex", "edge", "facet"))
+    >>> listed((2, 1), ("vertex", "edge", "facet"))
     '2 vertices, 1 edge'
     """
-    plural = {"vertex": "vertices"}
-    return ", ".join(
-        f"{n} {noun if n == 1 else plural.get(noun, noun + 's')}"
-        for n, noun in zip(numbers, nouns, strict=False)
-    )
+    return ", ".join(map(counted, numbers, nouns))
 
 
 # ---- sums -------------------------------------------------------------------------------------
@@ -143,26 +139,29 @@ def _with_summands(total: MinkowskiSum, title: str | None) -> Figure:
     for h, points in enumerate(shown):
         part = minkowski_sum([points])
         axes = _axes(left, chart.shape[1], (lines, columns, h + 1))
-        corners = part.exact_vertices().astype(np.float64) @ chart
-        _outline(axes, part, corners, [FILLS[h]] * max(1, len(part.facets())))
-        axes.plot(*corners.T, "o", color="black", markersize=4)
-        if len(part) <= 8:
-            _name(axes, corners, [str(j) for j in part.decomposition[:, 0].tolist()])
-        axes.set_title(f"summand {h}: {counted([len(part)], ['vertex'])}", fontsize=8)
-        _to_scale(axes, corners)
+        fills = [FILLS[h]] * max(1, len(part.facets()))
+        _draw_sum(axes, part, chart, fills, len(part) <= 8)
+        axes.set_title(f"summand {h}: {counted(len(part), 'vertex')}", fontsize=8)
     axes = _axes(right, chart.shape[1])
-    corners = total.exact_vertices().astype(np.float64) @ chart
-    _outline(axes, total, corners, _origins(total))
-    axes.plot(*corners.T, "o", color="black", markersize=4)
-    if len(total) <= _NAMED and len(total.summands) <= 3:
-        _name(axes, corners, [" ".join(map(str, row)) for row in total.decomposition.tolist()])
-    faces = counted(total.f_vector() or (1,), ("vertex", "edge", "facet"))
+    named = len(total) <= _NAMED and len(total.summands) <= 3
+    _draw_sum(axes, total, chart, _origins(total), named)
+    faces = listed(total.f_vector() or (1,), ("vertex", "edge", "facet"))
     axes.set_title(f"sum: {faces}", fontsize=11)
-    _to_scale(axes, corners)
     more = len(total.summands) - len(shown)
     words = f"{len(total.summands)} summands" + (f", {more} not shown" if more else "")
     figure.suptitle(title or f"Minkowski sum of {words}", fontsize=11, parse_math=False)
     return figure
+
+
+def _draw_sum(
+    axes: Axes | Axes3D, solid: MinkowskiSum, chart: Array, fills: list[str], named: bool
+) -> None:
+    corners = solid.exact_vertices().astype(np.float64) @ chart
+    _outline(axes, solid, corners, fills)
+    axes.plot(*corners.T, "o", color="black", markersize=4)
+    if named:
+        _name(axes, corners, [" ".join(map(str, row)) for row in solid.decomposition.tolist()])
+    _to_scale(axes, corners)
 
 
 def _origins(total: MinkowskiSum) -> list[str]:
@@ -250,35 +249,26 @@ def _name(axes: Axes | Axes3D, points: Array, names: Sequence[str]) -> None:
             axes.annotate(name, point, xytext=(5, 5), textcoords="offset points", parse_math=False)
 
 
-def _name_axes(axes: Axes | Axes3D, names: Sequence[str]) -> None:
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
-    if isinstance(axes, Axes3D):
-        axes.set_zlabel(names[2])
-
-
 def _fit(axes: Axes3D, points: Array) -> None:
     """Limits a tenth beyond the points; where these are flat, a tenth of the longest side."""
     low, high = points.min(axis=0), points.max(axis=0)
     sides = high - low
     longest = sides.max() or max(1.0, np.abs(points).max())
     pad = 0.1 * np.where(sides > 0, sides, longest)
-    axes.set_xlim(low[0] - pad[0], high[0] + pad[0])
-    axes.set_ylim(low[1] - pad[1], high[1] + pad[1])
-    axes.set_zlim(low[2] - pad[2], high[2] + pad[2])
+    _limit(axes, low - pad, high + pad)
 
 
 def _to_scale(axes: Axes | Axes3D, corners: Array) -> None:
     """One length in all directions, and no ticks: only the shape matters."""
     middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
     half = 0.55 * float(np.ptp(corners, axis=0).max()) or 1.0
-    axes.set_xlim(middle[0] - half, middle[0] + half)
-    axes.set_ylim(middle[1] - half, middle[1] + half)
+    _limit(axes, middle - half, middle + half)
     if isinstance(axes, Axes3D):
-        axes.set_zlim(middle[2] - half, middle[2] + half)
         axes.set_box_aspect((1, 1, 1))
         axes.set_axis_off()
     else:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_aspect("equal")
+        axes.set(xticks=[], yticks=[], aspect="equal")
+
+
+def _limit(axes: Axes | Axes3D, low: Array, high: Array) -> None:
+    axes.set(**{f"{axis}lim": ends for axis, *ends in zip("xyz", low, high, strict=False)})

@@ -22,7 +22,7 @@ _PANELS = (
 
 
 def inspection(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figure:
-    """Draw one square a head, layers downwards: live keys, won keys and hardness.
+    """Draw one square per head, layers downwards: live keys, won keys and hardness.
 
     Parameters
     ----------

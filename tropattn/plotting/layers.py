@@ -11,24 +11,25 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from tropattn.plotting.colouring import colouring
-from tropattn.plotting.style import INKS, lighter, new_figure
+from tropattn.plotting.style import INKS, counted, fill, lighter, new_figure, segments
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
-from tropattn.regions.depth import count_depth, enumerate_depth
-from tropattn.regions.depth_cells import DepthCell, Row
-from tropattn.tropical.stage import RoutingStage, stages_of
+from tropattn.regions.budget import Budget
+from tropattn.regions.networks.cells import DepthCell
+from tropattn.regions.networks.layerwise import Layerwise
+from tropattn.regions.question import Question
+from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
 __all__ = ["layer_panels"]
 
-Array = NDArray[Any]
 Pattern = tuple[int, ...]
 
 _MAX_CELLS = 20_000
@@ -38,7 +39,7 @@ _SIDE = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Level:
+class _PanelLevel:
     """The cells behind a layer: its number from 0, what it has, and a polygon a pattern."""
 
     number: int
@@ -66,13 +67,7 @@ def layer_panels(
         _draw(axes, plane, levels[: at + 1])
         axes.label_outer()
     handles = [
-        Line2D(
-            [],
-            [],
-            color=_ink(k),
-            linewidth=_width(k),
-            label=f"walls of layer {level.number} ({level.units})",
-        )
+        Line2D([], [], **_ink(k), label=f"walls of layer {level.number} ({level.units})")
         for k, level in enumerate(levels)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
@@ -80,16 +75,17 @@ def layer_panels(
     return figure
 
 
-def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
+def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
     """The cells behind each layer that routes, each polygon cut out of the one before."""
-    out: list[_Level] = []
+    out: list[_PanelLevel] = []
     window = exact_polygon(plane.parameters)
     for depth in range(1, len(stages) + 1):
         units = stages[depth - 1].units
         if max(unit.n_terms for unit in units) == 1:
             # An affine layer cuts nothing.
             continue
-        found = enumerate_depth(stages[:depth], plane.counted, max_cells=_MAX_CELLS)
+        above, limit = tuple(stages[:depth]), Budget(_MAX_CELLS)
+        found = Layerwise().cells(Question(above, plane.counted, budget=limit))
         cells, rows = {}, {}
         for piece in found.pieces or ():
             assert isinstance(piece, DepthCell)
@@ -97,13 +93,12 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_Level]:
             rows[piece.pattern] = piece.walls
         head = f"behind {depth} of {len(stages)} layers: "
         if plane.whole:
-            total = count_depth(stages[:depth]).value
-            head += f"{_cells(total)} on R^2, {len(found)} in the window"
+            total = Layerwise().count(Question(above)).value
+            head += f"{counted(total, 'cell')} on R^2, {len(found)} in the window"
         else:
-            head += _cells(len(found))
-        noun = "units" if stages[depth - 1].readout is not None else "heads"
-        words = noun[:-1] if len(units) == 1 else noun
-        out.append(_Level(depth - 1, f"{len(units)} {words}", cells, rows, head))
+            head += counted(len(found), "cell")
+        noun = "unit" if isinstance(stages[depth - 1].update, Scores) else "head"
+        out.append(_PanelLevel(depth - 1, counted(len(units), noun), cells, rows, head))
     return out
 
 
@@ -117,32 +112,19 @@ def _polygon(walls: Sequence[Row], sides: list[Line], points: list[Line]) -> Pol
     return Polygon(np.array([(x / z, y / z) for x, y, z in points]), labels)
 
 
-def _draw(axes: Axes, plane: Plane, levels: Sequence[_Level]) -> None:
+def _draw(axes: Axes, plane: Plane, levels: Sequence[_PanelLevel]) -> None:
     """One panel: the cells of the last level, and the walls of all levels, the first on top."""
     last = levels[-1]
     colours = colouring(list(last.cells), _neighbours(last))
-    axes.add_collection(
-        PolyCollection(
-            [cell.vertices for cell in last.cells.values()],
-            facecolors=[lighter(colours[p], 0.35) for p in last.cells],
-            edgecolors="none",
-        )
-    )
+    fill(axes, last.cells.values(), [lighter(colours[p], 0.35) for p in last.cells])
     for k in reversed(range(len(levels))):
-        walls = [wall for cell in levels[k].cells.values() for wall in _sides(cell)]
-        axes.add_collection(LineCollection(walls, colors=_ink(k), linewidths=_width(k)))
+        walls = [wall for cell in levels[k].cells.values() for wall in segments(cell)]
+        axes.add_collection(LineCollection(walls, **_ink(k)))
     plane.prepare(axes)
     axes.set_title(last.title, fontsize=10)
 
 
-def _sides(cell: Polygon) -> list[Array]:
-    """The sides inside the window, as segments."""
-    ends = np.roll(cell.vertices, -1, axis=0)
-    inside = np.flatnonzero(cell.labels != -1).tolist()
-    return [np.array([cell.vertices[i], ends[i]]) for i in inside]
-
-
-def _neighbours(level: _Level) -> list[tuple[Pattern, Pattern]]:
+def _neighbours(level: _PanelLevel) -> list[tuple[Pattern, Pattern]]:
     """Pairs of cells with a side in common: on one line, from both sides, overlapping."""
     sides: dict[Row, tuple[list[Any], list[Any]]] = {}
     for pattern, cell in level.cells.items():
@@ -168,14 +150,6 @@ def _neighbours(level: _Level) -> list[tuple[Pattern, Pattern]]:
     return pairs
 
 
-def _ink(k: int) -> str:
-    return INKS[k % len(INKS)]
-
-
-def _width(k: int) -> float:
-    """Earlier layers draw thicker walls."""
-    return max(0.35, 1.8 * 0.6**k)
-
-
-def _cells(number: int) -> str:
-    return f"{number} cell" if number == 1 else f"{number} cells"
+def _ink(k: int) -> dict[str, Any]:
+    """How the walls of a layer are drawn: those of earlier ones thicker."""
+    return {"color": INKS[k % len(INKS)], "linewidth": max(0.35, 1.8 * 0.6**k)}

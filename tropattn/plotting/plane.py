@@ -10,27 +10,34 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
 from tropattn.plotting.colouring import colouring
 from tropattn.plotting.layers import layer_panels
-from tropattn.plotting.style import DASHES, FILLS, INKS, lighter, new_figure
+from tropattn.plotting.style import (
+    DASHES,
+    FILLS,
+    INKS,
+    counted,
+    fill,
+    lighter,
+    named,
+    new_figure,
+    segments,
+)
 from tropattn.plotting.window import Plane, drawn, mark
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon
 from tropattn.regions.count import count_regions
-from tropattn.regions.plane_cells import plane_cells
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.regions.polygons.cells import plane_cells
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
 __all__ = ["diagram", "panels", "partition"]
 
-Array = NDArray[Any]
 
 _MAX_CELLS = 20_000
 _MAX_PANELS = 16
@@ -106,7 +113,7 @@ def partition(
     ----------
     target : as for ``count_regions``: a variable in R^2, or a plane ``domain``.
     domain, window : as for ``diagram``.
-    labels : names of the keys, one sequence a head, for the patterns written into large cells of
+    labels : names of the keys, one sequence per head, for the patterns written into large cells of
         one layer.
     points : (m, 2) parameters to mark, such as states of tokens; ``point_names`` one each.
 
@@ -139,7 +146,7 @@ def partition(
     axes = figure.add_subplot()
     _draw_refinement(axes, plane, labels)
     mark(axes, points, point_names)
-    heads = _plural(len(plane.units), "head")
+    heads = counted(len(plane.units), "head")
     axes.set_title(f"{_counted(plane)} ({heads})", fontsize=11)
     figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
@@ -200,12 +207,7 @@ def _legend_height(plane: Plane) -> float:
 
 
 def _draw_head(
-    axes: Axes,
-    plane: Plane,
-    h: int,
-    labels: Sequence[str] | None = None,
-    *,
-    small: bool = False,
+    axes: Axes, plane: Plane, h: int, labels: Sequence[str] | None = None, *, small: bool = False
 ) -> None:
     unit = plane.units[h]
     cells = plane.cells(unit)
@@ -215,30 +217,13 @@ def _draw_head(
     else:
         edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
         colours = colouring(list(cells), edges)
-    axes.add_collection(
-        PolyCollection(
-            [cell.vertices for cell in cells.values()],
-            facecolors=[colours[j] for j in cells],
-            edgecolors="black",
-            linewidths=0.8,
-        )
-    )
+    fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
     plane.prepare(axes)
     whole = plane.window.area
     for j, cell in cells.items():
         wide = np.ptp(cell.vertices, axis=0).min() > (0.12 if small else 0.05) * whole**0.5
         if wide and cell.area > (0.012 if small else 0.004) * whole:
-            x, y = cell.centroid.tolist()
-            axes.text(
-                x,
-                y,
-                str(j) if labels is None else labels[j],
-                ha="center",
-                va="center",
-                fontsize=8 if small else 10,
-                parse_math=False,
-                clip_on=True,
-            )
+            named(axes, cell, str(j) if labels is None else labels[j], 8 if small else 10)
     if not small and not isinstance(plane.counted, Slice):
         _draw_sites(axes, unit, colours)
 
@@ -273,19 +258,13 @@ def _draw_refinement(
     patterns = list(cells)
     edges = [(patterns[i], patterns[j]) for i, j in found.adjacency().edges]
     colours = colouring(patterns, edges)
-    axes.add_collection(
-        PolyCollection(
-            [cell.vertices for cell in cells.values()],
-            facecolors=[lighter(colours[p], 0.35) for p in cells],
-            edgecolors="none",
-        )
-    )
+    fill(axes, cells.values(), [lighter(colours[p], 0.35) for p in cells])
     handles = []
     for h, unit in enumerate(plane.units):
         ink, dash = INKS[h % len(INKS)], DASHES[h % len(DASHES)]
-        axes.add_collection(
-            LineCollection(_walls(plane.cells(unit)), colors=ink, linewidths=1.3, linestyles=[dash])
-        )
+        # Each wall once: from the cell of its smaller key.
+        walls = [wall for j, cell in plane.cells(unit).items() for wall in segments(cell, j + 1)]
+        axes.add_collection(LineCollection(walls, colors=ink, linewidths=1.3, linestyles=[dash]))
         if h < len(INKS):
             alike = ", ".join(map(str, range(h, len(plane.units), len(INKS))))
             name = (
@@ -302,16 +281,6 @@ def _draw_refinement(
     )
 
 
-def _walls(cells: dict[int, Polygon]) -> list[Array]:
-    """Each wall of one head once, as a segment."""
-    segments = []
-    for j, cell in cells.items():
-        ends = np.roll(cell.vertices, -1, axis=0)
-        for i in np.flatnonzero(cell.labels > j).tolist():
-            segments.append(np.array([cell.vertices[i], ends[i]]))
-    return segments
-
-
 def _name_patterns(
     axes: Axes,
     plane: Plane,
@@ -322,17 +291,7 @@ def _name_patterns(
     for pattern, cell in cells.items():
         if cell.area > 0.006 * whole and np.ptp(cell.vertices, axis=0).min() > 0.06 * whole**0.5:
             names = [str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)]
-            x, y = cell.centroid.tolist()
-            axes.text(
-                x,
-                y,
-                " ".join(names) if labels is None else _folded(names),
-                ha="center",
-                va="center",
-                fontsize=6,
-                parse_math=False,
-                clip_on=True,
-            )
+            named(axes, cell, " ".join(names) if labels is None else _folded(names), 6)
 
 
 def _folded(names: Sequence[str]) -> str:
@@ -350,13 +309,9 @@ def _counted(plane: Plane) -> str:
     inside = count_regions(plane.units, plane.parameters).value
     if plane.whole:
         total = count_regions(plane.units).value
-        return f"{_plural(total, 'cell')} on R^2, {inside} in the window"
-    return f"{_plural(inside, 'cell')} in the window"
+        return f"{counted(total, 'cell')} on R^2, {inside} in the window"
+    return f"{counted(inside, 'cell')} in the window"
 
 
 def _keys(unit: TropicalPolynomial) -> str:
-    return _plural(unit.n_terms, "key")
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return counted(unit.n_terms, "key")

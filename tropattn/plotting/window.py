@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon, as_window, bounding_window, window_polygon
-from tropattn.regions.plane_cells import PlaneCells, plane_cells
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.stage import on_parameters, stages_of
+from tropattn.regions.polygons.cells import PlaneCells, plane_cells
+from tropattn.tropical.max_affine import on_parameters
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
+from tropattn.tropical.stage import stages_of
 
 __all__ = ["Plane", "drawn", "mark"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,12 +127,10 @@ class Plane:
     def prepare(self, axes: Axes) -> None:
         """Limits, aspect and names of the axes."""
         low, high = self.window.vertices.min(axis=0), self.window.vertices.max(axis=0)
-        axes.set_xlim(low[0], high[0])
-        axes.set_ylim(low[1], high[1])
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        axes.set(xlabel=self.axes[0], ylabel=self.axes[1])
         if self.equal:
             axes.set_aspect("equal")
-        axes.set_xlabel(self.axes[0])
-        axes.set_ylabel(self.axes[1])
 
 
 def drawn(cells: PlaneCells) -> dict[tuple[int, ...], Polygon]:

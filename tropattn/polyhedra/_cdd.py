@@ -1,4 +1,4 @@
-"""The one door to cddlib: facets of points, generators of inequalities.
+"""The one door to cddlib: facets of points, generators of inequalities. Loaded when first used.
 
 ``cdd.gmp`` (rationals) is used where it can be imported and the numbers are exact; the float
 library otherwise. cddlib writes ``b + A x >= 0`` and marks equations apart; both stop here.
@@ -10,57 +10,36 @@ import importlib
 from fractions import Fraction
 from typing import Any
 
-import cdd
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import is_exact
-from tropattn.errors import EngineError
+from tropattn.errors import EngineError, InvalidInput
 
-__all__ = ["facet_incidence", "generators", "inequalities", "rational_library"]
-
-Array = NDArray[Any]
+__all__ = ["generators", "inequalities"]
 
 
-def rational_library() -> bool:
-    """Whether ``cdd.gmp`` can be imported, so that exact input gets an exact answer."""
+def _plain() -> Any:
+    """The library of doubles, which every build of cddlib for Python has."""
     try:
-        importlib.import_module("cdd.gmp")
+        return importlib.import_module("cdd")
     except ImportError:
-        return False
-    return True
+        raise InvalidInput(
+            "cddlib: the module cdd needed for facets and generators, got none; install "
+            "tropattn[cdd], which builds it with a C compiler."
+        ) from None
 
 
 def _library(array: Array) -> tuple[Any, list[list[Any]]]:
     """The module to use, and the rows in its numbers."""
-    if is_exact(array):
-        try:
-            exact = importlib.import_module("cdd.gmp")
-        except ImportError:
-            return cdd, [[float(v) for v in row] for row in array]
-        return exact, [[Fraction(v) for v in row] for row in array]
-    return cdd, array.tolist()
-
-
-def facet_incidence(points: Array) -> list[frozenset[int]]:
-    """For each facet of ``conv(points)`` the indices of the points on it; points (n, d)."""
-    ones = np.ones((len(points), 1), dtype=points.dtype)
-    library, rows = _library(np.hstack([ones, points]))
+    plain = _plain()
+    if not is_exact(array):
+        return plain, array.tolist()
     try:
-        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.GENERATOR)
-        polyhedron = library.polyhedron_from_matrix(matrix)
-        facets = library.copy_inequalities(polyhedron)
-        incidence = library.copy_incidence(polyhedron)
-    except RuntimeError as error:
-        raise EngineError(f"cddlib: facets of {len(points)} points failed: {error}") from None
-    equations = set(facets.lin_set)
-    found = [
-        frozenset(i for i in touching if i < len(points))
-        for at, touching in enumerate(incidence[: len(facets.array)])
-        if at not in equations
-    ]
-    # The inequality at infinity touches no point.
-    return [facet for facet in found if facet]
+        exact = importlib.import_module("cdd.gmp")
+    except ImportError:
+        return plain, [[float(v) for v in row] for row in array]
+    return exact, [[Fraction(v) for v in row] for row in array]
 
 
 def inequalities(points: Array) -> tuple[Array, Array, Array, Array]:
@@ -75,11 +54,11 @@ def inequalities(points: Array) -> tuple[Array, Array, Array, Array]:
     ones = np.ones((len(points), 1), dtype=points.dtype)
     library, rows = _library(np.hstack([ones, points]))
     try:
-        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.GENERATOR)
+        matrix = library.matrix_from_array(rows, rep_type=_plain().RepType.GENERATOR)
         found = library.copy_inequalities(library.polyhedron_from_matrix(matrix))
     except RuntimeError as error:
         raise EngineError(f"cddlib: facets of {len(points)} points failed: {error}") from None
-    exact = is_exact(points) and library is not cdd
+    exact = is_exact(points) and library is not _plain()
     table = np.array(list(found.array), dtype=object if exact else np.float64)
     table = table.reshape(-1, points.shape[1] + 1)
     equal = np.zeros(len(table), dtype=bool)
@@ -95,7 +74,7 @@ def generators(a: Array, b: Array) -> tuple[Array, Array]:
     """Vertices and rays of ``{x : A x <= b}``, as float rows (lines appear as two rays)."""
     library, rows = _library(np.hstack([b[:, None], -a]))
     try:
-        matrix = library.matrix_from_array(rows, rep_type=cdd.RepType.INEQUALITY)
+        matrix = library.matrix_from_array(rows, rep_type=_plain().RepType.INEQUALITY)
         found = library.copy_generators(library.polyhedron_from_matrix(matrix))
     except RuntimeError as error:
         raise EngineError(f"cddlib: generators of {len(a)} rows failed: {error}") from None

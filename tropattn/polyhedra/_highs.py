@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from tropattn._types import Array
 from tropattn.errors import EngineError, InvalidInput
 
 __all__ = ["bounding_box"]
-
-Array = NDArray[Any]
 
 
 def bounding_box(a: Array, b: Array) -> tuple[Array, Array]:

@@ -23,9 +23,7 @@ def as_doubles(point: tuple[Any, ...]) -> NDArray[np.float64]:
 
 
 def interior_direction(
-    rows: NDArray[np.float64],
-    rho: NDArray[np.float64],
-    exact: Callable[[], flint.fmpq_mat],
+    rows: NDArray[np.float64], rho: NDArray[np.float64], exact: Callable[[], flint.fmpq_mat]
 ) -> tuple[NDArray[np.float64], bool, tuple[Any, ...] | None] | Verdict:
     """A ``z`` with ``rows . z < 0``, whether doubles prove it, else the exact one; or the verdict.
 
@@ -38,22 +36,8 @@ def interior_direction(
         # Any direction will do; an odd one avoids walls that pass through the axes.
         return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, None
     z = np.zeros(dim)
-    size = dim + 1
-    verdict = kernel.decide(
-        np.ascontiguousarray(rows.T),
-        rho,
-        g,
-        dim,
-        z,
-        np.zeros(size, np.int64),
-        np.zeros((size, size)),
-        np.zeros(size),
-        np.zeros((2, size)),
-        np.zeros(g),
-        np.zeros(1, np.int64),
-        False,
-    )
-    if verdict == kernel.LIVE:
+    simplex = kernel.make_simplex(dim, g)
+    if kernel.decide(np.ascontiguousarray(rows.T), rho, g, dim, z, simplex) == kernel.FEASIBLE:
         return z, True, None
     settled = strictly_negative(exact())
     if settled.point is None:

@@ -10,16 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, freeze, rational_matrix, to_float
 from tropattn.errors import Degenerate, InvalidInput
 
-__all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain", "has_points"]
+__all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain", "check_space", "has_points"]
 
 _LARGEST_POINT = 1e150
-
-Array = NDArray[Any]
 
 
 class Domain:
@@ -299,6 +297,15 @@ def as_domain(value: Any) -> Domain | None:
         f"domain: a Box, Polytope, Line or Slice, or None for the whole space needed, got "
         f"{type(value).__name__}; build one, e.g. Box(low, high)."
     )
+
+
+def check_space(domain: Domain | None, dim: int) -> None:
+    """Raise ``InvalidInput`` for a domain that does not lie in R^dim."""
+    if domain is not None and domain.ambient_dim != dim:
+        raise InvalidInput(
+            f"domain: a set in R^{dim} needed, got {domain.describe()}; "
+            "domain and target must share their variable."
+        )
 
 
 def _rank(rows: Array) -> int:

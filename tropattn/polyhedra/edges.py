@@ -7,6 +7,7 @@ Doubles decide with proven signs (``_kernels.rays``); what they leave open goes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flint
 import numpy as np
@@ -65,7 +66,7 @@ class Directions:
     def extreme(self, members: NDArray[np.int64], threads: int | None = None) -> NDArray[np.bool_]:
         """For rows of distinct direction numbers (-1 for none), which span extreme rays.
 
-        Each row's cone must be pointed. Cost: one linear program a member, D rows each.
+        Each row's cone must be pointed. Cost: one linear program per member, D rows each.
 
         >>> known = Directions(2)
         >>> cone = [[known.number(v) for v in [(1, 0), (1, 1), (1, 2)]]]
@@ -142,24 +143,23 @@ class _Program:
         except ZeroDivisionError:
             return None
 
+    def _gains(self, basis: Sequence[int], inverse: flint.fmpq_mat) -> tuple[flint.fmpq, list[Any]]:
+        """What is left of the artificial part at a basis, and what each column takes off it."""
+        price = flint.fmpq_mat(1, self.dim, [int(c < 0) for c in basis]) * inverse
+        return (price * self.target)[0, 0], (price * self.columns).entries()
+
     def read(self, basis: Sequence[int]) -> bool | None:
         """What a basis proves: True (extreme), False (a combination), None (neither)."""
         inverse = self._inverse(basis)
         if inverse is None:
             return None
-        level = inverse * self.target
-        values = [level[i, 0] for i in range(self.dim)]
+        values = (inverse * self.target).entries()
         if all(v >= 0 for v in values) and all(
             v == 0 for v, c in zip(values, basis, strict=True) if c < 0
         ):
             return False
-        price = flint.fmpq_mat(1, self.dim, [int(c < 0) for c in basis]) * inverse
-        gains = price * self.columns
-        if (price * self.target)[0, 0] > 0 and all(
-            gains[0, c] <= 0 for c in range(self.columns.ncols())
-        ):
-            return True
-        return None
+        left, gains = self._gains(basis, inverse)
+        return True if left > 0 and all(v <= 0 for v in gains) else None
 
     def solve(self) -> bool:
         """Bland's rule from the artificial basis; the last basis proves the answer."""
@@ -170,9 +170,8 @@ class _Program:
                 return verdict
             inverse = self._inverse(basis)
             assert inverse is not None
-            price = flint.fmpq_mat(1, self.dim, [int(c < 0) for c in basis]) * inverse
-            gains = price * self.columns
-            enter = next(c for c in range(self.columns.ncols()) if gains[0, c] > 0)
+            _, gains = self._gains(basis, inverse)
+            enter = next(c for c, gain in enumerate(gains) if gain > 0)
             column = inverse * flint.fmpq_mat(
                 self.dim, 1, [self.columns[i, enter] for i in range(self.dim)]
             )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import extreme as kernel
-from tropattn._kernels.cone import AMBIGUOUS, DEAD, LIVE, decide, proves_dead
+from tropattn._kernels.cone import AMBIGUOUS, FEASIBLE, INFEASIBLE, proved_verdict
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
@@ -62,7 +62,7 @@ def winning_rows(
 
     A row starts at its own direction, whitened; where others win there, those that do join a
     program for it, until a direction or a combination is found. Cost: a few passes over the n rows
-    a row, O(n D) each, and O(D^3) for a combination.
+    per row, O(n D) each, and O(D^3) for a combination.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
     ``integers`` small integer multiples of rows and walls (or empty); ``exact(j, others)`` the true
@@ -70,14 +70,7 @@ def winning_rows(
     """
     n, dim = terms.shape
     centred = terms - terms.mean(axis=0)
-    rows = kernel.Rows(
-        in_single(centred),
-        _lead(centred, errors),
-        terms,
-        errors,
-        *walls,
-        *integers,
-    )
+    readings = in_single(centred), _lead(centred, errors), terms, errors, *walls, *integers
     answers = kernel.Answers(
         np.full(n, AMBIGUOUS, np.int8),
         _own_directions(centred, len(walls[0]) > 0),
@@ -87,6 +80,7 @@ def winning_rows(
     flag = np.zeros(1, np.int64)
 
     def work(start: int) -> None:
+        rows = kernel.make_rows(*readings)
         kernel.classify(rows, start, min(start + _CHUNK, n), answers, flag)
 
     try:
@@ -94,22 +88,15 @@ def winning_rows(
             if report is not None:
                 left = max(0, n - (at + 1) * _CHUNK)
                 report(n - left, left)
-        proved = answers.verdicts == LIVE
+        proved = answers.verdicts == FEASIBLE
         open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
         for j in open_rows:
             check()
-            _settle(j, rows, answers, exact)
+            _settle(j, terms, errors, len(walls[0]), answers, exact)
     except KeyboardInterrupt:
         # Some row wins, found or not.
-        raise interrupted(max(1, int((answers.verdicts == LIVE).sum()))) from None
-    return Reasons(
-        answers.verdicts == LIVE,
-        proved,
-        answers.points,
-        answers.rows,
-        answers.weights,
-        len(open_rows),
-    )
+        raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
+    return Reasons(answers.verdicts == FEASIBLE, proved, *answers[1:], len(open_rows))
 
 
 def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -146,12 +133,13 @@ def _own_directions(centred: NDArray[np.float64], walled: bool) -> NDArray[np.fl
 
 def _settle(
     j: int,
-    rows: kernel.Rows,
+    terms: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    walls: int,
     answers: kernel.Answers,
     exact: Callable[[int, NDArray[np.int64]], flint.fmpq_mat],
 ) -> None:
     """Decide one row in rationals, over the rows that turn out to matter."""
-    walls = len(rows.walls)
     labels = answers.rows[j][answers.rows[j] >= 0]
     while True:
         system = exact(j, labels)
@@ -159,16 +147,16 @@ def _settle(
         if verdict.point is None:
             break
         point = as_doubles(verdict.point)
-        doubtful = np.setdiff1d(_not_below(j, rows, point), labels)
+        doubtful = np.setdiff1d(_not_below(j, terms, errors, point), labels)
         above = exact(j, doubtful) * flint.fmpq_mat(system.ncols(), 1, list(verdict.point))
         joining = [i for at, i in enumerate(doubtful.tolist()) if above[walls + at, 0] >= 0]
         if not joining:
-            answers.verdicts[j] = LIVE
+            answers.verdicts[j] = FEASIBLE
             answers.points[j] = point
             return
         labels = np.append(labels, joining)
     names = [*(-2 - i for i in range(walls)), *labels.tolist()]
-    answers.verdicts[j] = DEAD
+    answers.verdicts[j] = INFEASIBLE
     answers.rows[j], answers.weights[j] = -1, 0.0
     whole = primitive_rows(system)
     weights = []
@@ -185,11 +173,13 @@ def _settle(
         answers.weights[j, i] = nearest_double(weight / size)
 
 
-def _not_below(j: int, rows: kernel.Rows, point: NDArray[np.float64]) -> NDArray[np.int64]:
+def _not_below(
+    j: int, terms: NDArray[np.float64], errors: NDArray[np.float64], point: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """Rows that doubles do not prove below row j at a point which is itself rounded."""
-    apart = rows.terms - rows.terms[j]
+    apart = terms - terms[j]
     dim = apart.shape[1]
-    loss = 1.01 * (rows.errors + rows.errors[j]) + (dim + 8) * UNIT * np.abs(apart).max(axis=1)
+    loss = 1.01 * (errors + errors[j]) + (dim + 8) * UNIT * np.abs(apart).max(axis=1)
     below = apart @ point < -loss * np.abs(point).sum()
     below[j] = True
     return np.flatnonzero(~below)
@@ -221,8 +211,8 @@ def shared_walls(
             if dim > 1:
                 verdict = _on_wall(rows[others], loss[others], wall, wall_loss)
             if verdict == AMBIGUOUS:
-                verdict = LIVE if _exactly_on_wall(exact(i), i, j, len(bounds)) else DEAD
-            if verdict == LIVE:
+                verdict = FEASIBLE if _exactly_on_wall(exact(i), i, j, len(bounds)) else INFEASIBLE
+            if verdict == FEASIBLE:
                 found.append((i, j))
     return found
 
@@ -239,34 +229,14 @@ def _on_wall(
     reduced = np.delete(rows - factor[:, None] * wall, pivot, axis=1)
     length = np.sqrt((reduced**2).sum(axis=1))
     if not len(reduced):
-        return LIVE
+        return FEASIBLE
     if not (length > 0).all():
         return AMBIGUOUS
     reach = np.abs(rows).max(axis=1) + np.abs(factor) * size
     bound = 2.02 * (loss + np.abs(factor) * lost) + 8 * UNIT * reach
-    width = reduced.shape[1] + 1
-    basis, inverse = np.zeros(width, np.int64), np.zeros((width, width))
     reduced = np.ascontiguousarray((reduced / length[:, None]).T)
     rho = 4 * UNIT + 1.01 * bound / length
-    verdict = decide(
-        reduced,
-        rho,
-        len(rho),
-        width - 1,
-        np.zeros(width - 1),
-        basis,
-        inverse,
-        np.zeros(width),
-        np.zeros((2, width)),
-        np.zeros(len(rho)),
-        np.zeros(1, np.int64),
-        False,
-    )
-    if verdict == DEAD and not proves_dead(
-        reduced, rho, np.arange(width - 1), width - 1, basis, inverse
-    ):
-        return AMBIGUOUS
-    return int(verdict)
+    return int(proved_verdict(reduced, rho, np.zeros(len(reduced))))
 
 
 def _exactly_on_wall(system: flint.fmpq_mat, i: int, j: int, walls: int) -> bool:

@@ -13,6 +13,7 @@ from math import factorial, gcd
 import flint
 import networkx as nx
 
+from tropattn.arrays import pivot_columns
 from tropattn.errors import EngineError
 
 __all__ = ["closure", "cone_facets", "lattice_graph", "positions", "primitive", "ranks", "volume"]
@@ -49,7 +50,7 @@ def cone_facets(generators: Sequence[Vector]) -> list[tuple[Vector, int]]:
 
     Returns
     -------
-    ``(normal, mask)`` a facet: ``<normal, g> <= 0`` for all generators, 0 exactly for the mask's.
+    ``(normal, mask)`` per facet: ``<normal, g> <= 0`` for all generators, 0 exactly for the mask's.
 
     Notes
     -----
@@ -89,13 +90,7 @@ def _independent(generators: Sequence[Vector]) -> list[int]:
     dim = len(generators[0])
     flat = [row[k] for k in range(dim) for row in generators]
     reduced, _, rank = flint.fmpz_mat(dim, len(generators), flat).rref()
-    pivots = []
-    column = 0
-    for i in range(rank):
-        while reduced[i, column] == 0:
-            column += 1
-        pivots.append(column)
-    return pivots
+    return pivot_columns(reduced, rank)
 
 
 def _cut(
@@ -154,7 +149,7 @@ def ranks(faces: Iterable[int]) -> dict[int, int]:
 
 
 def lattice_graph(facets: Iterable[int], n_vertices: int) -> nx.DiGraph[frozenset[int]]:
-    """The face lattice as its Hasse diagram: nodes are vertex sets, edges go up, ``dim`` a node.
+    """The face lattice as its Hasse diagram: nodes are vertex sets, edges go up, ``dim`` per node.
 
     The empty face has ``dim`` -1, the whole the polytope's dimension.
 

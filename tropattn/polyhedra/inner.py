@@ -54,7 +54,7 @@ def inner_point(rows: flint.fmpq_mat) -> Point | None:
 def inner_doubles(rows: flint.fmpq_mat, point: Point) -> list[float] | None:
     """Doubles ``x`` with ``<row, (x, 1)> < 0`` for every row, or None where none was found.
 
-    ``point`` solves the rows, exactly. Cost: a few passes over the rows a coordinate; in strips
+    ``point`` solves the rows, exactly. Cost: a few passes over the rows per coordinate; in strips
     that are askew to the axes also some small exact programs.
 
     >>> rows = flint.fmpq_mat([[-3, 1], [3, -2]])               # 1/3 < x < 2/3

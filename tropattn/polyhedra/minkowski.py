@@ -21,16 +21,16 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.normal_fan import NormalFan
-from tropattn.polyhedra.walk import Frame, PointMoves, SumMoves, Walk, highest
+from tropattn.polyhedra.walk import PointMoves, SumMoves, Walk, WalkFrame, highest
 from tropattn.threads import stoppable
 
 __all__ = ["Facet", "MinkowskiSum", "minkowski_sum"]
 
-Array = NDArray[Any]
 Vector = tuple[int, ...]
 
 
@@ -63,7 +63,7 @@ class MinkowskiSum:
     edges: NDArray[np.int64]
     upper: bool
     stats: dict[str, int]
-    _frame: Frame
+    _frame: WalkFrame
     _states: NDArray[np.int64]
     _vectors: list[Vector]
     _members: list[list[int]]
@@ -71,7 +71,7 @@ class MinkowskiSum:
     def __init__(
         self,
         summands: tuple[Array, ...],
-        frame: Frame,
+        frame: WalkFrame,
         upper: bool,
         states: NDArray[np.int64],
         walk: Walk,
@@ -236,7 +236,7 @@ class MinkowskiSum:
         """All facets, exactly, in lexicographic order of their primitive outer normals.
 
         Below full dimension the normals are taken among the vectors on a subset of the axes.
-        Cost: one small double description a vertex.
+        Cost: one small double description per vertex.
 
         >>> [f.normal for f in minkowski_sum([[[0, 0], [1, 0], [0, 1]]]).facets()]
         [(-1, 0), (0, -1), (1, 1)]
@@ -309,15 +309,11 @@ class MinkowskiSum:
         self._bounded("volume")
         if self.dim < self.ambient_dim:
             return Fraction(0)
-        points = [tuple(map(int, row)) for row in self._integer_vertices()]
-        return faces.volume(points, self._masks()) / self._frame.scale**self.dim
-
-    def _integer_vertices(self) -> Array:
-        frame = self._frame
         total = np.zeros((len(self), self.dim), dtype=object)
-        for i, points in enumerate(frame.points):
+        for i, points in enumerate(self._frame.points):
             total = total + points[self._states[:, i]].astype(object)
-        return total
+        vertices = [tuple(map(int, row)) for row in total]
+        return faces.volume(vertices, self._masks()) / self._frame.scale**self.dim
 
     def support(self, directions: Any) -> Any:
         """``max <u, x>`` over the sum for one direction (d,) or rows (m, d).
@@ -360,7 +356,8 @@ def minkowski_sum(
     ----------
     polytopes : arrays of points (N_i, d), or objects with ``.points`` such as ``NewtonPolytope``;
         points that are no vertices, or equal, are allowed.
-    upper : add the ray ``-e_d``: of lifted polytopes the upper vertices remain, one a routing cell.
+    upper : add the ray ``-e_d``: of lifted polytopes the upper vertices remain, one per
+        routing cell.
     max_vertices : budget; ``BudgetExceeded`` carries the vertices found so far.
     threads : worker threads; the result does not depend on them.
     stop : an event that ends the call from another thread, as Ctrl-C does from the main one.
@@ -384,7 +381,7 @@ def minkowski_sum(
     [[0, 0], [1, 0], [1, 1], [2, 0], [2, 1]]
     """
     summands = _summands(polytopes)
-    frame = Frame.of(summands, upper)
+    frame = WalkFrame.of(summands, upper)
     graphs, starts = [], []
     work = {"programs": 0, "exact_decisions": 0}
     for points in frame.points:

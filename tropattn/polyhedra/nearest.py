@@ -9,16 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tropattn._kernels import distance as kernel
+from tropattn._types import Floats
 from tropattn.errors import EngineError
 from tropattn.polyhedra.extreme import in_single
 from tropattn.threads import in_order
 
 __all__ = ["cell_distances"]
 
-Floats = NDArray[np.float64]
 
 _CHUNK = 128
 
@@ -51,7 +50,7 @@ def cell_distances(
     -----
     Lawson and Hanson (1974), *Solving Least Squares Problems*, chapter 23, least distance
     programming; constraints join a program when they are violated. Cost: a few passes over the n
-    rows a row, O(n k) each, and exchanges of O(k^2).
+    rows per row, O(n k) each, and exchanges of O(k^2).
 
     Examples
     --------

@@ -17,7 +17,7 @@ class NormalFan:
     Attributes
     ----------
     rays : (F, d) primitive integer outer normals of the facets (modulo the lineality space).
-    cones : a tuple a vertex: the rays of its normal cone, ascending.
+    cones : a tuple per vertex: the rays of its normal cone, ascending.
     lineality : (k, d) integer basis of the directions that are constant on the polyhedron.
     complete : the cones cover the space (they do for polytopes, not for upper hulls).
     """

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_fractions
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Box, Domain
@@ -29,7 +30,6 @@ __all__ = [
     "window_polygon",
 ]
 
-Array = NDArray[Any]
 
 Row = tuple[int, int, int]
 """A line ``a x + b y + c = 0``, or a point ``(x, y) / z`` with ``z > 0``, in integers."""
@@ -83,7 +83,7 @@ class Polygon:
         """The part with ``normals @ x <= offsets``; new sides carry the labels of their rows.
 
         The most violated row cuts first, so rows that do not touch the polygon cost one product.
-        Cost O(n m) a side of the result, for n rows.
+        Cost O(n m) per side of the result, for n rows.
         """
         rows = np.asarray(normals, dtype=float)
         right = np.asarray(offsets, dtype=float)

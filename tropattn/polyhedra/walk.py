@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import Any
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import freeze, is_exact
+from tropattn._types import Array
+from tropattn.arrays import freeze, is_exact, pivot_columns
 from tropattn.errors import BudgetExceeded
 from tropattn.polyhedra.edges import Directions
 from tropattn.polyhedra.faces import primitive
 from tropattn.threads import check, interrupted
 
-__all__ = ["Frame", "PointMoves", "SumMoves", "Walk", "highest"]
+__all__ = ["PointMoves", "SumMoves", "Walk", "WalkFrame", "highest"]
 
-Array = NDArray[Any]
 Vector = tuple[int, ...]
 Way = tuple[Vector, int]
 
@@ -31,7 +30,7 @@ _LARGE = 2**30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class WalkFrame:
     """The summands in integers, in coordinates that are independent on the sum.
 
     Attributes
@@ -51,7 +50,7 @@ class Frame:
     ray: Vector | None
 
     @classmethod
-    def of(cls, summands: Sequence[Array], upper: bool) -> Frame:
+    def of(cls, summands: Sequence[Array], upper: bool) -> WalkFrame:
         """Integers, and the first coordinates that are independent on the span of differences.
 
         On that span the other coordinates are linear functions of these, so leaving them out is a
@@ -107,11 +106,7 @@ def _axes(whole: Sequence[Array], upper: bool) -> tuple[list[int], NDArray[np.ob
         order = [ambient - 1, *order[:-1]]
     flat = [int(v) for v in rows[:, order].ravel()]
     reduced, _, rank = flint.fmpz_mat(len(rows), ambient, flat).rref()
-    axes, column = [], 0
-    for i in range(rank):
-        while reduced[i, column] == 0:
-            column += 1
-        axes.append(order[column])
+    axes = [order[column] for column in pivot_columns(reduced, rank)]
     place = {axis: column for column, axis in enumerate(order)}
     back = [reduced[i, place[axis]] for i in range(max(rank, 1)) for axis in range(ambient)]
     kernel, nullity = flint.fmpz_mat(max(rank, 1), ambient, back).nullspace()

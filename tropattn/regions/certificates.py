@@ -25,27 +25,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tropattn._kernels import refine
+from tropattn._kernels import search
+from tropattn._types import Array
 from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
 from tropattn.polyhedra.strict import Verdict
-from tropattn.regions.enumeration import path_pairs
 from tropattn.regions.result import decimal
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["CertificateFile", "GroupWriter"]
+__all__ = ["CertificateFile", "GroupWriter", "path_pairs"]
 
-Array = NDArray[Any]
 
 FORMAT = "tropattn-certificate"
 VERSION = 1
 
 _LONG = 2**21
 """Characters beyond which the lists of a line go to lines of their own."""
+
+
+def path_pairs(path: Array) -> list[tuple[int, int]]:
+    """(unit, row) pairs of a path, which is closed by -1."""
+    flat = path.tolist()
+    end = flat.index(-1) if -1 in flat else len(flat)
+    return list(zip(flat[0:end:2], flat[1:end:2], strict=True))
 
 
 class CertificateFile:
@@ -58,6 +63,7 @@ class CertificateFile:
             gzip.open(stream, "wt", encoding="ascii", compresslevel=5)  # noqa: SIM115 (entered)
         )
         self._digest = hashlib.sha256()
+        self.groups = 0
         self._write_input([_terms(unit) for unit in units], walls)
 
     def _write_input(self, heads: list[list[list[str]]], walls: Array) -> None:
@@ -83,12 +89,20 @@ class CertificateFile:
         return True
 
     def close(self, count: int) -> None:
-        """Write the claimed count and a digest of all above, and give the file its name."""
+        """Write the claimed count and a digest of all above, and give the file its name.
+
+        A count without a search has nothing to show, and leaves no file.
+        """
+        if not self.groups:
+            return
         self.write({"count": decimal(count)})
         self.write({"sha256": self._digest.hexdigest()})
         self._open.close()
 
-    def abandon(self) -> None:
+    def __enter__(self) -> CertificateFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Remove a file that was not closed."""
         with suppress(_Abandoned, InvalidInput, OSError), self._open:
             raise _Abandoned
@@ -99,18 +113,19 @@ class _Abandoned(Exception):
 
 
 class GroupWriter:
-    """Takes the steps of the search of one group of heads (``enumeration.Certificate``)."""
+    """Takes the steps of the search of one group of heads."""
 
-    def __init__(self, file: CertificateFile, refinement: Refinement, heads: list[int]) -> None:
+    def __init__(self, file: CertificateFile, refinement: Refinement, heads: Sequence[int]) -> None:
         self.file = file
+        file.groups += 1
         self.refinement = refinement
         kept = [k.tolist() for k in refinement.kept]
-        file.write({"group": heads, "kept": kept, "columns": refinement.columns.tolist()})
+        file.write({"group": [*heads], "kept": kept, "columns": refinement.columns.tolist()})
 
     def add_range(self, found: Any, counters: list[int]) -> None:
         """Record one work range: its log, its cells, and what it left to others."""
-        cells = counters[refine.CELLS]
-        log = found.log[: counters[refine.LOGGED]].tolist()
+        cells = counters[search.CELLS]
+        log = found.log[: counters[search.LOGGED]].tolist()
         points = self._points(found.points[:cells, 0])
         # In slivers a point is the sum of two doubles.
         for i in np.flatnonzero(found.points[:cells, 1].any(axis=1)).tolist():
@@ -120,11 +135,11 @@ class GroupWriter:
             )
         # A log that leaves nothing ends with UP, or is that of a single leaf. Only there is the
         # range's own point a witness; all others come from programs, and doubles prove them.
-        one_leaf = log[-3:] == [refine.LEAF, -1, 1] and not counters[refine.REST]
+        one_leaf = log[-3:] == [search.LEAF, -1, 1] and not counters[search.REST]
         if one_leaf and not found.item.proved:
             points = [self._exact_point(found.item.exact_point)]
-        rest = [_flat(p) for p in found.rest[: counters[refine.REST]]]
-        deferred = [_flat(p) for p in found.deferred[: counters[refine.DEFERRED]]]
+        rest = [_flat(p) for p in found.rest[: counters[search.REST]]]
+        deferred = [_flat(p) for p in found.deferred[: counters[search.DEFERRED]]]
         patterns = found.patterns[:cells].tolist()
         line = {"range": _flat(found.item.path)}
         lists = {"log": log, "cells": patterns, "points": points}
@@ -189,8 +204,7 @@ def _parts(values: list[Any]) -> Iterator[list[Any]]:
 
 
 def _terms(unit: TropicalPolynomial) -> list[list[str]]:
-    terms = unit.exact_terms()
-    return [[str(terms[i, k]) for k in range(terms.ncols())] for i in range(terms.nrows())]
+    return [[str(v) for v in row] for row in unit.exact_terms().tolist()]
 
 
 def _number(value: Any) -> str:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
+from tropattn.regions.adjacency import adjacency, region_graph
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 
-if TYPE_CHECKING:
-    from tropattn.regions.depth_cells import DepthCell
-    from tropattn.regions.live_lines import LineInterval
+__all__ = ["Cell", "RegionComplex"]
 
-__all__ = ["RegionComplex"]
+
+class Cell(Protocol):
+    """What a complex asks of a cell that knows its map."""
+
+    def key(self) -> tuple[Any, ...]:
+        """A tuple that is equal exactly for equal maps."""
+        ...
+
+    def map(self) -> AffineMap:
+        """The map of the domain's parameters, in rationals."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,15 +38,15 @@ class RegionComplex:
     ----------
     patterns : (R, H) int32, row i the winning key of each head in cell i (the smallest index of
         equal keys), in lexicographic order; of a network, the units of all layers side by side. On
-        a line with live keys the order is that of the line, and patterns may come back.
+        a line with moving keys the order is that of the line, and patterns may come back.
     witnesses : (R, d) doubles in ambient coordinates, one point of each open cell.
     inside : (R,) whether the witness is proved to lie in its open cell: all winners are the
         pattern's at these very doubles (on a line or slice they may lie off the flat), and the
-        domain's walls hold; with live keys, that the line's parameter does. False where no double
+        domain's walls hold; with moving keys, that the line's parameter does. False where no double
         inside was found, as in a cell thinner than their spacing; the witness then is next to it.
-    domain : in words; stage : the last one, None where keys are live; stats : the work done.
-    pieces : of a network, the cells with their exact walls and maps; on a line with live keys the
-        intervals with theirs; else None.
+    domain : in words; stage : the last one, None where keys move; stats : the work done.
+    pieces : of a network, the cells with their exact walls and maps; on a line with moving keys
+        the intervals with theirs; else None.
     """
 
     patterns: NDArray[np.int32]
@@ -46,7 +55,7 @@ class RegionComplex:
     domain: str
     stage: RoutingStage | None
     stats: dict[str, Any]
-    pieces: tuple[DepthCell, ...] | tuple[LineInterval, ...] | None = None
+    pieces: tuple[Cell, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -57,15 +66,15 @@ class RegionComplex:
         Of a network: the whole network's map, in rationals, as a function of the domain's
         parameters (of the input itself on boxes, polytopes and the whole space).
         """
-        if self.stage is not None and self.stage.maps is None:
+        if self.stage is not None and self.stage.update is None:
             raise InvalidInput(
                 "maps: a FixedLayer or Network needed, got bare polynomials, which route but map "
                 "nothing; enumerate the layer instead of its heads."
             )
         if self.pieces is not None:
             return [piece.map() for piece in self.pieces]
-        maps = None if self.stage is None else self.stage.maps
-        return [] if maps is None else [maps(pattern.tolist()) for pattern in self.patterns]
+        stage = self.stage
+        return [] if stage is None else [stage.maps(row.tolist()) for row in self.patterns]
 
     def adjacency(self) -> nx.Graph[int]:
         """The graph on cells with an edge where two closures meet in dimension ``d - 1`` (T13).
@@ -74,8 +83,6 @@ class RegionComplex:
         layer. Of bare heads in a window of a plane ``plane_cells(heads, window).adjacency()`` has
         the neighbours. Raises ``InvalidInput`` otherwise.
         """
-        from tropattn.regions.linear_regions import adjacency
-
         if self.stage is None:
             return nx.path_graph(len(self))
         return adjacency(self._pieces())
@@ -85,8 +92,6 @@ class RegionComplex:
 
         Cells are joined where their maps are equal and their closures meet in dimension ``d - 1``.
         """
-        from tropattn.regions.linear_regions import region_graph
-
         if self.stage is None:
             runs = groupby(range(len(self)), lambda i: self._pieces()[i].key())
             return [list(run) for _, run in runs]

@@ -6,18 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tropattn.errors import BudgetExceeded, EngineError
+from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain, has_points
 
-__all__ = [
-    "RegionCount",
-    "check_bound",
-    "check_budget",
-    "decimal",
-    "log10_of",
-    "one_cell",
-    "out_of_memory",
-]
+__all__ = ["RegionCount", "check_bound", "decimal", "log10_of", "one_cell"]
 
 Kind = Literal["exact", "lower", "upper"]
 
@@ -37,30 +29,6 @@ def check_bound(found: int, bound: int, theorem: str, noun: str = "cells") -> No
 def one_cell(target: Any, domain: Domain | None = None, **_: Any) -> int:
     """The least number of cells before anything was looked at, for ``threads.stoppable``."""
     return int(has_points(domain))
-
-
-def check_budget(found: int, max_cells: int | None) -> None:
-    """Raise ``BudgetExceeded`` where a count that is done at once is above the limit.
-
-    >>> check_budget(6, None)
-    """
-    if max_cells is not None and found > max_cells:
-        raise BudgetExceeded(
-            f"max_cells: at most {max_cells} cells allowed, {found} found; raise max_cells.", found
-        )
-
-
-def out_of_memory(error: MemoryError, factor: int = 1) -> BudgetExceeded:
-    """The limit that the system sets; a search leaves on its error how many cells it had found.
-
-    >>> out_of_memory(MemoryError(), 6).lower
-    6
-    """
-    return BudgetExceeded(
-        "memory: more than the system gives needed; take fewer heads, keys or threads, a smaller "
-        "domain, or use the bound or the sampler.",
-        max(1, getattr(error, "found", 0)) * factor,
-    )
 
 
 def decimal(value: int) -> str:

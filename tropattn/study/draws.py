@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tropattn.attention.feedforward import Affine
-from tropattn.attention.network import Network
+from tropattn.attention.networks.feedforward import Affine
+from tropattn.attention.networks.network import Network
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.result import RegionCount
-from tropattn.regions.sampling import sample_regions
-from tropattn.study.inputs import Heads
+from tropattn.regions.sampling.sampler import sample_regions
+from tropattn.study.inputs import Heads, scatter
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["default_law", "sampled"]
@@ -71,9 +71,8 @@ def sampled(
 
 def _from_context(opened: Heads) -> Any:
     """The target as a function of ``g``, the state being ``mean + width * g``."""
-    centre = opened.states.mean(axis=0)
-    width = _SPREAD * float(np.sqrt(((opened.states - centre) ** 2).mean())) or 1.0
-    matrix = width * np.eye(len(centre))
+    centre, width = scatter(opened.states)
+    matrix = (_SPREAD * width or 1.0) * np.eye(len(centre))
     if isinstance(opened.target, Network):
         return Network([Affine(matrix, centre), *opened.target.layers])
     heads: tuple[TropicalPolynomial, ...] = opened.heads

@@ -1,4 +1,4 @@
-"""The second wing as commands: each takes settings and gives a record, and a figure if asked."""
+"""The second wing as commands: each takes settings and gives a record, and shows it if asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tropattn.arrays import as_array
-from tropattn.dynamics import figures
 from tropattn.dynamics.diagnosis import metastable_windows, soft_hard_horizon
 from tropattn.dynamics.flow import Flow, Head
 from tropattn.dynamics.gaussian import Gaussian, freezing_level, simulate_gaussian
@@ -26,6 +25,7 @@ from tropattn.record import Record
 __all__ = ["COMMANDS", "run"]
 
 Report = Callable[[int, int], None] | None
+Show = Callable[..., None] | None
 Settings = Mapping[str, Any]
 
 _MARGIN, _GRID = 0.15, 201
@@ -35,14 +35,15 @@ _TOKENS, _EXACT, _BITS = 2000, 20_000, 2**31
 """In rationals: tokens, their coordinates, and bits of all layers."""
 
 
-def run(command: str, settings: Settings, report: Report = None) -> Record:
+def run(command: str, settings: Settings, report: Report = None, show: Show = None) -> Record:
     """Run one command of ``COMMANDS``.
 
     Parameters
     ----------
     command : ``"simulate"``, ``"phase"``, ``"hardmax"``, ``"gaussian"`` or ``"sentiment"``.
-    settings : its options by name; ``output`` names a figure to write, or is None.
+    settings : its options by name.
     report : called with (done, left) where the work takes long.
+    show : called with what a figure of the answer shows (``plotting.dynamics.FIGURES``).
 
     Raises
     ------
@@ -52,7 +53,7 @@ def run(command: str, settings: Settings, report: Report = None) -> Record:
         raise InvalidInput(f"command: one of {', '.join(COMMANDS)} needed, got {command!r}.")
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            return COMMANDS[command](settings, report)
+            return COMMANDS[command](settings, report, show)
     except FloatingPointError as error:
         raise InvalidInput(
             f"settings: numbers that stay within the doubles needed, got {error}; bring beta, "
@@ -60,7 +61,7 @@ def run(command: str, settings: Settings, report: Report = None) -> Record:
         ) from None
 
 
-def _simulate(given: Settings, report: Report) -> Record:
+def _simulate(given: Settings, report: Report, show: Show) -> Record:
     """Particles on the sphere or in R^d with Q = K = V = 1."""
     space = given["space"]
     flow = Flow((Head(given["kind"], beta=given["beta"]),), space, given["causal"])
@@ -86,20 +87,13 @@ def _simulate(given: Settings, report: Report) -> Record:
     )
     counts = path.clusters(given["radius"])
     every = max(1, len(times) // 20)
+    energy = [None] * len(times) if path.energy is None else path.energy
     rows = [
-        {
-            "time": times[k],
-            "clusters": int(counts[k]),
-            "energy": None if path.energy is None else path.energy[k],
-        }
+        {"time": times[k], "clusters": int(counts[k]), "energy": energy[k]}
         for k in range(0, len(times), every)
     ]
     horizon = None
-    if (
-        given["engine"] == "tokens"
-        and flow.heads[0].kind in ("softmax", "l2")
-        and given["beta"] > 0
-    ):
+    if not gram and given["kind"] in ("softmax", "l2") and given["beta"] > 0:
         horizon = soft_hard_horizon(flow.heads[0], path.time, path.states)
     summary = {
         "flow": flow.name(),
@@ -108,8 +102,8 @@ def _simulate(given: Settings, report: Report) -> Record:
         "dissipation_residual": None if path.dissipated is None else path.dissipation_residual(),
     }
     windows = [w for w in metastable_windows(path.time, counts) if w.clusters < given["n"]]
-    if given["output"]:
-        figures.save(figures.draw_flow(path, given["radius"]), given["output"])
+    if show is not None:
+        show(path, given["radius"])
     return _record("simulate", given, {"summary": [summary], "windows": windows, "run": rows})
 
 
@@ -139,7 +133,7 @@ def _check_size(names: str, *sizes: int) -> None:
         )
 
 
-def _phase(given: Settings, report: Report) -> Record:
+def _phase(given: Settings, report: Report, show: Show) -> Record:
     """Sync diagram of SA or USA over time and beta."""
     n, dim, times = given["n"], given["dim"], given["layers"] + 1
     _check_size("n, dim", n, dim)
@@ -147,35 +141,21 @@ def _phase(given: Settings, report: Report) -> Record:
     if given["scheme"] == "adaptive":
         _check_size("n, dim, layers", n, min(n, dim), times)
     betas = np.linspace(0, given["beta_max"], given["betas"])
-    diagram = sync_diagram(
-        given["n"],
-        given["dim"],
-        betas.tolist(),
-        layers=given["layers"],
-        step=given["step"],
-        runs=given["runs"],
-        seed=given["seed"],
-        scheme=given["scheme"],
-        normalised=given["kind"] == "softmax",
-        threads=given["threads"],
-        report=report,
-    )
+    names = ("layers", "step", "runs", "seed", "scheme", "threads")
+    more = {name: given[name] for name in names}
+    normalised = given["kind"] == "softmax"
+    diagram = sync_diagram(n, dim, betas.tolist(), normalised=normalised, report=report, **more)
     rows = []
     for beta, line in zip(diagram.betas, diagram.probability, strict=True):
         met = np.flatnonzero(line >= 0.5)
-        rows.append(
-            {
-                "beta": beta,
-                "half_met_at": diagram.times[met[0]] if len(met) else None,
-                "met_at_end": line[-1],
-            }
-        )
-    if given["output"]:
-        figures.save(figures.draw_sync(diagram), given["output"])
+        half = diagram.times[met[0]] if len(met) else None
+        rows.append({"beta": beta, "half_met_at": half, "met_at_end": line[-1]})
+    if show is not None:
+        show(diagram)
     return _record("phase", given, {"rows": rows})
 
 
-def _hardmax(given: Settings, report: Report) -> Record:
+def _hardmax(given: Settings, report: Report, show: Show) -> Record:
     """Hardmax layers: leaders, exact limits, cells of each layer."""
     model = Hardmax(given["alpha"], ties=given["ties"])
     tokens = model.check_tokens(_tokens(given))
@@ -204,9 +184,9 @@ def _hardmax(given: Settings, report: Report) -> Record:
             ]
         except Inconclusive as error:
             summary["limit"] = str(error)
-    if given["output"]:
-        shown = _basin_grid(model, tokens) if found is not None and tokens.shape[1] == 2 else None
-        figures.save(figures.draw_hardmax(path, shown), given["output"])
+    if show is not None:
+        flat = found is not None and tokens.shape[1] == 2
+        show(path, _basin_grid(model, tokens) if flat else None)
     return _record("hardmax", given, tables)
 
 
@@ -228,7 +208,7 @@ def _check_exact(model: Hardmax, tokens: Any, given: Settings) -> None:
         )
 
 
-def _gaussian(given: Settings, report: Report) -> Record:
+def _gaussian(given: Settings, report: Report, show: Show) -> Record:
     """Covariance under attention: its fate, its run, and where n tokens leave it."""
     data = _matrices(given)
     dim = data["S"].shape[0]
@@ -258,12 +238,12 @@ def _gaussian(given: Settings, report: Report) -> Record:
         {"time": path.time[k], "eigenvalues": values[k], "deviation": path.deviation[k]}
         for k in range(0, len(path.time), every)
     ]
-    if given["output"]:
-        figures.save(figures.draw_gaussian(path, level), given["output"])
+    if show is not None:
+        show(path, level)
     return _record("gaussian", given, {"summary": [summary], "run": rows})
 
 
-def _sentiment(given: Settings, report: Report) -> Record:
+def _sentiment(given: Settings, report: Report, show: Show) -> Record:
     """A trained hardmax classifier: accuracy on held-out reviews, verdict on a text, leaders."""
     model, held = load_sentiment(given["path"])
     tables: dict[str, Any] = {}
@@ -279,13 +259,12 @@ def _sentiment(given: Settings, report: Report) -> Record:
         raise InvalidInput("text: a text needed, since the file holds no test reviews; use --text.")
     leaders = model.leaders(ids, top=given["top"])
     tables["leaders"] = leaders
-    if given["output"]:
-        columns = [[getattr(x, name) for x in leaders] for name in ("word", "share", "logit")]
-        figures.save(figures.draw_leaders(*columns), given["output"])
+    if show is not None:
+        show(leaders)
     return _record("sentiment", given, tables)
 
 
-COMMANDS: dict[str, Callable[[Settings, Report], Record]] = {
+COMMANDS: dict[str, Callable[[Settings, Report, Show], Record]] = {
     "simulate": _simulate,
     "phase": _phase,
     "hardmax": _hardmax,
@@ -296,7 +275,7 @@ COMMANDS: dict[str, Callable[[Settings, Report], Record]] = {
 
 
 def _record(name: str, given: Settings, tables: dict[str, Any]) -> Record:
-    spec = {key: value for key, value in given.items() if key not in ("seed", "output")}
+    spec = {key: value for key, value in given.items() if key != "seed"}
     return Record(f"dynamics {name}", spec, {}, tables, given.get("seed"))
 
 

@@ -12,23 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.attention.constructions import digit_transformer, parabola_strips
-from tropattn.attention.context import FixedLayer
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.initialisers import gaussian_heads
-from tropattn.attention.loading import load
-from tropattn.attention.model import Model
-from tropattn.attention.network import Network, fixed_network
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.network import Network, fixed_network
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Slice
-from tropattn.study.inputs import Heads, Source, check_draws, open_heads
-from tropattn.study.layer import with_terms
+from tropattn.study.inputs import Heads, Source, check_draws, open_heads, scatter
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["Case", "Family", "gaussian_network", "of_construction", "of_source", "random_slice"]
 
-Array = NDArray[Any]
 
 _SPREAD = 10.0
 """Draws of the sampler on trained weights, in widths of the context's states."""
@@ -138,12 +136,8 @@ def gaussian_network(n_keys: int, n_heads: int, dim: int, depth: int, *, seed: i
     for at in range(depth):
         own = seed + (at << 32)
         heads = gaussian_heads(n_keys, n_heads, dim, seed=own)
-        values = [
-            np.random.Generator(np.random.Philox(key=[own, n_heads + h])).standard_normal(
-                (n_keys, dim)
-            )
-            for h in range(n_heads)
-        ]
+        streams = (np.random.Philox(key=[own, n_heads + h]) for h in range(n_heads))
+        values = [np.random.Generator(s).standard_normal((n_keys, dim)) for s in streams]
         layers.append(FixedLayer(heads, values))
     return Network(layers)
 
@@ -186,8 +180,7 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
     opened = open_heads(source)
     _check_source(opened, source, dim, depth)
     space = opened.dim
-    model = load(source.path) if isinstance(opened.target, FixedLayer) else None
-    context = None
+    model, context = opened.model, None
     if model is not None:
         context = model.tokens(source.text) if source.text is not None else model.ids(source.ids)
         if depth > len(model.layers):
@@ -210,7 +203,8 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
         centre = origin if where is None else np.zeros(where.dim)
 
         def draws(n: int) -> Array:
-            return centre + _SPREAD * _width(states) * _normal(n, len(centre), seed)
+            width = max(scatter(states)[1], 2.0**-20)
+            return centre + _SPREAD * width * _normal(n, len(centre), seed)
 
         return Case(target, where, heads, draws)
 
@@ -226,11 +220,6 @@ def of_source(source: Source, dim: int | None, depth: int) -> Family:
         n_keys,
         opened.variable,
     )
-
-
-def _width(states: Array) -> float:
-    """How widely states are scattered round their mean; positive."""
-    return max(float(np.sqrt(((states - states.mean(axis=0)) ** 2).mean())), 2.0**-20)
 
 
 def _check_source(opened: Heads, source: Source, dim: int | None, depth: int) -> None:

@@ -9,23 +9,38 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array
-from tropattn.attention.context import FixedLayer
-from tropattn.attention.linear import n_axes
-from tropattn.attention.live import LiveNetwork
-from tropattn.attention.loading import load, load_polynomials
+from tropattn.attention.heads.fixed import FixedLayer
+from tropattn.attention.heads.linear import n_axes
+from tropattn.attention.loading import model_of
 from tropattn.attention.loading.paths import open_tensors
-from tropattn.attention.model import Model
-from tropattn.attention.network import Network
-from tropattn.attention.padding import read_mask
-from tropattn.attention.skeleton import entering_states
+from tropattn.attention.loading.polynomials import holds_polynomials, polynomials_of
+from tropattn.attention.loading.tensors import Tensors
+from tropattn.attention.networks.approximation import entering_states
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.moving import LiveNetwork
+from tropattn.attention.networks.network import Network
+from tropattn.attention.networks.padding import read_mask
+from tropattn.attention.networks.transformer import fixed_in_context
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
 from tropattn.numerals import real
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["Heads", "Source", "check_draws", "open_heads", "open_target", "read_domain"]
+__all__ = [
+    "Heads",
+    "Source",
+    "check_draws",
+    "open_heads",
+    "open_layer",
+    "open_target",
+    "read_domain",
+    "scatter",
+    "token_name",
+]
+
 
 _LARGEST_DRAW = 2**25
 
@@ -62,14 +77,14 @@ class Heads:
 
     Attributes
     ----------
-    heads : the polynomials, one a head; none for a whole network.
+    heads : the polynomials, one per head; none for a whole network.
     target : what the engines count: the fixed layer, the network, or the list of polynomials.
     variable : the state that moves, in words.
-    keys : names of the terms, one tuple a head: token and position as in ``"3@0"``, or an index.
+    keys : names of the terms, one tuple per head: token and position as in ``"3@0"``, or an index.
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
         one last, or None for bare polynomials.
-    state_names : one a row of ``states``.
-    unread : of a model, the entries of its configuration that nobody knows.
+    state_names : one per row of ``states``.
+    model : that the heads are of, or None for bare polynomials.
     """
 
     heads: tuple[TropicalPolynomial, ...]
@@ -78,12 +93,17 @@ class Heads:
     keys: tuple[tuple[str, ...], ...]
     states: Any = None
     state_names: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
+    model: Model | None = None
 
     @property
     def dim(self) -> int:
         """Dimension of the variable."""
         return self.heads[0].dim if isinstance(self.target, tuple) else self.target.dim
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Of a model, the entries of its configuration that nobody knows."""
+        return () if self.model is None else self.model.unread
 
 
 def open_heads(source: Source) -> Heads:
@@ -97,13 +117,25 @@ def open_heads(source: Source) -> Heads:
     -----
     Cost: one pass through the file; for a model and a layer above 0 also the forward pass.
     """
-    polynomials = _holds_polynomials(source.path)
-    if source.approximate and source.layer != "all" and not polynomials:
+    return _heads(source, *_weights(source.path))
+
+
+def _weights(path: str) -> tuple[Path, Tensors | None, bool]:
+    """The file, its tensors (None of an ``.npz``), and whether they are those of polynomials."""
+    place = existing_path(path)
+    if place.suffix == ".npz" and not place.is_dir():
+        return place, None, True
+    tensors = open_tensors(place)
+    return place, tensors, holds_polynomials(tensors)
+
+
+def _heads(source: Source, place: Path, tensors: Tensors | None, bare: bool) -> Heads:
+    if source.approximate and source.layer != "all" and not bare:
         raise InvalidInput(
             f"approximate: the layer all of a model needed, got layer {source.layer or 0}; one "
             "layer is analysed as it is, so leave the option out."
         )
-    if polynomials:
+    if tensors is None or bare:
         names_of = ("text", "ids", "mask", "layer", "position")
         given = {name: getattr(source, name) for name in names_of}
         for name, value in (given | {"approximate": source.approximate or None}).items():
@@ -112,14 +144,14 @@ def open_heads(source: Source) -> Heads:
                     f"{name}: a model needed, got polynomials in {source.path}; "
                     "leave the option out."
                 )
-        heads = tuple(load_polynomials(source.path))
+        heads = tuple(polynomials_of(place, tensors))
         names = tuple(tuple(str(j) for j in range(head.n_terms)) for head in heads)
         return Heads(heads, heads, "x", names)
     if source.layer == "all":
         raise InvalidInput(
             "layer: the number of one layer needed, got all; this looks at the heads of one layer."
         )
-    return _of_model(load(source.path), source, source.layer or 0)
+    return _of_model(model_of(tensors), source, source.layer or 0)
 
 
 def check_draws(samples: int, dim: int) -> None:
@@ -129,6 +161,22 @@ def check_draws(samples: int, dim: int) -> None:
             f"samples: at most {_LARGEST_DRAW // dim} states of R^{dim} needed, got {samples}; "
             "take fewer."
         )
+
+
+def open_layer(source: Source, domain: Domain | str | None) -> tuple[Heads, Domain | None]:
+    """Read the heads of one layer and where to look at them; as ``open_heads``, ``read_domain``."""
+    opened = open_heads(source)
+    return opened, read_domain(domain, opened.dim)
+
+
+def scatter(states: Array) -> tuple[Array, float]:
+    """The mean of states (n, d), and how widely they are scattered round it.
+
+    >>> scatter(np.array([[0.0], [2.0]]))
+    (array([1.]), 1.0)
+    """
+    centre = states.mean(axis=0)
+    return centre, float(np.sqrt(((states - centre) ** 2).mean()))
 
 
 def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | None]:
@@ -141,10 +189,13 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
     ------
     InvalidInput : as ``open_heads`` and ``read_domain``.
     """
-    if source.layer != "all" or _holds_polynomials(source.path):
-        opened = open_heads(source)
+    if source.layer != "all":
+        return open_layer(source, domain)
+    place, tensors, bare = _weights(source.path)
+    if tensors is None or bare:
+        opened = _heads(source, place, tensors, bare)
         return opened, read_domain(domain, opened.dim)
-    model = load(source.path)
+    model = model_of(tensors)
     kind, _, rest = (domain or "").partition(":")
     sequence = _arrays(Path(rest)) if kind == "line" and rest else {}
     if n_axes(sequence.get("origin")) == 2:
@@ -168,10 +219,10 @@ def _moving(model: Model, source: Source) -> Heads:
             "one origin and direction for a single token."
         )
     net = model.network(ids, None, own_key="live", mask=mask)
-    names = tuple(_token(model, int(ids[i]), i) for i in range(len(ids)))
+    names = tuple(token_name(model, int(ids[i]), i) for i in range(len(ids)))
     states = np.asarray(model.context(ids, None, mask)[0], dtype=np.float64)
     variable = f"states of all {len(ids)} tokens entering layer 0, keys live"
-    return Heads((), net, variable, (names,), states, names, model.unread)
+    return Heads((), net, variable, (names,), states, names, model)
 
 
 def _sequence_line(path: str, arrays: dict[str, Any], opened: Heads) -> Line:
@@ -201,11 +252,11 @@ def _whole(model: Model, source: Source) -> Heads:
     rows, place = entering_states(model, ids, position, mask)
     how = None if isinstance(net, LiveNetwork) else net.approximation
     others = "the hard network" if how is None else f"the trained network; {how}"
-    names = [_token(model, int(ids[i]), i) for i in range(len(rows))]
+    names = [token_name(model, int(ids[i]), i) for i in range(len(rows))]
     moving = [i for i in range(len(rows)) if i != place and mask[i]] + [place]
     variable = (
         f"state entering layer 0 of {len(model.layers)}, position {place} "
-        f"(token {_token(model, int(ids[place]))}), other tokens by {others}"
+        f"(token {token_name(model, int(ids[place]))}), other tokens by {others}"
     )
     states = np.asarray(rows, dtype=np.float64)[moving]
     return Heads(
@@ -215,7 +266,7 @@ def _whole(model: Model, source: Source) -> Heads:
         (tuple(names[i] for i in range(len(rows)) if mask[i]),),
         states,
         tuple(names[i] for i in moving),
-        model.unread,
+        model,
     )
 
 
@@ -244,46 +295,40 @@ def _position(source: Source, mask: NDArray[np.bool_]) -> int:
 def _of_model(model: Model, source: Source, layer: int) -> Heads:
     ids, mask = _context(model, source)
     position = _position(source, mask)
-    fixed = model.fix(ids, layer=layer, position=position, own_key=source.own_key, mask=mask)
+    fixed, entering = fixed_in_context(model, ids, layer, position, source.own_key, mask=mask)
     place = position % len(ids)
     seen = place + 1 if model.causal else len(ids)
-    names = [_token(model, int(ids[i]), i) for i in range(seen)]
+    names = [token_name(model, int(ids[i]), i) for i in range(seen)]
     moving = [i for i in range(seen) if i != place and mask[i]] + [place]
-    entering = model.states(ids, mask)[layer % len(model.layers)]
     states = np.asarray(entering, dtype=np.float64)[moving]
     return Heads(
         fixed.heads,
         fixed,
         f"{fixed.variable} at layer {layer % len(model.layers)}, position {place} "
-        f"(token {_token(model, int(ids[place]))})",
+        f"(token {token_name(model, int(ids[place]))})",
         tuple(
             tuple("sink" if t < 0 else names[t] for t in tokens.tolist()) for tokens in fixed.tokens
         ),
         states,
         tuple(names[i] for i in moving),
-        model.unread,
+        model,
     )
 
 
-def _token(model: Model, index: int, place: int | None = None) -> str:
+def token_name(model: Model, index: int, place: int | None = None) -> str:
+    """How a token is written: its word, or its id, and behind it the place in the context."""
     known = model.vocabulary is not None and index < len(model.vocabulary)
     name = model.vocabulary[index] if known and model.vocabulary is not None else str(index)
     return repr(name)[1:-1] if place is None else f"{repr(name)[1:-1]}@{place}"
 
 
-def _holds_polynomials(path: str) -> bool:
-    place = existing_path(path)
-    if place.suffix == ".npz" and not place.is_dir():
-        return True
-    names = open_tensors(place).shapes
-    return any(name.split("_")[0] == "slopes" for name in names)
-
-
 # ---- domains ----------------------------------------------------------------------------------
 
 
-def read_domain(text: str | None, dim: int) -> Domain | None:
+def read_domain(text: Domain | str | None, dim: int) -> Domain | None:
     """Read ``box:LOW,HIGH``, ``plane:FILE`` or ``line:FILE``; None is the whole space.
+
+    A domain is returned as it is.
 
     Parameters
     ----------
@@ -299,8 +344,8 @@ def read_domain(text: str | None, dim: int) -> Domain | None:
     >>> read_domain("box:-1,1", 3).describe(), read_domain(None, 3)
     ('box (-1, 1)^3', None)
     """
-    if text is None:
-        return None
+    if text is None or isinstance(text, Domain):
+        return text
     kind, _, rest = text.partition(":")
     if kind == "box":
         return _box(rest, dim)

@@ -7,37 +7,35 @@ weights -> exact cells of the layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.attention.context import FixedLayer, softmax
-from tropattn.attention.forward import attention_scores, attention_weights
-from tropattn.attention.layer import AttentionLayer
-from tropattn.attention.linear import row_products
+from tropattn._types import Floats
+from tropattn.attention.evaluated.forward import attention_scores, attention_weights
+from tropattn.attention.heads.fixed import FixedLayer, softmax
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.heads.linear import row_products
 from tropattn.attention.loading import load
-from tropattn.attention.model import Model
-from tropattn.attention.padding import read_mask
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import InvalidInput
 from tropattn.progress import counting
 from tropattn.record import Record
-from tropattn.study.inputs import Source
+from tropattn.study.inputs import Source, token_name
+from tropattn.study.layer import Step
 from tropattn.study.layer_cells import in_query_space, layer_row, on_token_plane
 from tropattn.study.reachable import distances, query_ellipsoid
 from tropattn.threads import in_order
-from tropattn.tropical.live import live_terms
+from tropattn.tropical.geometry.live_terms import live_terms
 
-__all__ = ["InspectionSpec", "Step", "inspect", "run", "vocabulary_scene"]
+__all__ = ["InspectionSpec", "inspect", "run", "vocabulary_scene"]
 
-Floats = NDArray[np.float64]
 Row = dict[str, Any]
-
-Step = Callable[[str], AbstractContextManager[Any]]
-"""Opens the named step of a study; a caller shows it and times it."""
 
 _NAMED = 40
 """Dead and unreachable keys are named up to this number."""
@@ -120,14 +118,14 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
     Returns
     -------
     Record
-        Table ``heads``, one row a head: ``keys``, ``live`` keys (exact), ``dead`` ones by name (no
-        query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
+        Table ``heads``, one row per head: ``keys``, ``live`` keys (exact), ``dead`` ones by name
+        (no query of R^d makes them win), ``reachable`` ones (doubles; a normalised state makes them
         win) with the ``farthest`` cell's distance in radii of the ellipsoid, ``won`` keys (some
         token's own query chooses them), ``top`` winners, the ``sink`` (the key that wins most) with
         the share of queries that choose it and its mean weight, ``gap`` (median and least distance
         to the next different key, scaled logits, so in units of tau = 1), ``weight`` (mean softmax
         weight of the winner) and ``hardness`` (1 - entropy / log of the keys in sight, mean).
-        Table ``layers``, one row a layer: see ``layer_cells.layer_row``; ``plane``, the cells on
+        Table ``layers``, one row per layer: see ``layer_cells.layer_row``; ``plane``, the cells on
         the plane through the states of ``plane_tokens``. Both tables name the variable.
 
     Raises
@@ -136,8 +134,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
     Notes
     -----
-    Source: theory T1, T2, T8. Cost: one program a key and head for ``live``, another in doubles for
-    ``reachable``. The hard winners of a soft context: states are those of the model as trained.
+    Source: theory T1, T2, T8. Cost: one program per key and head for ``live``, another in doubles
+    for ``reachable``. The hard winners of a soft context: states are those of the model as trained.
     """
     if spec.keys not in ("context", "vocabulary"):
         raise InvalidInput(f"keys: 'context' or 'vocabulary' needed, got {spec.keys!r}; see help.")
@@ -183,11 +181,7 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """One layer with its context fixed: states and names of its tokens.
-
-    ``layer`` and ``fixed`` have the chosen ``heads`` only; ``whole`` says that all words are keys;
-    ``kept`` which tokens count, None for all.
-    """
+    """One layer, of chosen heads, with its context fixed; ``whole``: all words are keys."""
 
     index: int
     layer: AttentionLayer
@@ -206,7 +200,7 @@ def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
     names = [str(i) for i in range(n_tokens)]
     if np.ndim(context) == 1 or isinstance(context, str):
         ids = model.tokens(context) if isinstance(context, str) else model.ids(context)
-        names = [f"{_word(model, int(token))}@{i}" for i, token in enumerate(ids)]
+        names = [token_name(model, int(token), i) for i, token in enumerate(ids)]
     kept = read_mask(spec.source.mask, n_tokens)
     place = spec.source.position
     if place is None:
@@ -257,7 +251,7 @@ def vocabulary_scene(model: Model, spec: InspectionSpec) -> _Scene:
         rows = row_products("states", rows, model.projection.matrix) + model.projection.offset
     heads = _heads(model.layers[0], spec)
     layer = _with_heads(model.layers[0].without_rope(), heads)
-    names = [_word(model, i) for i in range(len(rows))]
+    names = [token_name(model, i) for i in range(len(rows))]
     return _Scene(0, layer, layer.fix(rows), rows, names, heads, place, True)
 
 
@@ -269,12 +263,6 @@ def _heads(layer: AttentionLayer, spec: InspectionSpec) -> Sequence[int]:
 def _with_heads(layer: AttentionLayer, heads: Sequence[int]) -> AttentionLayer:
     units = [layer.heads[h] for h in heads]
     return AttentionLayer(units, layer.b_O, layer.residual, layer.variable, layer.window)
-
-
-def _word(model: Model, index: int) -> str:
-    known = model.vocabulary is not None and index < len(model.vocabulary)
-    name = model.vocabulary[index] if known and model.vocabulary is not None else str(index)
-    return repr(name)[1:-1]
 
 
 def _within(name: str, value: int, count: int) -> int:
@@ -326,11 +314,7 @@ def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row
 def _own_context(model: Model, scene: _Scene, at: int) -> Row:
     """What the queries of the context's own tokens choose, each among the keys that it sees."""
     head = scene.layer.heads[at]
-    how: dict[str, Any] = {
-        "causal": model.causal,
-        "window": scene.layer.window,
-        "mask": scene.kept,
-    }
+    how: dict[str, Any] = {"causal": model.causal, "window": scene.layer.window, "mask": scene.kept}
     asking = slice(None) if scene.kept is None else scene.kept
     scores = attention_scores(head, scene.states, **how)[asking]
     hard = attention_weights(head, scene.states, temperature=0, **how)[asking]

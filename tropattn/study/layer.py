@@ -1,6 +1,6 @@
 """One layer from weights to witnesses: the path of the package, read top to bottom.
 
-weights -> heads -> tropical polynomials -> power diagrams and Newton polytopes, one a head ->
+weights -> heads -> tropical polynomials -> power diagrams and Newton polytopes, one per head ->
 common refinement -> exact count -> sharp bound and sampler, which must agree with it.
 """
 
@@ -12,22 +12,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
 from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount, decimal
-from tropattn.regions.sampling import sample_regions
+from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.draws import sampled
-from tropattn.study.inputs import Heads, Source, open_heads
-from tropattn.tropical.live import live_terms
-from tropattn.tropical.newton import NewtonPolytope
+from tropattn.study.inputs import Heads, Source
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.geometry.newton import NewtonPolytope
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["LayerSpec", "Step", "agree", "run", "warm_up", "with_terms"]
+__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "run", "warm_up"]
 
 _VERTICES, _FACE_DIM = 40, 5
 """Largest polytopes whose faces are listed."""
@@ -44,27 +42,25 @@ class LayerSpec:
     ----------
     source : file and context.
     domain : where cells are counted; None is the whole space of the variable.
-    engine, certify, max_cells, threads : as for ``count_regions``.
+    engine, max_cells, threads : as for ``count_regions``.
     samples, seed : of the sampler, which draws by ``draws.default_law``; 0 samples leave it out.
-    geometry : whether power diagrams and Newton polytopes are described too.
     """
 
     source: Source
     domain: Domain | None = None
     engine: str = "auto"
-    certify: bool = False
     max_cells: int | None = None
     samples: int = 100_000
     seed: int = 0
     threads: int | None = None
-    geometry: bool = True
 
 
-def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
+def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
     """Count the routing cells of one layer and hold three witnesses against each other.
 
     Parameters
     ----------
+    opened : the heads of ``spec.source``, by ``open_heads``.
     spec : the question.
     step : opens each step by name, for progress.
 
@@ -72,13 +68,13 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     -------
     Record
         Counts ``exact``, ``bound`` (T6 or T7 for the keys given, as ``upper_bound``),
-        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row a head: keys,
+        ``bound_live`` (for the live keys) and ``sampled``; table ``heads``, one row per head: keys,
         live and dead ones by name, cells, sites and walls of the power diagram, vertices and
         f-vector of the Newton polytope (None for large ones).
 
     Raises
     ------
-    InvalidInput : a file, context or domain that does not fit.
+    InvalidInput : a domain that does not fit.
     EngineError : two witnesses contradict each other.
     BudgetExceeded, Interrupted : with ``.lower``.
 
@@ -86,8 +82,6 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
     -----
     Source: theory T1-T7. Cost: that of ``count_regions``, and one linear program a key.
     """
-    with step("reading weights, fixing the context"):
-        opened = open_heads(spec.source)
     with step("live keys, power diagrams, Newton polytopes"):
         rows, live = _describe(opened, spec)
     with step("counting the cells of the common refinement"):
@@ -95,7 +89,6 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
             opened.target,
             spec.domain,
             engine=spec.engine,
-            certify=spec.certify,
             max_cells=spec.max_cells,
             threads=spec.threads,
         )
@@ -103,28 +96,14 @@ def run(spec: LayerSpec, step: Step = nullcontext) -> Record:
         bound, bound_live = (upper_bound(of, spec.domain) for of in (opened.target, live))
         counts = {"exact": exact, "bound": bound, "bound_live": bound_live}
         if spec.samples:
+            where, threads = spec.domain, spec.threads
             counts["sampled"] = sampled(
-                opened,
-                spec.samples,
-                seed=spec.seed,
-                domain=spec.domain,
-                threads=spec.threads,
+                opened, spec.samples, seed=spec.seed, domain=where, threads=threads
             )
         agree(counts)
-    return Record(
-        "layer",
-        _spec(spec, opened, exact.domain),
-        counts,
-        {"heads": rows},
-        spec.seed,
-        exact,
-    )
-
-
-def _spec(spec: LayerSpec, opened: Heads, domain: str) -> dict[str, Any]:
-    names = ("source", "engine", "certify", "max_cells", "samples")
-    settings = {name: getattr(spec, name) for name in names}
-    return settings | {"variable": opened.variable, "domain": domain}
+    settings = {name: getattr(spec, name) for name in ("source", "engine", "max_cells", "samples")}
+    settings |= {"variable": opened.variable, "domain": exact.domain}
+    return Record("layer", settings, counts, {"heads": rows}, spec.seed, exact)
 
 
 def agree(counts: dict[str, RegionCount]) -> None:
@@ -148,13 +127,13 @@ def agree(counts: dict[str, RegionCount]) -> None:
             )
 
 
-def with_terms(f: TropicalPolynomial, kept: NDArray[np.int64]) -> TropicalPolynomial:
-    """The polynomial with some of its terms only, factors kept.
-
-    >>> with_terms(TropicalPolynomial([[0], [1], [2]]), np.array([0, 2])).slopes.tolist()
-    [[0.0], [2.0]]
-    """
-    return TropicalPolynomial.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
+def agree_on_head(h: int, cells: RegionCount, live: int) -> None:
+    """Assert that head ``h`` has as many cells as live keys; raises as ``agree``."""
+    if cells.value != live:
+        raise EngineError(
+            f"count: as many cells as live keys needed for head {h}, got {cells.value} and "
+            f"{live}; two witnesses contradict each other, please report the input."
+        )
 
 
 def warm_up() -> None:
@@ -169,16 +148,12 @@ def warm_up() -> None:
 def _describe(
     opened: Heads, spec: LayerSpec
 ) -> tuple[list[dict[str, Any]], list[TropicalPolynomial]]:
-    """One row a head, and the heads with their live terms only."""
+    """One row per head, and the heads with their live terms only."""
     rows, live = [], []
     for h, (head, names) in enumerate(zip(opened.heads, opened.keys, strict=True)):
         found = live_terms(head, spec.domain, threads=spec.threads)
         alone = count_regions(head, spec.domain, threads=spec.threads)
-        if alone.value != len(found.live):
-            raise EngineError(
-                f"count: as many cells as live keys needed for head {h}, got {alone.value} and "
-                f"{len(found.live)}; two witnesses contradict each other, please report the input."
-            )
+        agree_on_head(h, alone, len(found.live))
         live.append(with_terms(head, found.live))
         row: dict[str, Any] = {
             "head": h,
@@ -188,7 +163,7 @@ def _describe(
             "live": [names[j] for j in found.live.tolist()],
             "dead": [names[j] for j in found.dead.tolist()],
         }
-        rows.append(row | (_geometry(head) if spec.geometry else {}))
+        rows.append(row | _geometry(head))
     return rows, live
 
 

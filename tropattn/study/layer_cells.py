@@ -8,32 +8,26 @@ from typing import Any
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
-from tropattn.arrays import freeze, is_exact, residues, to_float
-from tropattn.attention.context import FixedLayer
-from tropattn.attention.norms import Norm
-from tropattn.errors import BudgetExceeded, Degenerate, EngineError
+from tropattn._types import Floats
+from tropattn.arrays import is_exact, residues
+from tropattn.attention.evaluated.norms import Norm
+from tropattn.attention.heads.fixed import FixedLayer
+from tropattn.errors import BudgetExceeded, Degenerate
 from tropattn.polyhedra.domain import Slice
 from tropattn.regions import bounds
 from tropattn.regions.count import count_regions, upper_bound
-from tropattn.regions.direct_sum import independent_groups
 from tropattn.regions.result import RegionCount
-from tropattn.study.layer import with_terms
+from tropattn.regions.search.direct_sum import independent_groups
+from tropattn.study.layer import agree_on_head
+from tropattn.study.reachable import common_centre, on_hyperplane
+from tropattn.tropical.columns import rank_of_rows
+from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.refinement import rank_of_rows
 from tropattn.tropical.terms import PRIME, AffineMap
 
-__all__ = [
-    "common_centre",
-    "in_query_space",
-    "independent_count",
-    "layer_row",
-    "on_hyperplane",
-    "on_token_plane",
-]
+__all__ = ["in_query_space", "independent_count", "layer_row", "on_token_plane"]
 
-Floats = NDArray[np.float64]
 
 _MAX_CELLS = 20_000
 """Cells of dependent heads that are enumerated before a lower bound is given instead."""
@@ -149,11 +143,7 @@ def _product(
     """The product over heads with proved independent spans, each counted in its query space."""
     alone = [count_regions(in_query_space(fixed.heads[h]), threads=threads) for (h,) in groups]
     for (h,), found in zip(groups, alone, strict=True):
-        if found.value != live[h]:
-            raise EngineError(
-                f"count: as many cells as live keys needed for head {h}, got {found.value} and "
-                f"{live[h]}; two witnesses contradict each other, please report the input."
-            )
+        agree_on_head(h, found, live[h])
     factors = [found.value for found in alone]
     stats = {"groups": groups, "ranks": ranks, "factors": factors}
     # Ranks and independence are proved, so the product is as certain as its factors.
@@ -247,73 +237,3 @@ def _behind_norm(
         value, kind, "cells", words, "direct_sum, common centre inside", False, 0, stats
     )
     return found
-
-
-def on_hyperplane(
-    f: TropicalPolynomial, norm: Norm, projection: AffineMap | None = None
-) -> TropicalPolynomial:
-    """Return a head as a polynomial of what the norm scales: coordinates of its hyperplane.
-
-    The state is ``gamma * u + beta``; for LayerNorm ``u = (p_1, ..., p_{d-1}, -sum p)``, for
-    RMSNorm ``u = p``. Factors are kept, so spans are those of the given weights.
-
-    >>> from tropattn.attention.norms import LayerNorm
-    >>> f = on_hyperplane(TropicalPolynomial([[1, 0], [0, 0]]), LayerNorm([3, 5], [1, 1]))
-    >>> f.slopes.tolist(), f.intercepts.tolist()
-    ([[3.0], [0.0]], [1.0, 0.0])
-    """
-    gamma = norm.weight.astype(np.float64)
-    matrix = np.diag(gamma)
-    if norm.centred:
-        matrix = np.hstack([np.diag(gamma[:-1]), np.full((norm.width - 1, 1), -gamma[-1])])
-    if projection is not None:
-        f = f.pullback(projection.matrix, projection.offset)
-    return f.pullback(freeze(matrix), norm.shift)
-
-
-def common_centre(units: Sequence[TropicalPolynomial], norm: Norm, dim: int) -> float | None:
-    """Return how far the nearest common centre of heads lies, in radii of the norm's sphere.
-
-    None where no point makes all scores of each head equal (the heads are not central). ``units``
-    are polynomials of ``on_hyperplane``. In doubles: one least-squares problem.
-
-    >>> from tropattn.attention.norms import RMSNorm
-    >>> f = TropicalPolynomial([[1, 0], [0, 0]], [-1, 0])       # equal where the first is 1
-    >>> round(common_centre([f], RMSNorm([1, 1]), 2), 6)        # 1 / sqrt(2)
-    0.707107
-    """
-    if any(is_exact(unit.keys) for unit in units):
-        return None
-    blocks, rights = [], []
-    for unit in units:
-        rows, right = _equalities(unit)
-        blocks.append(rows)
-        rights.append(right)
-    matrix, right = np.vstack(blocks), np.concatenate(rights)
-    if not len(right):
-        return 0.0
-    lengths = np.linalg.norm(matrix, axis=1)
-    if not (lengths > 0).all():
-        return None
-    matrix, right = matrix / lengths[:, None], right / lengths
-    # The sphere is round in u, not in its coordinates: u = (p, -sum p).
-    shape = np.eye(dim)
-    if norm.centred:
-        shape = np.linalg.cholesky(np.eye(dim) + np.ones((dim, dim)))
-    solution = np.linalg.lstsq(np.linalg.solve(shape, matrix.T).T, right, rcond=1e-12)[0]
-    coordinates = np.linalg.solve(shape.T, solution)
-    if np.abs(matrix @ coordinates - right).max() > 1e-7 * (1 + np.abs(right).max()):
-        return None
-    return float(np.linalg.norm(solution) / np.sqrt(norm.width))
-
-
-def _equalities(f: TropicalPolynomial) -> tuple[Floats, Floats]:
-    """Rows and right sides of ``all scores are equal``, as few as span them."""
-    linear, constant = np.eye(f.dim), np.zeros(f.dim)
-    for step in f.maps:
-        constant = constant @ to_float(step.matrix)[0] + to_float(step.offset)[0]
-        linear = linear @ to_float(step.matrix)[0]
-    terms = np.column_stack([float(f.scale) * f.keys, f.biases])
-    _, sizes, directions = np.linalg.svd(terms[1:] - terms[0], full_matrices=False)
-    kept = directions[sizes > 1e-10 * sizes.max(initial=0.0)]
-    return kept[:, :-1] @ linear.T, -(kept[:, :-1] @ constant + kept[:, -1])

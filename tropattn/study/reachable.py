@@ -1,29 +1,31 @@
-"""Which keys a normalised state can choose: cells that meet the ellipsoid of LayerNorm's outputs.
+"""What a normalised state can choose: cells that meet the ellipsoid of LayerNorm's outputs.
 
 A norm sends every state to the ellipsoid ``{gamma * u + beta : |u| = sqrt(d)}``, ``u`` in the
 centred hyperplane for LayerNorm, in all of R^d for RMSNorm. A head's query map has a kernel there
 (``d_head`` is smaller), so the queries fill a solid ellipsoid of ``R^{d_head}``, and a key can be
 chosen exactly if its cell meets the interior of that solid. Answers are floats, with their margin.
+Cells of all heads together are cones round their common centre, and all of them are met where that
+lies inside the ellipsoid.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import to_float
-from tropattn.attention.head import AttentionHead
-from tropattn.attention.norms import Norm
+from tropattn._types import Floats
+from tropattn.arrays import freeze, is_exact, to_float
+from tropattn.attention.evaluated.norms import Norm
+from tropattn.attention.heads.head import AttentionHead
 from tropattn.polyhedra.nearest import cell_distances
 from tropattn.progress import counting
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["Ellipsoid", "distances", "query_ellipsoid"]
-
-Floats = NDArray[np.float64]
+__all__ = ["Ellipsoid", "common_centre", "distances", "on_hyperplane", "query_ellipsoid"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +61,7 @@ def query_ellipsoid(
     Source: Brody, Alon, Yahav (2023), arXiv 2305.02582, for the geometry of LayerNorm. The
     epsilon inside the root only pulls states inwards. Cost: one singular value decomposition.
 
-    >>> from tropattn.attention.norms import RMSNorm
+    >>> from tropattn.attention.evaluated.norms import RMSNorm
     >>> head = AttentionHead([[3], [4]], [[1], [0]], [[1], [0]], [[1, 0]], b_Q=[7])
     >>> solid = query_ellipsoid(head, RMSNorm([1, 1], eps=0))
     >>> solid.centre.tolist(), abs(solid.axes).round(9).tolist()        # sqrt(2) * |(3, 4)|
@@ -116,3 +118,73 @@ def distances(
     slopes, heights = keys @ solid.axes.T, keys @ solid.centre + to_float(f.biases)[0]
     with counting("cells measured", progress, "to do") as report:
         return cell_distances(slopes, heights, terms, threads, report)
+
+
+def on_hyperplane(
+    f: TropicalPolynomial, norm: Norm, projection: AffineMap | None = None
+) -> TropicalPolynomial:
+    """Return a head as a polynomial of what the norm scales: coordinates of its hyperplane.
+
+    The state is ``gamma * u + beta``; for LayerNorm ``u = (p_1, ..., p_{d-1}, -sum p)``, for
+    RMSNorm ``u = p``. Factors are kept, so spans are those of the given weights.
+
+    >>> from tropattn.attention.evaluated.norms import LayerNorm
+    >>> f = on_hyperplane(TropicalPolynomial([[1, 0], [0, 0]]), LayerNorm([3, 5], [1, 1]))
+    >>> f.slopes.tolist(), f.intercepts.tolist()
+    ([[3.0], [0.0]], [1.0, 0.0])
+    """
+    gamma = norm.weight.astype(np.float64)
+    matrix = np.diag(gamma)
+    if norm.centred:
+        matrix = np.hstack([np.diag(gamma[:-1]), np.full((norm.width - 1, 1), -gamma[-1])])
+    if projection is not None:
+        f = f.pullback(projection.matrix, projection.offset)
+    return f.pullback(freeze(matrix), norm.shift)
+
+
+def common_centre(units: Sequence[TropicalPolynomial], norm: Norm, dim: int) -> float | None:
+    """Return how far the nearest common centre of heads lies, in radii of the norm's sphere.
+
+    None where no point makes all scores of each head equal (the heads are not central). ``units``
+    are polynomials of ``on_hyperplane``. In doubles: one least-squares problem.
+
+    >>> from tropattn.attention.evaluated.norms import RMSNorm
+    >>> f = TropicalPolynomial([[1, 0], [0, 0]], [-1, 0])       # equal where the first is 1
+    >>> round(common_centre([f], RMSNorm([1, 1]), 2), 6)        # 1 / sqrt(2)
+    0.707107
+    """
+    if any(is_exact(unit.keys) for unit in units):
+        return None
+    blocks, rights = [], []
+    for unit in units:
+        rows, right = _equalities(unit)
+        blocks.append(rows)
+        rights.append(right)
+    matrix, right = np.vstack(blocks), np.concatenate(rights)
+    if not len(right):
+        return 0.0
+    lengths = np.linalg.norm(matrix, axis=1)
+    if not (lengths > 0).all():
+        return None
+    matrix, right = matrix / lengths[:, None], right / lengths
+    # The sphere is round in u, not in its coordinates: u = (p, -sum p).
+    shape = np.eye(dim)
+    if norm.centred:
+        shape = np.linalg.cholesky(np.eye(dim) + np.ones((dim, dim)))
+    solution = np.linalg.lstsq(np.linalg.solve(shape, matrix.T).T, right, rcond=1e-12)[0]
+    coordinates = np.linalg.solve(shape.T, solution)
+    if np.abs(matrix @ coordinates - right).max() > 1e-7 * (1 + np.abs(right).max()):
+        return None
+    return float(np.linalg.norm(solution) / np.sqrt(norm.width))
+
+
+def _equalities(f: TropicalPolynomial) -> tuple[Floats, Floats]:
+    """Rows and right sides of ``all scores are equal``, as few as span them."""
+    linear, constant = np.eye(f.dim), np.zeros(f.dim)
+    for step in f.maps:
+        constant = constant @ to_float(step.matrix)[0] + to_float(step.offset)[0]
+        linear = linear @ to_float(step.matrix)[0]
+    terms = np.column_stack([float(f.scale) * f.keys, f.biases])
+    _, sizes, directions = np.linalg.svd(terms[1:] - terms[0], full_matrices=False)
+    kept = directions[sizes > 1e-10 * sizes.max(initial=0.0)]
+    return kept[:, :-1] @ linear.T, -(kept[:, :-1] @ constant + kept[:, -1])

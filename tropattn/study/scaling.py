@@ -12,19 +12,20 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tropattn.attention.context import FixedLayer
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.record import Record
 from tropattn.regions import bounds
 from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount
-from tropattn.regions.sampling import sample_regions
+from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.families import Case, Family, of_construction, of_source
 from tropattn.study.fits import geometric_mean, polynomial, power_law, spread
 from tropattn.study.inputs import Source
-from tropattn.study.layer import Step, agree, with_terms
+from tropattn.study.layer import Step, agree
 from tropattn.study.layer_cells import in_query_space, independent_count
-from tropattn.tropical.live import live_terms
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.max_affine import with_terms
 
 __all__ = [
     "FAMILIES",

@@ -9,37 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tropattn.attention.loading import load
-from tropattn.attention.model import Model
-from tropattn.attention.padding import read_mask
+from tropattn._types import Array
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import EngineError, InvalidInput
+from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Box, Domain
 from tropattn.record import Record
-from tropattn.study.inputs import Heads, Source, check_draws, open_heads
+from tropattn.study.inputs import Heads, Source, check_draws, open_layer, scatter
 from tropattn.study.layer import Step
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import on_parameters
 from tropattn.tropical.temperature import Agreement, agreement, guaranteed, losers, weights
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["TAUS", "TemperatureSpec", "run", "softened", "token_agreement"]
 
-__all__ = [
-    "TAUS",
-    "TemperatureSpec",
-    "curve_figure",
-    "partition_figure",
-    "run",
-    "softened",
-    "token_agreement",
-]
-
-Array = NDArray[Any]
 
 TAUS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
 
@@ -51,8 +39,9 @@ class TemperatureSpec:
     Attributes
     ----------
     source : file and context.
-    domain : where points are drawn uniformly; None draws normal states round the context's own, as
-        wide as they are times ``spread`` (a standard normal for bare polynomials).
+    domain : where points are drawn uniformly, as for ``read_domain``; None draws normal states
+        round the context's own, as wide as they are times ``spread`` (a standard normal for bare
+        polynomials).
     temperatures : of the curve; 1 is the model as trained.
     tolerance : the weight that the losing keys of a head may hold for soft to follow hard.
     samples, seed, spread : of the points.
@@ -60,7 +49,7 @@ class TemperatureSpec:
     """
 
     source: Source
-    domain: Domain | None = None
+    domain: Domain | str | None = None
     temperatures: Sequence[float] = TAUS
     tolerance: float = 0.01
     samples: int = 20_000
@@ -91,7 +80,7 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     Record
         Table ``curve``, one row a temperature: ``guaranteed`` and ``measured``, the shares of the
         points where every head follows hard within the tolerance (promised by T16, and truly), and
-        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row a head: keys,
+        ``effective_cells`` among the guaranteed ones. Table ``heads``, one row per head: keys,
         quartiles of the gap, and at ``tau = 1`` the guaranteed and measured shares. Table
         ``tokens`` (models): one row a temperature, the shares over pairs of a real token and a
         head, and over tokens with all their heads.
@@ -106,49 +95,42 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     Source: theory T16. Cost ``O(samples * terms * (d + temperatures))``.
     """
     with step("reading weights, fixing the context"):
-        opened = open_heads(spec.source)
+        opened, where = open_layer(spec.source, spec.domain)
     with step("points, gaps and softmax"):
-        units = on_parameters(opened.heads, spec.domain)
-        points = _points(opened, units[0].dim, spec)
+        units = on_parameters(opened.heads, where)
+        points = _points(opened, where, units[0].dim, spec)
         curve = agreement(units, points, spec.temperatures, spec.tolerance)
         heads = [_head_row(h, unit, points, spec.tolerance) for h, unit in enumerate(units)]
     tables = {"curve": _rows(curve), "heads": heads}
-    if spec.tokens and opened.states is not None:
+    if spec.tokens and opened.model is not None:
         with step("the context's own tokens"):
-            tables["tokens"] = _of_tokens(spec)
-    return Record(
-        "temperature",
-        {
-            "source": spec.source,
-            "variable": opened.variable,
-            "domain": "normal states" if spec.domain is None else spec.domain,
-            "temperatures": list(spec.temperatures),
-            "tolerance": spec.tolerance,
-            "samples": len(points),
-            "spread": spec.spread,
-        },
-        tables=tables,
-        seed=spec.seed,
-    )
+            tables["tokens"] = _of_tokens(opened.model, spec)
+    settings = {
+        "source": spec.source,
+        "variable": opened.variable,
+        "domain": "normal states" if where is None else where,
+        "temperatures": list(spec.temperatures),
+        "tolerance": spec.tolerance,
+        "samples": len(points),
+        "spread": spec.spread,
+    }
+    return Record("temperature", settings, tables=tables, seed=spec.seed)
 
 
-def _points(opened: Heads, dim: int, spec: TemperatureSpec) -> Array:
+def _points(opened: Heads, where: Domain | None, dim: int, spec: TemperatureSpec) -> Array:
     check_draws(spec.samples, dim)
     stream = np.random.Generator(np.random.Philox(spec.seed))
-    if spec.domain is None:
+    if where is None:
         draws = stream.standard_normal((spec.samples, dim))
         if opened.states is None:
             return spec.spread * draws
-        centre = opened.states.mean(axis=0)
-        width = float(np.sqrt(((opened.states - centre) ** 2).mean()))
+        centre, width = scatter(opened.states)
         return centre + spec.spread * width * draws
-    from tropattn.polyhedra._highs import bounding_box
-
-    a, b = (side.astype(np.float64) for side in spec.domain.walls)
-    low, high = bounding_box(*spec.domain.walls)
+    a, b = (side.astype(np.float64) for side in where.walls)
+    low, high = bounding_box(*where.walls)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise InvalidInput(
-            f"domain: a bounded one needed, got {spec.domain.describe()}; bound it or leave it out."
+            f"domain: a bounded one needed, got {where.describe()}; bound it or leave it out."
         )
     draws = low + (high - low) * stream.random((spec.samples, dim))
     inside = draws[(draws @ a.T < b).all(axis=1)]
@@ -166,17 +148,9 @@ def _rows(curve: Agreement) -> list[dict[str, Any]]:
             "temperature: a measured share at least the guaranteed one needed, got less; please "
             "report the input."
         )
-    return [
-        {
-            "temperature": float(tau),
-            "guaranteed": float(promised),
-            "measured": float(true),
-            "effective_cells": float(cells),
-        }
-        for tau, promised, true, cells in zip(
-            curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True
-        )
-    ]
+    names = ("temperature", "guaranteed", "measured", "effective_cells")
+    rows = zip(curve.temperatures, curve.guaranteed, curve.measured, curve.cells, strict=True)
+    return [dict(zip(names, map(float, row), strict=True)) for row in rows]
 
 
 def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float) -> dict[str, Any]:
@@ -197,8 +171,7 @@ def _head_row(h: int, unit: TropicalPolynomial, points: Array, tolerance: float)
 # ---- real tokens ------------------------------------------------------------------------------
 
 
-def _of_tokens(spec: TemperatureSpec) -> list[dict[str, Any]]:
-    model = load(spec.source.path)
+def _of_tokens(model: Model, spec: TemperatureSpec) -> list[dict[str, Any]]:
     text = spec.source.text
     context = model.ids(spec.source.ids) if text is None else text
     # The whole network, "all", was refused with the heads.
@@ -263,26 +236,7 @@ def token_agreement(
     ]
 
 
-# ---- figures ----------------------------------------------------------------------------------
-
-
-def curve_figure(record: Record) -> Figure:
-    """The shares of a ``run`` over the temperature, and the effective cells beneath."""
-    from matplotlib.figure import Figure
-
-    rows = sorted(record.tables["curve"], key=lambda row: row["temperature"])
-    taus = [row["temperature"] for row in rows]
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for name, style in (("guaranteed", "o-"), ("measured", "s--")):
-        upper.plot(taus, [row[name] for row in rows], style, label=name)
-    upper.set_ylabel(f"share within {record.spec['tolerance']:g}")
-    upper.legend()
-    lower.plot(taus, [row["effective_cells"] for row in rows], "o-")
-    lower.set_ylabel("effective cells")
-    lower.set_xlabel("temperature (1: as trained)")
-    lower.set_xscale("log")
-    return figure
+# ---- weights of a plane ------------------------------------------------------------------------
 
 
 def softened(
@@ -307,35 +261,3 @@ def softened(
     axes = [low[k] + (high[k] - low[k]) * at for k in (0, 1)]
     grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
     return grid, [weights(f, grid, tau) for tau in temperatures]
-
-
-def partition_figure(
-    f: TropicalPolynomial,
-    window: Box,
-    temperatures: Sequence[float] = (1.0, 0.5, 0.1, 0.001),
-    pixels: int = 200,
-) -> Figure:
-    """Each key a colour, each point the softmax mix of them: Figure 5 of arXiv 2604.14727.
-
-    As the temperature falls the mix hardens into the power diagram (theory T2); the paper shows
-    ``d = 2``, five Gaussian keys, the square [-4, 4]^2 and these four temperatures.
-    """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    _, mixes = softened(f, window, temperatures, pixels)
-    colours = colormaps["tab10"](np.arange(f.n_terms) % 10)[:, :3]
-    figure = Figure(figsize=(3 * len(mixes), 3.2), layout="constrained")
-    low, high = (np.asarray(side, dtype=np.float64) for side in (window.low, window.high))
-    for axes, mix, tau in zip(
-        np.ravel(figure.subplots(1, len(mixes))), mixes, temperatures, strict=True
-    ):
-        image = (mix @ colours).reshape(pixels, pixels, 3)
-        axes.imshow(
-            np.clip(image, 0, 1),
-            origin="lower",
-            extent=(low[0], high[0], low[1], high[1]),
-            interpolation="nearest",
-        )
-        axes.set_title(f"temperature {tau:g}")
-    return figure

@@ -80,8 +80,7 @@ def token_plane(opened: Heads, margin: float = 1.0, threads: int | None = None) 
             "plane:FILE."
         )
     cells, plane, chosen = best
-    embedding = plane.embedding
-    origin = states[own] if embedding is None else embedding[1]
-    basis = np.eye(len(origin))[:2] if embedding is None else embedding[0]
+    assert plane.embedding is not None
+    basis, origin = plane.embedding
     points = (states[chosen] - origin) @ basis.T
     return TokenPlane(plane, points, tuple(opened.state_names[i] for i in chosen), cells, tried)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -13,12 +12,14 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
 from tropattn.polyhedra.normal_fan import NormalFan
-from tropattn.tropical.points import term_points
+from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.sums import NAME, SIGNED, Product, read_sums, refused
 from tropattn.tropical.terms import AffineMap
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
     "to_polymake_polynomial",
 ]
 
-Array = NDArray[Any]
 
 _WRONG = (AttributeError, KeyError, RecursionError, TypeError, ValueError, ZeroDivisionError)
 """What text of another kind makes json and Fraction raise."""
@@ -200,19 +200,19 @@ def from_gfan(text: str) -> list[TropicalPolynomial]:
     if not match:
         raise InvalidInput(f"text: Q[x,y]{{f, g}} needed, got {text[:40]!r}.")
     names = [name.strip() for name in match[1].split(",")]
-    if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
+    if len(set(names)) < len(names) or not all(NAME.fullmatch(name) for name in names):
         raise InvalidInput(
             f"text: different names of letters and digits needed in the ring, got {match[1]!r}."
         )
     found = []
-    for polynomial in _sums(text, match.end(), "}", powers=True):
+    for polynomial in read_sums(text, match.end(), "}", powers=True):
         rows = []
         for product in polynomial:
             unknown = [name for name in product.powers if name not in names]
             if unknown:
-                raise _refused(text, product.place, f"monomials in {', '.join(names)}")
+                raise refused(text, product.place, f"monomials in {', '.join(names)}")
             if product.number == 0:
-                raise _refused(text, product.place, "coefficients other than 0")
+                raise refused(text, product.place, "coefficients other than 0")
             rows.append([product.powers.get(name, 0) for name in names])
         found.append(TropicalPolynomial(rows))
     return found
@@ -403,7 +403,7 @@ def _row(at: int, row: Any, columns: Any) -> list[Fraction]:
 def _polymake_number(place: str, value: Any) -> Fraction:
     """A rational in quotes, or a JSON number: doubles are the dyadic rationals that they are."""
     given = type(value) in (int, float) and abs(value) < float("inf")
-    if not given and not (isinstance(value, str) and _SIGNED.fullmatch(value)):
+    if not given and not (isinstance(value, str) and SIGNED.fullmatch(value)):
         raise InvalidInput(f"text: a rational number needed in {place}, got {value!r}.")
     try:
         return Fraction(value)
@@ -444,7 +444,7 @@ def from_polymake_polynomial(text: str, dim: int) -> TropicalPolynomial:
     match = re.match(r"\s*max\s*\(", text)
     if not match:
         raise InvalidInput(f"text: max(term, ...) needed, got {text[:40]!r}.")
-    terms = _sums(text, match.end(), ")", powers=False)
+    terms = read_sums(text, match.end(), ")", powers=False)
     columns = _columns(text, [product for term in terms for product in term], dim)
     slopes, intercepts = [], []
     for term in terms:
@@ -462,95 +462,23 @@ def from_polymake_polynomial(text: str, dim: int) -> TropicalPolynomial:
     )
 
 
-def _columns(text: str, products: list[_Product], dim: int) -> dict[str, int]:
+def _columns(text: str, products: list[Product], dim: int) -> dict[str, int]:
     """The coordinate of each variable."""
     for product in products:
         if sum(product.powers.values()) > 1:
-            raise _refused(text, product.place, "one variable a product")
+            raise refused(text, product.place, "one variable a product")
     places = {name: product.place for product in products for name in product.powers}
     numbered = {name: re.fullmatch(r"x_?([0-9]+)", name) for name in places}
     if not all(numbered.values()):
         odd = next(name for name in places if not numbered[name])
         if any(numbered.values()) or len(places) != dim:
-            raise _refused(text, places[odd], f"variables x0, ..., or {dim} other names")
+            raise refused(text, places[odd], f"variables x0, ..., or {dim} other names")
         return {name: k for k, name in enumerate(sorted(places))}
     columns = {name: int(match[1]) for name, match in numbered.items() if match}
     for k in columns.values():
         if k >= dim:
             raise InvalidInput(f"dim: above {k} needed for x{k}, got {dim}.")
     return columns
-
-
-# ---- sums of products ---------------------------------------------------------------------------
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_TOKEN = re.compile(
-    r"(?P<number>[0-9]+(?:/[0-9]+|\.[0-9]+)?)|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
-    r"|(?P<power>\^\s*-?[0-9]+)|(?P<sign>[+-])|(?P<other>\S)"
-)
-_SIGNED = re.compile(r"[+-]?[0-9]+(?:/[0-9]+|\.[0-9]+)?")
-
-
-@dataclass(slots=True)
-class _Product:
-    """A number times powers of variables, and the character where it begins."""
-
-    number: Fraction
-    powers: dict[str, int]
-    place: int
-
-
-def _refused(text: str, place: int, wanted: str) -> InvalidInput:
-    got = repr(text[place : place + 12]) if place < len(text) else "the end"
-    return InvalidInput(f"text: {wanted} needed at character {place + 1}, got {got}.")
-
-
-def _sums(text: str, start: int, close: str, *, powers: bool) -> list[list[_Product]]:
-    """Sums of products between commas, up to a closing bracket; anything else is refused.
-
-    With ``powers`` names take exponents and every product needs its ``*``; without them ``2x`` is
-    a product too.
-    """
-    sums: list[list[_Product]] = [[]]
-    # What came last: a number, a name, a power, a sign, a product's *, or a new sum's beginning.
-    last, sign, name = "sum", 1, ""
-    for token in _TOKEN.finditer(text, start):
-        kind, word, place = str(token.lastgroup), token[0], token.start()
-        whole = last in ("number", "name", "power")
-        joined = last == "number" and kind == "name" and not powers
-        if joined and re.fullmatch(r"[eE][0-9]*", word):
-            raise _refused(text, place, "a * between number and variable")
-        if (kind == "number" and not whole) or (kind == "name" and (joined or not whole)):
-            if last in ("sum", "sign"):
-                sums[-1].append(_Product(Fraction(sign), {}, place))
-            product = sums[-1][-1]
-            if kind == "name":
-                if word.lower() in ("inf", "infinity", "nan"):
-                    raise _refused(text, place, "a finite number or a variable")
-                product.powers[word] = product.powers.get(word, 0) + 1
-            elif re.search(r"/0+$", word):
-                raise _refused(text, place, "a denominator other than 0")
-            else:
-                product.number *= Fraction(word)
-            name = word
-        elif kind == "power" and last == "name" and powers:
-            sums[-1][-1].powers[name] += int(word[1:]) - 1
-        elif kind == "sign" and (whole or last == "sum"):
-            sign = 1 if word == "+" else -1
-        elif word == "*" and whole:
-            kind = "times"
-        elif word == "," and whole:
-            sums.append([])
-            kind, sign = "sum", 1
-        elif word == close and whole:
-            if text[token.end() :].strip():
-                raise _refused(text, token.end(), "nothing more")
-            return sums
-        else:
-            operator = "an operator, a comma or the closing bracket"
-            raise _refused(text, place, operator if whole else "a number or a variable")
-        last = kind
-    raise _refused(text, len(text), repr(close))
 
 
 # ---- networkx -----------------------------------------------------------------------------------

@@ -9,9 +9,6 @@ of the domain's walls, and, where it matters, ``z_last > 0`` for the homogenisin
   restriction drops columns, so nothing is rounded;
 - the heads are *central* on the domain exactly if ``(0, ..., 0, 1)`` is not in V; the homogenising
   row then constrains nothing and is left out. A common centre away from 0 needs no special case.
-
-Ranks are proved: a rank modulo a prime is a lower bound, the number of columns or of independent
-factors an upper one, and where they differ rationals decide.
 """
 
 from __future__ import annotations
@@ -23,25 +20,30 @@ from typing import Any
 
 import flint
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_fractions, is_exact, rational, rational_matrix, residues, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import nearest_double
-from tropattn.polyhedra.strict import Verdict, primitive_rows
+from tropattn.polyhedra.strict import Verdict
 from tropattn.threads import aside, check
 from tropattn.tolerance import TINY, UNIT
-from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.stage import on_parameters
-from tropattn.tropical.terms import PRIME, moderate, modular_product
+from tropattn.tropical.columns import (
+    Blocks,
+    factor_rank,
+    independent_columns,
+    rank_of_rows,
+    stacked,
+)
+from tropattn.tropical.max_affine import MaxAffine, on_parameters
+from tropattn.tropical.terms import PRIME
 from tropattn.tropical.twins import twin_heads
 
-__all__ = ["Refinement", "domain_walls", "rank_of_rows", "two_doubles", "unit_rows"]
+__all__ = ["Refinement", "domain_walls", "two_doubles", "unit_rows"]
 
-Array = NDArray[Any]
 
 _SMALL = 2**29
 """Integer rows up to this size go to the exact integer test of the kernel."""
@@ -51,17 +53,6 @@ _MANY_HEADS = 8
 
 _INTEGER_WORK = 200_000
 """Largest number of entries for which factored heads are multiplied out to look for integers."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Blocks:
-    """The merged rows of all units, stacked, in the modular and the float reading."""
-
-    kept: tuple[NDArray[np.int64], ...]
-    starts: NDArray[np.int64]
-    terms: Array
-    errors: Array
-    differences: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +74,7 @@ class Refinement:
         there (``without_twins``); empty where each head stands for itself.
     """
 
-    units: tuple[TropicalPolynomial, ...]
+    units: tuple[MaxAffine, ...]
     domain: Domain | None
     kept: tuple[NDArray[np.int64], ...]
     columns: NDArray[np.int64]
@@ -109,7 +100,7 @@ class Refinement:
         """
         heads = len(self.units)
         bounds = [
-            _factor_rank(unit, len(kept)) for unit, kept in zip(self.units, self.kept, strict=True)
+            factor_rank(unit, len(kept)) for unit, kept in zip(self.units, self.kept, strict=True)
         ]
         if heads > _MANY_HEADS or min(bounds) >= self.rank:
             return np.zeros((1, self.rank), np.int64), np.zeros(1, np.int64)
@@ -141,12 +132,12 @@ class Refinement:
         return self.rank if self.central else self.rank - 1
 
     @classmethod
-    def of(cls, units: Sequence[TropicalPolynomial], domain: Domain | None = None) -> Refinement:
+    def of(cls, units: Sequence[MaxAffine], domain: Domain | None = None) -> Refinement:
         """Build the reduced system. Cost: one rank modulo a prime and the products of factors."""
         local = on_parameters(units, domain)
         given = domain_walls(domain, local[0].dim + 1)
-        blocks = _stack(local)
-        central, columns = _independent_columns(local, blocks, given)
+        blocks = stacked(local)
+        central, columns = independent_columns(local, blocks, given)
         walls = given if central else np.vstack([given, _beyond(given)])
         size = np.abs(blocks.terms[:, columns]).max(axis=0, initial=0.0)
         powers = -np.round(np.log2(np.where(size > 0, size, 1.0))).astype(np.int64)
@@ -178,7 +169,7 @@ class Refinement:
         )
 
     @classmethod
-    def ready(cls, units: Sequence[TropicalPolynomial], domain: Domain | None = None) -> Refinement:
+    def ready(cls, units: Sequence[MaxAffine], domain: Domain | None = None) -> Refinement:
         """``of``, with its interior (so not for an empty domain), made on a worker."""
 
         def build() -> Refinement:
@@ -310,17 +301,21 @@ class Refinement:
         first = [h for h, (other, _) in enumerate(found) if other == h]
         if len(first) == len(found):
             return self
-        rows = [np.arange(self.starts[h], self.starts[h + 1]) for h in first]
+        copies = tuple((first.index(other), keys) for other, keys in found)
+        return replace(self.of_heads(first), copies=copies)
+
+    def of_heads(self, heads: Sequence[int]) -> Refinement:
+        """The system of some heads alone, in the same columns."""
+        rows = [np.arange(self.starts[h], self.starts[h + 1]) for h in heads]
         chosen = np.concatenate(rows)
         return replace(
             self,
-            units=tuple(self.units[h] for h in first),
-            kept=tuple(self.kept[h] for h in first),
+            units=tuple(self.units[h] for h in heads),
+            kept=tuple(self.kept[h] for h in heads),
             terms=np.ascontiguousarray(self.terms[chosen]),
             errors=self.errors[chosen],
             starts=np.cumsum([0, *map(len, rows)]),
             integers=self.integers[chosen] if len(self.integers) else self.integers,
-            copies=tuple((first.index(other), keys) for other, keys in found),
         )
 
     def of_all_heads(self, patterns: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -370,22 +365,17 @@ class Refinement:
         flat = all(not u.maps and (u.biases == u.biases[0]).all() for u in self.units)
         if flat and not (self.given_walls[:, -1] != 0).any():
             return centre
-        rows: list[list[flint.fmpq]] = []
-        right: list[flint.fmpq] = []
+        rows = self._wall_rows.tolist()
         for h in range(len(self.units)):
-            terms = self._exact(h)
-            for i in range(1, terms.nrows()):
+            first, *others = self._exact(h).tolist()
+            for row in others:
                 check()
-                rows.append([terms[i, int(k)] - terms[0, int(k)] for k in self.columns])
-                right.append(terms[i, terms.ncols() - 1] - terms[0, terms.ncols() - 1])
-        walls = self._wall_rows
-        for i in range(walls.nrows()):
-            rows.append([walls[i, int(k)] for k in self.columns])
-            right.append(walls[i, walls.ncols() - 1])
-        if all(v == 0 for v in right):
+                rows.append([a - b for a, b in zip(row, first, strict=True)])
+        if all(row[-1] == 0 for row in rows):
             return centre
-        matrix = flint.fmpq_mat(len(rows), self.rank, [v for row in rows for v in row])
-        vector = flint.fmpq_mat(len(rows), 1, right)
+        columns = self.columns.tolist()
+        matrix = flint.fmpq_mat(len(rows), self.rank, [row[k] for row in rows for k in columns])
+        vector = flint.fmpq_mat(len(rows), 1, [row[-1] for row in rows])
         normal = matrix.transpose() * matrix
         solution = normal.solve(matrix.transpose() * vector)
         for i, k in enumerate(self.columns):
@@ -432,168 +422,6 @@ def _beyond(walls: Array) -> Array:
     return as_fractions(row) if is_exact(walls) else row
 
 
-def _stack(units: tuple[TropicalPolynomial, ...]) -> _Blocks:
-    kept, terms, errors, differences, counts = [], [], [], [], [0]
-    for unit in units:
-        firsts, _ = unit.distinct
-        near, bound = moderate(*unit.float_terms())
-        modular = unit.modular_terms()[firsts]
-        kept.append(firsts)
-        terms.append(near[firsts])
-        errors.append(bound[firsts])
-        differences.append((modular[1:] - modular[:1]) % PRIME)
-        counts.append(len(firsts))
-    return _Blocks(
-        tuple(kept),
-        np.cumsum(counts).astype(np.int64),
-        np.vstack(terms),
-        np.vstack(errors),
-        np.vstack(differences),
-    )
-
-
-def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:
-    """Columns, first come first kept in ``order``, that are independent modulo PRIME."""
-    n, width = rows.shape
-    if n > 2 * width + 16:
-        # A fixed random combination of rows has the same rank but for a chance below 1e-8, and
-        # never a larger one, so a rank found full is still a proof.
-        mixer = np.random.Generator(np.random.Philox(7)).integers(
-            0, PRIME, (width + 8, n), dtype=np.int64
-        )
-        total = np.zeros((width + 8, width), dtype=np.int64)
-        for start in range(0, n, 2**12):
-            check()
-            part = slice(start, start + 2**12)
-            total = (total + modular_product(mixer[:, part], rows[part])) % PRIME
-        rows, n = total, width + 8
-    if n == 0 or width == 0:
-        return []
-    matrix = flint.nmod_mat(n, width, rows[:, list(order)].ravel().tolist(), PRIME)
-    echelon, rank = matrix.rref()
-    pivots, column = [], 0
-    for i in range(rank):
-        while int(echelon[i, column]) == 0:
-            column += 1
-        pivots.append(order[column])
-        column += 1
-    return pivots
-
-
-def _independent_columns(
-    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array
-) -> tuple[bool, NDArray[np.int64]]:
-    """Whether the system is central, and columns that are independent on it; both proved."""
-    width = units[0].dim + 1
-    rows = np.vstack([blocks.differences, residues(walls, PRIME)])
-    # Columns of large spread first: better conditioned than the first that will do.
-    spread = np.zeros(width - 1)
-    for h in range(len(units)):
-        part = blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
-        spread = np.maximum(spread, np.ptp(part, axis=0))
-    if len(spread) and spread.max() > 0:
-        order = [int(k) for k in _pivoted(blocks, units)]
-    else:
-        order = list(range(width - 1))
-    order.append(width - 1)
-    pivots = rank_of_rows(rows, order)
-    unit_row = np.zeros((1, width), dtype=np.int64)
-    unit_row[0, -1] = 1
-    central = len(rank_of_rows(np.vstack([rows, unit_row]), order)) > len(pivots)
-    if len(pivots) < width and len(pivots) < _rank_bound(units, blocks, walls, central):
-        exact = _exact_rank(units, blocks, walls, with_last=not central)
-        if exact != len(pivots):
-            return _exact_columns(units, blocks, walls, order)
-    return central, np.array(sorted(pivots), dtype=np.int64)
-
-
-def _pivoted(blocks: _Blocks, units: tuple[TropicalPolynomial, ...]) -> Array:
-    """Slope columns in the order of a pivoted QR factorisation of the differences."""
-    parts = [
-        blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
-        - blocks.terms[blocks.starts[h], :-1]
-        for h in range(len(units))
-    ]
-    rows = np.vstack(parts)
-    scale = np.abs(rows).max(axis=1, keepdims=True)
-    rows = rows / np.where(scale > 0, scale, 1.0)
-    factors: Any = scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True)
-    return factors[-1]
-
-
-def _rank_bound(
-    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, central: bool
-) -> int:
-    """Upper bound on the rank from the shapes of the factors and from columns that are zero."""
-    total = len(walls)
-    for h, unit in enumerate(units):
-        total += _factor_rank(unit, int(blocks.starts[h + 1] - blocks.starts[h]))
-    if not central:
-        total += 1
-    occupied = 0
-    for k in range(units[0].dim + 1):
-        constant = all(
-            float(np.ptp(blocks.terms[blocks.starts[h] : blocks.starts[h + 1], k])) == 0
-            and not blocks.errors[blocks.starts[h] : blocks.starts[h + 1], k].any()
-            for h in range(len(units))
-        )
-        if not constant or (len(walls) and any(v != 0 for v in walls[:, k].tolist())):
-            occupied += 1
-    return min(total, occupied)
-
-
-def _factor_rank(unit: TropicalPolynomial, count: int) -> int:
-    """Upper bound on the rank of a head's row differences from the shapes of its factors."""
-    extra = 0 if len({*unit.biases.tolist()}) == 1 else 1
-    # A map adds its offset as one more column, but a difference of rows passes through its matrix
-    # and offset alike, so the narrowest factor bounds the rank.
-    narrowest = min([unit.keys.shape[1], *[m.matrix.shape[0] + 1 for m in unit.maps]])
-    return min(count - 1, narrowest + extra)
-
-
-def _all_exact_rows(
-    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, with_last: bool
-) -> flint.fmpq_mat:
-    width = units[0].dim + 1
-    flat: list[flint.fmpq] = []
-    for h, unit in enumerate(units):
-        terms = unit.exact_terms(blocks.kept[h])
-        for i in range(1, terms.nrows()):
-            check()
-            flat += [terms[i, k] - terms[0, k] for k in range(width)]
-    if len(walls):
-        exact = rational_matrix(walls)
-        flat += [exact[i, k] for i in range(exact.nrows()) for k in range(width)]
-    if with_last:
-        flat += [flint.fmpq(int(k == width - 1)) for k in range(width)]
-    return flint.fmpq_mat(len(flat) // width, width, flat)
-
-
-def _exact_rank(
-    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, with_last: bool
-) -> int:
-    rows = _all_exact_rows(units, blocks, walls, with_last)
-    return primitive_rows(rows).rank() if rows.nrows() else 0
-
-
-def _exact_columns(
-    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, order: Sequence[int]
-) -> tuple[bool, NDArray[np.int64]]:
-    """The same answer in rationals, for the rare data on which the prime misleads."""
-    without = _exact_rank(units, blocks, walls, False)
-    central = _exact_rank(units, blocks, walls, True) > without
-    rows = _all_exact_rows(units, blocks, walls, not central)
-    flat = [rows[i, k] for i in range(rows.nrows()) for k in order]
-    echelon, rank = flint.fmpq_mat(rows.nrows(), rows.ncols(), flat).rref()
-    pivots, column = [], 0
-    for i in range(rank):
-        while echelon[i, column] == 0:
-            column += 1
-        pivots.append(order[column])
-        column += 1
-    return central, np.array(sorted(pivots), dtype=np.int64)
-
-
 def unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Array]:
     """Walls as unit rows in doubles, in scaled columns, and a bound on the error of an entry."""
     if not len(walls):
@@ -610,7 +438,7 @@ def unit_rows(walls: Array, columns: Array, scaling: Array) -> tuple[Array, Arra
 
 
 def _integers(
-    units: tuple[TropicalPolynomial, ...], blocks: _Blocks, walls: Array, columns: Array
+    units: tuple[MaxAffine, ...], blocks: Blocks, walls: Array, columns: Array
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Small integer multiples of all rows, or empty arrays where some unit has none."""
     width = len(columns)
@@ -629,15 +457,13 @@ def _integers(
         parts.append(whole)
     if not len(walls):
         return np.vstack(parts), np.zeros((0, width), np.int64)
-    exact = rational_matrix(walls)
-    rows_of_walls = []
-    for i in range(exact.nrows()):
-        single = flint.fmpq_mat(1, exact.ncols(), [exact[i, k] for k in range(exact.ncols())])
-        whole = _small_integers(single, columns)
+    whole_walls = []
+    for row in rational_matrix(walls).tolist():
+        whole = _small_integers(flint.fmpq_mat([row]), columns)
         if whole is None:
             return nothing
-        rows_of_walls.append(whole)
-    return np.vstack(parts), np.vstack(rows_of_walls)
+        whole_walls.append(whole)
+    return np.vstack(parts), np.vstack(whole_walls)
 
 
 def _small_integers(rows: flint.fmpq_mat, columns: Array) -> NDArray[np.int64] | None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import as_array, to_float
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -43,7 +44,6 @@ __all__ = [
     "winners",
 ]
 
-Array = NDArray[Any]
 
 _AT_ONCE = 2**23
 """Entries of the matrices of points that are held at once."""
@@ -65,12 +65,8 @@ def weights(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
         for i, best in enumerate(f.winners(np.asarray(x)[None, :] if single else x)):
             out[i, best] = 1.0 / len(best)
         return out[0] if single else out
-    return _softmax(scores, temperature)
-
-
-def _softmax(scores: Array, temperature: float, times: Any = 1.0) -> Array:
     with np.errstate(over="ignore", under="ignore"):
-        shifted = times * np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+        shifted = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
@@ -117,7 +113,7 @@ def output(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.0)
 
     Parameters
     ----------
-    values : (N, d_v), one row a term, such as ``FixedLayer.values[h]``.
+    values : (N, d_v), one row per term, such as ``FixedLayer.values[h]``.
     temperature : 0 averages the values of the exact winners.
 
     >>> f = TropicalPolynomial([[0], [1]])
@@ -334,11 +330,7 @@ def guaranteed(
     distinct = (state.times == 1).all()
     curvature = (len(state.times) * e if distinct else 2 * eps) / tau
     reach = _spread(state.slopes, state.best)
-    fields = {
-        "weights": 2 * eps,
-        "score_hessian": curvature,
-        "hessian": eps * reach**2 / tau,
-    }
+    fields = {"weights": 2 * eps, "score_hessian": curvature, "hessian": eps * reach**2 / tau}
     if state.values is not None:
         spread = _spread(state.values, state.best)
         fields["output"] = eps * spread

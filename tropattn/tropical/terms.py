@@ -16,10 +16,11 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import rational, rational_matrix, residues, to_float
+from tropattn._types import Array
+from tropattn.arrays import rational, rational_matrix, residues
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.threads import check
-from tropattn.tolerance import TINY, gamma
+from tropattn.tropical.enclosure import Enclosure, joined
 
 __all__ = [
     "PRIME",
@@ -36,8 +37,6 @@ PRIME = 2**31 - 1
 
 _LARGE = 2**26
 """Multiplications from which a modular product is worth a trip through doubles."""
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,39 +57,20 @@ def float_terms(
     ``InvalidInput`` where a product is beyond the doubles.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        terms, errors = _float_terms(keys, biases, scale, maps)
-    if not np.isfinite(terms).all():
+        rows, constant = Enclosure.of(keys), Enclosure.of(np.zeros((len(keys), 1)))
+        for step in reversed(maps):
+            matrix, offset = Enclosure.of(step.matrix), Enclosure.of(step.offset[:, None])
+            product = rows @ joined(1, matrix.T, offset)
+            rows, constant = product[:, :-1], constant + product[:, -1:]
+        if scale != 1:
+            rows, constant = rows.scaled(scale), constant.scaled(scale)
+        found = joined(1, rows, constant + Enclosure.of(biases[:, None]))
+    if not np.isfinite(found.near).all():
         raise InvalidInput(
             "terms: slopes and intercepts below 1.8e308 needed, got larger ones after multiplying "
             "out the factors; rescale the input."
         )
-    return terms, errors
-
-
-def _float_terms(
-    keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rows, error = to_float(keys)
-    constant = np.zeros(len(rows))
-    constant_error = np.zeros(len(rows))
-    for step in reversed(maps):
-        matrix, matrix_error = to_float(step.matrix)
-        offset, offset_error = to_float(step.offset)
-        extended = np.column_stack([matrix.T, offset])
-        extended_error = np.column_stack([matrix_error.T, offset_error])
-        product, product_error = _product(rows, error, extended, extended_error)
-        rows, error = product[:, :-1], product_error[:, :-1]
-        constant, constant_error = _sum(
-            constant, constant_error, product[:, -1], product_error[:, -1]
-        )
-    if scale != 1:
-        factor = float(scale)
-        loss = 0.0 if factor == scale else float(np.spacing(abs(factor)))
-        rows, error = _scaled(rows, error, factor, loss)
-        constant, constant_error = _scaled(constant, constant_error, factor, loss)
-    near, near_error = to_float(biases)
-    constant, constant_error = _sum(constant, constant_error, near, near_error)
-    return np.column_stack([rows, constant]), np.column_stack([error, constant_error])
+    return found.near, found.error
 
 
 def moderate(terms: Array, errors: Array) -> tuple[Array, Array]:
@@ -108,30 +88,6 @@ def moderate(terms: Array, errors: Array) -> tuple[Array, Array]:
     # What falls below the least double is lost, and the error says so.
     lost = 2.0**-1060 if power > 0 else 0.0
     return np.ldexp(terms, -power), np.ldexp(errors, -power) + lost
-
-
-def _product(a: Array, a_error: Array, b: Array, b_error: Array) -> tuple[Array, Array]:
-    value = a @ b
-    size = np.abs(a) + a_error
-    bound = gamma(a.shape[1] + 2) * (size @ (np.abs(b) + b_error))
-    if a_error.any():
-        bound = bound + 1.0000001 * (a_error @ np.abs(b))
-    if b_error.any():
-        bound = bound + 1.0000001 * (size @ b_error)
-    return value, bound + a.shape[1] * TINY
-
-
-def _sum(a: Array, a_error: Array, b: Array, b_error: Array) -> tuple[Array, Array]:
-    total = a + b
-    # A sum with an exact zero rounds nothing, so data given directly keep error 0.
-    rounding = np.where((a == 0) | (b == 0), 0.0, gamma(1) * np.abs(total))
-    return total, 1.0000001 * (a_error + b_error) + rounding
-
-
-def _scaled(a: Array, a_error: Array, factor: float, loss: float) -> tuple[Array, Array]:
-    value = a * factor
-    bound = gamma(2) * np.abs(value) + 1.0000001 * (a_error * abs(factor) + np.abs(a) * loss)
-    return value, bound + TINY
 
 
 def modular_product(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,28 +18,26 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import is_exact
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.terms import PRIME, modular_product
 
 __all__ = ["twin_heads"]
 
-Array = NDArray[Any]
 
 _WEIGHT = 2**20
 
 
-def twin_heads(
-    units: Sequence[TropicalPolynomial], kept: Sequence[Array]
-) -> list[tuple[int, Array]]:
+def twin_heads(units: Sequence[MaxAffine], kept: Sequence[Array]) -> list[tuple[int, Array]]:
     """For each head the first head with the same cells, and the key that wins where its key does.
 
     ``kept`` names the distinct terms of each head. Returns (head, keys) with ``keys`` (N,) over the
-    terms of that first head: the winner of the given one, -1 at merged duplicates. Cost O(N d) a
-    head, and rationals only where signatures agree.
+    terms of that first head: the winner of the given one, -1 at merged duplicates. Cost O(N d)
+    per head, and rationals only where signatures agree.
 
-    >>> f = TropicalPolynomial([[0], [1], [3]], [0, 1, 0])
-    >>> g = TropicalPolynomial([[8], [2], [4]], [5, 5, 7])                 # 2 f + (2 x + 5)
+    >>> f = MaxAffine([[0], [1], [3]], [0, 1, 0])
+    >>> g = MaxAffine([[8], [2], [4]], [5, 5, 7])                 # 2 f + (2 x + 5)
     >>> [(h, keys.tolist()) for h, keys in twin_heads([f, g], [np.arange(3)] * 2)]
     [(0, [0, 1, 2]), (0, [1, 2, 0])]
     """
@@ -87,9 +85,7 @@ def _signature(rows: NDArray[np.int64], weights: NDArray[np.int64]) -> tuple[int
     return n, third**2 * inverse**3 % PRIME, fourth * inverse**2 % PRIME
 
 
-def _as_given(
-    f: TropicalPolynomial, f_names: Array, g: TropicalPolynomial, g_names: Array
-) -> tuple[Any, Any] | None:
+def _as_given(f: MaxAffine, f_names: Array, g: MaxAffine, g_names: Array) -> tuple[Any, Any] | None:
     """Matching orders of rows where the given numbers of g are those of f times a power of two."""
     same = f.scale == g.scale and len(f.maps) == len(g.maps) and f.keys.shape[1] == g.keys.shape[1]
     for one, two in zip(f.maps, g.maps, strict=False):

@@ -15,17 +15,17 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import freeze, rational, rational_matrix, to_float
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import inner_doubles, nearest_double, nearest_inside, solves
 from tropattn.polyhedra.strict import strictly_negative
 from tropattn.tolerance import TINY, gamma
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement
 
 __all__ = ["embedded", "inner_points"]
 
-Array = NDArray[Any]
 Point = list[flint.fmpq]
 
 _BLOCK = 1 << 20
@@ -36,7 +36,7 @@ _MANY = 5_000
 
 
 def inner_points(
-    units: Sequence[TropicalPolynomial],
+    units: Sequence[MaxAffine],
     refinement: Refinement,
     rows: Array,
     z: Array,
@@ -103,9 +103,7 @@ class _Cells:
     unless the point may lie off the domain's flat.
     """
 
-    def __init__(
-        self, units: Sequence[TropicalPolynomial], refinement: Refinement, rows: Array
-    ) -> None:
+    def __init__(self, units: Sequence[MaxAffine], refinement: Refinement, rows: Array) -> None:
         self.units, self.refinement, self.rows = units, refinement, rows
         domain = refinement.domain
         self.flat = domain is not None and domain.embedding is not None

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+from tropattn import plotting
 from tropattn.dynamics import (
     Hardmax,
     basins,
     cells_per_layer,
     coalescence_horizon,
-    figures,
     hardmax_limit,
     leader_margins,
     simulate,
 )
 from tropattn.dynamics.hardmax import decide, step
 from tropattn.outputs import writing
+from tropattn.plotting import dynamics
 
 PROFILES = {"smoke": {"runs": 10, "n": 20}, "full": {"runs": 400, "n": 40}}
 
@@ -58,7 +59,7 @@ def picture(model: Hardmax, start: np.ndarray, path: Path) -> None:
     run = simulate(model, start, 20, engine="exact")
     sides = np.linspace(-3, 3, 301)
     points = np.stack(np.meshgrid(sides, sides), axis=2).reshape(-1, 2)
-    figures.save(figures.draw_hardmax(run, (points, basins(model, start).label(points))), path)
+    plotting.save(dynamics.draw_hardmax(run, (points, basins(model, start).label(points))), path)
 
 
 def statistics(model: Hardmax, start: np.ndarray) -> dict[str, float]:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tropattn.dynamics import closed_forms, figures, sync_diagram
+from tropattn import plotting
+from tropattn.dynamics import closed_forms, sync_diagram
 from tropattn.outputs import writing
+from tropattn.plotting import dynamics
 
 PROFILES = {
     "smoke": {"n": 8, "dims": [2, 8], "betas": 4, "runs": 8, "layers": 100, "flow_runs": 2},
@@ -45,7 +47,7 @@ def main() -> None:
         flow = sync_diagram(
             given["n"], dim, some, runs=given["flow_runs"], scheme="adaptive", **size
         )
-        figures.save(figures.draw_sync(layers), spec.output / f"layers-d{dim}.png")
+        plotting.save(dynamics.draw_sync(layers), spec.output / f"layers-d{dim}.png")
         row = {"dim": dim, "layers": half_met(layers), "flow": half_met(flow)}
         table.append(row)
         print(json.dumps(row))

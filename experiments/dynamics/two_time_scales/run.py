@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tropattn.dynamics import figures, metastable_windows, sa, simulate
+from tropattn import plotting
+from tropattn.dynamics import metastable_windows, sa, simulate
 from tropattn.outputs import writing
+from tropattn.plotting import dynamics
 
 PROFILES = {
     "smoke": {"n": 12, "betas": [1.0, 4.0], "end": 1e2, "radius": 0.1},
@@ -46,9 +48,9 @@ def main() -> None:
             }
         )
         print(json.dumps(rows[-1]))
-        figure = figures.draw_flow(run, given["radius"])
+        figure = dynamics.draw_flow(run, given["radius"])
         figure.axes[0].set_xscale("symlog", linthresh=1e-2)
-        figures.save(figure, spec.output / f"beta{beta:g}.png")
+        plotting.save(figure, spec.output / f"beta{beta:g}.png")
     with writing(spec.output / "two_time_scales.json") as stream:
         stream.write(json.dumps(rows, indent=1).encode())
 

@@ -10,12 +10,13 @@ from tropattn.attention.loading.families import build
 from tropattn.attention.loading.modules import from_torch
 from tropattn.attention.loading.own import is_own, load_own
 from tropattn.attention.loading.paths import open_tensors
-from tropattn.attention.loading.polynomials import load_polynomials
-from tropattn.attention.model import Model
+from tropattn.attention.loading.polynomials import holds_polynomials, load_polynomials
+from tropattn.attention.loading.tensors import Tensors
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path
 
-__all__ = ["from_torch", "load", "load_polynomials"]
+__all__ = ["from_torch", "load", "load_polynomials", "model_of"]
 
 
 def load(path: Any, *, n_heads: int | None = None) -> Model:
@@ -66,12 +67,16 @@ def load(path: Any, *, n_heads: int | None = None) -> Model:
                 f"n_heads: a positive integer needed, got {n_heads!r}; omit it where config.json "
                 "lies beside the weights."
             )
-    tensors = open_tensors(existing_path(path))
+    return model_of(open_tensors(existing_path(path)), heads)
+
+
+def model_of(tensors: Tensors, n_heads: int | None = None) -> Model:
+    """Read a model from weights that are open; ``n_heads`` and errors as for ``load``."""
     if is_own(tensors):
         return load_own(tensors)
-    if any(name.split("_")[0] == "slopes" for name in tensors.shapes):
+    if holds_polynomials(tensors):
         raise InvalidInput(
             f"{tensors.path}: the tensors of a model needed, got polynomials; use load_polynomials."
         )
     folder = tensors.path.parent
-    return build(tensors, Config.beside(folder), folder, heads)
+    return build(tensors, Config.beside(folder), folder, n_heads)

@@ -6,24 +6,33 @@ layer 0), and the residual adds that same state.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from tropattn.attention.blocks import Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn._types import Array
+from tropattn.attention.evaluated.blocks import Block
+from tropattn.attention.evaluated.norms import LayerNorm
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
+from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.loading.vocabulary import Words, read_words
-from tropattn.attention.model import Model
-from tropattn.attention.padding import Padding
+from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
 
-__all__ = ["ENTRIES", "FIXED", "NAMES", "load_bert"]
+__all__ = [
+    "BERT",
+    "ENTRIES",
+    "FIXED",
+    "NAMES",
+    "PARTS",
+    "READ",
+    "embeddings",
+    "encoder_layer",
+    "norm",
+]
 
-Array = NDArray[Any]
 
 NAMES = {
     "word": "embeddings.word_embeddings.weight",
@@ -50,7 +59,7 @@ FIXED = {
     "pruned_heads": ({},),
 }
 
-_READ = {
+READ = {
     "hidden_size": None,
     "num_attention_heads": None,
     "num_hidden_layers": None,
@@ -64,57 +73,72 @@ _READ = {
     "tie_word_embeddings": True,
 }
 ENTRIES = {
-    "bert": Entries({**_READ, "pad_token_id": 0}, FIXED),
-    "roberta": Entries({**_READ, "pad_token_id": 1}, FIXED),
+    "bert": Entries({**READ, "pad_token_id": 0}, FIXED),
+    "roberta": Entries({**READ, "pad_token_id": 1}, FIXED),
 }
 
 
-def load_bert(tensors: Tensors, config: Config, folder: Path | None) -> Model:
-    """Build a BERT or RoBERTa model. Raises ``InvalidInput`` for anything that does not fit."""
-    family = "roberta" if config.family == "roberta" else "bert"
+def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+    family = config.family
     config = config.under(ENTRIES[family])
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     prefix = first_prefix(tensors, NAMES["word"], ("", family + "."))
-    eps = config.number("layer_norm_eps")
-    inner, activation = config.count("intermediate_size"), config.activation("hidden_act")
-    norms = [stacking.layer_norm(tensors, prefix + NAMES["norm"], d_model, eps)]
+    norms = [norm(tensors, config, prefix + NAMES["norm"], d_model)]
     layers, blocks = [], []
     listed = config.needed("num_hidden_layers")
     for index in range(stacking.count_layers(tensors, prefix + NAMES["layer"], PARTS, listed)):
         at = prefix + NAMES["layer"].format(index)
-        parts = stacking.attention(
-            tensors, {part: at + NAMES[part] for part in "qkvo"}, d_model, n_heads
-        )
-        layers.append(AttentionLayer.from_arrays(**parts, variable="post-normalisation state"))
-        mlp = stacking.mlp(
-            tensors, at + NAMES["up"], at + NAMES["down"], d_model, inner, activation
-        )
-        between = stacking.layer_norm(tensors, at + NAMES["norm after attention"], d_model, eps)
-        blocks.append(Block(mlp, between, norm_first=False))
-        norms.append(stacking.layer_norm(tensors, at + NAMES["norm after mlp"], d_model, eps))
-    embedding = tensors.weight(prefix + NAMES["word"], (config.count("vocab_size"), d_model))
-    longest = config.count("max_position_embeddings")
-    positions = tensors.weight(prefix + NAMES["position"], (longest, d_model))
-    kinds = tensors.weight(prefix + NAMES["type"], (config.count("type_vocab_size"), d_model))
-    # A context is one segment, so every token has type 0.
-    positions = positions + kinds[0]
-    padding = Padding.of(config.token("pad_token_id"))
+        stems = {part: at + name for part, name in NAMES.items()}
+        layer, block, after = encoder_layer(tensors, config, stems, d_model, n_heads)
+        layers.append(layer)
+        blocks.append(block)
+        norms.append(after)
+    embedding, positions = embeddings(tensors, config, prefix, d_model)
+    tokenizer, padding = "BertTokenizer", None
     if family == "roberta":
+        tokenizer = "RobertaTokenizer"
         positions, padding = _behind_padding(config, positions)
-    words = Words(None, None)
-    if folder is not None:
-        words = read_words(folder, len(embedding), family)
-    return Model(
+    return text_model(
+        config,
+        folder,
+        tokenizer,
         layers,
         embedding,
-        words.vocabulary,
+        padding,
         positions=positions,
         norms=norms[:-1],
         causal=False,
         blocks=blocks,
-        tokenizer=words.tokenizer,
-        padding=padding,
-        unread=config.unread,
+    )
+
+
+def embeddings(tensors: Tensors, config: Config, prefix: str, width: int) -> tuple[Array, Array]:
+    """Words (V, width), and positions with type 0: a context is one segment."""
+    sizes = ("vocab_size", "max_position_embeddings", "type_vocab_size")
+    word, position, kind = (
+        tensors.weight(prefix + NAMES[part], (config.count(size), width))
+        for part, size in zip(("word", "position", "type"), sizes, strict=True)
+    )
+    return word, position + kind[0]
+
+
+def norm(tensors: Tensors, config: Config, stem: str, width: int) -> LayerNorm:
+    """The norm of a stem, with the configuration's epsilon."""
+    return stacking.layer_norm(tensors, stem, width, config.number("layer_norm_eps"))
+
+
+def encoder_layer(
+    tensors: Tensors, config: Config, stems: Mapping[str, str], d_model: int, n_heads: int
+) -> tuple[AttentionLayer, Block, LayerNorm]:
+    """One layer with the block behind it, and the norm after both; ``stems`` as in ``NAMES``."""
+    parts = stacking.attention(tensors, stems, d_model, (n_heads, n_heads), d_model // n_heads)
+    inner, activation = config.count("intermediate_size"), config.activation("hidden_act")
+    mlp = stacking.mlp(tensors, stems, d_model, inner, activation)
+    between = norm(tensors, config, stems["norm after attention"], d_model)
+    return (
+        AttentionLayer.from_arrays(**parts, variable="post-normalisation state"),
+        Block(mlp, between, norm_first=False),
+        norm(tensors, config, stems["norm after mlp"], d_model),
     )
 
 
@@ -127,3 +151,6 @@ def _behind_padding(config: Config, positions: Array) -> tuple[Array, Padding]:
             f"positions, got {pad}; positions are counted from it."
         )
     return positions[pad + 1 :], Padding(pad, positions[pad])
+
+
+BERT = ModelFamily(("bert", "roberta"), _load)

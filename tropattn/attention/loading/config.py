@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.blocks import ACTIVATIONS
+from tropattn.attention.evaluated.blocks import ACTIVATIONS
 from tropattn.errors import InvalidInput
 from tropattn.files import read_json
 
@@ -52,11 +51,6 @@ _IDLE = frozenset(f"{_TRAINING} {_HEADS} {_RUNNING}".split())
 """Entries that change no state and no score: of training and bookkeeping, of heads behind the last
 layer, and of how numbers are computed or returned and text is generated."""
 
-_ARCHITECTURE = re.compile(
-    "(Albert|Bert|GPT2|Llama|Mistral|Qwen2|Roberta|ViT)(Model|LMHeadModel|DoubleHeadsModel|For.+)"
-)
-"""Classes of transformers whose layers are those of the family."""
-
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -80,43 +74,27 @@ class Entries:
 class Config:
     """The entries of a configuration; ``where`` names it in messages.
 
-    ``unread`` are the names of entries that nobody knows, for the record.
+    ``unread`` are the names of entries that nobody knows, for the record; ``family`` is the
+    ``model_type`` under which it is read.
 
     Examples
     --------
-    >>> config = Config("config.json", {"n_layer": 2, "model_type": "gpt2", "new": 3})
+    >>> config = Config("config.json", {"n_layer": 2, "new": 3})
     >>> config = config.under(Entries({"n_layer": None, "eps": 1e-5}))
-    >>> config.count("n_layer"), config.number("eps"), config.family, config.unread
-    (2, 1e-05, 'gpt2', ('new',))
+    >>> config.count("n_layer"), config.number("eps"), config.unread
+    (2, 1e-05, ('new',))
     """
 
     where: str
     values: dict[str, Any]
     unread: tuple[str, ...] = ()
+    family: str = ""
 
     @classmethod
     def beside(cls, folder: Path) -> Config:
         """Read ``config.json`` in a folder; empty where there is none."""
         path = folder / "config.json"
         return cls(str(path), read_json(path) or {})
-
-    @property
-    def family(self) -> str | None:
-        """``model_type``, or what ``architectures`` says where there is none, or None.
-
-        >>> Config("config.json", {"architectures": ["Qwen2ForCausalLM"]}).family
-        'qwen2'
-        """
-        value = self.values.get("model_type")
-        listed = self.values.get("architectures")
-        if value is None and isinstance(listed, list) and listed:
-            found = {
-                match[1].lower()
-                for match in (_ARCHITECTURE.fullmatch(str(name)) for name in listed)
-                if match is not None
-            }
-            value = found.pop() if len(found) == 1 else None
-        return value if isinstance(value, str) else None
 
     def under(self, entries: Entries) -> Config:
         """Return the configuration as a family reads it: its own names and its own defaults.
@@ -140,7 +118,12 @@ class Config:
         for name, value in values.items():
             if value is None and entries.read.get(name) is False:
                 values[name] = False
-        return Config(self.where, {**entries.read, **values}, unread)
+        return Config(self.where, {**entries.read, **values}, unread, self.family)
+
+    def broken(self, wanted: str, name: str, value: Any, why: str = _RESTORE) -> InvalidInput:
+        """What to raise for an entry of another kind than is wanted."""
+        got = str(value)[:40]
+        return InvalidInput(f"{self.where}: {wanted} as {name} needed, got {got!r}; {why}")
 
     def count(self, name: str) -> int | None:
         """Return a positive integer, None where it is missing or null."""
@@ -148,10 +131,7 @@ class Config:
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
-            raise InvalidInput(
-                f"{self.where}: a positive integer as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("a positive integer", name, value)
         return value
 
     def needed(self, name: str) -> int:
@@ -172,20 +152,14 @@ class Config:
         except (TypeError, ValueError, OverflowError):
             good = False
         if not good or isinstance(value, str):
-            raise InvalidInput(
-                f"{self.where}: a positive number as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("a positive number", name, value)
         return float(value)
 
     def flag(self, name: str) -> bool:
         """Return a truth value; null is refused unless it is the default, false."""
         value = self.values.get(name, False)
         if not isinstance(value, bool):
-            raise InvalidInput(
-                f"{self.where}: true or false as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("true or false", name, value)
         return value
 
     def causal(self) -> bool:
@@ -196,20 +170,15 @@ class Config:
         """Return the name of an activation that ``MLP`` evaluates."""
         value = self.values.get(name)
         if not isinstance(value, str) or value not in ACTIVATIONS:
-            raise InvalidInput(
-                f"{self.where}: one of {', '.join(ACTIVATIONS)} as {name} needed, got "
-                f"{str(value)[:40]!r}; other activations are not evaluated."
-            )
+            wanted, why = f"one of {', '.join(ACTIVATIONS)}", "other activations are not evaluated."
+            raise self.broken(wanted, name, value, why)
         return value
 
     def token(self, name: str) -> int | None:
         """Return a token's id, None where it is missing or null."""
         value = self.values.get(name)
         if value is not None and (type(value) is not int or not 0 <= value < 2**31):
-            raise InvalidInput(
-                f"{self.where}: a token's id >= 0 as {name} needed, got {str(value)[:40]!r}; "
-                + _RESTORE
-            )
+            raise self.broken("a token's id >= 0", name, value)
         return value
 
     def refuse(self, entries: dict[str, tuple[Any, ...]], why: str) -> None:
@@ -219,6 +188,4 @@ class Config:
             # In JSON 1 and true are two values; Python takes them for one.
             if value is not None and repr(value) not in map(repr, harmless):
                 wanted = " or ".join(str(v) for v in harmless) or "no entry"
-                raise InvalidInput(
-                    f"{self.where}: {wanted} as {name} needed, got {str(value)[:40]!r}; {why}."
-                )
+                raise self.broken(wanted, name, value, why + ".")

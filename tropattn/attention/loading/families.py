@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 
-from tropattn.attention.loading.albert import load_albert
-from tropattn.attention.loading.bert import load_bert
+from tropattn.attention.loading.albert import ALBERT
+from tropattn.attention.loading.bert import BERT
 from tropattn.attention.loading.config import Config
-from tropattn.attention.loading.gpt2 import load_gpt2
-from tropattn.attention.loading.llama import is_llama, load_llama
+from tropattn.attention.loading.family import ModelFamily
+from tropattn.attention.loading.gpt2 import GPT2
+from tropattn.attention.loading.llama import LLAMA
 from tropattn.attention.loading.tensors import Tensors, named, unwrapped
-from tropattn.attention.loading.vit import load_vit
-from tropattn.attention.model import Model
+from tropattn.attention.loading.vit import VIT
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
 __all__ = ["FAMILIES", "build"]
 
-FAMILIES = {
-    "albert": load_albert,
-    "bert": load_bert,
-    "gpt2": load_gpt2,
-    "llama": load_llama,
-    "mistral": load_llama,
-    "qwen2": load_llama,
-    "roberta": load_bert,
-    "vit": load_vit,
-}
-"""Builders by ``model_type`` of the configuration."""
+FAMILIES: tuple[ModelFamily, ...] = (ALBERT, BERT, GPT2, LLAMA, VIT)
+"""A new family is a module with a ``Family``, and a word here."""
+
+_ARCHITECTURE = re.compile("(.+?)(Model|LMHeadModel|DoubleHeadsModel|For.+)")
+"""Classes of transformers whose layers are those of the family."""
 
 
 def build(
@@ -35,34 +33,43 @@ def build(
     """Build the model, or raise ``InvalidInput`` for a family that is not read.
 
     ``folder`` is where vocabularies lie, None for a module in memory; ``n_heads`` stands in for
-    the configuration of a Llama file.
+    a configuration that does not say it.
     """
     tensors = unwrapped(tensors)
-    if not config.values and is_llama(tensors):
-        return load_llama(tensors, config, folder, n_heads)
-    if not config.values:
+    table = {name: family for family in FAMILIES for name in family.model_types}
+    said = [config.values.get(name) for name in ("model_type", "architectures")]
+    name = _said(config, table)
+    if said == [None, None]:
+        seen = [family.model_types[0] for family in FAMILIES if family.recognises(tensors)]
+        name = seen[0] if seen else None
+    if name not in table and not config.values:
         raise InvalidInput(
             f"{tensors.path}: metadata format 'tropattn', tensors such as "
             "model.layers.0.self_attn.q_proj.weight, or a config.json beside the file needed, got "
             f"format {tensors.metadata.get('format')!r} and {named(tensors.shapes)}; this family "
             "is not read without config.json."
         )
-    family = config.family
-    said = [config.values.get(name) for name in ("model_type", "architectures")]
-    if said == [None, None] and is_llama(tensors):
-        family = "llama"
-    if family not in FAMILIES:
+    if name not in table:
         got = f"{said[0]!r}" + ("" if said[1] is None else f" with architectures {said[1]}"[:90])
         raise InvalidInput(
-            f"{config.where}: model_type {', '.join(map(repr, FAMILIES))} needed, got {got}; "
+            f"{config.where}: model_type {', '.join(map(repr, sorted(table)))} needed, got {got}; "
             "other families compute otherwise and are not read."
         )
-    if FAMILIES[family] is load_llama:
-        return load_llama(tensors, config, folder, n_heads)
-    model = FAMILIES[family](tensors, config, folder)
+    model = table[name].load(tensors, replace(config, family=name), folder, n_heads)
     listed = len(model.layers[0].heads)
     if n_heads not in (None, listed):
         raise InvalidInput(
             f"n_heads: {listed} needed as in {config.where}, got {n_heads}; omit it."
         )
     return model
+
+
+def _said(config: Config, known: Container[str]) -> str | None:
+    """``model_type``, or the one that ``architectures`` says where there is none, or None."""
+    value, listed = (config.values.get(name) for name in ("model_type", "architectures"))
+    if value is None and isinstance(listed, list):
+        matches = [_ARCHITECTURE.fullmatch(str(name)) for name in listed]
+        found = {match[1].lower() for match in matches if match is not None}
+        found = {name for name in found if name in known}
+        value = found.pop() if len(found) == 1 else None
+    return value if isinstance(value, str) else None

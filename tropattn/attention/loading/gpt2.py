@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tropattn.attention.blocks import MLP, Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.evaluated.blocks import MLP, Block
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
+from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.loading.vocabulary import Words, read_words
-from tropattn.attention.model import Model
-from tropattn.attention.padding import Padding
+from tropattn.attention.networks.model import Model
 
-__all__ = ["ENTRIES", "NAMES", "load_gpt2"]
+__all__ = ["ENTRIES", "GPT2", "NAMES"]
 
 NAMES = {
     "word": "wte.weight",
@@ -61,8 +60,7 @@ MASKS = "attn.bias attn.masked_bias"
 """Causal masks that old files hold beside the weights."""
 
 
-def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
-    """Build a GPT-2 model. Raises ``InvalidInput`` for anything that does not fit."""
+def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "n_embd", "n_head")
     prefix = first_prefix(tensors, NAMES["layer"].format(0) + "ln_1.weight", ("", "transformer."))
@@ -77,35 +75,20 @@ def load_gpt2(tensors: Tensors, config: Config, folder: Path | None) -> Model:
         layers.append(_layer(tensors, config, at, index, d_model, n_heads))
         before = stacking.layer_norm(tensors, at + NAMES["norm before mlp"], d_model, eps)
         blocks.append(Block(_mlp(tensors, config, at, d_model), before, norm_first=True))
-    embedding = tensors.weight(
-        _word(tensors, config, prefix), (config.count("vocab_size"), d_model)
-    )
-    words = Words(None, None)
-    if folder is not None:
-        words = read_words(folder, len(embedding), "gpt2")
-    return Model(
+    word = stacking.word(tensors, prefix + NAMES["word"], config.flag("tie_word_embeddings"))
+    return text_model(
+        config,
+        folder,
+        "GPT2Tokenizer",
         layers,
-        embedding,
-        words.vocabulary,
+        tensors.weight(word, (config.count("vocab_size"), d_model)),
         positions=tensors.weight(
             prefix + NAMES["position"], (config.count("n_positions"), d_model)
         ),
         norms=norms,
         causal=config.causal(),
         blocks=blocks,
-        tokenizer=words.tokenizer,
-        padding=Padding.of(config.token("pad_token_id")),
-        unread=config.unread,
     )
-
-
-def _word(tensors: Tensors, config: Config, prefix: str) -> str:
-    """The embedding's name; tied files may hold it as the unembedding only."""
-    name = prefix + NAMES["word"]
-    tied = config.flag("tie_word_embeddings")
-    if name not in tensors.shapes and tied and "lm_head.weight" in tensors.shapes:
-        return "lm_head.weight"
-    return name
 
 
 def _layer(
@@ -150,3 +133,6 @@ def _mlp(tensors: Tensors, config: Config, at: str, d_model: int) -> MLP:
         tensors.weight(at + NAMES["down"] + ".bias", (d_model,)),
         config.activation("activation_function"),
     )
+
+
+GPT2 = ModelFamily(("gpt2",), _load)

@@ -6,23 +6,21 @@ post-normalisation variable: what leaves the RMSNorm before the heads is the sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tropattn.attention.blocks import MLP, Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.evaluated.blocks import Block
+from tropattn.attention.evaluated.norms import RMSNorm
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
-from tropattn.attention.loading.stacking import columns_by_head, rows_by_head
+from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix, found_prefixes
-from tropattn.attention.loading.vocabulary import Words, read_words
-from tropattn.attention.model import Model
-from tropattn.attention.norms import RMSNorm
-from tropattn.attention.padding import Padding
-from tropattn.attention.rotary import RotaryEmbedding
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
-__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "ENTRIES", "NAMES", "is_llama", "load_llama"]
+__all__ = ["DEFAULT_EPS", "DEFAULT_THETA", "ENTRIES", "LLAMA", "NAMES"]
 
 DEFAULT_THETA = 1e4
 """RoPE base of a file without a configuration, as in the first Llama."""
@@ -93,26 +91,19 @@ TABLE = "self_attn.rotary_emb.inv_freq"
 """Frequencies that old files hold beside the weights."""
 
 
-def is_llama(tensors: Tensors) -> bool:
-    """Whether the tensors have this family's names."""
+def _recognises(tensors: Tensors) -> bool:
     return bool(found_prefixes(tensors, _FIRST, _PREFIXES))
 
 
-def load_llama(
-    tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None = None
-) -> Model:
-    """Build a model of this family; ``n_heads`` stands in for a missing configuration.
-
-    Raises ``InvalidInput`` for anything that does not fit, other families with the same names
-    included.
-    """
-    family = config.family or "llama"
+def _load(tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None) -> Model:
+    family = config.family
     given, config = bool(config.values), config.under(ENTRIES[family])
     biased = _biased(config, family) if given else (None, None, None)
     prefix = first_prefix(tensors, _FIRST, _PREFIXES)
     listed = config.count("num_hidden_layers")
     n_layers = stacking.count_layers(tensors, prefix + NAMES["layer"], PARTS, listed, TABLE)
-    embedding = tensors.weight(_word(tensors, config, prefix), (config.count("vocab_size"), None))
+    word = stacking.word(tensors, prefix + NAMES["word"], config.flag("tie_word_embeddings"))
+    embedding = tensors.weight(word, (config.count("vocab_size"), None))
     width = embedding.shape[1]
     if config.count("hidden_size") not in (None, width):
         raise InvalidInput(
@@ -124,25 +115,24 @@ def load_llama(
     heads = _heads(tensors, config, n_heads)
     for index in range(n_layers):
         at = prefix + NAMES["layer"].format(index)
-        norms.append(RMSNorm(tensors.weight(at + NAMES["norm before attention"], (width,)), eps))
+        stems = {part: at + name for part, name in NAMES.items()}
+        norms.append(RMSNorm(tensors.weight(stems["norm before attention"], (width,)), eps))
         window = _window(config, family, index, n_layers)
-        layers.append(_layer(tensors, config, at, width, heads, window, biased[:2]))
-        before = RMSNorm(tensors.weight(at + NAMES["norm before mlp"], (width,)), eps)
-        blocks.append(Block(_mlp(tensors, config, at, width, biased[2]), before, norm_first=True))
-    words = Words(None, None)
-    if folder is not None:
-        words = read_words(folder, len(embedding), family)
-    return Model(
+        layers.append(_layer(tensors, config, stems, width, heads, window, biased[:2]))
+        before = RMSNorm(tensors.weight(stems["norm before mlp"], (width,)), eps)
+        inner, activation = config.count("intermediate_size"), config.activation("hidden_act")
+        mlp = stacking.mlp(tensors, stems, width, inner, activation, biased[2])
+        blocks.append(Block(mlp, before, norm_first=True))
+    return text_model(
+        config,
+        folder,
+        "Qwen2Tokenizer" if family == "qwen2" else "LlamaTokenizer",
         layers,
         embedding,
-        words.vocabulary,
         norms=norms,
         causal=config.causal(),
         max_length=config.count("max_position_embeddings"),
         blocks=blocks,
-        tokenizer=words.tokenizer,
-        padding=Padding.of(config.token("pad_token_id")),
-        unread=config.unread,
     )
 
 
@@ -152,18 +142,6 @@ def _biased(config: Config, family: str) -> tuple[bool, bool, bool]:
         return family == "qwen2", False, False
     attention = config.flag("attention_bias")
     return attention, attention, config.flag("mlp_bias")
-
-
-def _word(tensors: Tensors, config: Config, prefix: str) -> str:
-    """The embedding's name; tied files may hold it as the unembedding only."""
-    name = prefix + NAMES["word"]
-    if (
-        name not in tensors.shapes
-        and "lm_head.weight" in tensors.shapes
-        and config.flag("tie_word_embeddings")
-    ):
-        return "lm_head.weight"
-    return name
 
 
 def _heads(tensors: Tensors, config: Config, given: int | None) -> int:
@@ -180,17 +158,11 @@ def _heads(tensors: Tensors, config: Config, given: int | None) -> int:
 
 
 def _rope(config: Config) -> RotaryEmbedding:
-    """Return the plain rotary embedding; scaled variants are refused.
-
-    Its settings stand in ``rope_scaling``, else in ``rope_parameters``, else beside the others.
-    """
+    """The plain rotary embedding, of ``rope_scaling``, else ``rope_parameters``, else the rest."""
     groups = [config.values[name] for name in ("rope_scaling", "rope_parameters")]
     for group in groups:
         if group is not None and not isinstance(group, dict):
-            raise InvalidInput(
-                f"{config.where}: a JSON object as rope_parameters needed, got "
-                f"{str(group)[:40]!r}; restore the file that came with the weights."
-            )
+            raise config.broken("a JSON object", "rope_parameters", group)
     for group in groups:
         kind = (group or {}).get("rope_type", (group or {}).get("type", "default"))
         nested = [name for name, value in (group or {}).items() if isinstance(value, dict)]
@@ -233,10 +205,7 @@ def _of_layer(config: Config, window: int | None, index: int, n_layers: int) -> 
     first = config.values["max_window_layers"]
     if kinds is None:
         if type(first) is not int or first < 0:
-            raise InvalidInput(
-                f"{config.where}: an integer >= 0 as max_window_layers needed, got "
-                f"{str(first)[:40]!r}; restore the file that came with the weights."
-            )
+            raise config.broken("an integer >= 0", "max_window_layers", first)
         return window if index >= first else None
     known = ("full_attention", "sliding_attention")
     if not isinstance(kinds, list) or len(kinds) != n_layers or kinds[index] not in known:
@@ -255,40 +224,30 @@ def _of_layer(config: Config, window: int | None, index: int, n_layers: int) -> 
 def _layer(
     tensors: Tensors,
     config: Config,
-    at: str,
+    stems: Mapping[str, str],
     width: int,
     n_heads: int,
     window: int | None,
-    biased: tuple[bool | None, ...],
+    biased: tuple[bool | None, bool | None],
 ) -> AttentionLayer:
-    rows = _rows(tensors, at + NAMES["q"], width)
+    rows = _rows(tensors, stems["q"], width)
     if n_heads < 1 or rows % n_heads:
         raise InvalidInput(
-            f"{tensors.path}, {at}{NAMES['q']}.weight: rows in {n_heads} equal heads needed, got "
+            f"{tensors.path}, {stems['q']}.weight: rows in {n_heads} equal heads needed, got "
             f"{rows}; check num_attention_heads or n_heads."
         )
     d_head = config.count("head_dim") or rows // n_heads
-    tensors.weight(at + NAMES["q"] + ".weight", (n_heads * d_head, width), narrow=True)
-    rows = _rows(tensors, at + NAMES["k"], width)
+    tensors.weight(stems["q"] + ".weight", (n_heads * d_head, width), narrow=True)
+    rows = _rows(tensors, stems["k"], width)
     n_shared = config.count("num_key_value_heads") or rows // d_head
     if n_shared < 1 or rows != n_shared * d_head or n_heads % n_shared:
         raise InvalidInput(
-            f"{tensors.path}, {at}{NAMES['k']}.weight: rows for a number of key heads that divides "
+            f"{tensors.path}, {stems['k']}.weight: rows for a number of key heads that divides "
             f"{n_heads}, with {d_head} each, needed, got {rows}; "
             "check num_key_value_heads and head_dim."
         )
-    arrays: dict[str, Any] = {}
-    for part, heads in (("q", n_heads), ("k", n_shared), ("v", n_shared)):
-        stored = tensors.weight(at + NAMES[part] + ".weight", (heads * d_head, width))
-        arrays[f"W_{part.upper()}"] = columns_by_head(stored, heads)
-        name = at + NAMES[part] + ".bias"
-        offset = stacking.bias(tensors, name, heads * d_head, biased[0])
-        arrays[f"b_{part.upper()}"] = None if offset is None else offset.reshape(heads, d_head)
-    out = tensors.weight(at + NAMES["o"] + ".weight", (width, n_heads * d_head))
     return AttentionLayer.from_arrays(
-        **arrays,
-        W_O=rows_by_head(out, n_heads),
-        b_O=stacking.bias(tensors, at + NAMES["o"] + ".bias", width, biased[1]),
+        **stacking.attention(tensors, stems, width, (n_heads, n_shared), d_head, biased),
         rope=_rope(config),
         residual=False,
         variable="post-normalisation state",
@@ -300,14 +259,4 @@ def _rows(tensors: Tensors, stem: str, width: int) -> int:
     return len(tensors.weight(stem + ".weight", (None, width), narrow=True))
 
 
-def _mlp(tensors: Tensors, config: Config, at: str, width: int, biased: bool | None) -> MLP:
-    inner = config.count("intermediate_size")
-    up = tensors.weight(at + NAMES["up"] + ".weight", (inner, width), narrow=True)
-    inner = len(up)
-    gate = tensors.weight(at + NAMES["gate"] + ".weight", (inner, width), narrow=True)
-    down = tensors.weight(at + NAMES["down"] + ".weight", (width, inner), narrow=True)
-    b_up, b_down, b_gate = (
-        stacking.bias(tensors, at + NAMES[part] + ".bias", length, biased)
-        for part, length in (("up", inner), ("down", width), ("gate", inner))
-    )
-    return MLP(up.T, b_up, down.T, b_down, config.activation("hidden_act"), gate.T, b_gate)
+LLAMA = ModelFamily(tuple(ENTRIES), _load, _recognises)

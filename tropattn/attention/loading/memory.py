@@ -19,6 +19,9 @@ from tropattn.files import regular_file
 
 __all__ = ["Memory", "import_torch"]
 
+_PLAIN = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8"]
+"""Types of numbers that NumPy has too."""
+
 
 def import_torch(what: str) -> Any:
     """Return the module torch, or raise ``InvalidInput`` that says what to install."""
@@ -80,16 +83,6 @@ class Memory(Tensors):
     def _stored(self, name: str) -> NDArray[Any]:
         torch = import_torch(str(self.path))
         tensor = self._tensors[name].detach()
-        plain = (
-            torch.float64,
-            torch.float32,
-            torch.float16,
-            torch.int64,
-            torch.int32,
-            torch.int16,
-            torch.int8,
-            torch.uint8,
-        )
         dtype = tensor.dtype
         if tensor.device.type == "meta" or tensor.layout != torch.strided:
             raise InvalidInput(
@@ -98,7 +91,7 @@ class Memory(Tensors):
             )
         if dtype == torch.bfloat16:
             tensor = tensor.to(torch.float32)
-        elif dtype not in plain:
+        elif str(dtype).removeprefix("torch.") not in _PLAIN:
             raise InvalidInput(
                 f"{self.path}, {name}: float or integer numbers needed, got {dtype}; quantised "
                 "models are not read, use the weights in half or single precision."

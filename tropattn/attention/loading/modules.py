@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.families import build
 from tropattn.attention.loading.memory import Memory, import_torch
-from tropattn.attention.model import Model
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
 __all__ = ["from_torch"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.model import Model
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 from tropattn.files import json_value, named
 from tropattn.numerals import real

@@ -6,23 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.attention.loading.safetensor import TensorFile
+from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, read_npz
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["load_polynomials"]
+__all__ = ["holds_polynomials", "load_polynomials", "polynomials_of"]
 
-Array = NDArray[Any]
 
 _NAME = re.compile(r"(slopes|intercepts)_(0|[1-9]\d{0,5})")
 
 
 def load_polynomials(path: Any) -> list[TropicalPolynomial]:
-    """Return the tropical polynomials of a file, one a head (theory T1).
+    """Return the tropical polynomials of a file, one per head (theory T1).
 
     Parameters
     ----------
@@ -43,12 +42,21 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
     ...     load_polynomials(Path(folder, "two.npz"))
     [TropicalPolynomial(2 terms on R^1), TropicalPolynomial(2 terms on R^1)]
     """
-    place = existing_path(path)
+    return polynomials_of(existing_path(path))
+
+
+def holds_polynomials(tensors: Tensors) -> bool:
+    """Whether the names are those of polynomials, not of a model."""
+    return any(name.split("_")[0] == "slopes" for name in tensors.shapes)
+
+
+def polynomials_of(place: Path, tensors: Tensors | None = None) -> list[TropicalPolynomial]:
+    """As ``load_polynomials``; ``tensors`` are those of a safetensors file that is open."""
     if place.suffix == ".npz" and not place.is_dir():
         arrays = read_npz(place)
         _check_names(place, arrays)
     elif place.suffix == ".safetensors" and not place.is_dir():
-        file = TensorFile.open(place)
+        file = TensorFile.open(place) if tensors is None else tensors
         _check_names(place, file.shapes)
         arrays = {name: file.read(name) for name in file.shapes}
     else:

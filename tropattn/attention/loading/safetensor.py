@@ -9,36 +9,23 @@ import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from tropattn._types import Array
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
 from tropattn.files import json_value, printable, regular_file
 
 __all__ = ["TensorFile"]
 
-Array = NDArray[Any]
 
 _LARGEST_HEADER = 10**7
 """Bytes of a header; a tensor takes about a hundred."""
 
-_DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "<u2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "<i1",
-    "U64": "<u8",
-    "U32": "<u4",
-    "U16": "<u2",
-    "U8": "<u1",
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"} | {
+    f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (8, 4, 2, 1)
 }
 
 

@@ -1,4 +1,4 @@
-"""Weights of one matrix for all heads, as the families store them, cut into one array a head."""
+"""Weights of one matrix for all heads, as the families store them, cut into one array per head."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tropattn.attention.blocks import MLP
+from tropattn._types import Array
+from tropattn.attention.evaluated.blocks import MLP
+from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors, named
-from tropattn.attention.norms import LayerNorm
 from tropattn.errors import InvalidInput
 
 __all__ = [
@@ -24,9 +24,8 @@ __all__ = [
     "mlp",
     "rows_by_head",
     "widths",
+    "word",
 ]
-
-Array = NDArray[Any]
 
 
 def columns_by_head(stored: Array, n_heads: int) -> Array:
@@ -103,23 +102,28 @@ def count_layers(
 
 
 def attention(
-    tensors: Tensors, stems: Mapping[str, str], d_model: int, n_heads: int, biased: bool = True
+    tensors: Tensors,
+    stems: Mapping[str, str],
+    d_model: int,
+    heads: tuple[int, int],
+    d_head: int,
+    biased: tuple[bool | None, bool | None] = (True, True),
 ) -> dict[str, Any]:
-    """Return arguments of ``AttentionLayer.from_arrays`` from four square matrices.
+    """Return arguments of ``AttentionLayer.from_arrays`` from four matrices.
 
     ``stems`` has the tensor names of "q", "k", "v" and "o" without ``.weight`` and ``.bias``,
-    stored output by input; ``biased`` says whether "q", "k" and "v" have a bias.
+    stored output by input; ``heads`` are the numbers of query and of key heads; ``biased`` says
+    whether "q", "k" and "v", and whether "o" have a bias, as ``bias`` takes it.
     """
     found: dict[str, Any] = {}
-    for part in "qkvo":
-        stored = tensors.weight(stems[part] + ".weight", (d_model, d_model))
-        cut = rows_by_head if part == "o" else columns_by_head
-        found[f"W_{part.upper()}"] = cut(stored, n_heads)
-        offset = bias(tensors, stems[part] + ".bias", d_model, biased or part == "o")
-        if offset is not None and part != "o":
-            offset = offset.reshape(n_heads, -1)
-        found[f"b_{part.upper()}"] = offset
-    return found
+    for part, count in zip("qkv", (heads[0], heads[1], heads[1]), strict=True):
+        stored = tensors.weight(stems[part] + ".weight", (count * d_head, d_model))
+        found[f"W_{part.upper()}"] = columns_by_head(stored, count)
+        offset = bias(tensors, stems[part] + ".bias", count * d_head, biased[0])
+        found[f"b_{part.upper()}"] = None if offset is None else offset.reshape(count, d_head)
+    out = tensors.weight(stems["o"] + ".weight", (d_model, heads[0] * d_head))
+    found["b_O"] = bias(tensors, stems["o"] + ".bias", d_model, biased[1])
+    return found | {"W_O": rows_by_head(out, heads[0])}
 
 
 def bias(tensors: Tensors, name: str, length: int, wanted: bool | None) -> Array | None:
@@ -139,18 +143,30 @@ def bias(tensors: Tensors, name: str, length: int, wanted: bool | None) -> Array
 
 
 def mlp(
-    tensors: Tensors, up: str, down: str, d_model: int, inner: int | None, activation: str
+    tensors: Tensors,
+    stems: Mapping[str, str],
+    d_model: int,
+    inner: int | None,
+    activation: str,
+    biased: bool | None = True,
 ) -> MLP:
-    """Return the MLP of two matrices stored output by input, each with a bias."""
-    first = tensors.weight(up + ".weight", (inner, d_model), narrow=True)
-    second = tensors.weight(down + ".weight", (d_model, len(first)), narrow=True)
-    return MLP(
-        first.T,
-        tensors.weight(up + ".bias", (len(first),)),
-        second.T,
-        tensors.weight(down + ".bias", (d_model,)),
-        activation,
+    """Return the MLP of matrices stored output by input: "up", "down" and, if named, "gate"."""
+    up = tensors.weight(stems["up"] + ".weight", (inner, d_model), narrow=True)
+    sizes = {"up": len(up), "down": d_model} | ({"gate": len(up)} if "gate" in stems else {})
+    gate = None
+    if "gate" in stems:
+        gate = tensors.weight(stems["gate"] + ".weight", up.shape, narrow=True).T
+    down = tensors.weight(stems["down"] + ".weight", (d_model, len(up)), narrow=True)
+    b_up, b_down, *b_gate = (
+        bias(tensors, stems[part] + ".bias", size, biased) for part, size in sizes.items()
     )
+    return MLP(up.T, b_up, down.T, b_down, activation, gate, *b_gate)
+
+
+def word(tensors: Tensors, name: str, tied: bool) -> str:
+    """The embedding's name; tied files may hold it as the unembedding only."""
+    swapped = tied and name not in tensors.shapes and "lm_head.weight" in tensors.shapes
+    return "lm_head.weight" if swapped else name
 
 
 def layer_norm(tensors: Tensors, stem: str, width: int, eps: float) -> LayerNorm:

@@ -10,18 +10,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
 from tropattn.files import named
 
 __all__ = ["Tensors", "first_prefix", "found_prefixes", "named", "unwrapped"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

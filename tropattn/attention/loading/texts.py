@@ -25,62 +25,21 @@ __all__ = ["FILES", "TextReader"]
 FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
 """Files that only a tokenizer can read; beside a vocabulary of characters there are none."""
 
-_OF_FAMILY = {
-    "albert": "AlbertTokenizer",
-    "bert": "BertTokenizer",
-    "gpt2": "GPT2Tokenizer",
-    "llama": "LlamaTokenizer",
-    "mistral": "LlamaTokenizer",
-    "qwen2": "Qwen2Tokenizer",
-    "roberta": "RobertaTokenizer",
-}
-"""The class of a family's tokenizer where its settings name none."""
-
 _BERT = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"}
 _BYTES = {"GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"}
-_WHOLE = {
-    "BarthezTokenizer",
-    "CamembertTokenizer",
-    "CodeLlamaTokenizer",
-    "GemmaTokenizer",
-    "LlamaTokenizer",
-    "MPNetTokenizer",
-    "PreTrainedTokenizer",
-    "T5Tokenizer",
-    "TokenizersBackend",
-    "XLMRobertaTokenizer",
-}
+_FAMILIES = ("Barthez", "Camembert", "CodeLlama", "Gemma", "Llama", "MPNet", "T5", "XLMRoberta")
+_WHOLE = {"PreTrainedTokenizer", "TokenizersBackend", *(f"{name}Tokenizer" for name in _FAMILIES)}
 """Classes whose ``tokenizer.json`` says all."""
 
+_SQUARE = {"sep": "[SEP]", "cls": "[CLS]", "mask": "[MASK]"}
+_ANGLED = {"unk": "<unk>", "bos": "<s>", "eos": "</s>"}
 _SPECIAL = {
-    "BertTokenizer": {
-        "unk_token": "[UNK]",
-        "sep_token": "[SEP]",
-        "pad_token": "[PAD]",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
-    },
-    "AlbertTokenizer": {
-        "bos_token": "[CLS]",
-        "eos_token": "[SEP]",
-        "unk_token": "<unk>",
-        "sep_token": "[SEP]",
-        "pad_token": "<pad>",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
-    },
-    "RobertaTokenizer": {
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "sep_token": "</s>",
-        "cls_token": "<s>",
-        "unk_token": "<unk>",
-        "pad_token": "<pad>",
-        "mask_token": "<mask>",
-    },
-    "GPT2Tokenizer": dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"),
-    "Qwen2Tokenizer": dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
-    "LlamaTokenizer": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+    "BertTokenizer": {**_SQUARE, "unk": "[UNK]", "pad": "[PAD]"},
+    "AlbertTokenizer": {**_SQUARE, "bos": "[CLS]", "eos": "[SEP]", "unk": "<unk>", "pad": "<pad>"},
+    "RobertaTokenizer": {**_ANGLED, "sep": "</s>", "cls": "<s>", "pad": "<pad>", "mask": "<mask>"},
+    "GPT2Tokenizer": dict.fromkeys(("unk", "bos", "eos"), "<|endoftext|>"),
+    "Qwen2Tokenizer": dict.fromkeys(("unk", "eos", "pad"), "<|endoftext|>"),
+    "LlamaTokenizer": _ANGLED,
 }
 """Special tokens of a class where its settings name no others."""
 
@@ -98,12 +57,12 @@ _ADVICE = "split the text with the model's own tokenizer, or pass ids."
 class TextReader:
     """Reads texts with the tokenizer of a model's folder, opened at the first text.
 
-    ``family`` is the model's. A call raises ``InvalidInput`` for a tokenizer or a text that cannot
-    be read; the model itself can.
+    ``default`` is the tokenizer's class where its settings name none. A call raises
+    ``InvalidInput`` for a tokenizer or a text that cannot be read; the model itself can.
     """
 
     folder: Path
-    family: str
+    default: str
     _opened: list[_Opened] = field(default_factory=list, init=False, repr=False)
 
     def __call__(self, text: str) -> list[int]:
@@ -115,7 +74,7 @@ class TextReader:
                     f"place {place}; remove it."
                 )
         if not self._opened:
-            self._opened.append(_Opened.of(self.folder, self.family))
+            self._opened.append(_Opened.of(self.folder, self.default))
         return self._opened[0].ids(text)
 
 
@@ -128,7 +87,7 @@ class _Opened:
     drops: bool
 
     @classmethod
-    def of(cls, folder: Path, family: str) -> _Opened:
+    def of(cls, folder: Path, default: str) -> _Opened:
         try:
             library = importlib.import_module("tokenizers")
         except ImportError:
@@ -138,7 +97,7 @@ class _Opened:
             ) from None
         with _one_error(f"{folder}: files of a tokenizer as the package tokenizers reads it"):
             settings = _settings(folder)
-            kind = _class(settings, family)
+            kind = _class(settings, default)
             tokenizer = _built(library, folder, kind, settings)
             _add_tokens(library, tokenizer, settings, kind)
         tokenizer.no_truncation()
@@ -232,18 +191,24 @@ def _specials(settings: dict[str, Any]) -> list[Any]:
     return found
 
 
-def _class(settings: dict[str, Any], family: str) -> str:
+def _with_defaults(settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The settings, with the class's own special tokens where they name none."""
+    usual = {f"{name}_token": token for name, token in _SPECIAL.get(kind, {}).items()}
+    return usual | {name: value for name, value in settings.items() if value is not None}
+
+
+def _class(settings: dict[str, Any], default: str) -> str:
     """The class of the tokenizer, without the ``Fast`` that older versions put behind it."""
     given = settings.get("tokenizer_class")
     own = settings.get("auto_map")
-    kind = _OF_FAMILY[family] if given is None else str(given).removesuffix("Fast")
+    kind = default if given is None else str(given).removesuffix("Fast")
     known = kind in {*_BERT, *_BYTES, *_WHOLE, "AlbertTokenizer"}
     if isinstance(own, dict) and "AutoTokenizer" not in own:
         own = None
     if not known or own is not None:
         got = "code of its own" if known else f"{given!r}"[:60]
         raise InvalidInput(
-            f"text: a tokenizer of a class such as {', '.join(sorted(set(_OF_FAMILY.values())))} "
+            f"text: a tokenizer of a class such as {', '.join(sorted(_SPECIAL))} "
             f"needed, got {got}; {_ADVICE}"
         )
     return "BertTokenizer" if kind in _BERT else kind
@@ -258,9 +223,9 @@ def _built(library: Any, folder: Path, kind: str, settings: dict[str, Any]) -> A
     tokenizer = None
     if file.is_file():
         tokenizer = library.Tokenizer.from_str(read_bytes(file).decode("utf-8"))
-    named = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
+    named = _with_defaults(settings, kind)
     special = {
-        f"{name}_token": value["content"] if isinstance(value, dict) else value
+        name: value["content"] if isinstance(value, dict) else value
         for name in _NAMED
         if (value := named.get(f"{name}_token")) is not None
     }
@@ -291,13 +256,13 @@ def _flag(flags: Config, name: str, default: bool | None) -> bool | None:
 
 
 def _bert(library: Any, words: dict[str, int], special: dict[str, str], flags: Config) -> Any:
-    for name in ("unk_token", "cls_token", "sep_token"):
+    for name in ("unk", "cls", "sep"):
         if special[name] not in words:
             raise InvalidInput(
                 f"vocabulary: {special[name]} needed for WordPiece, got {len(words)} tokens "
                 f"without it; {_ADVICE}"
             )
-    tokenizer = library.Tokenizer(library.models.WordPiece(words, unk_token=special["unk_token"]))
+    tokenizer = library.Tokenizer(library.models.WordPiece(words, unk_token=special["unk"]))
     tokenizer.normalizer = library.normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=_flag(flags, "tokenize_chinese_chars", True),
@@ -305,7 +270,7 @@ def _bert(library: Any, words: dict[str, int], special: dict[str, str], flags: C
         lowercase=_flag(flags, "do_lower_case", True),
     )
     tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
-    first, last = special["cls_token"], special["sep_token"]
+    first, last = special["cls"], special["sep"]
     tokenizer.post_processor = library.processors.TemplateProcessing(
         single=[first, "$A", last],
         special_tokens=[(token, words[token]) for token in dict.fromkeys((first, last))],
@@ -332,7 +297,7 @@ def _of_merges(
     if kind == "Qwen2Tokenizer":
         tokenizer.normalizer = library.normalizers.NFC()
     elif kind == "GPT2Tokenizer" and settings.get("add_bos_token"):
-        first = special["bos_token"]
+        first = special["bos"]
         tokenizer.post_processor = library.processors.TemplateProcessing(
             single=[first, "$A"], special_tokens=[(first, _id(words, first))]
         )
@@ -355,7 +320,7 @@ def _lay_bytes(
     tokenizer.pre_tokenizer = cutters.ByteLevel(add_prefix_space=blank)
     if kind == "RobertaTokenizer":
         words = tokenizer.get_vocab()
-        ends = [(special[name], _id(words, special[name])) for name in ("sep_token", "cls_token")]
+        ends = [(special[name], _id(words, special[name])) for name in ("sep", "cls")]
         tokenizer.post_processor = library.processors.RobertaProcessing(
             *ends, trim_offsets=True, add_prefix_space=blank
         )
@@ -393,8 +358,7 @@ def _add_tokens(library: Any, tokenizer: Any, settings: dict[str, Any], kind: st
                 f"{token.content!r}: the id {index} needed as the added tokens say, got "
                 f"{tokenizer.token_to_id(token.content)}; restore the tokenizer's files."
             )
-    given = {**_SPECIAL.get(kind, {}), **{k: v for k, v in settings.items() if v is not None}}
-    for value in _specials(given):
+    for value in _specials(_with_defaults(settings, kind)):
         token = _token(library, value)
         token = known.get(token.content, token)
         token.special = True

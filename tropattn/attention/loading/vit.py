@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tropattn.attention.blocks import Block
-from tropattn.attention.layer import AttentionLayer
+from tropattn.attention.evaluated.blocks import Block
+from tropattn.attention.evaluated.patches import Patches
+from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
+from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.tensors import Tensors, first_prefix
-from tropattn.attention.model import Model
-from tropattn.attention.patches import Patches
+from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
-__all__ = ["ENTRIES", "NAMES", "load_vit"]
+__all__ = ["ENTRIES", "NAMES", "VIT"]
 
 NAMES = {
     "first": "embeddings.cls_token",
@@ -61,8 +62,7 @@ ENTRIES = Entries(
 PARTS = (*"qkvo", "norm before attention", "norm before mlp", "up", "down")
 
 
-def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
-    """Build a ViT model. Raises ``InvalidInput`` for anything that does not fit."""
+def _load(tensors: Tensors, config: Config, _folder: object, _n_heads: object) -> Model:
     config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     prefix = first_prefix(tensors, NAMES["first"], ("", "vit."))
@@ -75,20 +75,18 @@ def load_vit(tensors: Tensors, config: Config, _folder: object = None) -> Model:
     parts = [names[part] for part in PARTS]
     for index in range(stacking.count_layers(tensors, prefix + names["layer"], parts, listed)):
         at = prefix + names["layer"].format(index)
-        stems = {part: at + names[part] for part in "qkvo"}
-        arrays = stacking.attention(tensors, stems, d_model, n_heads, bias)
+        stems = {part: at + names[part] for part in PARTS}
+        arrays = stacking.attention(
+            tensors, stems, d_model, (n_heads, n_heads), d_model // n_heads, (bias, True)
+        )
         layers.append(
             AttentionLayer.from_arrays(
                 **arrays, residual=False, variable="post-normalisation state"
             )
         )
-        norms.append(
-            stacking.layer_norm(tensors, at + names["norm before attention"], d_model, eps)
-        )
-        before = stacking.layer_norm(tensors, at + names["norm before mlp"], d_model, eps)
-        mlp = stacking.mlp(
-            tensors, at + names["up"], at + names["down"], d_model, inner, activation
-        )
+        norms.append(stacking.layer_norm(tensors, stems["norm before attention"], d_model, eps))
+        before = stacking.layer_norm(tensors, stems["norm before mlp"], d_model, eps)
+        mlp = stacking.mlp(tensors, stems, d_model, inner, activation)
         blocks.append(Block(mlp, before, norm_first=True))
     patches = _patches(tensors, config, prefix, d_model)
     size = patches.weight.shape[2]
@@ -132,3 +130,6 @@ def _pair(config: Config, name: str) -> tuple[int, int]:
         return sides.needed(f"{name}[0]"), sides.needed(f"{name}[1]")
     side = config.needed(name)
     return side, side
+
+
+VIT = ModelFamily(("vit",), _load)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tropattn.attention.loading.texts import FILES, TextReader
+from tropattn.attention.networks.fields import is_special
 from tropattn.errors import InvalidInput
 from tropattn.files import read_bytes, read_json
 
@@ -23,15 +24,19 @@ class Words:
     tokenizer: Callable[[str], Sequence[int]] | None
 
 
-def read_words(folder: Path, n_tokens: int, family: str) -> Words:
-    """Read what lies beside the weights of a family of models with ``n_tokens`` embeddings.
+def read_words(folder: Path | None, n_tokens: int, tokenizer: str) -> Words:
+    """Read what lies beside the weights of a model with ``n_tokens`` embeddings, if in a folder.
+
+    ``tokenizer`` is the class of the family's tokenizer where its settings name none.
 
     A vocabulary of single characters without a tokenizer is read character by character, another
     list in ``vocab.txt`` as tokens that a text names with blanks between them; all else, and BERT's
     list, is the package tokenizers' when a text is given. A vocabulary that does not belong to the
     weights refuses texts, not the model.
     """
-    reader = TextReader(folder, family)
+    if folder is None:
+        return Words(None, None)
+    reader = TextReader(folder, tokenizer)
     try:
         lines = _read_lines(folder / "vocab.txt", n_tokens)
         table = _read_table(folder / "vocab.json", n_tokens)
@@ -39,9 +44,9 @@ def read_words(folder: Path, n_tokens: int, family: str) -> Words:
         whole = (folder / "tokenizer.json").is_file()
         return Words(None, reader if whole else _Refused(str(error)))
     names = lines if table is None else table
-    if any((folder / name).is_file() for name in FILES) or (lines and family == "bert"):
+    if any((folder / name).is_file() for name in FILES) or (lines and tokenizer == "BertTokenizer"):
         return Words(names, reader)
-    if names is not None and all(len(token) == 1 or _is_special(token) for token in names):
+    if names is not None and all(len(token) == 1 or is_special(token) for token in names):
         return Words(names, None)
     return Words(names, None if lines is None else _Named(lines))
 
@@ -73,10 +78,6 @@ class _Named:
                     "tokenizer, or pass ids."
                 )
         return [table[word] for word in words]
-
-
-def _is_special(token: str) -> bool:
-    return len(token) > 2 and token[0] + token[-1] in ("<>", "[]")
 
 
 def _read_lines(path: Path, n_tokens: int) -> list[str] | None:

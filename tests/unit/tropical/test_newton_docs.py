@@ -1,0 +1,13 @@
+"""The worked examples of docs/polytopes.md are run as they stand."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+
+def test_the_examples_of_the_page_are_true():
+    page = Path(__file__).parents[3] / "docs" / "polytopes.md"
+    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.REPORT_NDIFF)
+    assert found.attempted > 15
+    assert found.failed == 0

@@ -1,0 +1,7 @@
+"""``python -m tropattn`` runs the command line."""
+
+from __future__ import annotations
+
+from tropattn.cli import main
+
+main()

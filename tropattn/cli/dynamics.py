@@ -1,0 +1,196 @@
+"""``tropattn dynamics``: the commands of the second wing."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+import time
+from fractions import Fraction
+from typing import Any
+
+import click
+
+from tropattn.cli import options
+from tropattn.cli.options import choice, real, whole
+from tropattn.files import printable
+from tropattn.numerals import Real, Whole
+
+__all__ = ["dynamics"]
+
+_PATIENCE = 2.0
+_WIDTH = 80
+_FRACTION, _EXACT = re.compile(r"-?\d+/\d+"), 9
+"""Rationals, and up to how many characters they are printed in full."""
+
+
+_scheme = choice(
+    "--scheme",
+    ["adaptive", "layers"],
+    "The flow itself, or residual layers x + step * attention(x).",
+)
+_common = options.all_of(
+    options.seed("Seed of random starts."), options.json_flag, options.figure(required=False)
+)
+
+
+def _kind(*kinds: str) -> Any:
+    return choice("--kind", kinds, "How tokens weigh each other.")
+
+
+@click.group(short_help="Follow tokens as they move through layers.")
+def dynamics() -> None:
+    """Follow tokens as they move through layers of attention.
+
+    \b
+    Examples:
+      tropattn dynamics hardmax --n 40 --output leaders.png
+      tropattn dynamics simulate --beta 9 --dim 2 --time 200 --output run.png
+      tropattn dynamics gaussian --dim 3 --kind l2 --json
+    """  # noqa: D301 (click reads the backspace)
+
+
+@dynamics.command(short_help="Run particles with Q = K = V = 1.")
+@whole("--n", 32, "Number of tokens.", 1, 4096)
+@whole("--dim", 3, "Dimension of the tokens.", 1, 10**4)
+@_kind("softmax", "unnormalised", "l2", "sinkhorn", "sigmoid", "linear")
+@choice("--space", ["sphere", "flat", "rescaled", "prenorm"], "Where the tokens move.")
+@real("--beta", 4.0, "Inverse temperature.")
+@click.option("--causal", is_flag=True, help="Tokens read earlier tokens only.")
+@real("--time", 20.0, "Last time.")
+@whole("--frames", 100, "Number of stored times.", 1, 20_000)
+@choice("--engine", ["tokens", "gram"], "gram: SA and USA at a cost that does not depend on --dim.")
+@_scheme
+@real("--step", 0.1, "Size of a layer for --scheme layers.")
+@real("--radius", 0.1, "Tokens closer than this are one cluster (single linkage).")
+@_common
+def simulate(**given: Any) -> None:
+    """Run random particles: clusters, energy, metastable windows, the soft-hard horizon."""
+    _answer("simulate", given)
+
+
+@dynamics.command(short_help="Share of runs in which two tokens have met, over beta and time.")
+@whole("--n", 32, "Number of tokens.", 2, 1024)
+@whole("--dim", 128, "Dimension of the tokens.", 1, 10**4)
+@whole("--betas", 10, "Number of inverse temperatures from 0 to --beta-max.", 1, 1000)
+@real("--beta-max", 9.0, "Largest inverse temperature.")
+@whole("--layers", 300, "Number of layers, or of stored times.", 1, 10_000)
+@real("--step", 0.1, "Size of a layer.")
+@whole("--runs", 32, "Runs for each beta.", 1, 10_000)
+@_kind("softmax", "unnormalised")
+@_scheme
+@click.option("--threads", type=Whole(1, 1024), help="Worker threads. Default: all.")
+@_common
+def phase(**given: Any) -> None:
+    """Draw the phase diagram of SA or USA from uniform tokens on the sphere."""
+    _answer("phase", given)
+
+
+@dynamics.command(short_help="Leaders, exact limits and cells of a hardmax transformer.")
+@click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
+@whole("--n", 20, "Number of random tokens where no file is given.", 1, 10**5)
+@whole("--dim", 2, "Their dimension.", 1, 10**4)
+@real("--alpha", 1.0, "Step parameter: a token moves alpha / (1 + alpha) of the way.")
+@choice("--ties", ["average", "first"], "What several winners do.")
+@whole("--layers", 20, "Number of layers.", 1, 10_000)
+@click.option(
+    "--engine",
+    type=click.Choice(["tokens", "exact"]),
+    default="exact",
+    help="Doubles with rounding bounds, or rationals.",
+)
+@click.option(
+    "--limit/--no-limit",
+    default=True,
+    show_default=False,
+    help="Find exact limits and count cells.",
+)
+@_common
+def hardmax(**given: Any) -> None:
+    """Run hardmax layers on PATH, an .npz with `tokens` (n, d), or on random tokens."""
+    _answer("hardmax", given)
+
+
+@dynamics.command(short_help="What becomes of a Gaussian under attention.")
+@click.argument("path", required=False, is_eager=True, type=click.Path(dir_okay=False))
+@whole("--dim", 2, "Dimension of random matrices where no file is given.", 1, 64)
+@_kind("softmax", "l2", "sinkhorn", "linear")
+@real("--beta", 1.0, "Inverse temperature.")
+@whole("--n", 1000, "Number of tokens whose freezing level is reported.", 1, 10**15)
+@click.option("--time", type=Real(), help="Last time. Default: just past the verdict's time.")
+@whole("--frames", 100, "Number of stored times.", 1, 20_000)
+@_common
+def gaussian(**given: Any) -> None:
+    """Classify and run a Gaussian under PATH, an .npz with `S` and any of Q, K, V, mean."""
+    _answer("gaussian", given)
+
+
+@dynamics.command(short_help="Evaluate a hardmax sentiment classifier, and name its leaders.")
+@click.argument("path", is_eager=True, type=click.Path(dir_okay=False))
+@click.option("--text", help="Judge this text instead of the held-out reviews in the file.")
+@whole("--top", 20, "Number of leaders to list.", 1, 10**6)
+@_common
+def sentiment(**given: Any) -> None:
+    """Evaluate PATH, written by experiments/dynamics/sentiment/train.py."""
+    _answer("sentiment", given)
+
+
+def _answer(command: str, given: dict[str, Any]) -> None:
+    from tropattn.study.dynamics import run
+
+    as_json, output = given.pop("as_json"), given.pop("output")
+    started = shown = time.monotonic()
+
+    def report(done: int, left: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= _PATIENCE:
+            shown = now
+            click.echo(f"{command}: {done} done, {left} left, {now - started:.0f} s", err=True)
+
+    def show(*shown: Any) -> None:
+        from tropattn.plotting import save
+        from tropattn.plotting.dynamics import FIGURES
+
+        save(FIGURES[command](*shown), output)
+
+    told = report if options.watching() else lambda done, left: None
+    record = run(command, given, told, None if output is None else show)
+    text = record.to_json()
+    click.echo(text if as_json else _told(json.loads(text)))
+
+
+def _told(document: dict[str, Any]) -> str:
+    """The tables of a record as plain lines."""
+    lines = []
+    for name, rows in document["tables"].items():
+        lines.append(name)
+        for row in rows:
+            lines += _wrapped([f"{key} {_word(value)}" for key, value in row.items()])
+    return "\n".join(lines)
+
+
+def _wrapped(words: list[str]) -> list[str]:
+    """One row in lines of 80 columns; a word that fits on a line stays whole."""
+    kept = [word.replace(" ", "\0") if len(word) < _WIDTH - 6 else word for word in words]
+    lines = textwrap.wrap(
+        "  ".join(kept),
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and len(value) > _EXACT and _FRACTION.fullmatch(value):
+        return f"{float(Fraction(value)):.4g}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return str(value.get("value", value))
+    if isinstance(value, list):
+        return "(" + ", ".join(_word(v) for v in value) + ")"
+    return "none" if value is None else printable(str(value))

@@ -1,0 +1,93 @@
+"""Diagrams of single heads on the sphere of directions of three columns, and their crossings.
+
+The walls of a head are arcs between its vertices. Each head is cut out of polygons that tile the
+domain; then its arcs are walked against the heads after it. The kernels prove each sign or say that
+they cannot (``_kernels/diagrams``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tropattn._kernels import clipping, diagrams
+from tropattn._types import Array
+from tropattn.threads import in_order, interrupted
+from tropattn.tropical.refinement import Refinement
+
+__all__ = ["HeadColumns", "start_polygons"]
+
+_HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
+"""Heights of the first cone over a simplex: low ones are wide and cost digits."""
+
+
+class HeadColumns:
+    """The heads column by column, with the bounds that the kernels use."""
+
+    def __init__(self, refinement: Refinement) -> None:
+        starts = refinement.starts
+        self.terms = np.ascontiguousarray(refinement.terms.T)
+        self.starts = starts.astype(np.int64)
+        self.all = range(len(starts) - 1)
+        spans = [slice(starts[h], starts[h + 1]) for h in self.all]
+        self.sizes = np.array([np.abs(refinement.terms[s]).max() for s in spans])
+        self.errors = np.array([refinement.errors[s].max() for s in spans])
+
+    def keep(self, live: list[Array]) -> None:
+        """Drop dead rows: ``live`` (N_h,) bool for each head."""
+        self.terms = np.ascontiguousarray(self.terms[:, np.concatenate(live)])
+        self.starts = np.concatenate([[0], np.cumsum([part.sum() for part in live])])
+
+    def diagrams(
+        self, start: clipping.Tiles, threads: int | None
+    ) -> list[tuple[Array, Array]] | None:
+        """Arcs and live rows of each head; None where a diagram is not proved."""
+        stop = np.zeros(1, np.int64)
+        live = [np.zeros(n, np.bool_) for n in np.diff(self.starts).tolist()]
+        parts: list[tuple[Array, Array]] = []
+
+        def work(h: int) -> tuple[Array, int]:
+            mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
+            arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
+            scratch = clipping.make_polygon(start.rows.shape[1] + mine.shape[1])
+            scores, size, error = np.empty(mine.shape[1]), self.sizes[h], self.errors[h]
+            made, status = diagrams.diagram(
+                mine, size, error, start, live[h], arcs, 0, scratch, scores, stop
+            )
+            return arcs[:made], status
+
+        try:
+            for h, (arcs, status) in enumerate(in_order(work, self.all, threads, stop)):
+                if status != diagrams.PROVED:
+                    return None
+                parts.append((arcs, live[h]))
+        except KeyboardInterrupt:
+            # Every row marked so far is proved, and its cell holds one of the refinement.
+            raise interrupted(max([1, *(int(mine.sum()) for mine in live)])) from None
+        return parts
+
+
+def start_polygons(refinement: Refinement) -> clipping.Tiles | None:
+    """Pointed polygons that tile the domain: the four cones over a simplex, cut by the walls.
+
+    The simplex has integer corners, so the cones tile exactly; one of them alone where the domain
+    fits in it, for which flatter ones are tried. None where a wall's position
+    is not proved.
+    """
+    walls = refinement.walls
+    tiles = _tiles(refinement, refinement.interior[0] if len(walls) else np.zeros(3), _HEIGHTS[0])
+    if tiles is None or len(tiles.counts) == 1 or not len(walls):
+        return tiles
+    # Inner normals add up to a direction that has all of the domain on its side.
+    middle = -walls.sum(axis=0)
+    for height in _HEIGHTS:
+        one = _tiles(refinement, middle, height)
+        if one is not None and len(one.counts) == 1:
+            return one
+    return tiles
+
+
+def _tiles(refinement: Refinement, middle: Array, height: float) -> clipping.Tiles | None:
+    """Start polygons from the cones over one simplex."""
+    tiles = clipping.make_tiles(3 + len(refinement.walls))
+    used = clipping.tile(middle, height, refinement.walls, refinement.wall_rho, tiles)
+    return clipping.Tiles(*(part[:used] for part in tiles)) if used else None

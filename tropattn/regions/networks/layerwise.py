@@ -1,0 +1,343 @@
+"""Counting across depth: refine, compose, refine again (theory T12, T13).
+
+On a cell of the first stages the state that enters the next one is an affine function of the
+input. So the units of the next stage, composed with it, are tropical polynomials of the input
+again, and the search of one layer (``regions/search/enumeration``) refines the cell by them. Only
+the cells of the last stage are counted.
+
+Everything that is composed stays exact: states and walls are integer matrices over one common
+denominator, whose digits grow with the depth and with nothing else. Terms that become equal on a
+cell (a dead ReLU in front, say) are equal integer rows and merge there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tropattn._types import Array
+from tropattn.arrays import freeze, rational_matrix
+from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.polyhedra.domain import Domain, check_space
+from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
+from tropattn.regions.budget import Budget, exceeded
+from tropattn.regions.complex import RegionComplex
+from tropattn.regions.networks.cells import CellSystem, DepthCell
+from tropattn.regions.networks.witness import depth_witnesses
+from tropattn.regions.question import Engine, Found, Question
+from tropattn.regions.search.enumeration import Outcome, explore
+from tropattn.threads import WorkQueue, aside, check, interrupted, thread_count
+from tropattn.tropical.affine_state import AffineState, whole
+from tropattn.tropical.integer_stage import IntegerStage
+from tropattn.tropical.refinement import domain_walls
+from tropattn.tropical.stage import RoutingStage
+
+__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells", "integer_walls"]
+
+
+def integer_walls(domain: Domain | None, width: int) -> tuple[Row, ...]:
+    """The walls of a domain as primitive integer rows, negative inside; none without a normal."""
+    rows = [whole(row)[0] for row in rational_matrix(domain_walls(domain, width)).tolist()]
+    return tuple(primitive(row) for row in rows if any(row[:-1]))
+
+
+class LayerwiseRefinement:
+    """The stages over one domain: root, children of a cell, and the tally of the work."""
+
+    def __init__(self, stages: Sequence[RoutingStage], domain: Domain | None) -> None:
+        if not stages:
+            raise InvalidInput("target: at least one stage needed, got none; pass a Network.")
+        self.domain = domain
+        self.tables = [IntegerStage(stage) for stage in stages]
+        self.inner = Outcome()
+        self.widest = 0
+
+    @property
+    def root(self) -> DepthCell:
+        """The whole domain, with the input as its state."""
+        stage = self.tables[0].stage
+        check_space(self.domain, stage.dim)
+        embedding = None if self.domain is None else self.domain.embedding
+        state = AffineState.of(*(embedding or (np.eye(stage.dim), np.zeros(stage.dim))))
+        k = state.numerators.nrows() - 1
+        walls = integer_walls(self.domain, k + 1)
+        return DepthCell(0, (), walls, Frame((0,) * k), state, ())
+
+    def system(self, cell: DepthCell) -> _Parent:
+        """The refinement of a cell by the next stage."""
+        table = self.tables[cell.depth]
+        width = cell.state.numerators.ncols() - 1
+        if table.stage.dim != width:
+            raise InvalidInput(
+                f"stages: a stage on R^{width} needed at {cell.depth}, got one "
+                f"on R^{table.stage.dim}; widths of consecutive stages must agree."
+            )
+        columns = table.columns(cell.state)
+        rows = table.rows(columns)
+        kept = table.contenders(columns, self._corners(cell))
+        classes: list[list[list[int]]] = []
+        cutting, units = [], []
+        for h, terms in enumerate(kept):
+            members: dict[Row, list[int]] = {}
+            for j in terms:
+                members.setdefault(rows[j], []).append(j)
+            classes.append(list(members.values()))
+            if len(members) > 1:
+                first = rows[terms[0]]
+                cutting.append(h)
+                units.append(
+                    cell.frame.local([tuple(map(int.__sub__, row, first)) for row in members])
+                )
+        if not units:
+            cutting, units = [0], [[(0,) * len(rows[0])]]
+        domain = self.domain if cell.depth == 0 else None
+        walls = cell.frame.local(cell.walls)
+        of = [table.stage.units[h] for h in cutting]
+        return _Parent(CellSystem.build(of, domain, walls, units), rows, classes, cutting)
+
+    def _corners(self, cell: DepthCell) -> list[Row]:
+        """The corners of a bounded cell in one or two dimensions, or none."""
+        if not cell.walls or len(cell.walls[0]) > 3:
+            return []
+        # Behind the first stage walls are tight already.
+        return corners(cell.walls if cell.depth else tightened(cell.walls, cell.frame))
+
+    def children(self, cell: DepthCell, mapped: bool = True, **limits: Any) -> Iterator[DepthCell]:
+        """The cells into which the next stage cuts a cell, each with its state behind it.
+
+        All patterns are found first (and held); the cells are then made one by one.
+        """
+        table = self.tables[cell.depth]
+        parent = self.system(cell)
+        if cell.depth:
+            # One cell of many is a small search: a pool of its own would cost more than it saves.
+            limits["threads"] = 1
+        outcome = explore(parent.system, emit=True, **limits)
+        found = np.vstack(outcome.patterns) - parent.system.starts[:-1]
+        self.widest = max(self.widest, len(found))
+        local = parent.system.to_parameters(np.vstack(outcome.points))
+        self.inner.add(outcome)
+        cuts = _Cuts(found, parent)
+        alone = [members[0] for members in parent.classes]
+        for numbers, q in zip(found.tolist(), local, strict=True):
+            check()
+            chosen = alone.copy()
+            for h, number in zip(parent.cutting, numbers, strict=True):
+                chosen[h] = parent.classes[h][number]
+            tied = [
+                [j - start for j in members]
+                for members, start in zip(chosen, table.starts, strict=False)
+            ]
+            state = table.advance(cell.state, parent.rows, tied) if mapped else cell.state
+            walls, frame = framed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
+            if cell.depth + 1 < len(self.tables):
+                # In higher dimension a spare wall costs the search less than a program to drop it.
+                walls = tightened(walls, frame, spare=3 * len(q) if len(q) > 2 else 0)
+            point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
+            pattern = (*cell.pattern, *(members[0] for members in tied))
+            yield DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
+
+    def cells_above(self, depth: int, limits: dict[str, Any]) -> Iterator[DepthCell]:
+        """The cells of the first ``depth`` stages, depth first."""
+        stack = [iter([self.root])]
+        while stack:
+            check()
+            cell = next(stack[-1], None)
+            if cell is None:
+                stack.pop()
+            elif cell.depth == depth:
+                yield cell
+            else:
+                stack.append(self.children(cell, **limits))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """A cell that the next stage cuts.
+
+    Attributes
+    ----------
+    system : the refinement by the units in ``cutting``, each of at least two classes; of the first
+        unit alone where no unit can cut the cell.
+    rows : all terms of the stage in the parameters.
+    classes : the terms of each unit that may win, equal ones together.
+    """
+
+    system: CellSystem
+    rows: list[Row]
+    classes: list[list[list[int]]]
+    cutting: list[int]
+
+
+class _Cuts:
+    """The walls that a stage adds to each of its cells: the winner against the other live keys."""
+
+    def __init__(self, found: Array, parent: _Parent) -> None:
+        self.parent = parent
+        self.live = [np.unique(column).tolist() for column in found.T]
+        self._known: dict[tuple[int, int], list[Row]] = {}
+
+    def of(self, numbers: list[int]) -> list[Row]:
+        """Rows of one cell; units with one live key on the parent cut nothing."""
+        out: list[Row] = []
+        for h, number in enumerate(numbers):
+            if len(self.live[h]) > 1:
+                if (h, number) not in self._known:
+                    best = self._row(h, number)
+                    self._known[h, number] = [
+                        primitive([a - b for a, b in zip(self._row(h, other), best, strict=True)])
+                        for other in self.live[h]
+                        if other != number
+                    ]
+                out += self._known[h, number]
+        return out
+
+    def _row(self, h: int, number: int) -> Row:
+        parent = self.parent
+        return parent.rows[parent.classes[parent.cutting[h]][number][0]]
+
+
+class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
+    """The searches of all cells above the last stage, and the sum of what they find."""
+
+    def __init__(self, refinement: LayerwiseRefinement, budget: Budget) -> None:
+        super().__init__(self._watch)
+        self.refinement, self.budget = refinement, budget
+        self.total, self.parents = Outcome(), 0
+        self.running: dict[int, int] = {}
+
+    @property
+    def found(self) -> int:
+        """Cells counted, those of unfinished searches included.
+
+        At least as many as the most that one cell was cut into: each holds a cell of its own.
+        """
+        return max(1, self.total.cells + sum([*self.running.values()]), self.refinement.widest)
+
+    def search(self) -> None:
+        """Search all; on a limit or Ctrl-C raise with the cells found so far."""
+        # Every inner cell holds at least one cell, so the limit is valid for them as well.
+        limits = replace(self.budget, report=self._above).limits
+        cells = self.refinement.cells_above(len(self.refinement.tables) - 1, limits)
+        try:
+            self.run(enumerate(cells), thread_count(self.budget.threads))
+        except BudgetExceeded as error:
+            # What an unfinished search had found lies apart from all that was counted before.
+            raise exceeded(error.lower + self.total.cells) from None
+
+    def work(self, item: tuple[int, DepthCell]) -> tuple[int, Outcome]:
+        """Search one cell, on one thread: a pool of its own would cost more than it saves."""
+        number, cell = item
+
+        def note(found: int, left: int) -> None:
+            self.running[number] = found
+
+        limits = Budget(self.budget.max_cells, 1, note).limits
+        return number, explore(self.refinement.system(cell).system, **limits)
+
+    def collect(self, result: tuple[int, Outcome]) -> list[tuple[int, DepthCell]]:
+        """Add up what a search found; it leaves nothing."""
+        number, outcome = result
+        self.running.pop(number, None)
+        self.parents += 1
+        self.total.cells += outcome.cells
+        self.total.add(outcome)
+        return []
+
+    def _watch(self, found: int, left: int) -> None:
+        if self.budget.passed(self.total.cells):
+            raise BudgetExceeded("", 0)
+        self.budget.tell(found, left)
+
+    def _above(self, found: int, left: int) -> None:
+        if self.budget.report is not None:
+            self.budget.report(max(self.found, self.total.cells + found), left)
+
+
+class Layerwise(Engine):
+    """The cells of a network, stage by stage (theory T12).
+
+    Counting holds the cells of one parent per stage.
+
+    >>> from tropattn.tropical.polynomial import TropicalPolynomial
+    >>> from tropattn.tropical.stage import Linear
+    >>> first = RoutingStage((TropicalPolynomial([[0], [1]]),), Linear(np.eye(1), np.zeros(1)))
+    >>> last = RoutingStage((TropicalPolynomial([[0], [1]], [0, -1]),))
+    >>> Layerwise().count(Question((first, last))).value        # x < 0, 0 < x < 1, 1 < x
+    3
+    >>> Layerwise().cells(Question((first, first))).patterns.tolist()
+    [[0, 0], [1, 1]]
+    """
+
+    name, label, lists = "enumeration", "depth", True
+    kinds = ("network",)
+    where = "networks, any domain"
+    idea = (
+        "refine, compose, refine again (T12): on each cell of the layers before, a layer is an "
+        "`enumeration` in integers ([depth](depth.md))"
+    )
+    cost = "a search per cell of all but the last layer, about a millisecond each"
+    otherwise = "it always can: states and walls are exact"
+
+    def count(self, question: Question) -> Found:
+        """The number of cells; their maps are not composed."""
+        refinement = LayerwiseRefinement(question.stages, question.domain)
+        leaves = _LeafCount(refinement, question.budget)
+        leaves.search()
+        total = leaves.total
+        total.add(refinement.inner)
+        above = {"stages": len(refinement.tables), "cells_above": leaves.parents}
+        return Found(total.cells, total.stats() | above, self.label)
+
+    def cells(self, question: Question) -> RegionComplex:
+        """All cells with their exact walls and, where the stages have maps, theirs.
+
+        Patterns are those of all stages side by side. Memory ``O(cells)``, about a kilobyte each.
+        """
+        stages, domain = question.stages, question.domain
+        refinement = LayerwiseRefinement(stages, domain)
+        mapped = stages[-1].update is not None
+        cells = all_cells(refinement, question.budget, mapped=mapped)
+        patterns = freeze(np.array([cell.pattern for cell in cells], dtype=np.int32))
+        witnesses, inside = depth_witnesses(refinement.tables, domain, cells)
+        stats = {"stages": len(stages), **refinement.inner.stats()}
+        where, pieces = question.where, tuple(cells)
+        return RegionComplex(patterns, witnesses, inside, where, stages[-1], stats, pieces)
+
+
+def all_cells(
+    refinement: LayerwiseRefinement, budget: Budget, *, mapped: bool, distinct: bool = False
+) -> list[DepthCell]:
+    """Every cell of the last stage, in lexicographic order of the patterns.
+
+    Raises ``BudgetExceeded`` or ``Interrupted`` with ``.lower``, the cells found so far, or with
+    ``distinct`` the distinct maps among them.
+    """
+    out: list[DepthCell] = []
+
+    def note(found: int, left: int) -> None:
+        if budget.report is not None:
+            budget.report(len(out) + found, left)
+
+    def so_far(more: int) -> int:
+        # Those of an unfinished search included; of distinct maps, finished ones only.
+        return max(1, len({cell.key() for cell in out}) if distinct else len(out) + more)
+
+    # One search may hold all cells, so each reports as well.
+    limits = {**budget.limits, "threads": thread_count(budget.threads), "report": note}
+    try:
+        for cell in refinement.cells_above(len(refinement.tables) - 1, limits):
+            for child in refinement.children(cell, mapped, **limits):
+                out.append(child)
+                budget.tell(len(out), 0)
+            if budget.passed(len(out)):
+                raise BudgetExceeded("", 0)
+    except BudgetExceeded as error:
+        raise exceeded(so_far(error.lower)) from None
+    except KeyboardInterrupt as error:
+        raise interrupted(so_far(getattr(error, "lower", 0))) from None
+    order = aside(np.lexsort, np.array([cell.pattern for cell in out], np.int32).T[::-1])
+    return [out[i] for i in order.tolist()]

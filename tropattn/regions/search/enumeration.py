@@ -1,0 +1,313 @@
+"""The enumeration engine: all cells of a common refinement, in any dimension, each one proved.
+
+The search itself is a kernel (``_kernels/search``); this module feeds it work ranges from a queue
+to a thread pool, settles in rationals what doubles leave open, and stops cleanly on a limit or on
+Ctrl-C. A range is a path from the root and a budget, so the set of ranges, and with it every
+number, does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tropattn._kernels import search
+from tropattn._kernels.system import make_system
+from tropattn._types import Array
+from tropattn.arrays import freeze
+from tropattn.polyhedra.cone import as_doubles
+from tropattn.polyhedra.strict import strictly_negative
+from tropattn.regions.budget import Budget, Report
+from tropattn.regions.certificates import GroupWriter, path_pairs
+from tropattn.regions.complex import RegionComplex
+from tropattn.regions.question import Engine, Found, Question
+from tropattn.threads import WorkQueue, aside, interrupted, thread_count
+from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.witness import inner_points
+
+__all__ = ["Enumeration", "Outcome", "WorkRange", "explore"]
+
+
+# Budgets (programs) of a range by generation: small at first so that all threads get work
+# early, then about 0.1 s.
+_BUDGETS = (200, 2_000, 20_000)
+_BLOCK = 1 << 14
+_DEFERRED = 1 << 12
+_LOG = 1 << 20
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a search found: the count, the cells where asked for, and the work done."""
+
+    cells: int = 0
+    patterns: list[Array] = field(default_factory=list)
+    points: list[Array] = field(default_factory=list)
+    pivots: int = 0
+    programs: int = 0
+    nodes: int = 0
+    exact_decisions: int = 0
+
+    def stats(self) -> dict[str, int]:
+        """Work counts for ``RegionCount.stats``."""
+        names = "nodes", "programs", "pivots", "exact_decisions"
+        return {name: getattr(self, name) for name in names}
+
+    def add(self, other: Outcome) -> None:
+        """Add the work of another search."""
+        for name, value in other.stats().items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRange:
+    """A subtree: its path from the root, a point in it, and whether doubles prove the point.
+
+    The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers; ``alive`` (n,)
+    marks the candidates above it, where they are handed down.
+    """
+
+    path: Array
+    z: Array
+    proved: bool
+    generation: int
+    exact_point: tuple[Any, ...] | None = None
+    alive: Array = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+
+@dataclass(slots=True)
+class _Found:
+    """The buffers of one range, as the kernel filled them."""
+
+    item: WorkRange
+    patterns: Array
+    points: Array
+    deferred: Array
+    rest: Array
+    rest_points: Array
+    rest_level: Array
+    candidates: Array
+    log: Array
+    counters: Any = None
+
+
+def explore(
+    refinement: Refinement,
+    *,
+    emit: bool = False,
+    max_cells: int | None = None,
+    threads: int | None = None,
+    report: Report | None = None,
+    certificate: GroupWriter | None = None,
+) -> Outcome:
+    """Count (and with ``emit`` list) the cells of a refinement, depth first.
+
+    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is
+    called a few times a second. Memory without ``emit`` depends on heads and keys, not on the
+    number of cells.
+
+    Raises
+    ------
+    InvalidInput : the domain has no interior.
+    BudgetExceeded, Interrupted : with ``.lower``, the cells found so far.
+    """
+    outcome = Outcome()
+    z, proved, exact_point = refinement.interior
+    if len(refinement.starts) - 1 == len(refinement.terms):
+        # No head has two different keys: one cell.
+        outcome.cells = 1
+        outcome.patterns.append(refinement.starts[None, :-1].astype(np.int32))
+        outcome.points.append(z[None, :])
+        if certificate is not None:
+            certificate.add_single(z, exact_point)
+        return outcome
+    path = np.full(2 * len(refinement.units), -1, np.int32)
+    root = WorkRange(path, _high(z), proved, 0, exact_point)
+    budget = Budget(max_cells, threads, report)
+    _Driver(refinement, outcome, emit, budget, certificate).run([root], thread_count(threads))
+    return outcome
+
+
+def _high(z: Array) -> Array:
+    """A point as a sum of two doubles."""
+    return np.stack([z, np.zeros_like(z)])
+
+
+def _system(refinement: Refinement, fine: tuple[Array, Array, Array, Array]) -> tuple[Array, ...]:
+    """The arguments of the kernel's ``make_system``."""
+    return (
+        refinement.terms,
+        refinement.errors,
+        np.abs(refinement.terms).max(axis=1, initial=0.0),
+        refinement.starts,
+        refinement.walls,
+        refinement.wall_rho,
+        refinement.integers,
+        refinement.wall_integers,
+        np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
+        np.arange(refinement.rank),
+        *refinement.spans,
+        *fine,
+    )
+
+
+class _Driver(WorkQueue[WorkRange, "_Found"]):
+    """One search of a refinement, and its tally."""
+
+    def __init__(
+        self,
+        refinement: Refinement,
+        outcome: Outcome,
+        emit: bool,
+        budget: Budget,
+        certificate: GroupWriter | None,
+    ) -> None:
+        super().__init__(budget.watch)
+        self.refinement = refinement
+        self.direct = refinement.in_doubles
+        dim, walls = refinement.rank, len(refinement.walls)
+        none = np.zeros((2, 0, dim)), np.zeros(0), np.zeros((2, walls, dim)), np.zeros(walls)
+        self.coarse = _system(refinement, none)
+        self.outcome = outcome
+        self.emit = emit or certificate is not None
+        self.certificate = certificate
+
+    @property
+    def found(self) -> int:
+        """Cells found so far."""
+        return self.outcome.cells
+
+    @cached_property
+    def fine(self) -> tuple[Array, ...]:
+        """The system with rows at twice the precision."""
+        return _system(self.refinement, self.refinement.fine)
+
+    def work(self, item: WorkRange) -> _Found:
+        # Rows of products cost rationals, so they are refined only where doubles do not decide.
+        found = self._search(item, self.fine if self.direct else self.coarse)
+        if found.counters[search.DEFERRED] and not self.direct:
+            found = self._search(item, self.fine)
+        return found
+
+    def _search(self, item: WorkRange, system: tuple[Array, ...]) -> _Found:
+        heads, (n, dim) = len(self.refinement.units), self.refinement.terms.shape
+        widest = int(np.diff(self.refinement.starts).max())
+        room = max(_BLOCK, 4 * widest) if self.emit else 0
+        logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
+        found = _Found(
+            item,
+            np.empty((room, heads), np.int32),
+            np.empty((room, 2, dim)),
+            np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
+            np.empty((n + 1, 2 * heads), np.int32),
+            np.empty((n + 1, 2, dim)),
+            np.empty(n + 1, np.int64),
+            np.empty((heads, n), np.bool_),
+            np.empty(logged, np.int32),
+        )
+        found.counters = search.search(
+            make_system(*system),
+            item.path,
+            item.z,
+            item.proved,
+            item.alive,
+            _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
+            self.stop,
+            self.emit,
+            found.patterns,
+            found.points,
+            found.deferred,
+            found.rest,
+            found.rest_points,
+            found.rest_level,
+            found.candidates,
+            found.log,
+        )
+        return found
+
+    def collect(self, result: _Found) -> list[WorkRange]:
+        """Add up what a range found; what is left of it are ranges of their own."""
+        counters = [int(c) for c in result.counters]
+        cells = counters[search.CELLS]
+        outcome = self.outcome
+        outcome.cells += cells
+        outcome.pivots += counters[search.PIVOTS]
+        outcome.programs += counters[search.PROGRAMS]
+        outcome.nodes += counters[search.NODES]
+        if self.certificate is not None:
+            self.certificate.add_range(result, counters)
+        elif self.emit and cells:
+            outcome.patterns.append(result.patterns[:cells].copy())
+            outcome.points.append(result.points[:cells, 0].copy())
+        generation, left = result.item.generation + 1, list[WorkRange]()
+        for i in range(counters[search.REST]):
+            path, z = result.rest[i].copy(), result.rest_points[i].copy()
+            if self.certificate is not None:
+                # A range's log tells all its discards, those above it too.
+                left.append(WorkRange(path, z, True, generation))
+            else:
+                alive = result.candidates[result.rest_level[i]]
+                left.append(WorkRange(path, z, True, generation, None, alive))
+        for i in range(counters[search.DEFERRED]):
+            left += self._settle(result.deferred[i].copy(), generation)
+        return left
+
+    def _settle(self, path: Array, generation: int) -> list[WorkRange]:
+        """Decide one ambiguous branch in rationals; a live one becomes a range of its own."""
+        pairs = path_pairs(path)
+        self.outcome.exact_decisions += 1
+        verdict = strictly_negative(self.refinement.exact_rows(pairs))
+        if verdict.point is None:
+            if self.certificate is not None:
+                self.certificate.add_settled(pairs, verdict)
+            return []
+        point = verdict.point
+        return [WorkRange(path, _high(as_doubles(point)), False, generation, point)]
+
+
+class Enumeration(Engine):
+    """Every cell, whatever the heads and the domain (theory T5)."""
+
+    name, lists = "enumeration", True
+    where = "any dimension, any domain"
+    idea = "depth first, one head after another, a point or a Farkas basis for every decision (T5)"
+    cost = "a few small programs per cell"
+    otherwise = "ambiguous decisions are settled in rationals"
+
+    def count(self, question: Question) -> Found:
+        """The number of cells; a certificate takes every step."""
+        refinement, writer = question.refinement, None
+        if question.proof is not None:
+            heads = question.heads or range(len(question.stages[0].units))
+            writer = GroupWriter(question.proof, refinement, heads)
+        outcome = explore(refinement, certificate=writer, **question.budget.limits)
+        return Found(outcome.cells, {**question.reduced, **outcome.stats()}, self.name)
+
+    def cells(self, question: Question) -> RegionComplex:
+        """All cells, in lexicographic order of their patterns."""
+        outcome = explore(question.refinement, emit=True, **question.budget.limits)
+        try:
+            patterns, witnesses, inside = aside(_sorted, outcome, question)
+        except KeyboardInterrupt:
+            raise interrupted(outcome.cells) from None
+        stats = {**question.reduced, **outcome.stats()}
+        stage = question.stages[0]
+        return RegionComplex(patterns, witnesses, inside, question.where, stage, stats)
+
+
+def _sorted(outcome: Outcome, question: Question) -> tuple[Array, Array, Array]:
+    """Patterns in lexicographic order, a witness of each, and whether it is proved inside.
+
+    The heads that differ were searched; their twins are in ``whole``, in the same columns.
+    """
+    rows, z = np.vstack(outcome.patterns), np.vstack(outcome.points)
+    patterns = question.refinement.of_all_heads(question.refinement.pattern(rows))
+    order = np.lexsort(patterns.T[::-1])
+    patterns = patterns[order]
+    rows = question.whole.rows_of(patterns)
+    units = question.stages[0].units
+    witnesses, inside = inner_points(units, question.whole, rows, z[order])
+    return freeze(patterns), witnesses, inside
