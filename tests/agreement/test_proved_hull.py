@@ -7,17 +7,17 @@ from itertools import product
 import numpy as np
 import pytest
 from reference.slow_subdivision import slow_subdivision
+from tropattn.tropical.live import live_terms
+from tropattn.tropical.power_diagram import PowerDiagram
+from tropattn.tropical.subdivision import subdivision
 
 from tropattn.arrays import fraction_array, rational_matrix
-from tropattn.polyhedra import proved_hull
 from tropattn.polyhedra._qhull import proposed_hull
-from tropattn.polyhedra.exact_insertion import inserted_hull
-from tropattn.polyhedra.hull_proof import HullTask, proved
-from tropattn.tropical.live import live_terms
+from tropattn.polyhedra.hull import proved as proved_hull
+from tropattn.polyhedra.hull.insertion import inserted_hull
+from tropattn.polyhedra.hull.proof import HullTask, proved
+from tropattn.tropical.geometry.diagram import head_diagram
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.regular import head_diagram
-from tropattn.tropical.subdivision import subdivision
 from tropattn.tropical.terms import AffineMap
 
 KINDS = (

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-__all__ = ["proposed_hull"]
+from tropattn._types import Array
 
-Array = NDArray[Any]
+__all__ = ["proposed_hull"]
 
 
 def proposed_hull(points: Array) -> tuple[Array, Array, Array] | None:

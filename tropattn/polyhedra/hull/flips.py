@@ -9,14 +9,12 @@ cannot be flipped may be left, since a vertex would have to go.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from tropattn._types import Array
 
 __all__ = ["flipped"]
-
-Array = NDArray[Any]
 
 
 def flipped(

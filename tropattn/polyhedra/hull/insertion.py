@@ -12,19 +12,16 @@ simplices, and triangulate the boundary of the true hull.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
 from tropattn._kernels import hull_signs
-from tropattn.polyhedra.exact_signs import ExactRows
+from tropattn._types import Array
+from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.threads import check
 
 __all__ = ["grown_hull", "inserted_hull"]
-
-Array = NDArray[Any]
 
 
 def inserted_hull(

@@ -2,7 +2,7 @@
 
 Affine ranks are decided first, exactly: slopes of low rank are read in independent columns, and
 lifted points that lie in one hyperplane are one cell of all terms, subdivided like their slopes.
-What is left is a hull that spans its space, and ``polyhedra/proved_hull`` proves it.
+What is left is a hull that spans its space, and ``polyhedra/hull/proved`` proves it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.arrays import fraction, freeze
-from tropattn.polyhedra.proved_hull import ProvedHull, hull
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.polyhedra.hull.proved import ProvedHull, hull
+from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.terms import moderate
 
-__all__ = ["HeadDiagram", "head_diagram"]
+__all__ = ["HeadDiagram", "head_diagram", "hull_serves"]
 
-Array = NDArray[Any]
+_FACETS = 10**6
+"""Facets that a hull may have where they are not usually few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class HeadDiagram:
     found : the proved hull, None where the terms lie in at most one dimension.
     """
 
-    f: TropicalPolynomial
+    f: MaxAffine
     dim: int
     closed: bool
     live: NDArray[np.int64]
@@ -88,7 +90,7 @@ class HeadDiagram:
     def cells(self) -> tuple[tuple[int, ...], ...]:
         """The maximal cells of the subdivision, each all its terms, equal ones too, ascending.
 
-        >>> head_diagram(TropicalPolynomial([[0], [1], [2], [1]], [0, 1, 0, -5])).cells
+        >>> head_diagram(MaxAffine([[0], [1], [2], [1]], [0, 1, 0, -5])).cells
         ((0, 1), (1, 2))
         """
         starts, members, _ = self._cells
@@ -107,7 +109,7 @@ class HeadDiagram:
     def vertices(self) -> NDArray[np.object_]:
         """Where all terms of each cell tie, (n_cells, d) exact; 0 in dropped columns.
 
-        >>> head_diagram(TropicalPolynomial([[0], [1], [3]], [0, 0, -1])).vertices.tolist()
+        >>> head_diagram(MaxAffine([[0], [1], [3]], [0, 0, -1])).vertices.tolist()
         [[Fraction(0, 1)], [Fraction(1, 2)]]
         """
         _, _, facets = self._cells
@@ -131,7 +133,7 @@ class HeadDiagram:
         the simplex exactly if their normals have full rank.
 
         >>> grid = [[x, y] for x in range(3) for y in range(3)]
-        >>> head_diagram(TropicalPolynomial(grid, [-x * x - y * y for x, y in grid])).f_vector()
+        >>> head_diagram(MaxAffine(grid, [-x * x - y * y for x, y in grid])).f_vector()
         (9, 12, 4)
         """
         if self.found is None:
@@ -145,18 +147,27 @@ class HeadDiagram:
         return (*out, *((1,) if self.closed else inner))
 
 
-def head_diagram(f: TropicalPolynomial) -> HeadDiagram:
+def hull_serves(n_terms: int, rank: int) -> bool:
+    """Whether a hull of so many terms is small enough: it may have ``n^((rank + 1) / 2)`` facets.
+
+    >>> hull_serves(100_000, 3), hull_serves(1000, 4), hull_serves(300, 8)
+    (True, True, False)
+    """
+    return rank <= 3 or n_terms ** ((rank + 1) // 2) <= _FACETS
+
+
+def head_diagram(f: MaxAffine) -> HeadDiagram | None:
     """The diagram of one polynomial on R^d, with everything proved (theory T2, T3).
 
-    Cost: ranks, one hull of the distinct terms in doubles, and signs in rationals where doubles
-    leave them open.
+    None where its hull might be too large (``hull_serves``). Cost: ranks, one hull of the distinct
+    terms in doubles, and signs in rationals where doubles leave them open.
 
-    >>> found = head_diagram(TropicalPolynomial([[0, 0], [2, 0], [0, 2], [1, 0]], [0, 0, 0, 0]))
+    >>> found = head_diagram(MaxAffine([[0, 0], [2, 0], [0, 2], [1, 0]], [0, 0, 0, 0]))
     >>> found.live.tolist(), found.walls.tolist(), found.central
     ([0, 1, 2], [[0, 1], [0, 2], [1, 2]], True)
     """
     terms, errors = moderate(*f.float_terms())
-    if f.n_terms > f.dim + 1:
+    if f.n_terms > f.dim + 1 and hull_serves(f.n_terms, f.dim):
         found = hull(terms, errors, f.exact_terms, vertical=True, repair=False)
         if found is not None:
             every, slopes = np.arange(f.n_terms), np.arange(f.dim)
@@ -164,6 +175,8 @@ def head_diagram(f: TropicalPolynomial) -> HeadDiagram:
             return HeadDiagram(f, f.dim, False, live, walls, every, slopes, found)
     refinement = Refinement.ready([f])
     kept, central = refinement.kept[0], refinement.central
+    if not hull_serves(len(kept), refinement.dim):
+        return None
     columns = refinement.columns
     slopes = columns if central else columns[:-1]
     pairs = np.zeros((0, 2), np.int64)

@@ -8,22 +8,21 @@ anew by exact insertion and proved in the same way.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import hull_links, hull_signs
+from tropattn._types import Array
 from tropattn.errors import EngineError
 from tropattn.polyhedra._qhull import proposed_hull
-from tropattn.polyhedra.exact_insertion import grown_hull, inserted_hull
-from tropattn.polyhedra.exact_signs import ExactRows
-from tropattn.polyhedra.hull_corners import corners, edges
-from tropattn.polyhedra.hull_proof import Exact, HullTask, Proof, exact_places, proved
+from tropattn.polyhedra.hull.corners import corners, edges
+from tropattn.polyhedra.hull.exact_signs import ExactRows
+from tropattn.polyhedra.hull.insertion import grown_hull, inserted_hull
+from tropattn.polyhedra.hull.proof import Exact, HullTask, Proof, exact_places, proved
 
 __all__ = ["ProvedHull", "hull"]
 
-Array = NDArray[Any]
 OPEN = hull_signs.OPEN
 
 

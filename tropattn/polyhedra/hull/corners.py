@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import hull_links
-from tropattn.polyhedra.exact_signs import ExactRows
+from tropattn._types import Array
+from tropattn.polyhedra.hull.exact_signs import ExactRows
 
 __all__ = ["corners", "edges"]
-
-Array = NDArray[Any]
 
 
 def corners(facets: Array, labels: Array, signs: Array, rows: ExactRows) -> NDArray[np.bool_]:

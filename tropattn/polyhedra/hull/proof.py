@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import hull_links, hull_signs
-from tropattn.polyhedra.exact_signs import ExactRows
-from tropattn.polyhedra.flips import flipped
+from tropattn._types import Array
+from tropattn.polyhedra.hull.exact_signs import ExactRows
+from tropattn.polyhedra.hull.flips import flipped
 from tropattn.tolerance import TINY, UNIT
 
 __all__ = ["Exact", "HullTask", "Proof", "exact_places", "proved"]
 
-Array = NDArray[Any]
 Exact = Callable[[Any], flint.fmpq_mat]
 
 OPEN = hull_signs.OPEN
