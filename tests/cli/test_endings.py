@@ -319,16 +319,21 @@ def test_a_full_disk_is_no_bug_of_ours(strips):
     assert done.stderr.count("\n") == 1
 
 
-def test_ctrl_c_leaves_a_lower_bound(start, invoke, strips, tmp_path):
-    # A first count in this process, so that the other one finds compiled kernels.
-    assert invoke("count", strips).exit_code == 0
-    path = tmp_path / "long.npz"
+def test_ctrl_c_leaves_a_lower_bound(start, invoke, tmp_path):
     heads = ta.initialisers.gaussian_heads(30, 12, 8, seed=0)
-    np.savez(
-        path,
-        slopes=np.stack([head.slopes for head in heads]),
-        intercepts=np.stack([head.intercepts for head in heads]),
-    )
+
+    def written(name, heads):
+        np.savez(
+            tmp_path / name,
+            slopes=np.stack([head.slopes for head in heads]),
+            intercepts=np.stack([head.intercepts for head in heads]),
+        )
+        return tmp_path / name
+
+    # A short count by the same engine first, so that the long one finds compiled kernels.
+    short = invoke("count", written("short.npz", heads[:2]), "--engine", "enumeration")
+    assert short.exit_code == 0
+    path = written("long.npz", heads)
     for patience in (3, 10, 30):
         process = start("count", path, "--json", "--threads", 1)
         time.sleep(patience)

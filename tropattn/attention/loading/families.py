@@ -21,7 +21,7 @@ from tropattn.errors import InvalidInput
 __all__ = ["FAMILIES", "build"]
 
 FAMILIES: tuple[ModelFamily, ...] = (ALBERT, BERT, GPT2, LLAMA, VIT)
-"""A new family is a module with a ``Family``, and a word here."""
+"""A new family is a module with a ``ModelFamily``, and a word here."""
 
 _ARCHITECTURE = re.compile("(.+?)(Model|LMHeadModel|DoubleHeadsModel|For.+)")
 """Classes of transformers whose layers are those of the family."""

@@ -119,8 +119,7 @@ def entering_states(
     >>> entering_states(Model([layer], [[1], [2]]), [0, 1], -1)[0].tolist()
     [[1.0], [2.0]]
     """
-    rows, place = model.context(ids, position, mask)
-    assert place is not None
+    rows, place, _ = one_moving(model, ids, position, mask)
     if model.norms and model.layers[0].residual:
         rows = model.norms[0](rows)
         rows = rows if model.projection is None else _projected(model.projection, rows)

@@ -99,8 +99,7 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
             if status != diagrams.PROVED:
                 return None
             tally.add(int(part), bisect_right(bounds, ranges[i][1]) - 1)
-            if budget.report is not None:
-                budget.report(tally.lower, len(ranges) - i - 1)
+            budget.say(tally.lower, len(ranges) - i - 1)
     except KeyboardInterrupt:
         raise interrupted(tally.lower) from None
     return tally.cells, {"arcs": len(arcs), "crossings": tally.crossed}

@@ -128,9 +128,8 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
             if status != strata.PROVED:
                 return None
             total += int(part)
-            if budget.report is not None:
-                # The sum has signs, so no part of it is a bound.
-                budget.report(lower, len(ranges) - done - 1)
+            # The sum has signs, so no part of it is a bound.
+            budget.say(lower, len(ranges) - done - 1)
     except KeyboardInterrupt:
         raise interrupted(lower) from None
     cells, rest = divmod(total, 4)
@@ -154,6 +153,6 @@ def _live(refinement: Refinement, h: int) -> Array:
     if count < _MANY:
         return np.ones(count, bool)
     live = np.zeros(count, bool)
-    for patterns in explore(refinement.of_heads([h]), emit=True, threads=1).patterns:
+    for patterns in explore(refinement.of_heads([h]), Budget(threads=1), emit=True).patterns:
         live[patterns[:, 0]] = True
     return live

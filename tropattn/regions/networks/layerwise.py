@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -105,7 +104,7 @@ class LayerwiseRefinement:
         # Behind the first stage walls are tight already.
         return corners(cell.walls if cell.depth else tightened(cell.walls, cell.frame))
 
-    def children(self, cell: DepthCell, mapped: bool = True, **limits: Any) -> Iterator[DepthCell]:
+    def children(self, cell: DepthCell, budget: Budget, mapped: bool = True) -> Iterator[DepthCell]:
         """The cells into which the next stage cuts a cell, each with its state behind it.
 
         All patterns are found first (and held); the cells are then made one by one.
@@ -114,8 +113,8 @@ class LayerwiseRefinement:
         parent = self.system(cell)
         if cell.depth:
             # One cell of many is a small search: a pool of its own would cost more than it saves.
-            limits["threads"] = 1
-        outcome = explore(parent.system, emit=True, **limits)
+            budget = replace(budget, threads=1)
+        outcome = explore(parent.system, budget, emit=True)
         found = np.vstack(outcome.patterns) - parent.system.starts[:-1]
         self.widest = max(self.widest, len(found))
         local = parent.system.to_parameters(np.vstack(outcome.points))
@@ -140,7 +139,7 @@ class LayerwiseRefinement:
             pattern = (*cell.pattern, *(members[0] for members in tied))
             yield DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
 
-    def cells_above(self, depth: int, limits: dict[str, Any]) -> Iterator[DepthCell]:
+    def cells_above(self, depth: int, budget: Budget) -> Iterator[DepthCell]:
         """The cells of the first ``depth`` stages, depth first."""
         stack = [iter([self.root])]
         while stack:
@@ -151,7 +150,7 @@ class LayerwiseRefinement:
             elif cell.depth == depth:
                 yield cell
             else:
-                stack.append(self.children(cell, **limits))
+                stack.append(self.children(cell, budget))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +219,8 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
     def search(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
         # Every inner cell holds at least one cell, so the limit is valid for them as well.
-        limits = replace(self.budget, report=self._above).limits
-        cells = self.refinement.cells_above(len(self.refinement.tables) - 1, limits)
+        above = replace(self.budget, report=self._above)
+        cells = self.refinement.cells_above(len(self.refinement.tables) - 1, above)
         try:
             self.run(enumerate(cells), thread_count(self.budget.threads))
         except BudgetExceeded as error:
@@ -235,8 +234,8 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         def note(found: int, left: int) -> None:
             self.running[number] = found
 
-        limits = Budget(self.budget.max_cells, 1, note).limits
-        return number, explore(self.refinement.system(cell).system, **limits)
+        budget = Budget(self.budget.max_cells, 1, note)
+        return number, explore(self.refinement.system(cell).system, budget)
 
     def collect(self, result: tuple[int, Outcome]) -> list[tuple[int, DepthCell]]:
         """Add up what a search found; it leaves nothing."""
@@ -253,8 +252,7 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         self.budget.tell(found, left)
 
     def _above(self, found: int, left: int) -> None:
-        if self.budget.report is not None:
-            self.budget.report(max(self.found, self.total.cells + found), left)
+        self.budget.say(max(self.found, self.total.cells + found), left)
 
 
 class Layerwise(Engine):
@@ -319,18 +317,17 @@ def all_cells(
     out: list[DepthCell] = []
 
     def note(found: int, left: int) -> None:
-        if budget.report is not None:
-            budget.report(len(out) + found, left)
+        budget.say(len(out) + found, left)
 
     def so_far(more: int) -> int:
         # Those of an unfinished search included; of distinct maps, finished ones only.
         return max(1, len({cell.key() for cell in out}) if distinct else len(out) + more)
 
     # One search may hold all cells, so each reports as well.
-    limits = {**budget.limits, "threads": thread_count(budget.threads), "report": note}
+    noted = replace(budget, report=note)
     try:
-        for cell in refinement.cells_above(len(refinement.tables) - 1, limits):
-            for child in refinement.children(cell, mapped, **limits):
+        for cell in refinement.cells_above(len(refinement.tables) - 1, noted):
+            for child in refinement.children(cell, noted, mapped):
                 out.append(child)
                 budget.tell(len(out), 0)
             if budget.passed(len(out)):

@@ -155,7 +155,7 @@ def plane_cells(
     budget = Budget(max_cells, threads, report)
     graph = graph_cells(frame.system, budget)
     if graph is None:
-        found = explore(refinement, emit=True, **budget.limits)
+        found = explore(refinement, budget, emit=True)
         patterns = refinement.pattern(np.vstack(found.patterns))
         patterns = patterns[np.lexsort(patterns.T[::-1])]
     else:

@@ -162,7 +162,8 @@ def _crossings(
             # Each crossing is found from both of its arcs: count it from the earlier head's.
             after = walls.bounds[h + 1]
             tally.add(int((found[0] >= 2 * after).sum()), h + 1 if end == after else h)
-        budget.watch(tally.lower, len(ranges) - i - 1)
+        budget.limit(tally.lower, "or use count_regions")
+        budget.say(tally.lower, len(ranges) - i - 1)
     codes, shares, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     return codes, shares, counts
 

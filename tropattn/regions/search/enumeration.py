@@ -20,7 +20,7 @@ from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import strictly_negative
-from tropattn.regions.budget import Budget, Report
+from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.question import Engine, Found, Question
@@ -96,18 +96,15 @@ class _Found:
 
 def explore(
     refinement: Refinement,
+    budget: Budget,
     *,
     emit: bool = False,
-    max_cells: int | None = None,
-    threads: int | None = None,
-    report: Report | None = None,
     certificate: GroupWriter | None = None,
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
-    ``certificate`` takes every step instead of the outcome. ``report(cells, ranges_left)`` is
-    called a few times a second. Memory without ``emit`` depends on heads and keys, not on the
-    number of cells.
+    ``certificate`` takes every step instead of the outcome. The budget is told of cells and of the
+    ranges left. Memory without ``emit`` depends on heads and keys, not on the number of cells.
 
     Raises
     ------
@@ -126,8 +123,8 @@ def explore(
         return outcome
     path = np.full(2 * len(refinement.units), -1, np.int32)
     root = WorkRange(path, _high(z), proved, 0, exact_point)
-    budget = Budget(max_cells, threads, report)
-    _Driver(refinement, outcome, emit, budget, certificate).run([root], thread_count(threads))
+    driver = _Driver(refinement, outcome, emit, budget, certificate)
+    driver.run([root], thread_count(budget.threads))
     return outcome
 
 
@@ -283,12 +280,12 @@ class Enumeration(Engine):
         if question.proof is not None:
             heads = question.heads or range(len(question.stages[0].units))
             writer = GroupWriter(question.proof, refinement, heads)
-        outcome = explore(refinement, certificate=writer, **question.budget.limits)
+        outcome = explore(refinement, question.budget, certificate=writer)
         return Found(outcome.cells, {**question.reduced, **outcome.stats()}, self.name)
 
     def cells(self, question: Question) -> RegionComplex:
         """All cells, in lexicographic order of their patterns."""
-        outcome = explore(question.refinement, emit=True, **question.budget.limits)
+        outcome = explore(question.refinement, question.budget, emit=True)
         try:
             patterns, witnesses, inside = aside(_sorted, outcome, question)
         except KeyboardInterrupt:
