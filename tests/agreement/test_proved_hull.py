@@ -7,17 +7,17 @@ from itertools import product
 import numpy as np
 import pytest
 from reference.slow_subdivision import slow_subdivision
-from tropattn.tropical.live import live_terms
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.subdivision import subdivision
 
+from tropattn._kernels import hull_signs
 from tropattn.arrays import fraction_array, rational_matrix
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.hull import proved as proved_hull
 from tropattn.polyhedra.hull.insertion import inserted_hull
-from tropattn.polyhedra.hull.proof import HullTask, proved
+from tropattn.polyhedra.hull.proof import HullTask, exact_places, proved
 from tropattn.tropical.geometry.diagram import head_diagram
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.geometry.subdivision import subdivision
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
 KINDS = (
@@ -315,9 +315,10 @@ def test_resonance_arrangements(n, cells):
     assert sum((-1) ** i * v for i, v in enumerate(found.f_vector())) == 1
 
 
-def test_a_flat_triangle_is_rejected():
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_a_flat_triangle_is_rejected(mirror):
     # The edge 0 1 is cut by its middle on one side only, with a triangle of no area between.
-    points = [[0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2], [1, 0, 0]]
+    points = [[0, 0, 0], [2 * mirror, 0, 0], [0, 2, 0], [0, 0, 2], [mirror, 0, 0]]
     rest = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 3, 4], [1, 3, 4]]
     assert proved(task_of(points), *joined([*rest, [0, 1, 4]])) is None
     whole = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 1, 3]]
@@ -344,3 +345,45 @@ def test_points_that_a_proposal_leaves_out_are_added(monkeypatch):
         assert found.live.tolist() == true.live.tolist()
         assert found.walls.tolist() == true.walls.tolist()
         assert sorted(found.cells) == sorted(true.cells)
+
+
+@pytest.mark.parametrize("vertical", [False, True])
+@pytest.mark.parametrize("k", range(2, 9))
+def test_signs_of_doubles_are_those_of_integers(k, vertical):
+    # Every sign on which a proof rests, in every dimension: a kernel that turned one would pass.
+    rng = np.random.Generator(np.random.Philox([k, vertical]))
+    points = 2.0 * rng.integers(-50, 51, (k + max(4, 12 - k), k))
+    middles = [(points[0] + points[1]) / 2, *(np.round(points[i:].mean(axis=0)) for i in range(3))]
+    points = np.vstack([points, middles])
+    task = task_of(points, vertical)
+    found = proved(task, *proved_hull._proposal(task, np.arange(task.n), task.near), flip=False)
+    m, sign = len(found.facets), task.rows.sign
+    for f, facet in enumerate(found.facets.tolist()):
+        side = sign([*facet, task.n]) if vertical and facet[-1] < task.n else 0
+        assert bool(found.walls[f]) == (vertical and side == 0)
+        assert found.sides[f] == (side or sign([*facet, task.n + 1]))
+        for i, (g, j) in enumerate(zip(found.neighbours[f], found.back[f], strict=True)):
+            assert found.signs[f, i] == found.sides[f] * sign([*facet, found.facets[g, j]])
+    idle = np.setdiff1d(np.arange(task.n), found.used)
+    where, state = np.full(len(idle), found.start), np.zeros(len(idle), np.int8)
+    coordinates, seen = np.zeros((len(idle), k), np.int8), np.zeros(m, np.bool_)
+    hull_signs.locate(
+        task.points, task.errors, found.facets, found.neighbours, found.sides, found.normals,
+        found.slacks, found.inner, found.inner_error, vertical, task.whole, found.walls,
+        found.start, idle, where, state, coordinates, np.zeros(1, np.int64),
+    )  # fmt: skip
+    for j, f, here, signs in zip(idle.tolist(), where.tolist(), state, coordinates, strict=True):
+        height = found.sides[f] * sign([*found.facets[f].tolist(), j])
+        expected = {1: hull_signs.IN, 0: hull_signs.ON, -1: hull_signs.OUT}[height]
+        assert here in (expected, hull_signs.UNSURE)
+        exact = exact_places(task, found, f, j)
+        assert all(a in (b, hull_signs.OPEN) for a, b in zip(signs.tolist(), exact, strict=True))
+    for f in np.flatnonzero(~found.walls)[:20].tolist():
+        middle = task.mean(task.n + 2, found.facets[f])
+        hull_signs.hit(
+            task.points, task.errors, found.facets, found.walls, found.sides, *middle,
+            found.inner, found.inner_error, vertical, seen,
+        )  # fmt: skip
+        assert seen[f] and seen.sum() < max(m // 2, 3)
+        for g in np.flatnonzero(~seen & ~found.walls).tolist():
+            assert min(exact_places(task, found, g, task.n + 2)) < 0

@@ -14,13 +14,12 @@ from itertools import product
 
 import numpy as np
 from scipy.spatial import ConvexHull
-from tropattn.tropical.power_diagram import PowerDiagram
-from tropattn.tropical.subdivision import subdivision
 
 from tropattn.arrays import rational_matrix
 from tropattn.polyhedra.hull.proved import hull
 from tropattn.tropical.geometry.diagram import head_diagram
-from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.geometry.subdivision import subdivision
+from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 
 
 def least(action, runs):

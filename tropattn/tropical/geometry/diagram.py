@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
+from math import comb
 from typing import Any
 
 import flint
@@ -25,8 +26,11 @@ from tropattn.tropical.terms import moderate
 
 __all__ = ["HeadDiagram", "head_diagram", "hull_serves"]
 
-_FACETS = 10**6
+_FACETS = 2 * 10**6
 """Facets that a hull may have where they are not usually few."""
+
+_DIMENSIONS = 12
+"""Of hulls; the normal of a facet costs ``k 2^k`` products."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,19 +151,26 @@ class HeadDiagram:
         return (*out, *((1,) if self.closed else inner))
 
 
-def hull_serves(n_terms: int, rank: int) -> bool:
-    """Whether a hull of so many terms is small enough: it may have ``n^((rank + 1) / 2)`` facets.
+def hull_serves(n: int, k: int, facets: int = _FACETS) -> bool:
+    """Whether a hull of n points in R^k has at most so many facets, or k is at most 4.
 
-    >>> hull_serves(100_000, 3), hull_serves(1000, 4), hull_serves(300, 8)
+    By the upper bound theorem (McMullen 1970), which cyclic polytopes attain. In few dimensions
+    they are exceptions.
+
+    >>> hull_serves(100_000, 4), hull_serves(1000, 5), hull_serves(300, 9)
     (True, True, False)
     """
-    return rank <= 3 or n_terms ** ((rank + 1) // 2) <= _FACETS
+    if k <= 4 or k > _DIMENSIONS:
+        return k <= 4
+    half = k // 2
+    most = 2 * comb(n - half - 1, half) if k % 2 else n * comb(n - half, half) // (n - half)
+    return most <= facets
 
 
-def head_diagram(f: MaxAffine) -> HeadDiagram | None:
-    """The diagram of one polynomial on R^d, with everything proved (theory T2, T3).
+def head_diagram(f: MaxAffine, facets: int = _FACETS) -> HeadDiagram | None:
+    """The diagram of one polynomial on R^d, with everything proved (theory T2, T3, T20).
 
-    None where its hull might be too large (``hull_serves``). Cost: ranks, one hull of the distinct
+    None where its hull might have more than so many facets (``hull_serves``). Cost: ranks, one hull of the distinct
     terms in doubles, and signs in rationals where doubles leave them open.
 
     >>> found = head_diagram(MaxAffine([[0, 0], [2, 0], [0, 2], [1, 0]], [0, 0, 0, 0]))
@@ -167,7 +178,7 @@ def head_diagram(f: MaxAffine) -> HeadDiagram | None:
     ([0, 1, 2], [[0, 1], [0, 2], [1, 2]], True)
     """
     terms, errors = moderate(*f.float_terms())
-    if f.n_terms > f.dim + 1 and hull_serves(f.n_terms, f.dim):
+    if f.n_terms > f.dim + 1 and hull_serves(f.n_terms + 1, f.dim + 1, facets):
         found = hull(terms, errors, f.exact_terms, vertical=True, repair=False)
         if found is not None:
             every, slopes = np.arange(f.n_terms), np.arange(f.dim)
@@ -175,7 +186,7 @@ def head_diagram(f: MaxAffine) -> HeadDiagram | None:
             return HeadDiagram(f, f.dim, False, live, walls, every, slopes, found)
     refinement = Refinement.ready([f])
     kept, central = refinement.kept[0], refinement.central
-    if not hull_serves(len(kept), refinement.dim):
+    if not hull_serves(len(kept) + (not central), refinement.rank, facets):
         return None
     columns = refinement.columns
     slopes = columns if central else columns[:-1]
