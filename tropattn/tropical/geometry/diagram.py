@@ -170,8 +170,8 @@ def hull_serves(n: int, k: int, facets: int = _FACETS) -> bool:
 def head_diagram(f: MaxAffine, facets: int = _FACETS) -> HeadDiagram | None:
     """The diagram of one polynomial on R^d, with everything proved (theory T2, T3, T20).
 
-    None where its hull might have more than so many facets (``hull_serves``). Cost: ranks, one hull of the distinct
-    terms in doubles, and signs in rationals where doubles leave them open.
+    None where its hull might have more than so many facets (``hull_serves``). Cost: ranks, one hull
+    of the distinct terms in doubles, and signs in rationals where doubles leave them open.
 
     >>> found = head_diagram(MaxAffine([[0, 0], [2, 0], [0, 2], [1, 0]], [0, 0, 0, 0]))
     >>> found.live.tolist(), found.walls.tolist(), found.central
