@@ -22,7 +22,8 @@ from tropattn.threads import aside
 from tropattn.tropical.geometry.diagram import head_diagram
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.geometry.newton import NewtonPolytope
-from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
+from tropattn.tropical.geometry.regular import RegularSubdivision
+from tropattn.tropical.geometry.subdivision import subdivision
 from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
 

@@ -7,6 +7,7 @@ What is left is a hull that spans its space, and ``polyhedra/hull/proved`` prove
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -98,16 +99,52 @@ class HeadDiagram:
         ((0, 1), (1, 2))
         """
         starts, members, _ = self._cells
-        if len(self.kept) < self.f.n_terms:
-            _, classes = self.f.distinct
-            order = np.argsort(classes, kind="stable")
-            groups = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
-            return tuple(
-                tuple(sorted(int(t) for j in members[one:two] for t in groups[j]))
-                for one, two in pairwise(starts.tolist())
-            )
-        terms = self.kept[members].tolist()
-        return tuple(tuple(terms[one:two]) for one, two in pairwise(starts.tolist()))
+        return tuple(self._terms(members[one:two]) for one, two in pairwise(starts.tolist()))
+
+    @cached_property
+    def _classes(self) -> list[list[int]] | None:
+        """All terms that equal each kept one, where any were left out."""
+        if len(self.kept) == self.f.n_terms:
+            return None
+        _, classes = self.f.distinct
+        order = np.argsort(classes, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
+        return [group.tolist() for group in groups]
+
+    def _terms(self, members: Array) -> tuple[int, ...]:
+        """All terms of some kept ones, ascending."""
+        if self._classes is None:
+            return tuple(self.kept[members].tolist())
+        return tuple(sorted(t for j in members.tolist() for t in self._classes[j]))
+
+    def faces(self, k: int) -> list[tuple[int, ...]]:
+        """Faces of dimension k of the subdivision, each all its terms, in lexicographic order.
+
+        Equal terms and those that are dead but on a face are among its terms.
+
+        >>> line = head_diagram(MaxAffine([[0], [1], [2], [2]], [0, 0, 0, 0]))
+        >>> line.faces(0), line.faces(1)
+        ([(0,), (2, 3)], [(0, 1, 2, 3)])
+        """
+        if k == self.dim:
+            return sorted(self.cells)
+        found = self.found
+        if found is None:
+            return [self._terms(np.searchsorted(self.kept, [j])) for j in self.live.tolist()]
+        if k == 0:
+            on_faces = np.flatnonzero(found.corner)[:, None].tolist()
+        else:
+            on_faces = found.edges().tolist() if k == 1 else _faces(found, k + 1)
+        around: dict[int, set[int]] = {}
+        for i, face in enumerate(on_faces):
+            for j in face:
+                around.setdefault(j, set()).add(i)
+        for j in np.flatnonzero(found.on).tolist():
+            # A point belongs to the faces that contain the smallest simplex around it.
+            carrier = found.facets[found.place[j], ~found.border[j]].tolist()
+            for i in set.intersection(*(around.get(v, set()) for v in carrier)):
+                on_faces[i].append(j)
+        return sorted(self._terms(np.sort(face)) for face in on_faces)
 
     @cached_property
     def vertices(self) -> NDArray[np.object_]:
@@ -146,8 +183,7 @@ class HeadDiagram:
         found, k = self.found, self.found.facets.shape[1]
         top = k if self.closed else k - 1
         out = [len(self.live), len(self.walls)][:top]
-        for size in range(3, top + 1):
-            out.append(_faces(found, size))
+        out += [len(_faces(found, size)) for size in range(3, top + 1)]
         return (*out, *((1,) if self.closed else inner))
 
 
@@ -262,30 +298,48 @@ def _star(found: ProvedHull, start: int, places: Array) -> Array:
     return np.array(sorted(seen))
 
 
-def _faces(found: ProvedHull, size: int) -> int:
-    """Number of faces of the hull with dimension ``size - 1`` that do not contain infinity."""
+def _faces(found: ProvedHull, size: int) -> list[list[int]]:
+    """The vertices of each face of the hull with dimension ``size - 1`` that is not at infinity.
+
+    A simplex of that many vertices inside a face is one that lies in the same true facets.
+    """
     n, k = len(found.corner), found.facets.shape[1]
     subsets = [found.facets[:, list(c)] for c in combinations(range(k), size)]
     labels = np.tile(found.labels, len(subsets))
-    faces = np.vstack(subsets)
-    finite = faces[:, -1] < n
-    faces, labels = faces[finite], labels[finite]
-    distinct, face = np.unique(faces, axis=0, return_inverse=True)
+    simplices = np.vstack(subsets)
+    finite = simplices[:, -1] < n
+    simplices, labels = simplices[finite], labels[finite]
+    distinct, number = np.unique(simplices, axis=0, return_inverse=True)
     if (found.signs == 1).all():
-        return len(distinct)
-    pairs = np.unique(np.column_stack([face.ravel(), labels]), axis=0)
+        return distinct.tolist()
+    pairs = np.unique(np.column_stack([number.ravel(), labels]), axis=0)
     around = np.split(pairs[:, 1], np.flatnonzero(np.diff(pairs[:, 0])) + 1)
+    members: dict[tuple[int, ...], set[int]] = {}
+    for simplex, group in zip(distinct.tolist(), around, strict=True):
+        members.setdefault(tuple(group.tolist()), set()).update(simplex)
+    spans = _spanned(found, k - size + 1)
+    return [sorted(vertices) for group, vertices in members.items() if spans(group)]
+
+
+def _spanned(found: ProvedHull, rank: int) -> Callable[[tuple[int, ...]], bool]:
+    """Whether true facets, not all of them at infinity, have normals of that rank.
+
+    Facets around a simplex never have more. A rank up to 3 is a number of facets.
+    """
+    upper = set(found.labels[~found.walls].tolist())
     _, first = np.unique(found.labels, return_index=True)
     normals: dict[int, list[Any]] = {}
-    upper = set(found.labels[~found.walls].tolist())
-    count = 0
-    for group in {tuple(g.tolist()) for g in around}:
+
+    def spans(group: tuple[int, ...]) -> bool:
         # Faces in walls alone contain infinity.
-        if len(group) < k - size + 1 or upper.isdisjoint(group):
-            continue
+        if len(group) < rank or upper.isdisjoint(group):
+            return False
+        if rank <= 3:
+            return True
         for label in group:
             if label not in normals:
                 normals[label] = found.rows.normal(found.facets[first[label]].tolist())
         flat = [v for label in group for v in normals[label]]
-        count += flint.fmpz_mat(len(group), k + 1, flat).rank() == k - size + 1
-    return count
+        return flint.fmpz_mat(len(group), found.facets.shape[1] + 1, flat).rank() == rank
+
+    return spans
