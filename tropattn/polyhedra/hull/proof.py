@@ -48,7 +48,7 @@ class HullTask:
     def __init__(self, points: Array, errors: Array, exact: Exact, vertical: bool) -> None:
         self.n, self.k = points.shape
         self.vertical = vertical
-        self.points, self.errors, self.whole, self.near = _scaled(points, errors)
+        self.points, self.errors, self.whole, self.near, self.powers = _scaled(points, errors)
         self.rows = ExactRows(exact, self.n, self.k)
         # How far the caller has come: which moves were tried, and whether insertion was needed.
         self.level = 0
@@ -63,11 +63,11 @@ class HullTask:
         return chosen.mean(axis=0), 1.001 * lost + TINY
 
 
-def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array]:
-    """Points and errors for signs, whether these points are integers, and points for Qhull.
+def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array, NDArray[np.int64]]:
+    """Points and errors for signs, whether these are integers, points for Qhull, and powers.
 
     Columns are multiplied by powers of two, which changes no sign: to integers where all are small
-    ones, else to a size about 1.
+    ones, else to a size about 1. The powers are those of the points for signs.
     """
     # Writable and in one piece, so that kernels are compiled but once.
     points, errors = np.array(points, order="C"), np.array(errors, order="C")
@@ -77,13 +77,13 @@ def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array]:
     near = points * np.ldexp(1.0, -top) if usual else np.ldexp(points, -top)
     if not errors.any():
         if (top - low).max() <= _WHOLE_BITS:
-            return np.ldexp(points, -low), errors, True, near
+            return np.ldexp(points, -low), errors, True, near, -low
         if usual:
-            return near, errors, False, near
+            return near, errors, False, near, -top
     moved = np.ldexp(errors, -top)
     # What scaling takes below the doubles is an error too.
     moved = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
-    return near, moved, False, near
+    return near, moved, False, near, -top
 
 
 @dataclass(frozen=True, slots=True, eq=False)

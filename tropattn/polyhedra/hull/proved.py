@@ -50,6 +50,8 @@ class ProvedHull:
     neighbours : (m, k), the facet on the other side of the ridge opposite to each vertex.
     signs : (m, k) int8, whether the hull bends at that ridge (1) or is flat (0).
     walls : (m,) bool, the facets of an upper hull that contain infinity or are parallel to it.
+    sides : (m,) int8, times which the normals point inward.
+    normals, slacks : (m, k) in doubles, with bounds on their errors.
     labels : (m,) the true facet of each simplex, numbered 0, 1, ...
     corner : (n,) bool, the corners of the hull, which are the vertices of the facets.
     place : (n,) for the other points a facet, or cone over a facet, that they lie in; else -1.
@@ -63,6 +65,9 @@ class ProvedHull:
     neighbours: NDArray[np.int64]
     signs: NDArray[np.int8]
     walls: NDArray[np.bool_]
+    sides: NDArray[np.int8]
+    normals: Array
+    slacks: Array
     labels: NDArray[np.int64]
     corner: NDArray[np.bool_]
     place: NDArray[np.int64]
@@ -129,6 +134,8 @@ def hull(
             proof.neighbours,
             proof.signs,
             proof.walls,
+            proof.sides,
+            *_unscaled(task, proof),
             labels,
             corner,
             places.place,
@@ -137,6 +144,13 @@ def hull(
             task.rows,
             task.inserted,
         )
+
+
+def _unscaled(task: HullTask, proof: Proof) -> tuple[Array, Array]:
+    """Normals, up to a factor, and slacks for points whose columns have not been scaled."""
+    powers = task.powers - task.powers.max()
+    lost = np.where(powers < 0, 2.0**-1074, 0.0)
+    return np.ldexp(proof.normals, powers), np.ldexp(proof.slacks, powers) + 2 * lost
 
 
 def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> Proof | None:

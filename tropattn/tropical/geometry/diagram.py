@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import fraction, freeze
 from tropattn.polyhedra.hull.proved import ProvedHull, hull
+from tropattn.threads import check
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.terms import moderate
 
-__all__ = ["HeadDiagram", "head_diagram", "hull_serves"]
+__all__ = ["HeadDiagram", "head_diagram", "hull_serves", "rounded"]
 
 _FACETS = 2 * 10**6
 """Facets that a hull may have where they are not usually few."""
@@ -49,6 +50,7 @@ class HeadDiagram:
     kept : the terms that ``found`` numbers, ascending: all, or the first of each class of equals.
     columns : the slope columns that stand for all.
     found : the proved hull, None where the terms lie in at most one dimension.
+    plain : whether the hull is one of all terms, in all columns and times one factor.
     """
 
     f: MaxAffine
@@ -59,6 +61,7 @@ class HeadDiagram:
     kept: NDArray[np.int64]
     columns: NDArray[np.int64]
     found: ProvedHull | None
+    plain: bool = False
 
     @cached_property
     def _cells(self) -> tuple[Array, Array, Array]:
@@ -160,12 +163,43 @@ class HeadDiagram:
             if self.dim:
                 out[0] = [fraction(v) for v in Refinement.of([self.f]).centre]
             return freeze(out)
-        for i, facet in enumerate(self.found.facets[facets].tolist()):
-            # The hyperplane n . (a, c, 1) = 0 has the slope -n_a / n_c, and the tie is opposite.
-            normal = self.found.rows.normal(facet)
-            for c, column in enumerate(self.columns.tolist()):
-                out[i, column] = fraction(flint.fmpq(normal[c], normal[self.dim]))
+        out[:, self.columns] = self._ties(self.found, facets)
         return freeze(out)
+
+    def _ties(self, found: ProvedHull, facets: Array) -> Array:
+        """Where all terms of these facets tie, in the columns of the hull, exactly."""
+        out = np.empty((len(facets), self.dim), dtype=object)
+        found.rows.need(np.unique(found.facets[facets]))
+        for i, facet in enumerate(found.facets[facets].tolist()):
+            check()
+            # The hyperplane n . (a, c, 1) = 0 has the slope -n_a / n_c, and the tie is opposite.
+            *normal, height, _ = found.rows.normal(facet)
+            out[i] = [fraction(flint.fmpq(v, height)) for v in normal]
+        return out
+
+    def near_vertices(self) -> NDArray[np.float64]:
+        """``vertices`` in doubles, each within 2**-30 of its largest coordinate (to the nearest).
+
+        Cost: a division where doubles prove that, else as for ``vertices``.
+
+        >>> head_diagram(MaxAffine([[0], [1], [3]], [0, 0, -1])).near_vertices().tolist()
+        [[0.0], [0.5]]
+        """
+        if self.found is None or self.closed or not self.plain:
+            return rounded(self.vertices)
+        _, _, facets = self._cells
+        normals, slacks = self.found.normals[facets], self.found.slacks[facets]
+        height, lost = np.abs(normals[:, -1]), slacks[:, -1]
+        with np.errstate(all="ignore"):
+            out = normals[:, :-1] / normals[:, -1:]
+            size = np.abs(out).max(axis=1)
+            wrong = (slacks[:, :-1].max(axis=1) + size * lost) / (height - lost)
+            near = (lost < height) & (wrong < 2.0**-31 * size) & np.isfinite(out).all(axis=1)
+        near &= size > 2.0**-900
+        doubtful = np.flatnonzero(~near)
+        if len(doubtful):
+            out[doubtful] = rounded(self._ties(self.found, facets[doubtful]))
+        return out
 
     def f_vector(self) -> tuple[int, ...]:
         """Numbers of cells of dimension 0, ..., dim of the subdivision.
@@ -219,7 +253,12 @@ def head_diagram(f: MaxAffine, facets: int = _FACETS) -> HeadDiagram | None:
         if found is not None:
             every, slopes = np.arange(f.n_terms), np.arange(f.dim)
             live, walls = _firsts(found)
-            return HeadDiagram(f, f.dim, False, live, walls, every, slopes, found)
+            return HeadDiagram(f, f.dim, False, live, walls, every, slopes, found, plain=True)
+    return _reduced_diagram(f, facets)
+
+
+def _reduced_diagram(f: MaxAffine, facets: int) -> HeadDiagram | None:
+    """The same, of distinct terms in independent columns; of slopes where all are on one cell."""
     refinement = Refinement.ready([f])
     kept, central = refinement.kept[0], refinement.central
     if not hull_serves(len(kept) + (not central), refinement.rank, facets):
@@ -253,6 +292,17 @@ def head_diagram(f: MaxAffine, facets: int = _FACETS) -> HeadDiagram | None:
     live = kept[found.corner]
     walls = kept[found.edges()]
     return HeadDiagram(f, len(slopes), central, live, walls, kept, slopes, found)
+
+
+def rounded(values: Array) -> NDArray[np.float64]:
+    """Nearest doubles; what is beyond them is infinite."""
+    out = np.empty(values.shape)
+    for index, value in np.ndenumerate(values):
+        try:
+            out[index] = float(value)
+        except OverflowError:
+            out[index] = np.inf if value > 0 else -np.inf
+    return out
 
 
 def _firsts(found: ProvedHull) -> tuple[Array, Array]:
