@@ -322,6 +322,43 @@ def _twin(points, facet, j, width):
 
 
 @njit(nogil=True, cache=True)
+def _ahead(planes, losses, steps, lost, side, whole, tries, signs):
+    """The place of a ridge that a point lies beyond, or -1; writes its coordinates' signs so far.
+
+    ``tries`` turns the order in which ridges are looked at, so that no walk goes round for ever.
+    """
+    k, size = planes.shape
+    for offset in range(k):
+        i = (offset + tries) % k
+        base = 1 if i == 0 else 0
+        value, bound = _along(planes[i], losses[i], steps[base], lost[base], size)
+        sign = _sign(value, bound, whole)
+        if sign != OPEN:
+            sign *= side
+        signs[i] = sign
+        if sign == -1:
+            return i
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _state(normal, slack, step, lost, side, whole, signs):
+    """IN, ON, OUT or UNSURE for a point with these signs in a facet."""
+    height, open_by = _along(normal, slack, step, lost, len(normal))
+    sign = _sign(height, open_by, whole)
+    if sign != OPEN:
+        sign *= side
+    if sign == -1:
+        return OUT
+    unsure = sign == OPEN
+    for i in range(len(signs)):
+        unsure = unsure or signs[i] == OPEN
+    if unsure:
+        return UNSURE
+    return IN if sign == 1 else ON
+
+
+@njit(nogil=True, cache=True)
 def locate(
     points,
     errors,
@@ -374,20 +411,8 @@ def locate(
                 known = at
             _step(points, errors, j, facets[at, 0], steps[0], lost[0])
             _step(points, errors, j, facets[at, 1], steps[1], lost[1])
-            toward = -1
-            plain = True
-            for offset in range(k):
-                i = (offset + tries) % k
-                base = 1 if i == 0 else 0
-                value, bound = _along(planes[i], losses[i], steps[base], lost[base], size)
-                sign = _sign(value, bound, places_whole)
-                if sign != OPEN:
-                    sign *= sides[at]
-                coordinates[q, i] = sign
-                if sign == -1:
-                    toward = i
-                    break
-                plain = plain and sign == 1
+            signs = coordinates[q]
+            toward = _ahead(planes, losses, steps, lost, sides[at], places_whole, tries, signs)
             if toward >= 0:
                 ahead = neighbours[at, toward]
                 if walls[ahead]:
@@ -397,28 +422,13 @@ def locate(
                 at = ahead
                 continue
             place[q] = at
-            if not plain and not noisy:
-                twin = _twin(points, facets[at], j, size)
-                if twin >= 0:
-                    # On, below or above a vertex.
-                    rise = points[j, k - 1] - points[facets[at, twin], k - 1]
-                    state[q] = ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
-                    coordinates[q] = 0
-                    coordinates[q, twin] = 1
-                    break
-            height, open_by = _along(normals[at], slacks[at], steps[0], lost[0], k)
-            sign = _sign(height, open_by, whole)
-            if sign != OPEN:
-                sign *= sides[at]
-            unsure = sign == OPEN
-            for i in range(k):
-                unsure = unsure or coordinates[q, i] == OPEN
-            if sign == -1:
-                state[q] = OUT
-            elif unsure:
-                state[q] = UNSURE
-            elif sign == 1:
-                state[q] = IN
-            else:
-                state[q] = ON
+            twin = -1 if noisy else _twin(points, facets[at], j, size)
+            if twin >= 0:
+                # On, below or above a vertex.
+                rise = points[j, k - 1] - points[facets[at, twin], k - 1]
+                state[q] = ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
+                signs[:] = 0
+                signs[twin] = 1
+                break
+            state[q] = _state(normals[at], slacks[at], steps[0], lost[0], sides[at], whole, signs)
             break
