@@ -53,12 +53,14 @@ def cell(i, terms, size, error, polygon, scores):
     """Cut a polygon, in place, to the cell of row ``i``; returns its sides, 0 or -1 as ``cut``.
 
     As long as some ray of what is left has a better row, the best row there cuts: O(N) per ray.
+    Rays at which row ``i`` is proved to win are never cut off; they come last, since a cut puts its
+    two rays first and those before the ones that it cut off at the end.
     """
     n = terms.shape[1]
     row = np.empty(3)
     labels, rays, ray_errors = polygon.labels, polygon.rays, polygon.ray_errors
     at, proved, count = 0, 0, polygon.count
-    while proved < count:
+    while at < count - proved:
         _scores(terms[0], terms[1], terms[2], rays[at], scores)
         bound = score_bound(size, error, ray_errors[at])
         ahead, behind = labels[at], labels[at + 1 if at + 1 < count else 0]
@@ -74,13 +76,12 @@ def cell(i, terms, size, error, polygon, scores):
             count = cut(polygon, row, 2.0 * error + 2.0 * U * size, best)
             if count <= 0:
                 return count
-            at, proved = 0, 0
+            at, proved = 0, proved + at
             continue
         # Row i wins here with the two that meet in this ray: proved if all others lose.
         if near > 0:
             return -1
-        at = at + 1 if at + 1 < count else 0
-        proved += 1
+        at += 1
     return count
 
 
@@ -223,21 +224,25 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, stop):
                     return total, UNPROVED
                 if step == winner:
                     break
-                low[found] = lower
-                high[found] = upper
+                if not _insert(low, high, found, lower, upper):
+                    return total, UNPROVED
                 found += 1
                 winner = step
             # The next arc often begins where this one ends.
             at[g] = winner
-        if found > 1:
-            # Disjoint intervals are in one order by their ends, so each end is sorted alone.
-            low[:found].sort()
-            high[:found].sort()
-            for i in range(1, found):
-                if not high[i - 1] < low[i]:
-                    return total, UNPROVED
         total += found
     return total, PROVED
+
+
+@njit(nogil=True, cache=True)
+def _insert(low, high, count, lower, upper):
+    """Put an interval among ascending disjoint ones; False where it meets another."""
+    at = count
+    while at > 0 and low[at - 1] > lower:
+        low[at], high[at] = low[at - 1], high[at - 1]
+        at -= 1
+    low[at], high[at] = lower, upper
+    return (at == 0 or high[at - 1] < lower) and (at == count or upper < low[at + 1])
 
 
 @njit(nogil=True, cache=True)
