@@ -1,19 +1,26 @@
 """Diagrams of one head, proved from a proposal, against the definitions in rationals."""
 
+import shutil
+import subprocess
 from collections import Counter
 from fractions import Fraction
 from itertools import product
+from math import factorial
 
 import numpy as np
 import pytest
+from reference import polytopes
 from reference.slow_subdivision import slow_subdivision
 
+from tropattn import enumerate_regions
 from tropattn._kernels import hull_signs
-from tropattn.arrays import fraction_array, rational_matrix
+from tropattn.arrays import fraction, fraction_array, rational_matrix
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.hull import proved as proved_hull
 from tropattn.polyhedra.hull.insertion import inserted_hull
 from tropattn.polyhedra.hull.proof import HullTask, exact_places, proved
+from tropattn.polyhedra.minkowski import minkowski_sum
+from tropattn.tropical import interchange
 from tropattn.tropical.geometry.diagram import head_diagram
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.geometry.points import term_points
@@ -83,6 +90,29 @@ def polynomial_of(kind: str, seed: int) -> TropicalPolynomial:
     return TropicalPolynomial(whole, -folded[:, : max(1, d - 1)].sum(axis=1))
 
 
+def volume(points: list[list[Fraction]]) -> Fraction:
+    """The volume of a hull of points that span, none of it by the hulls under test."""
+    dim = len(points[0])
+    if len(points) == dim + 1:
+        apart = [[a - b for a, b in zip(p, points[0], strict=True)] for p in points[1:]]
+        return abs(fraction(rational_matrix(np.array(apart, dtype=object)).det())) / factorial(dim)
+    if dim == 1:
+        return max(points)[0] - min(points)[0]
+    if dim < 4:
+        return polytopes.volume(points)
+    return minkowski_sum([np.array(points, dtype=object)]).volume()
+
+
+def parts_and_whole(found, slopes: list[list[Fraction]]) -> tuple[Fraction, Fraction]:
+    """The volumes of all cells, added up, and of the hull of the slopes, in its own columns."""
+    if not found.dim:
+        return Fraction(0), Fraction(0)
+    points = [[row[c] for c in found.columns.tolist()] for row in slopes]
+    distinct = sorted(map(list, {tuple(p) for p in points}))
+    cells = [sorted(map(list, {tuple(points[j]) for j in cell})) for cell in found.cells]
+    return sum(map(volume, cells), Fraction(0)), volume(distinct)
+
+
 def differences(f: TropicalPolynomial) -> tuple[list[str], object]:
     """What of the diagram is not as defined, and the diagram."""
     rows = fraction_array(f.exact_terms())
@@ -100,6 +130,9 @@ def differences(f: TropicalPolynomial) -> tuple[list[str], object]:
         wrong.append("Euler")
     if len(faces) != found.dim + 1 or faces[0] != len(live) or faces[-1] != len(cells):
         wrong.append("f_vector")
+    parts, whole = parts_and_whole(found, rows[:, :-1].tolist())
+    if parts != whole:
+        wrong.append("volume")
     for cell, x in zip(found.cells, found.vertices.tolist(), strict=True):
         scores = [sum(a * b for a, b in zip(r, [*x, 1], strict=True)) for r in rows.tolist()]
         best = max(scores)
@@ -115,20 +148,20 @@ def test_diagrams_are_as_defined(kind):
         assert not wrong, f"{kind} {seed}: {wrong}"
 
 
-def tally(first: int, last: int) -> Counter:
-    """Try seeds of all kinds and say how many hulls were inserted, or had exact signs."""
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_five_thousand_diagrams_are_as_defined(kind):
     counts: Counter = Counter()
-    for seed in range(first, last):
-        for kind in KINDS:
-            wrong, found = differences(polynomial_of(kind, seed))
-            assert not wrong, f"{kind} {seed}: {wrong}"
-            counts["cases"] += 1
-            if found.found is not None:
-                counts["hulls"] += 1
-                counts["inserted"] += found.found.inserted
-                counts["exact"] += found.found.rows.count > 0
-                counts["signs"] += found.found.rows.count
-    return counts
+    for seed in range(8, 368):
+        wrong, found = differences(polynomial_of(kind, seed))
+        assert not wrong, f"{kind} {seed}: {wrong}"
+        counts["cases"] += 1
+        if found.found is not None:
+            counts["hulls"] += 1
+            counts["inserted"] += found.found.inserted
+            counts["rationals"] += found.found.rows.count > 0
+            counts["signs in rationals"] += found.found.rows.count
+    print(f"\n{kind}: {dict(counts)}", end="")  # noqa: T201
 
 
 def joined(facets: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -391,3 +424,58 @@ def test_signs_of_doubles_are_those_of_integers(k, vertical):
         assert seen[f] and seen.sum() < max(m // 2, 3)
         for g in np.flatnonzero(~seen & ~found.walls).tolist():
             assert min(exact_places(task, found, g, task.n + 2)) < 0
+
+
+@pytest.mark.slow
+def test_the_resonance_arrangement_where_qhull_is_wrong():
+    # The sum of the segments from 0 to all non-zero 0/1 vectors of R^5 has 11,292 vertices.
+    segments = [[(0,) * 5, normal] for normal in product((0, 1), repeat=5) if any(normal)]
+    heads = [TropicalPolynomial(np.array(pair, dtype=float)) for pair in segments[:-1]]
+    patterns = enumerate_regions(heads).patterns
+    points = sum(f.slopes[patterns[:, h]] for h, f in enumerate(heads))
+    points = np.unique(np.vstack([points, points + 1]), axis=0)
+    found = head_diagram(TropicalPolynomial(points), facets=10**10)
+    assert len(found.live) == 11_292
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("polymake"), reason="polymake is not installed")
+def test_subdivisions_by_polymake(tmp_path):
+    lines, mine = ['use application "polytope";'], []
+    for seed in range(40):
+        rng = np.random.default_rng([9, seed])
+        d, n = 1 + seed % 4, 6 + seed % 9
+        slopes = rng.integers(0, 4, (n, d))
+        slopes = np.unique(np.vstack([slopes, np.zeros((1, d), int), np.eye(d, dtype=int)]), axis=0)
+        heights = rng.integers(0, 2 + seed % 3, len(slopes)) - (slopes**2).sum(axis=1)
+        mine.append(sorted(subdivision(TropicalPolynomial(slopes, heights)).cells))
+        rows = [[1, *row] for row in slopes.tolist()]
+        lines.append(
+            f"print join(';', map {{ join(' ', @$_) }} @{{regular_subdivision("
+            f'new Matrix<Rational>({rows}), new Vector<Rational>({(-heights).tolist()}))}}), "\\n";'
+        )
+    script = tmp_path / "subdivisions.pl"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    told = subprocess.run(
+        ["polymake", "--script", str(script)], capture_output=True, text=True, check=True,
+        timeout=300,
+    ).stdout  # fmt: skip
+    theirs = [
+        sorted(tuple(sorted(map(int, cell.split()))) for cell in line.split(";"))
+        for line in told.strip().splitlines()
+    ]
+    assert theirs == mine
+
+
+@pytest.mark.skipif(not shutil.which("gfan"), reason="gfan is not installed")
+def test_faces_by_gfan():
+    for seed in range(12):
+        rng = np.random.default_rng([10, seed])
+        points = rng.integers(0, 5, (12, 2 + seed % 3))
+        f = TropicalPolynomial(np.unique(points, axis=0))
+        answer = subprocess.run(
+            ["gfan", "_minkowskisum", "--nocones"], input=interchange.to_gfan([f]),
+            capture_output=True, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+        # Cones of the normal fan, by dimension: faces of the polytope, itself the lineality.
+        assert interchange.gfan_f_vector(answer)[::-1] == head_diagram(f).f_vector(), seed
