@@ -192,7 +192,8 @@ def edges_of(facets, signs, n):
                 rows[kept, 0] = j
                 rows[kept, 1] = others[at]
                 kept += 1
-        rows[begin:kept, 1].sort()
+        if kept > begin + 1:
+            rows[begin:kept, 1].sort()
     return rows[:kept].copy()
 
 
