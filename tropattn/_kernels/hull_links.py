@@ -143,6 +143,16 @@ def strict_stars(facets, signs, live):
 
 
 @njit(nogil=True, cache=True)
+def _flat_places(signs):
+    """How many ridges of a facet are flat, and the places of the last two, -1 for none."""
+    flat, one, two = 0, -1, -1
+    for i in range(len(signs)):
+        if signs[i] == 0:
+            flat, one, two = flat + 1, i, one
+    return flat, one, two
+
+
+@njit(nogil=True, cache=True)
 def edges_of(facets, signs, n):
     """Distinct pairs of vertices below ``n`` with a facet whose ridges through both are all strict.
 
@@ -153,14 +163,7 @@ def edges_of(facets, signs, n):
     others = np.zeros(0, np.int64)
     for turn in range(2):
         for f in range(m):
-            flat = 0
-            one = -1
-            two = -1
-            for i in range(k):
-                if signs[f, i] == 0:
-                    flat += 1
-                    two = one
-                    one = i
+            flat, one, two = _flat_places(signs[f])
             if flat > 2:
                 continue
             for a in range(k - 1):

@@ -322,6 +322,16 @@ def _twin(points, facet, j, width):
 
 
 @njit(nogil=True, cache=True)
+def _beside_vertex(points, vertex, j, place, signs):
+    """ON, IN or OUT for a point on, below or above the vertex at that place; writes its signs."""
+    signs[:] = 0
+    signs[place] = 1
+    last = points.shape[1] - 1
+    rise = points[j, last] - points[vertex, last]
+    return ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
+
+
+@njit(nogil=True, cache=True)
 def _ahead(planes, losses, steps, lost, side, whole, tries, signs):
     """The place of a ridge that a point lies beyond, or -1; writes its coordinates' signs so far.
 
@@ -389,13 +399,10 @@ def locate(
     k = points.shape[1]
     size = k - 1 if vertical else k
     work = _scratch(size)
-    planes = np.zeros((k, size))
-    losses = np.zeros((k, size))
-    steps = np.zeros((2, k))
-    lost = np.zeros((2, k))
+    planes, losses = np.zeros((k, size)), np.zeros((k, size))
+    steps, lost = np.zeros((2, k)), np.zeros((2, k))
     noisy = errors.any()
-    # The inner point is no integer point.
-    places_whole = whole and vertical
+    places_whole = whole and vertical  # The inner point is no integer point.
     at = start
     known = -1
     for q in range(len(queries)):
@@ -424,11 +431,7 @@ def locate(
             place[q] = at
             twin = -1 if noisy else _twin(points, facets[at], j, size)
             if twin >= 0:
-                # On, below or above a vertex.
-                rise = points[j, k - 1] - points[facets[at, twin], k - 1]
-                state[q] = ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
-                signs[:] = 0
-                signs[twin] = 1
+                state[q] = _beside_vertex(points, facets[at, twin], j, twin, signs)
                 break
             state[q] = _state(normals[at], slacks[at], steps[0], lost[0], sides[at], whole, signs)
             break

@@ -43,7 +43,7 @@ class EulerPlane(Engine):
     name = "plane"
     where = "heads in a plane, plane slices, central heads in R^3"
     idea = "Euler's relation: cells of each head and crossings of walls (T10), no cell is built"
-    cost = "diagrams, and `O(N)` per crossing"
+    cost = "diagrams, and the neighbours of a cell per crossing"
     otherwise = "full overlay, that is `enumeration`"
 
     def refuses(self, question: Question) -> str | None:
