@@ -217,6 +217,11 @@ class PowerDiagram:
         self.sites, self.farthest, self._power, self._polynomial = f.slopes, False, 0, f
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What was made of these is made again.
+        parts = ("sites", "weights", "farthest", "_power", "_polynomial")
+        return {name: self.__dict__[name] for name in parts if name in self.__dict__}
+
     @cached_property
     def weights(self) -> Array:
         """The ``w_j``, (N,)."""

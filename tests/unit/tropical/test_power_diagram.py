@@ -262,3 +262,15 @@ def test_polynomials_of_sites_are_polynomials():
     near, errors = f.float_terms()
     assert (np.abs(near[:, -1] - f.intercepts.astype(float)) <= errors[:, -1] + 1e-16).all()
     assert (errors[:, :-1] == 0).all()
+
+
+def test_diagrams_and_subdivisions_are_pickled():
+    diagram = PowerDiagram([[0, 0], [2, 0], [0, 2], [2, 2], [1, 5]], [0, 0, 0, 0, 0.1])
+    vertices = diagram.vertices
+    again = pickle.loads(pickle.dumps(diagram))
+    assert (again.vertices == vertices).all() and again.ridges == diagram.ridges
+    split = diagram.to_polynomial().subdivision()
+    copy = pickle.loads(pickle.dumps(split))
+    assert copy.cells == split.cells and copy.f_vector() == split.f_vector()
+    assert copy.points.tolist() == split.points.tolist()
+    assert copy.dual_graph().edges == split.dual_graph().edges

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -80,6 +81,10 @@ class RegularSubdivision:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"RegularSubdivision is immutable; cannot set {name!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        levels = [self._faces(k) for k in range(self.dim + 1)]
+        return _restored, (self.cells, self.dim, self.points, levels)
+
     def __repr__(self) -> str:
         return f"RegularSubdivision({len(self.cells)} cells of dimension {self.dim})"
 
@@ -144,6 +149,12 @@ class RegularSubdivision:
 
         walls = tuple((pair[0], pair[1]) for pair in live(1))
         return TropicalHypersurface(self.points, walls, tuple(live(2)))
+
+
+def _restored(
+    cells: tuple[Terms, ...], dim: int, points: Array, levels: list[list[Terms]]
+) -> RegularSubdivision:
+    return RegularSubdivision(cells, dim, lambda: freeze(points), levels.__getitem__)
 
 
 def walked_subdivision(lifted: Array) -> RegularSubdivision:
