@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from tropattn import errors
 
 if TYPE_CHECKING:
+    from tropattn import dynamics, plotting
     from tropattn.attention import constructions, initialisers
     from tropattn.attention.heads.fixed import FixedLayer
     from tropattn.attention.heads.head import AttentionHead
@@ -97,6 +98,7 @@ __all__ = [
     "constructions",
     "count_regions",
     "draw_sample",
+    "dynamics",
     "enumerate_regions",
     "from_torch",
     "initialisers",
@@ -109,6 +111,7 @@ __all__ = [
     "mixed_subdivision",
     "mixed_volume",
     "plane_cells",
+    "plotting",
     "sample_regions",
     "subdivision",
     "temperature",
@@ -152,7 +155,7 @@ _PARTS = {
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "plotting"})
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ Numbers from numpy are floats and stand for the dyadic rationals that they are; 
 from __future__ import annotations
 
 import copyreg
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,11 @@ __all__ = [
     "fraction_array",
     "freeze",
     "is_exact",
+    "is_point",
+    "is_real",
+    "is_whole",
+    "listed",
+    "of_kind",
     "pivot_columns",
     "plain",
     "rational",
@@ -49,6 +55,60 @@ def freeze(array: Array) -> Array:
     """Return the array marked read-only (the same object)."""
     array.setflags(write=False)
     return array
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer, Python's or numpy's, and no truth value.
+
+    >>> is_whole(np.int64(3)), is_whole(3.0), is_whole(True)
+    (True, False, False)
+    """
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_point(x: Any) -> bool:
+    """Whether ``x`` is one point (d,) rather than rows (m, d)."""
+    if isinstance(x, np.ndarray):
+        return x.ndim == 1
+    if not isinstance(x, Sequence) or isinstance(x, str | bytes):
+        return False
+    return not any(isinstance(v, Sequence | np.ndarray) for v in x)
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is one real number, and no truth value.
+
+    >>> is_real(0.5), is_real(Fraction(1, 2)), is_real(True), is_real([1])
+    (True, True, False, False)
+    """
+    return is_whole(value) or isinstance(value, float | Fraction | np.floating)
+
+
+def of_kind(name: str, value: Any, kind: type | tuple[type, ...], instead: str) -> None:
+    """Raise ``InvalidInput`` for an argument of another class.
+
+    >>> of_kind("f", 3, str, "give its name")
+    Traceback (most recent call last):
+    tropattn.errors.InvalidInput: f: a str needed, got int; give its name.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        words = " or ".join(part.__name__ for part in kinds)
+        raise InvalidInput(f"{name}: a {words} needed, got {type(value).__name__}; {instead}.")
+
+
+def listed(name: str, value: Any, instead: str) -> list[Any]:
+    """The entries of a sequence; ``InvalidInput`` for what is none, texts among it.
+
+    >>> listed("n", (1, 2), "give a list")
+    [1, 2]
+    """
+    if not isinstance(value, str | bytes):
+        try:
+            return list(value)
+        except TypeError:
+            pass
+    raise InvalidInput(f"{name}: a sequence needed, got {type(value).__name__}; {instead}.")
 
 
 def is_exact(array: Array) -> bool:
@@ -213,6 +273,11 @@ def pivot_columns(echelon: Any, rank: int) -> list[int]:
 def residues(array: Array, prime: int) -> NDArray[np.int64]:
     """The entries modulo a prime below 2**31 (exact: a double is an integer times a power of 2)."""
     if is_exact(array):
+        if any(v.denominator % prime == 0 for v in array.ravel()):
+            raise InvalidInput(
+                f"exact number: denominators that {prime} does not divide needed, got a multiple "
+                "of it; scale the numbers by it."
+            )
         flat = [v.numerator * pow(v.denominator, -1, prime) % prime for v in array.ravel()]
         return np.array(flat, dtype=np.int64).reshape(array.shape)
     if array.dtype.kind in "iu" or (

@@ -14,12 +14,14 @@ import os
 import re
 import stat
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, BinaryIO, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +34,15 @@ __all__ = [
     "named",
     "parse_json",
     "printable",
+    "read_array",
     "read_bytes",
     "read_json",
     "read_npz",
     "regular_file",
+    "standard_input",
 ]
+
+Result = TypeVar("Result")
 
 _LARGEST_TEXT = 10**8
 _LARGEST_ARCHIVE = 2**31
@@ -140,6 +146,22 @@ def read_bytes(path: Any, argument: str = "path", largest: int = _LARGEST_TEXT) 
     return data[:largest]
 
 
+def standard_input() -> bytes:
+    """Return what the standard input holds, at most 10^8 bytes; a terminal is not waited for."""
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None or sys.stdin.isatty():
+        raise InvalidInput(
+            "standard input: a file or pipe needed, got a terminal; e.g. tropattn count - < "
+            "heads.json."
+        )
+    data = stream.read(_LARGEST_TEXT + 1)
+    if len(data) > _LARGEST_TEXT:
+        raise InvalidInput(
+            f"standard input: at most {_LARGEST_TEXT} bytes needed, got more; write a file."
+        )
+    return data
+
+
 # ---- JSON ---------------------------------------------------------------------------------------
 
 
@@ -238,8 +260,10 @@ def _short_integer(text: str) -> int:
 # ---- archives of arrays -------------------------------------------------------------------------
 
 
-def read_npz(path: Any, argument: str = "path") -> dict[str, NDArray[Any]]:
+def read_npz(path: Any, argument: str = "path", data: bytes | None = None) -> dict[str, Any]:
     """Return the arrays of an ``.npz`` archive by name: numbers, truth values or text.
+
+    ``data`` are the bytes of the archive where they are known already.
 
     Raises
     ------
@@ -252,23 +276,57 @@ def read_npz(path: Any, argument: str = "path") -> dict[str, NDArray[Any]]:
     A member is read only after its header fits the size that the archive declares for it, and that
     the size of the archive; checksums are compared.
     """
+    if data is not None:
+        return _whole(path, ".npz archive of number arrays", "savez", io.BytesIO(data), _members)
     place = regular_file(path, argument, _LARGEST_ARCHIVE)
+    return _whole(place, ".npz archive of number arrays", "savez", place, _members)
+
+
+def read_array(what: Any, data: bytes) -> NDArray[Any]:
+    """Return the array of a ``.npy`` file, given as its bytes; pickled objects are never read."""
+
+    def alone(file: BinaryIO, size: int) -> NDArray[Any]:
+        if not data.startswith(b"\x93NUMPY"):
+            raise ValueError("something else")
+        return _array("an array", file, size)
+
+    return _whole(what, ".npy file with one array of numbers", "save", io.BytesIO(data), alone)
+
+
+def _whole(
+    what: Any,
+    needed: str,
+    how: str,
+    source: Path | io.BytesIO,
+    read: Callable[[BinaryIO, int], Result],
+) -> Result:
+    """What ``read`` finds in a file or in bytes; damage is ``InvalidInput``."""
     try:
-        with place.open("rb") as file:
-            _check_directory(file, place.stat().st_size)
-            with zipfile.ZipFile(file) as archive:
-                members = archive.infolist()
-                _check_members(members, place.stat().st_size)
-                return {
-                    member.filename.removesuffix(".npy"): _member(archive, member)
-                    for member in members
-                }
+        if isinstance(source, io.BytesIO):
+            return read(source, len(source.getbuffer()))
+        with source.open("rb") as file:
+            return read(file, source.stat().st_size)
     except _BROKEN as error:
         why = printable(" ".join(str(error).split()), 120) or type(error).__name__
         raise InvalidInput(
-            f"{place}: a complete .npz archive of number arrays needed, got {why}; save it with "
-            "numpy.savez (pickled objects are never read)."
+            f"{what}: a complete {needed} needed, got {why}; save it with "
+            f"numpy.{how} (pickled objects are never read)."
         ) from None
+
+
+def _members(file: BinaryIO, size: int) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive."""
+    _check_directory(file, size)
+    found = {}
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        _check_members(members, size)
+        for member in members:
+            with archive.open(member) as stream:
+                found[member.filename.removesuffix(".npy")] = _array(
+                    member.filename, stream, member.file_size
+                )
+    return found
 
 
 _BROKEN = (
@@ -285,7 +343,7 @@ _BROKEN = (
 """What damaged archives make the module zipfile raise, and the checks below."""
 
 
-def _check_directory(file: io.BufferedReader, size: int) -> None:
+def _check_directory(file: BinaryIO, size: int) -> None:
     """Bound the list of members, which ``zipfile`` reads as a whole."""
     file.seek(max(0, size - 2**16 - 22))
     tail = file.read()
@@ -316,27 +374,26 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
             raise ValueError(f"a compression other than deflate in {member.filename}")
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+def _array(name: str, stream: IO[bytes], declared: int) -> NDArray[Any]:
     """One array. ``read`` is never asked for more than is declared, so no more is unpacked."""
-    with archive.open(member) as stream:
-        start = stream.read(8)
-        if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
-            raise ValueError(f"the member {member.filename}, which is no array")
-        width = 2 if start[6] == 1 else 4
-        length = int.from_bytes(stream.read(width), "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes in {member.filename}")
-        dtype, shape, fortran = _header(member.filename, stream.read(length).decode("latin-1"))
-        size = dtype.itemsize * math.prod(shape)
-        if size != member.file_size - 8 - width - length:
-            raise ValueError(f"{member.filename} of another size than its header says")
-        # One more than there is, so that the end is seen and the checksum compared.
-        data = stream.read(size + 1)
+    start = stream.read(8)
+    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise ValueError(f"the member {name}, which is no array")
+    width = 2 if start[6] == 1 else 4
+    length = int.from_bytes(stream.read(width), "little")
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes in {name}")
+    dtype, shape, fortran = _header(name, stream.read(length).decode("latin-1"))
+    size = dtype.itemsize * math.prod(shape)
+    if size != declared - 8 - width - length:
+        raise ValueError(f"{name} of another size than its header says")
+    # One more than there is, so that the end is seen and the checksum compared.
+    data = stream.read(size + 1)
     if len(data) != size:
-        raise ValueError(f"{member.filename} cut short")
+        raise ValueError(f"{name} cut short")
     array = np.frombuffer(data, dtype) if size else np.empty(0, dtype)
     if dtype.kind == "U" and size and int(array.view(dtype.byteorder + "u4").max()) > 0x10FFFF:
-        raise ValueError(f"{member.filename} with text that is no Unicode")
+        raise ValueError(f"{name} with text that is no Unicode")
     return array.reshape(shape, order="F" if fortran else "C")
 
 

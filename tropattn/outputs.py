@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from tropattn.errors import InvalidInput
 
-__all__ = ["FIGURES", "keep_apart", "output_path", "save", "writing"]
+__all__ = ["FIGURES", "keep_apart", "output_path", "save", "try_out", "writing"]
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of figures."""
@@ -97,6 +97,18 @@ choose another path.
         )
 
 
+def try_out(path: Any, argument: str = "output") -> None:
+    """Make and remove a file beside the one to be written; no permission says that one can.
+
+    Raises ``InvalidInput`` where that fails, as on a system of files that takes none.
+    """
+    place = Path(path)
+    if not _is_stream(place):
+        handle, beside = _new_beside(place, argument)
+        os.close(handle)
+        beside.unlink(missing_ok=True)
+
+
 @contextmanager
 def writing(path: Any, argument: str = "output") -> Iterator[BinaryIO]:
     """Yield a stream of bytes that becomes the file when the block ends well.
@@ -137,16 +149,23 @@ def save(figure: Any, path: str | Path, dpi: int = 150) -> None:
         stream.write(drawn.getbuffer())
 
 
-@contextmanager
-def _beside(place: Path, argument: str) -> Iterator[BinaryIO]:
-    """A new file in the folder of the target, renamed at the end and removed on any other one."""
+def _new_beside(place: Path, argument: str) -> tuple[int, Path]:
+    """A new file in the folder of the target, open for writing, and its name."""
     target = Path(os.path.abspath(_target(place)))  # noqa: PTH100 (follows no link)
     beside = target.with_name(f".tropattn-{secrets.token_hex(8)}")
     try:
         # A new name that nobody can guess, and never through a link planted under it.
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return os.open(beside, flags, 0o666), beside
     except OSError as error:
         raise _refused(argument, place, str(error.strerror)) from None
+
+
+@contextmanager
+def _beside(place: Path, argument: str) -> Iterator[BinaryIO]:
+    """A new file in the folder of the target, renamed at the end and removed on any other one."""
+    target = Path(os.path.abspath(_target(place)))  # noqa: PTH100 (follows no link)
+    handle, beside = _new_beside(place, argument)
     try:
         with io.BufferedWriter(_File(handle, argument, place)) as stream:
             with suppress(FileNotFoundError):

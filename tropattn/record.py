@@ -23,6 +23,7 @@ from tropattn.files import printable
 from tropattn.outputs import writing
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.result import RegionCount, decimal
+from tropattn.values import Value
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "Record", "plain", "software"]
 
@@ -47,8 +48,8 @@ def software() -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Record(Value):
     """One result with everything that is needed to ask for it again.
 
     Attributes
@@ -77,6 +78,10 @@ class Record:
     seed: int | None = None
     answer: RegionCount | None = None
     versions: Mapping[str, str] = field(default_factory=software)
+
+    def __repr__(self) -> str:
+        answer = "" if self.answer is None else f", {self.answer}"
+        return f"Record({self.command}{answer})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document as plain dictionaries, lists, strings and numbers."""

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from time import perf_counter
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from tropattn.files import printable
+from tropattn.progress import doing, printing
 from tropattn.record import Record
-from tropattn.regions.result import RegionCount, decimal
+from tropattn.regions.result import RegionCount
+from tropattn.values import counted, decimal, number
 
 __all__ = [
-    "Bar",
     "Steps",
     "bounds",
     "count",
     "counted",
+    "dynamics",
     "heads",
     "inspection",
     "number",
@@ -38,31 +36,10 @@ __all__ = [
     "witnesses",
 ]
 
-_LONGEST = 60
 _COLUMN = 9
 _NAMED = 10
-_NOUNS = {"cells": "routing cell", "linear_regions": "linear region"}
-
-
-def number(value: int, longest: int = _LONGEST) -> str:
-    """An integer with separators; beyond 60 digits its leading digits and its size.
-
-    >>> number(6342), number(3**200)
-    ('6,342', '2.656e+95 (96 digits)')
-    """
-    digits = decimal(value)
-    if len(digits) <= longest:
-        return f"{value:,}"
-    return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1} ({len(digits)} digits)"
-
-
-def counted(n: int, one: str, many: str | None = None) -> str:
-    """A number and its noun, in the singular where the number is 1.
-
-    >>> counted(1, "cell"), counted(3, "branch", "branches")
-    ('1 cell', '3 branches')
-    """
-    return f"{number(n)} {one if n == 1 else many or one + 's'}"
+_HOPELESS = 0.9
+"""Share of draws that show a new cell above which a sample says how many draws it took."""
 
 
 class Steps:
@@ -83,47 +60,11 @@ class Steps:
     def __call__(self, name: str) -> Iterator[None]:
         """Show the step while the block runs, and its seconds afterwards."""
         started = perf_counter()
-        with self.console.status(Text(name)):
+        with doing(name):
             yield
         taken = perf_counter() - started
-        self.console.print(Text(f"  done  {name:<52} {taken:6.1f} s"), soft_wrap=True)
-
-
-class Bar:
-    """A bar over steps of known weights, with the step under way; calling it opens the next one.
-
-    >>> import io
-    >>> with Bar(Console(file=io.StringIO()), [1, 10**40]) as bar, bar("weigh"):
-    ...     pass
-    """
-
-    def __init__(self, console: Console, weights: Sequence[int]) -> None:
-        self._shares = [weight / max(1, sum(weights)) for weight in weights]
-        self._at = 0
-        columns = [
-            SpinnerColumn(),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-        ]
-        self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task("", total=1.0)
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Name the step while the block runs, then move the bar by its weight."""
-        self._progress.update(self._task, description=name)
-        yield
-        self._progress.advance(self._task, self._shares[self._at])
-        self._at += 1
+        with printing():
+            self.console.print(Text(f"  done  {name:<52} {taken:6.1f} s"), soft_wrap=True)
 
 
 def _work(found: RegionCount) -> str:
@@ -158,16 +99,9 @@ def _draws(found: RegionCount) -> list[str]:
     return [words, f"a new draw shows a new cell with probability about {unseen:.2g}"]
 
 
-def _headline(found: RegionCount) -> str:
-    noun = _NOUNS.get(found.of, found.of.removesuffix("s"))
-    prefix = {"exact": "", "lower": "at least ", "upper": "at most "}[found.kind]
-    suffix = " (exact, certified)" if found.certified else " (exact)"
-    return f"{prefix}{counted(found.value, noun)}{suffix if found.kind == 'exact' else ''}"
-
-
 def _lines(found: RegionCount, console: Console, rows: Iterable[tuple[str, str]]) -> None:
     """The answer in one line, and lines of what is known of it."""
-    console.print(Text(_headline(found)), soft_wrap=True)
+    console.print(Text(str(found)), soft_wrap=True)
     for name, words in rows:
         console.print(Text(f"  {name:<10}{words}"), soft_wrap=True)
 
@@ -198,7 +132,10 @@ def sample(record: Record, console: Console) -> None:
     found = record.answer
     if found is not None:
         law = f"{found.stats.get('distribution')}, seed {record.seed}"
-        draws = zip(("draws", "unseen"), _draws(found), strict=False)
+        draws: list[tuple[str, str]] = [*zip(("draws", "unseen"), _draws(found), strict=False)]
+        if (found.stats.get("unseen_mass") or 0) > _HOPELESS:
+            draws.append(("so", "nearly every draw met a new cell: this count is the number of"))
+            draws.append(("", "draws, and says nothing of how many cells there are"))
         _lines(found, console, [*_where(record, found), ("sampler", law), *draws])
 
 
@@ -298,8 +235,8 @@ def scaling(record: Record, console: Console) -> None:
         ("family", ">H", "N", "exact", *over, "bound N", ">degree", ">limit"),
         (_exponents(row, repeated) for row in exponents),
     )
-    for family, words in spec["words"].items():
-        console.print(Text(f"  {family:<10}{words}"), soft_wrap=True)
+    spread = {"over seeds": "mean and range of the fits of single seeds"} if repeated else {}
+    _legend(console, _SCALING | spread | dict(spec["words"]))
 
 
 def _counts(group: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -366,6 +303,133 @@ def temperature(record: Record, console: Console) -> None:
         columns = [c for c in rows[0] if c not in ("tokens", "pairs")]
         numbers = ([f"{row[c]:.4g}" for c in columns] for row in rows)
         _table(console, title, [">" + name.replace("_", "\n") for name in columns], numbers)
+    soft = {"soft follows hard": f"in every head the losing keys together hold at most {percent}"}
+    words = dict(_TEMPERATURE)
+    if not record.tables.get("tokens"):
+        del words["tokens ..."]
+    _legend(console, soft | words)
+
+
+_SCALING = {
+    "H, N": "heads, and keys of each head",
+    "live": "keys of a head that win somewhere",
+    "sampled": "distinct cells among random states: a lower bound",
+    "exact": "the count, proved",
+    "bound live, N": "the sharp upper bound, for the live keys and for all N",
+    "degree": "k: D, where the counts are values of a polynomial in N of degree k with k-th "
+    "difference D",
+    "limit": "the exponent of N that the bound has as N grows",
+}
+_TEMPERATURE = {
+    "temperature": "of softmax, in scaled logits: 1 is the model as trained",
+    "guaranteed": "share of states for which the gap between the two best keys proves it (T16)",
+    "measured": "share of states for which it is so",
+    "effective cells": "exp of the entropy of the patterns among the guaranteed states: how many "
+    "cells of one size would be as diverse",
+    "tokens ...": "the same shares of tokens, all heads of a token together",
+}
+_DYNAMICS = {
+    "flow": ("flow", "what the tokens do, and where"),
+    "clusters_at_end": ("clusters at the end", "groups of tokens with gaps of at most --radius"),
+    "soft_hard_horizon": (
+        "soft-hard horizon",
+        "first time at which some token's softmax is more than 1 % from hardmax; 0: from the start",
+    ),
+    "dissipation_residual": (
+        "dissipation residual",
+        "how far the energy is from its own balance: the error of the integration",
+    ),
+    "windows": (
+        "windows",
+        "stretches with one number of clusters, their end at least twice their start",
+    ),
+    "energy": ("energy", "E_beta, which rises along SA and USA"),
+    "beta": ("beta", "inverse temperature"),
+    "half_met_at": ("half met at", "time at which two tokens have met in half of the runs"),
+    "met_at_end": ("met at the end", "share of the runs in which they have met at the last time"),
+    "leaders": ("leaders", "tokens that win for themselves; the others move towards them"),
+    "coalescence_horizon": (
+        "coalescence horizon",
+        "layers after which a follower is within rounding of its leader",
+    ),
+    "first_doubtful_layer": (
+        "first doubtful layer",
+        "the first whose winners rounding may have changed; none in rationals",
+    ),
+    "settled_at_layer": ("settled at layer", "from here on no token changes its winners"),
+    "limit": ("limit", "where a token ends, from exact rationals"),
+    "winners": ("winners", "whom it follows from the settled layer on"),
+    "cells": (
+        "cells",
+        "of the layer's tropical polynomial on the whole space, exact",
+    ),
+    "phase": ("phase", "what becomes of the covariance"),
+    "rank": ("rank", "directions that keep a variance in the limit"),
+    "method": ("method", "a closed form, or integrated"),
+    "freezing_level": (
+        "freezing level",
+        "sqrt(2 log n): the deviation of scores from which n tokens leave the Gaussian",
+    ),
+    "frozen_from": ("frozen from", "the first time at which the deviation is there"),
+    "escape": ("escape", "the time at which the covariance passed 10^10 times its start"),
+    "eigenvalues": ("eigenvalues", "of the covariance"),
+    "deviation": ("deviation", "standard deviation of the scores"),
+    "share": ("share", "of a text's tokens that follow the word in the last layer"),
+    "logit": ("logit", "above 0 is positive"),
+    "texts": ("texts", "in which the word leads"),
+}
+"""Keys of records of the second wing: the words on screen, and what they mean."""
+
+_TITLES = {"run": "over time", "rows": "two tokens meet", "limits": "exact limits"}
+_FRACTION, _EXACT = re.compile(r"-?\d+/\d+"), 9
+"""Rationals, and up to how many characters they are printed in full."""
+
+
+def dynamics(record: Record, console: Console) -> None:
+    """Print the tables of a record of the second wing, then the words in them explained."""
+    used: list[str] = []
+    for name, rows in json.loads(record.to_json())["tables"].items():
+        if not rows:
+            continue
+        used += [name, *rows[0]]
+        title = _TITLES.get(str(name), str(name))
+        if len(rows) == 1 and name != "cells":
+            console.print(Text(title, style="bold"))
+            _legend(console, {_dynamics_word(key): _entry(value) for key, value in rows[0].items()})
+            console.print()
+            continue
+        headings = [_dynamics_word(key) for key in rows[0]]
+        numbers = [not isinstance(value, list | str) for value in rows[0].values()]
+        columns = [">" * right + word for right, word in zip(numbers, headings, strict=True)]
+        _table(console, title, columns, ([_entry(value) for value in row.values()] for row in rows))
+    _legend(console, dict(_DYNAMICS[key] for key in dict.fromkeys(used) if key in _DYNAMICS))
+
+
+def _dynamics_word(key: str) -> str:
+    return _DYNAMICS.get(key, (key.replace("_", " "), ""))[0]
+
+
+def _entry(value: Any) -> str:
+    """One entry of a record as it is read: rationals and doubles rounded, lists in brackets."""
+    if isinstance(value, str) and len(value) > _EXACT and _FRACTION.fullmatch(value):
+        return f"{float(Fraction(value)):.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return str(value.get("value", value))
+    if isinstance(value, list):
+        return "(" + ", ".join(map(_entry, value)) + ")"
+    return "none" if value is None else printable(str(value))
+
+
+def _legend(console: Console, words: Mapping[str, str]) -> None:
+    """Words and what they mean, a line each."""
+    grid = Table.grid(padding=(0, 2))
+    for word, meaning in words.items():
+        grid.add_row(Text(f"  {word}"), Text(meaning))
+    console.print(grid)
 
 
 _HEADS = ("layer", "head", "keys", "live", "reachable", "won", "gap", "weight", "hardness")

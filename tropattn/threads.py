@@ -10,6 +10,7 @@ behind and ends unheard.
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -25,7 +26,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.errors import Interrupted, InvalidInput
+from tropattn.errors import BudgetExceeded, Interrupted, InvalidInput
 
 __all__ = [
     "Pool",
@@ -34,6 +35,7 @@ __all__ = [
     "check",
     "in_order",
     "interrupted",
+    "out_of_time",
     "stoppable",
     "thread_count",
 ]
@@ -44,6 +46,8 @@ Given = ParamSpec("Given")
 
 _POLL = 0.05
 """Seconds between two looks at the caller's event."""
+
+_MOST_THREADS = 1024
 
 _PATIENCE = 0.25
 """Seconds that workers have to leave once their flag is set."""
@@ -67,6 +71,10 @@ def thread_count(threads: int | None) -> int:
         count = 0
     if isinstance(threads, bool) or count < 1:
         raise InvalidInput(f"threads: an integer >= 1 needed, got {threads!r}; omit it to use all.")
+    if count > _MOST_THREADS:
+        raise InvalidInput(
+            f"threads: an integer up to {_MOST_THREADS} needed, got {count}; omit it to use all."
+        )
     return count
 
 
@@ -86,7 +94,8 @@ def stoppable(
     """Let a public call end early on Ctrl-C, or when its argument ``stop``, an event, is set.
 
     It then raises ``Interrupted`` with the lower bound that it knows by then; ``at_least`` gives
-    one from the call's arguments, for a stop before anything was found.
+    one from the call's arguments, for a stop before anything was found. After ``time_limit``
+    seconds, where the call has that argument, it ends in the same way with ``BudgetExceeded``.
 
     >>> @stoppable()
     ... def answer(*, stop=None):
@@ -111,21 +120,57 @@ def stoppable(
                     f"stop: a threading.Event or None needed, got {type(stop).__name__}; set the "
                     "event from another thread to end the call."
                 )
-            before = _WATCHED.get()
-            given = _WATCHED.set(before if stop is None else (*before, stop.is_set))
+            seconds: Any = kwargs.get("time_limit")
+            deadline = None if seconds is None else _Deadline(seconds)
+            watched = [w for w in (stop and stop.is_set, deadline) if w is not None]
+            given = _WATCHED.set((*_WATCHED.get(), *watched))
             try:
                 check()
                 return function(*args, **kwargs)
-            except Interrupted:
-                raise
-            except KeyboardInterrupt:
-                raise interrupted(at_least(*args, **kwargs)) from None
+            except KeyboardInterrupt as error:
+                found = error if isinstance(error, Interrupted) else None
+                lower = at_least(*args, **kwargs) if found is None else found.lower
+                if deadline is not None and deadline.reached:
+                    raise out_of_time(deadline.seconds, lower) from None
+                raise found or interrupted(lower) from None
             finally:
                 _WATCHED.reset(given)
 
         return call
 
     return decorate
+
+
+class _Deadline:
+    """Whether a number of seconds is over; ``reached`` once that was said."""
+
+    def __init__(self, seconds: Any) -> None:
+        number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
+        if not number or not 0 < seconds < math.inf:
+            raise InvalidInput(
+                f"time_limit: a number of seconds above 0 needed, got {seconds!r}; leave it out "
+                "for no limit."
+            )
+        self.seconds, self.reached = float(seconds), False
+        self._end = time.monotonic() + self.seconds
+
+    def __call__(self) -> bool:
+        self.reached = self.reached or time.monotonic() >= self._end
+        return self.reached
+
+
+def out_of_time(seconds: float, lower: int) -> BudgetExceeded:
+    """What the end of a time limit raises, with the cells that are proved by then.
+
+    >>> print(out_of_time(2.5, 7))
+    time_limit: at most 2.5 s allowed, more needed; raise time_limit, or use the bound or the \
+sampler.
+    """
+    return BudgetExceeded(
+        f"time_limit: at most {seconds:g} s allowed, more needed; raise time_limit, or use the "
+        "bound or the sampler.",
+        lower,
+    )
 
 
 def interrupted(lower: int) -> Interrupted:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -226,7 +228,7 @@ def test_demo_tells_what_it_computed(invoke, tmp_path):
     result = invoke("demo", "--output", target)
     assert result.exit_code == 0, result.stderr
     assert png(target)
-    assert "compiling kernels (first run only)" in result.stderr
+    assert "done  counting the cells of the common refinement" in result.stderr
     fixed = ta.load(shipped()).fix(CONTEXT)
     exact = int(ta.count_regions(fixed))
     found = re.search(r"([\d,]+) <= ([\d,]+) <= ([\d,]+) <= ([\d,]+): the three", result.stdout)
@@ -299,3 +301,53 @@ def test_help_and_version(invoke):
     bare = invoke()
     assert bare.exit_code == 2
     assert "Commands:" in bare.stderr
+
+
+def test_draws_that_nobody_named_fit_two_minutes(capsys):
+    from tropattn.cli.commands import _draws_in_time
+
+    assert _draws_in_time(100_000, False, 0.001) == 100_000
+    assert capsys.readouterr().err == ""
+    assert _draws_in_time(100_000, False, 0.5) == 200
+    assert "a draw takes about 0.5 s, so 200 are taken; --samples takes another" in (
+        capsys.readouterr().err
+    )
+    assert _draws_in_time(100_000, False, 1000.0) == 1
+    capsys.readouterr()
+    # A number that the user named is taken, and its time said.
+    assert _draws_in_time(100_000, True, 0.5) == 100_000
+    assert "100,000 draws about 13 h 53 min" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("heads", "samples", "hopeless"), [(30, 50, True), (1, 5000, False)])
+def test_a_sample_of_new_cells_alone_says_so(invoke, tmp_path, heads, samples, hopeless):
+    drawn = ta.initialisers.gaussian_heads(heads, 12, 8, seed=0)
+    path = tmp_path / "heads.npz"
+    arrays = {"slopes": [head.slopes for head in drawn]}
+    np.savez(path, **arrays, intercepts=[head.intercepts for head in drawn])
+    found = invoke("sample", path, "--samples", samples)
+    assert found.exit_code == 0
+    assert ("nearly every draw met a new cell" in found.stdout) is hopeless
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell, monkeypatch):
+    """As the README and ``--help`` say; a prompt that waits imports no kernels."""
+    monkeypatch.setenv("_TROPATTN_COMPLETE", f"{shell}_source")
+    script = subprocess.run(
+        [sys.executable, "-c", "from tropattn.cli import main; main(prog_name='tropattn')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"_TROPATTN_COMPLETE={shell}_complete" in script
+    monkeypatch.setenv("_TROPATTN_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", "tropattn pl")
+    monkeypatch.setenv("COMP_CWORD", "pl" if shell == "fish" else "1")
+    found = subprocess.run(
+        [sys.executable, "-c", "from tropattn.cli import main; main(prog_name='tropattn')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "plane" in found and "plot" in found and "count" not in found

@@ -1,12 +1,15 @@
 """Whole networks on the command line: ``--layer all`` on planes and lines."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 import tropattn as ta
 from tropattn.cli.options import shipped
+from tropattn.study.inputs import Source
+from tropattn.study.pictures import PlotSpec, choose
 
 TEXT = "83052="
 
@@ -130,3 +133,30 @@ def test_polynomials_have_no_layers(invoke, strips):
     result = invoke("count", strips, "--layer", "all")
     assert result.exit_code == 2
     assert "layer: a model needed" in result.stderr
+
+
+def test_a_deep_plot_takes_a_window_that_it_can_finish(invoke, tmp_path, monkeypatch):
+    args = ["plot", "demo", "--text", "314=", "--layer", "all", "--output", tmp_path / "all.png"]
+    assert "window" not in invoke(*args).stderr
+    monkeypatch.setattr("tropattn.study.token_plane._WORK", 1.0)
+    monkeypatch.setattr("tropattn.study.token_plane._FEWEST", 16)
+    found = invoke(*args)
+    assert found.exit_code == 0
+    assert re.match(r"tropattn: the window reaches [\d.e-]+ widths .*--reach", found.stderr)
+
+
+def test_the_reach_of_a_plot(invoke, tmp_path):
+    picture = choose(PlotSpec(source=Source(path=shipped(), text="314="), reach=0.25))
+    low, high = (
+        np.array(side, float) for side in (picture.domain.window.low, picture.domain.window.high)
+    )
+    # A quarter of the longest side of the three states' box to either side of the moving state.
+    states = picture.points
+    assert np.allclose((low + high) / 2, states[0])
+    assert np.allclose(high - low, 0.5 * np.ptp(states, axis=0).max())
+    args = ["plot", "demo", "--text", "314=", "--output", tmp_path / "cells.png"]
+    assert invoke(*args, "--layer", "all", "--reach", "0.25").exit_code == 0
+    assert invoke(*args, "--reach", "0").exit_code == 2
+    refused = invoke(*args, "--reach", "1", "--domain", "box:-1,1")
+    assert refused.exit_code == 2
+    assert "reach: a plane through three tokens needed" in refused.stderr

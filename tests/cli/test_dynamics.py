@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tropattn import report
 from tropattn.cli import main
 from tropattn.errors import InvalidInput
 
@@ -91,10 +93,45 @@ def test_sentiment_judges_a_text(tmp_path):
     assert found["tables"]["leaders"][0]["word"] == "bad"
 
 
-def test_text_output_is_plain_lines():
-    result = CliRunner().invoke(GROUP, ["hardmax", "--n", "4", "--layers", "2"])
+@pytest.mark.parametrize(
+    ("line", "rows", "explained"),
+    [
+        ("hardmax --n 4 --layers 2", ["tokens +4", "token +limit +winners"], "leaders"),
+        (
+            "simulate --n 4 --dim 2 --time 2 --frames 4",
+            ["flow +softmax on the sphere", "time +clusters +energy"],
+            "soft-hard horizon",
+        ),
+        ("gaussian --frames 4", ["phase +", "time +eigenvalues +deviation"], "freezing level"),
+        (
+            "phase --n 4 --dim 4 --runs 2 --layers 20 --betas 3",
+            ["beta +half met at +met at the end"],
+            "half met at",
+        ),
+    ],
+)
+def test_text_output_is_tables_and_explains_its_words(line, rows, explained):
+    result = CliRunner().invoke(GROUP, line.split())
     assert result.exit_code == 0
-    assert result.stdout.startswith("summary\n  tokens 4")
+    for row in rows:
+        assert re.search(f"^ *{row}", result.stdout, re.MULTILINE), row
+    assert re.search(f"^  {explained} +[a-z]", result.stdout, re.MULTILINE)
+    assert "_" not in result.stdout.replace("E_beta", "")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_every_word_of_a_record_is_explained_or_plain():
+    plain = {"summary", "run", "rows", "limits", "tokens", "token", "layer", "time", "clusters"}
+    plain |= {"start", "stop", "dim"}
+    for words in (
+        ["hardmax", "--n", "4", "--layers", "2"],
+        ["simulate", "--n", "4", "--dim", "2", "--time", "2"],
+        ["gaussian"],
+        ["phase", "--n", "4", "--dim", "4", "--runs", "2", "--layers", "20", "--betas", "3"],
+    ):
+        for name, rows in answer(*words)["tables"].items():
+            for key in [name, *(rows[0] if rows else ())]:
+                assert key in report._DYNAMICS or key in plain, key
 
 
 def test_rationals_are_rounded_in_text_alone():

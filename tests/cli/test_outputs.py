@@ -197,7 +197,7 @@ def test_arrays_beyond_memory_are_no_bug(invoke, strips, monkeypatch):
     def huge(*_, **__):
         return np.empty((2**30, 2**20))
 
-    monkeypatch.setattr("tropattn.study.draws.sample_regions", huge)
+    monkeypatch.setattr("tropattn.study.draws.sample_judged", huge)
     one_line(invoke("sample", strips), 3, "memory: more than the system gives needed")
 
 
@@ -273,3 +273,25 @@ def test_a_damaged_cache_of_all_kernels(strips, tmp_path):
     assert done.stderr.startswith("tropattn: warning: kernels: a damaged cache in ")
     assert done.stderr.count("\n") == 1
     assert python(code, **cache).stderr == ""
+
+
+def test_a_figure_of_tokens_in_space_is_refused_before_the_work(invoke, tmp_path, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("layers were run")
+
+    monkeypatch.setattr("tropattn.study.dynamics.simulate", never)
+    found = invoke("dynamics", "hardmax", "--dim", 3, "--output", tmp_path / "leaders.png")
+    assert found.exit_code == 2
+    assert "output: tokens of the plane needed for a figure, got dimension 3" in found.stderr
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_the_work(invoke, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("rows were counted")
+
+    # Permissions allow it to the superuser, the system of files to nobody.
+    monkeypatch.setattr("tropattn.study.scaling.rows", never)
+    monkeypatch.setattr("os.access", lambda *_, **__: True)
+    found = invoke("scaling", "--keys", "2", "--output", "/proc/growth.png")
+    assert found.exit_code == 2
+    assert "output: a file in a writable folder needed" in found.stderr

@@ -102,3 +102,12 @@ def test_bad_requests(invoke, args, words):
     assert result.exit_code == 2, result.output
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_the_words_of_the_tables_are_explained_below_them(invoke):
+    shown = invoke("scaling", "--heads", "1", "--dim", "1", "--keys", "2,3").stdout
+    for word in ("H, N", "live", "sampled", "exact", "bound live, N", "degree", "limit"):
+        assert f"\n  {word} " in shown, word
+    shown = invoke("temperature", "demo", "--text", "31=", "--samples", "100").stdout
+    for word in ("soft follows hard", "guaranteed", "measured", "effective cells", "tokens ..."):
+        assert f"\n  {word} " in shown, word

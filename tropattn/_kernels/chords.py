@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.simd import AT_ONCE, DOUBLE, four_rows
 from tropattn._kernels.structures import structure
 
@@ -62,7 +62,7 @@ class Chord:
     current: np.ndarray  # (H,) int64 winner in the cell that is reported
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def make_chord(rows):
     """A chord to be cut by these rows; a head of N terms breaks at most N - 1 times."""
     heads = len(rows.starts) - 1
@@ -90,7 +90,7 @@ def make_chord(rows):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def products(rows, block, out, scratch):
     """``out[r, j] = <rows[j], block[:, r]>``."""
     for j in range(0, len(rows), AT_ONCE):
@@ -100,7 +100,7 @@ def products(rows, block, out, scratch):
                 out[r, j + i] = scratch[i, r]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _envelope(chord, first, stop, low, high, count):
     """Write breakpoints of ``max_j alpha_j + beta_j t`` on (low, high) and the winner after each.
 
@@ -142,7 +142,7 @@ def _envelope(chord, first, stop, low, high, count):
     return started, count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _sort(chord, heads):
     """Put the breakpoints in order, by merging the heads' sorted runs."""
     breaks, order, runs = chord.at, chord.order, chord.runs
@@ -167,7 +167,7 @@ def _sort(chord, heads):
     chord.row = row
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def cut(rows, chord, low, high):
     """Find the breakpoints of all heads on (low, high), and their order."""
     starts, runs = rows.starts, chord.runs
@@ -182,7 +182,7 @@ def cut(rows, chord, low, high):
     _sort(chord, heads)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _leads(chord, first, stop, best, t, margin):
     """Whether the term ``best`` is proved to lead all others of its head at ``t``."""
     alpha, beta = chord.alpha, chord.beta
@@ -193,7 +193,7 @@ def _leads(chord, first, stop, best, t, margin):
     return short == 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _prove_stretch(chord, first, stop, best, margin, a, b):
     """Mark cells of [a, b] at whose midpoint ``best`` is not proved to win its head."""
     alpha, beta, middle = chord.alpha, chord.beta, chord.middle
@@ -217,7 +217,7 @@ def _prove_stretch(chord, first, stop, best, margin, a, b):
         b -= 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _prove_head(rows, chord, h):
     """Mark the cells at whose midpoint the winner of a stretch of head ``h`` is not proved."""
     first, stop, margin = rows.starts[h], rows.starts[h + 1], rows.margins[h]
@@ -229,7 +229,7 @@ def _prove_head(rows, chord, h):
     _prove_stretch(chord, first, stop, best, margin, a, chord.count)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _inside(rows, chord, t):
     """Whether all walls are proved negative at ``t``."""
     first = rows.starts[len(rows.starts) - 1]
@@ -240,7 +240,7 @@ def _inside(rows, chord, t):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _clip(rows, chord):
     """Find where all walls are negative: an open interval of ``t``, and the walls at its ends."""
     alpha, beta, ends, sides = chord.alpha, chord.beta, chord.ends, chord.sides
@@ -260,7 +260,7 @@ def _clip(rows, chord):
             ends[1] = ends[0]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _middles(chord):
     """A point of each of the cells, and True where the cell has a width."""
     n, breaks, order = chord.count, chord.at, chord.order[chord.row]
@@ -282,7 +282,7 @@ def _middles(chord):
         chord.proved[i] = a < t and t < b
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def find_cells(rows, chord):
     """Find the cells of a chord whose line is set; False if no point of it lies in the domain."""
     _clip(rows, chord)
@@ -306,7 +306,7 @@ def find_cells(rows, chord):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def report(rows, chord, skip_own, hashes, times, count):
     """Append hash and ``t`` of each proved cell; return the new count.
 

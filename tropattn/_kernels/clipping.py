@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.structures import structure
 
 CORNER = -1_000_000
@@ -52,7 +52,6 @@ class Tiles(NamedTuple):
     ray_errors: np.ndarray
 
 
-@njit(nogil=True, cache=True)
 def make_polygon(room):
     """Room for a polygon of that many sides."""
     return ClippedPolygon(
@@ -67,7 +66,6 @@ def make_polygon(room):
     )
 
 
-@njit(nogil=True, cache=True)
 def make_tiles(room):
     """Room for four polygons that tile a domain, of ``room`` sides each."""
     return Tiles(
@@ -80,7 +78,7 @@ def make_tiles(room):
     )
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def store(polygon, tiles, p):
     """Copy a polygon to a place among the tiles."""
     tiles.counts[p] = polygon.count
@@ -93,7 +91,7 @@ def store(polygon, tiles, p):
         tiles.ray_errors[p, m] = polygon.ray_errors[m]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def load(tiles, p, polygon):
     """Copy a tile into a polygon."""
     rows, rays, labels = polygon.rows, polygon.rays, polygon.labels
@@ -108,7 +106,7 @@ def load(tiles, p, polygon):
         ray_errors[m] = tiles.ray_errors[p, m]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _meet(p, p_error, q, q_error, out):
     """Ray ``p x q`` scaled to largest entry 1, into ``out``; a bound on its error, inf if none."""
     x = p[1] * q[2] - p[2] * q[1]
@@ -127,7 +125,7 @@ def _meet(p, p_error, q, q_error, out):
     return 1.01 * error / size + 2.0 * U
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _sides(polygon, row, row_error):
     """Write the side of a cut on which each ray lies; how many are outside (-1: open), and one."""
     rays, ray_errors, sides = polygon.rays, polygon.ray_errors, polygon.sides
@@ -145,7 +143,7 @@ def _sides(polygon, row, row_error):
     return outside, first
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def cut(polygon, row, row_error, label):
     """Cut a polygon by ``row . z < 0``, in place; its sides, 0 for none, -1 if a sign is open."""
     rows, row_errors, sides = polygon.rows, polygon.row_errors, polygon.sides
@@ -181,7 +179,7 @@ def cut(polygon, row, row_error, label):
     return polygon.count
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _shift(polygon, first, by):
     """Move the sides from ``first`` on to other places."""
     rows, rays, labels = polygon.rows, polygon.rays, polygon.labels
@@ -199,7 +197,7 @@ def _shift(polygon, first, by):
     polygon.count += by
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _rotate(polygon, first):
     """Cyclic shift of a polygon's sides so that side ``first`` becomes side 0: three reversals."""
     if first == 0:
@@ -219,7 +217,7 @@ def _rotate(polygon, first):
             j -= 1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def simplex_cones(middle, cones, height):
     """Rows (4, 3, 3) of the four cones over a simplex, the first and widest around ``middle``.
 
@@ -255,7 +253,7 @@ def simplex_cones(middle, cones, height):
                 cones[p, m, c] = v[d] * u[e] - v[e] * u[d]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def start_polygon(corner_rows, walls, wall_errors, polygon):
     """The simplicial cone ``corner_rows . z < 0`` (3, 3) cut by the walls; as ``cut`` returns."""
     rows, ray_errors = polygon.rows, polygon.ray_errors
@@ -277,12 +275,12 @@ def start_polygon(corner_rows, walls, wall_errors, polygon):
 
 
 @njit(nogil=True, cache=True)
-def tile(middle, height, walls, wall_errors, tiles):
-    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved."""
-    cones, polygon = np.empty((4, 3, 3)), make_polygon(3 + len(walls))
+def tile(middle, height, rows, wall_errors, cones, polygon, tiles):
+    """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved.
+
+    ``rows`` (g, 3) are its walls; ``cones`` (4, 3, 3) and ``polygon`` are scratch.
+    """
     simplex_cones(middle, cones, height)
-    # What is read-only is of another type, for which all that follows would be compiled again.
-    rows = walls.copy()
     used = np.int64(0)
     for p in range(4):
         count = start_polygon(cones[p], rows, wall_errors, polygon)

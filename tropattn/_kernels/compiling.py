@@ -1,4 +1,6 @@
-"""``njit`` as all kernels use it: Numba's own, with a cache on disk that can fail without harm.
+"""``njit`` and ``fragment`` for all kernels: Numba's own, with a cache that can fail unharmed.
+
+Kernels that Python calls are made by ``njit``, those that kernels call by ``fragment``.
 
 Numba raises where a file of its cache is damaged, where the disk is full, and already at import
 where it finds no folder to write to. Here a kernel is then compiled anew, with one warning.
@@ -7,12 +9,22 @@ where it finds no folder to write to. Here a kernel is then compiled anew, with 
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack, suppress
 
-import numba
 from numba import config
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.registry import CPUDispatcher
 
-__all__ = ["njit"]
+from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, WholeCompiler
+from tropattn.progress import doing
+
+__all__ = ["KERNELS", "fragment", "njit"]
+
+KERNELS = []
+"""All kernels that Python calls and that have a cache, in the order of their modules."""
+
+_COMPILED = []
+"""The names of those that this process has compiled."""
 
 
 def njit(cache=True, **options):
@@ -26,22 +38,75 @@ def njit(cache=True, **options):
     """
 
     def decorate(function):
-        kernel = numba.njit(**options)(function)
-        if cache and not config.DISABLE_JIT:
-            kernel._cache = _cache_of(function)
+        if config.DISABLE_JIT:
+            return function
+        kernel = _Kernel(function, options)
+        if cache:
+            kernel._cache = _cache_of(function, _Cache)
+            KERNELS.append(kernel)
         return kernel
 
     return decorate
 
 
-def _cache_of(function):
+def fragment(**options):
+    """Return the decorator of a kernel that kernels call.
+
+    Python may call it too, and then compiles it once more.
+
+    >>> @fragment()
+    ... def half(x):
+    ...     return x / 2
+    >>> @njit(cache=False)
+    ... def quarter(x):
+    ...     return half(half(x))
+    >>> quarter(6)
+    1.5
+    """
+
+    def decorate(function):
+        if config.DISABLE_JIT:
+            return function
+        kernel = Fragment(function, options, lambda: njit(nogil=True, **options)(function))
+        kernel._cache = _cache_of(function, _FragmentCache)
+        return kernel
+
+    return decorate
+
+
+class _Kernel(CPUDispatcher):
+    """A kernel that Python calls."""
+
+    def __init__(self, function, options):
+        super().__init__(
+            py_func=function,
+            locals={},
+            targetoptions={"nopython": True, "boundscheck": None, **options},
+            pipeline_class=WholeCompiler,
+        )
+
+    def compile(self, sig):
+        try:
+            return super().compile(sig)
+        finally:
+            self._cache.release()
+
+
+def _cache_of(function, cache):
     try:
-        return _Cache(function)
+        return cache(function)
     except (OSError, RuntimeError):
         return _NoCache()
 
 
-class _Cache(FunctionCache):
+class _Unlocked:
+    """What is not shared with other processes needs no lock."""
+
+    def release(self):
+        pass
+
+
+class _Files(_Unlocked, FunctionCache):
     """The files of one kernel; those that cannot be read are emptied."""
 
     def load_overload(self, sig, target_context):
@@ -63,7 +128,39 @@ class _Cache(FunctionCache):
             _warn(f"no cache written to {self.cache_path} ({error.strerror})")
 
 
-class _NoCache(NullCache):
+class _FragmentCache(_Files):
+    _impl_class = FragmentCacheImpl
+
+
+class _Cache(_Files):
+    """The files of a kernel that Python calls; of the processes that miss it one compiles it."""
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._held = ExitStack()
+
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is not None:
+            return found
+        # Held until the kernel is compiled and written; the others find it written.
+        from filelock import FileLock
+
+        with suppress(OSError, NotImplementedError):
+            self._held.enter_context(FileLock(self._cache_file._index_path + ".lock"))
+            found = super().load_overload(sig, target_context)
+        if found is None:
+            done, name = len(_COMPILED), self._py_func.__name__
+            words = f"compiling kernels, in the first run only: {done} done, at {name}"
+            self._held.enter_context(doing(words))
+            _COMPILED.append(name)
+        return found
+
+    def release(self):
+        self._held.close()
+
+
+class _NoCache(_Unlocked, NullCache):
     """In place of a cache where neither the package nor the user has a folder that can be written.
 
     Says so when the first kernel is compiled, not at import.

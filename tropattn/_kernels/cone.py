@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.structures import structure
 
 FEASIBLE = 1
@@ -43,7 +43,6 @@ class Simplex:
     pivots: int  # of all programs so far
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
 def make_simplex(dim, room):
     """The simplex method for programs of up to ``room`` rows of R^D."""
     return Simplex(
@@ -57,7 +56,7 @@ def make_simplex(dim, room):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def row_into(rows, at, terms, winner, loser, n_dim):
     """Write term ``loser`` minus term ``winner``, normalised, into column ``at``; return 1 / norm.
 
@@ -77,7 +76,7 @@ def row_into(rows, at, terms, winner, loser, n_dim):
     return inverse
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def row_bound(inverse, first_error, second_error):
     """Entrywise distance of a row from ``row_into`` to a positive multiple of the true row."""
     if inverse == 0.0:
@@ -85,7 +84,7 @@ def row_bound(inverse, first_error, second_error):
     return 3.0 * _UNIT + 1.01 * (first_error + second_error) * inverse
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def price(rows, n_rows, n_dim, z, value):
     """Write ``row . z`` for all rows; return the index of the largest."""
     for i in range(n_rows):
@@ -101,7 +100,7 @@ def price(rows, n_rows, n_dim, z, value):
     return worst
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def start(rows, first, n_dim, basis, inverse, weights):
     """Begin phase one: one row, and artificials that cover it with non-negative values."""
     size = n_dim + 1
@@ -119,7 +118,7 @@ def start(rows, first, n_dim, basis, inverse, weights):
     weights[n_dim] = 1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def ratio_test(basis, weights, column, size):
     """Row of the basis that leaves: smallest ratio, artificials first, then the largest pivot."""
     best = 1.0e300
@@ -140,7 +139,7 @@ def ratio_test(basis, weights, column, size):
     return leaving
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def exchange(inverse, weights, column, leaving, size):
     """Pivot on ``column[leaving]``."""
     factor = 1.0 / column[leaving]
@@ -156,7 +155,7 @@ def exchange(inverse, weights, column, leaving, size):
     weights[leaving] = theta
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def decide(rows, rho, n_rows, n_dim, z, simplex):
     """Verdict on rows 0..n_rows; on FEASIBLE ``z`` is a witness, else basis and weights hold y.
 
@@ -213,7 +212,7 @@ def decide(rows, rho, n_rows, n_dim, z, simplex):
     return AMBIGUOUS
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def proves_infeasible(rows, rho, columns, count, basis, inverse):
     """Whether ``basis[:count + 1]`` is proved to hold 0 in the interior of its rows' hull.
 
@@ -257,19 +256,21 @@ def proves_infeasible(rows, rho, columns, count, basis, inverse):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def proved_verdict(rows, rho, z):
-    """Verdict on all rows (D, R), proved in doubles; on FEASIBLE ``z`` is a witness."""
+def proved_verdict(rows, rho, z, columns, simplex):
+    """Verdict on all rows (D, R), proved in doubles; on FEASIBLE ``z`` is a witness.
+
+    ``columns`` (D,) int64 are 0, 1, ..., D - 1.
+    """
     n_dim, n_rows = rows.shape
-    simplex = make_simplex(n_dim, n_rows)
     found = decide(rows, rho, n_rows, n_dim, z, simplex)
     if found == INFEASIBLE and not proves_infeasible(
-        rows, rho, np.arange(n_dim), n_dim, simplex.basis, simplex.inverse
+        rows, rho, columns, n_dim, simplex.basis, simplex.inverse
     ):
         return AMBIGUOUS
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def invert(matrix, inverse, size):
     """Gauss-Jordan with partial pivoting; ``matrix`` is destroyed. False where it is singular."""
     for i in range(size):
@@ -298,7 +299,7 @@ def invert(matrix, inverse, size):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def proves_infeasible_within(rows, rho, columns, count, support, matrix, inverse):
     """The same for ``count + 1`` support rows that span only ``count`` dimensions."""
     size = count + 1
@@ -311,7 +312,7 @@ def proves_infeasible_within(rows, rho, columns, count, support, matrix, inverse
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def positive_relation(columns, n_dim, count):
     """Whether integer columns have one relation up to scale, with all coefficients positive.
 
@@ -324,7 +325,10 @@ def positive_relation(columns, n_dim, count):
                 return False
     if count < 2:
         # One row alone is infeasible only when it is zero.
-        return not columns[:n_dim, 0].any()
+        nonzero = 0
+        for k in range(n_dim):
+            nonzero += columns[k, 0] != 0
+        return nonzero == 0
     rank = count - 1
     last = np.int64(1)
     for step in range(rank):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels.clipping import TINY, U, cut, load
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 
 PROVED = 0
 UNPROVED = 1
@@ -25,7 +25,7 @@ else meets there at u and at v: a third row, or -1 - i for wall i.
 """
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _scores(x, y, z, ray, out):
     """Scores of a head's rows, given column by column, at a ray."""
     a, b, c = ray[0], ray[1], ray[2]
@@ -33,13 +33,13 @@ def _scores(x, y, z, ray, out):
         out[k] = x[k] * a + y[k] * b + z[k] * c
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def score_bound(size, error, ray_error):
     """Error of a difference of two scores at a ray with entries at most 1 (and its error)."""
     return 6.0 * (1.01 * size * ray_error + error) + 25.0 * U * size + TINY
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _largest(scores):
     best = 0
     for k in range(1, len(scores)):
@@ -48,7 +48,7 @@ def _largest(scores):
     return best
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def cell(i, terms, size, error, polygon, scores):
     """Cut a polygon, in place, to the cell of row ``i``; returns its sides, 0 or -1 as ``cut``.
 
@@ -85,7 +85,7 @@ def cell(i, terms, size, error, polygon, scores):
     return count
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, stop):
     """Cells of one head in each tile: ``live`` rows (N,), and ``arcs`` between them, from ``made``.
 
@@ -126,7 +126,7 @@ def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, stop):
     return made, PROVED
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _beaten(i, corners, winners, bounds):
     """Whether the winner at some corner is proved to beat row ``i`` at all of them."""
     for w in range(len(winners)):
@@ -141,7 +141,7 @@ def _beaten(i, corners, winners, bounds):
     return False
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def write_arc(arcs, at, rays, ray_errors, labels, side, count):
     """Write a side of a polygon as an arc, all but the row that wins in the polygon."""
     before = side - 1 if side > 0 else count - 1
@@ -155,7 +155,7 @@ def write_arc(arcs, at, rays, ray_errors, labels, side, count):
     arcs[at, 11] = labels[side + 1 if side + 1 < count else 0]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def links(arcs, owners, terms, starts, first, last):
     """For each row the rows that it shares an arc with, out of arcs ``first .. last``.
 
@@ -187,7 +187,7 @@ def links(arcs, owners, terms, starts, first, last):
     return offsets[:-1], others, apart, begin
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def crossings(arcs, owners, sizes, errors, near, start, stop_at, stop):
     """Points where arcs ``start .. stop_at`` cross walls of later heads, and a status.
 
@@ -234,7 +234,7 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, stop):
     return total, PROVED
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _insert(low, high, count, lower, upper):
     """Put an interval among ascending disjoint ones; False where it meets another."""
     at = count
@@ -245,7 +245,7 @@ def _insert(low, high, count, lower, upper):
     return (at == 0 or high[at - 1] < lower) and (at == count or upper < low[at + 1])
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _climb(near, row, ray, slack):
     """The row that wins at a ray, found from another one; -1 where a neighbour may reach it."""
     offsets, others, apart, _ = near
@@ -263,7 +263,7 @@ def _climb(near, row, ray, slack):
     return np.int64(-1)
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _next(near, winner, u, v, slack_u, slack_v, gains):
     """The row that overtakes the winner first on the way from u to v, and where.
 

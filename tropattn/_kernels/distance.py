@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import nnls
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.programs import (
     MOST_ROUNDS,
     PARTS,
@@ -22,8 +22,6 @@ from tropattn._kernels.programs import (
     held_by,
     join,
     lead_of_own,
-    make_programs,
-    make_tried,
     try_directions,
 )
 
@@ -34,7 +32,7 @@ _OPTIMUM = 1e-7
 """What rounding may leave of the optimality of a program, per unit of its residual."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _violated(terms, j, residual, worst, excess):
     """Put the worst of the rows whose constraint is violated into ``worst``; their number."""
     n, width = terms.shape
@@ -54,7 +52,7 @@ def _violated(terms, j, residual, worst, excess):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _stopped(value, count, residual):
     """Whether a program that rounding stopped is at its optimum all the same."""
     length = np.sqrt(nnls.inner(residual, residual, len(residual)))
@@ -64,7 +62,7 @@ def _stopped(value, count, residual):
     return worst <= _OPTIMUM * length
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _measure(residual):
     """Length of ``w``."""
     last = len(residual) - 1
@@ -72,15 +70,13 @@ def _measure(residual):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def distances(near, terms, todo, start, stop, out, flag):
+def distances(near, terms, programs, tried, todo, start, stop, out, flag):
     """Write the distance of the cells ``todo[start:stop]`` to ``out``, NaN where rounding won.
 
     ``terms`` (n, K) rows ``(-slope, height)``, ``near`` the same in single precision, centred and
-    padded; a cell without points is infinitely far. ``flag[0]`` is polled.
+    padded; a cell without points is infinitely far. ``programs`` are idle. ``flag[0]`` is polled.
     """
-    n, width = terms.shape
-    programs = make_programs(n, width, width, np.int64(0), stop - start)
-    tried = make_tried(near)
+    width = terms.shape[1]
     chosen = np.zeros(PARTS, np.int64)
     excess = np.zeros(PARTS)
     value = np.zeros(programs.label.shape[1])

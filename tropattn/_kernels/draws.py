@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 
 UNIFORM = 0
 GAUSSIAN = 1
@@ -39,7 +39,7 @@ _EVEN = tuple(1.0 / factorial(2 * n) for n in range(8))
 _ODD = tuple(1.0 / factorial(2 * n + 1) for n in range(8))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def mix(value):
     """SplitMix64 finaliser (Steele, Lea, Flood 2014): a bijection of 64-bit words."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -47,13 +47,13 @@ def mix(value):
     return value ^ (value >> np.uint64(31))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def stream(seed, index):
     """Key of the random words of one draw."""
     return mix(np.uint64(seed) ^ mix(np.uint64(index) + np.uint64(_STEP)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def uniform(key, counter):
     """A double in (0, 1), a multiple of 2^-53: the counter-th word of the stream of a key."""
     word = mix(key + np.uint64(counter) * np.uint64(_STEP))
@@ -61,7 +61,7 @@ def uniform(key, counter):
     return np.uint64(bits).view(np.float64) - 1.0 + 2.0**-53
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def logarithm(u):
     """``log u`` of a positive normal double, by ``log m = 2 artanh((m - 1) / (m + 1))``."""
     bits = np.float64(u).view(np.uint64)
@@ -79,7 +79,7 @@ def logarithm(u):
     return exponent * 0.6931471805599453 + 2.0 * f * (1.0 + g * tail)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def circle(t):
     """``cos 2 pi t`` and ``sin 2 pi t`` for ``0 <= t <= 1``."""
     quarter = np.floor(4.0 * t + 0.5)
@@ -100,7 +100,7 @@ def circle(t):
     return x, y
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def normals(keys, word, out):
     """Fill ``out`` (d, lanes) with standard normals (Box and Muller 1958), from ``word`` on."""
     dim, lanes = out.shape
@@ -118,7 +118,7 @@ def normals(keys, word, out):
             out[k, r] = radius * x
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def draw(law, seed, first, n_draws, keys, out):
     """Write draws ``first .. first + lanes - 1`` into ``out`` (d, lanes); ``keys`` scratch.
 

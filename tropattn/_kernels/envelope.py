@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 
 __all__ = ["chain"]
 
@@ -10,7 +10,7 @@ _U = 2.0**-53
 _TINY = 1e-290
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _turn(a, c, ea, ec, p, q, r):
     """Proved sign of ``(c_q - c_p)(a_r - a_p) - (c_r - c_p)(a_q - a_p)``, or 0; q above p r: 1."""
     x, y = c[q] - c[p], a[r] - a[p]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tropattn._kernels import nnls
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.cone import (
     AMBIGUOUS,
     FEASIBLE,
@@ -34,8 +34,7 @@ from tropattn._kernels.programs import (
     held_by,
     join,
     lead_of_own,
-    make_programs,
-    make_tried,
+    most_joined,
     try_directions,
 )
 from tropattn._kernels.structures import structure
@@ -84,25 +83,20 @@ class Room:
     simplex: Simplex  # for the rows of a program
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _make_room(width, rows):
+def make_room(dim, n, walls):
+    """Room for programs over ``n`` rows in R^dim."""
+    width = dim + 1
     return Room(
         residual=np.zeros(width),
         scratch=np.zeros((2, width)),
         matrix=np.zeros((width, width)),
         inverse=np.zeros((width, width)),
         columns=np.zeros((width, width), np.int64),
-        simplex=make_simplex(width - 1, rows),
+        simplex=make_simplex(dim, most_joined(n, width, walls)),
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_rows(*fields):
-    """Bring the readings of a set together, for one thread: references are counted at every use."""
-    return Rows(*fields)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _open(programs, lane, rows, j, point):
     """Begin the program of row ``j`` with the walls, named -2 - index."""
     dim = len(point)
@@ -116,7 +110,7 @@ def _open(programs, lane, rows, j, point):
     programs.count[lane] = len(rows.walls)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _bound(programs, lane, rows, at):
     """Entrywise distance of a joined row to a positive multiple of the true one."""
     name = programs.label[lane, at]
@@ -125,7 +119,7 @@ def _bound(programs, lane, rows, at):
     return row_bound(programs.scale[lane, at], rows.errors[name], rows.errors[programs.key[lane]])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _within(rows, z):
     """Whether a direction of length about 1 is proved inside the walls."""
     dim, walls = len(z), rows.walls
@@ -139,7 +133,7 @@ def _within(rows, z):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _rivals(rows, j, z, worst, excess):
     """Put the worst rows not proved below row ``j`` at ``z`` into ``worst``; how many."""
     terms, errors = rows.terms, rows.errors
@@ -164,7 +158,7 @@ def _rivals(rows, j, z, worst, excess):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _axes(programs, lane, held, size, rows, axes):
     """Coordinates that determine the held rows: where all of them are exactly 0 drops out."""
     dim = len(axes)
@@ -183,7 +177,15 @@ def _axes(programs, lane, held, size, rows, axes):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
+def _copy(source, target, size):
+    # An assignment to a slice compiles the words of an error for shapes that do not fit.
+    for i in range(size):
+        for k in range(size):
+            target[i, k] = source[i, k]
+
+
+@fragment(error_model="numpy")
 def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     """Whether ``size`` held rows, in one coordinate less, are proved to hold 0 inside.
 
@@ -209,10 +211,11 @@ def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     for i in range(size):
         rho[i] = _bound(programs, lane, rows, held.names[i])
     if not (known and proves_infeasible(matrix, rho, names, last, names, inverse)):
-        kept = matrix[:size].copy()
+        kept = np.empty((size, size))
+        _copy(matrix, kept, size)
         if not proves_infeasible_within(kept, rho, names, last, names, matrix, inverse):
             return False
-        matrix[:size] = kept
+        _copy(kept, matrix, size)
     for i in range(size):
         held.weights[i] = inverse[i, last]
     lost = np.zeros(size)
@@ -226,7 +229,7 @@ def _simplex_around(programs, lane, held, size, known, rows, axes, room):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _refuted(programs, lane, held, size, known, rows, room):
     """Whether the held rows are proved to hold 0 in their hull, in doubles or exact integers."""
     dim = rows.terms.shape[1]
@@ -251,7 +254,7 @@ def _refuted(programs, lane, held, size, known, rows, room):
     return used > 0 and positive_relation(columns, dim, used)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _proved(programs, lane, held, size, known, rows, room):
     """Number of held rows that are proved to refute the row, with or without negligible ones; 0."""
     if _refuted(programs, lane, held, size, known, rows, room):
@@ -269,7 +272,7 @@ def _proved(programs, lane, held, size, known, rows, room):
     return 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _by_simplex(programs, lane, held, rows, room):
     """Decide a program by the simplex method: verdict, and the number of rows that it holds."""
     # It tells small weights from none better than least squares do.
@@ -292,14 +295,15 @@ def _by_simplex(programs, lane, held, rows, room):
     return verdict, size
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _close(programs, lane, verdict, answers):
     """Write down the answer and free the lane."""
     j = programs.key[lane]
     answers.verdicts[j] = verdict
     programs.key[lane] = -1
     if verdict == FEASIBLE:
-        answers.points[j] = programs.direction[lane]
+        for k in range(programs.direction.shape[1]):
+            answers.points[j, k] = programs.direction[lane, k]
         return
     for i in range(programs.size[lane]):
         at = programs.names[lane, i]
@@ -309,7 +313,7 @@ def _close(programs, lane, verdict, answers):
             answers.weights[j, i] = programs.weights[lane, i] * programs.scale[lane, at]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _candidates(programs, lane, rows, tried, chosen, excess):
     """Number of rows that may join; 0 where the row is proved to win at the direction."""
     lead = lead_of_own(programs, lane, tried)
@@ -322,7 +326,7 @@ def _candidates(programs, lane, rows, tried, chosen, excess):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _run(programs, lane, rows, room):
     """Run a program: FEASIBLE with a new direction, INFEASIBLE with a proof, or AMBIGUOUS."""
     dim = rows.terms.shape[1]
@@ -334,7 +338,8 @@ def _run(programs, lane, rows, room):
     )
     programs.size[lane] = size
     if ending == nnls.SEPARATED:
-        programs.direction[lane] = residual[:dim]
+        for k in range(dim):
+            programs.direction[lane, k] = residual[k]
         return FEASIBLE
     if ending == nnls.CONTAINED:
         programs.size[lane] = _proved(programs, lane, held, size, np.bool_(True), rows, room)
@@ -351,15 +356,11 @@ def _run(programs, lane, rows, room):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def classify(rows, start, stop, answers, flag):
+def classify(rows, programs, tried, room, start, stop, answers, flag):
     """Decide rows ``start .. stop - 1`` against all others inside the walls.
 
     ``flag[0]`` is polled. Open rows are left AMBIGUOUS, with the rows that their program held.
     """
-    n, dim = rows.terms.shape
-    programs = make_programs(n, dim, dim + 1, len(rows.walls), stop - start)
-    tried = make_tried(rows.near)
-    room = _make_room(dim + 1, programs.label.shape[1])
     chosen = np.zeros(PARTS, np.int64)
     excess = np.zeros(PARTS)
     following = start

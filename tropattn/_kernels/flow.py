@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 
 _MERGED = 1e-12
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _weigh(gram, beta, weights):
     """Write ``exp(beta (G - 1))``; return the smallest entry of G, 1 at most."""
     lowest = 1.0
@@ -24,7 +24,7 @@ def _weigh(gram, beta, weights):
     return lowest
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _step_gram(gram, weights, inverse, product, moved):
     """Move a Gram matrix by one layer, whose step over row sums is ``inverse`` (n,)."""
     n = len(gram)

@@ -17,11 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tropattn._kernels.clipping import U
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.diagrams import PROVED, STOPPED, UNPROVED, score_bound
 
 _END = -1
 _OPEN = -2
+
+FULL = 3
+"""Beside ``PROVED``, ``UNPROVED`` and ``STOPPED``: there was no room for all crossings."""
 
 
 class Links(NamedTuple):
@@ -30,6 +33,16 @@ class Links(NamedTuple):
     first: np.ndarray  # (n + 1,) int64
     rows: np.ndarray  # (2 E,) int64
     codes: np.ndarray  # (2 E,) int32
+
+
+class Crossings(NamedTuple):
+    """Crossings on some arcs as they are found, one head after another."""
+
+    arc: np.ndarray  # (X,) int64
+    codes: np.ndarray  # (X,) int32 the wall that is crossed there
+    share: np.ndarray  # (X,) how far along the arc
+    low: np.ndarray  # (X,) bounds of it
+    high: np.ndarray  # (X,)
 
 
 class Graph(NamedTuple):
@@ -45,12 +58,12 @@ class Graph(NamedTuple):
     rank: np.ndarray  # (R,) int32 place of each face among the cells
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _score(rows, k, ray):
     return rows[k, 0] * ray[0] + rows[k, 1] * ray[1] + rows[k, 2] * ray[2]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _locate(row, ray, slack, rows, links):
     """The row that wins at a ray, uphill from ``row``; -1 where that is not proved."""
     # A cell is bounded by its walls, so a row that beats those across them beats all.
@@ -70,7 +83,7 @@ def _locate(row, ray, slack, rows, links):
         row = best
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _exit(row, u, v, slack_u, slack_v, rows, links):
     """Where the way from u to v leaves a row's cell: a link, and its share of the way in bounds.
 
@@ -106,76 +119,45 @@ def _exit(row, u, v, slack_u, slack_v, rows, links):
 
 
 @njit(nogil=True, cache=True)
-def walk(arcs, first, last, own, rows, starts, sizes, errors, links, stop):
+def walk(arcs, first, last, own, rows, starts, sizes, errors, links, found, stop):
     """Crossings along arcs ``first .. last`` of head ``own`` with the walls of all other heads.
 
     ``arcs`` (A, ARC), ``own`` -1 for sides of the window; ``rows`` (n, 3) live rows of all heads,
     ``starts`` the first of each, ``sizes`` and ``errors`` (H,) as for ``crossings``.
 
-    Returns a status, codes (m,) int32 and shares (m, 2), each with the width of its interval, in
-    the order of the arcs and along each, proved distinct, and the number on each arc. Cost O(1) a
-    crossing and pair of an arc and a head.
+    Returns a status, and how many crossings it wrote to ``found``, whose room may be too small.
+    Cost O(1) a crossing and pair of an arc and a head.
     """
-    at = np.empty(64, np.int64)
-    codes = np.empty(64, np.int32)
-    shares, low, high = np.empty(64), np.empty(64), np.empty(64)
-    counts = np.zeros(last - first, np.int64)
-    made, status = 0, PROVED
+    made = 0
     for g in range(len(starts) - 1):
         if g == own or starts[g + 1] - starts[g] == 1:
             continue
         row = starts[g]
         for arc in range(first, last):
             if stop[0]:
-                return STOPPED, codes[:0], np.empty((0, 2)), counts
+                return STOPPED, made
             u, v = arcs[arc, 0:3], arcs[arc, 3:6]
             slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6])
             slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7])
             row = _locate(row, u, slack_u, rows, links)
             if row < 0:
-                return UNPROVED, codes[:0], np.empty((0, 2)), counts
+                return UNPROVED, made
             while True:
                 link, share, lower, upper = _exit(row, u, v, slack_u, slack_v, rows, links)
                 if link == _END:
                     break
                 if link == _OPEN:
-                    return UNPROVED, codes[:0], np.empty((0, 2)), counts
-                if made == len(at):
-                    at, codes = np.concatenate((at, at)), np.concatenate((codes, codes))
-                    shares = np.concatenate((shares, shares))
-                    low, high = np.concatenate((low, low)), np.concatenate((high, high))
-                at[made], codes[made] = arc - first, links.codes[link]
-                shares[made], low[made], high[made] = share, lower, upper
-                counts[arc - first] += 1
+                    return UNPROVED, made
+                if made == len(found.arc):
+                    return FULL, made
+                found.arc[made], found.codes[made] = arc - first, links.codes[link]
+                found.share[made], found.low[made], found.high[made] = share, lower, upper
                 row = links.rows[link]
                 made += 1
-    order, distinct = _along(at[:made], low[:made], high[:made], counts)
-    if not distinct and status == PROVED:
-        status = UNPROVED
-    places = np.empty((made, 2))
-    places[:, 0], places[:, 1] = shares[order], (high[:made] - low[:made])[order]
-    return status, codes[order], places, counts
+    return PROVED, made
 
 
-@njit(nogil=True, cache=True)
-def _along(at, low, high, counts):
-    """Order of crossings by arc and place, and whether their intervals are disjoint."""
-    order = np.empty(len(at), np.int64)
-    end = np.cumsum(counts)
-    fill = end - counts
-    for i in range(len(at)):
-        order[fill[at[i]]] = i
-        fill[at[i]] += 1
-    for arc in range(len(counts)):
-        mine = order[end[arc] - counts[arc] : end[arc]]
-        mine[:] = mine[np.argsort(low[mine])]
-        for i in range(1, len(mine)):
-            if not high[mine[i - 1]] < low[mine[i]]:
-                return order, False
-    return order, True
-
-
-@njit(nogil=True, cache=True)
+@fragment()
 def _link(row, other, links):
     """Code of the arc between two rows, as seen from the first; -1 where there is none."""
     for m in range(links.first[row], links.first[row + 1]):
@@ -213,7 +195,7 @@ def join(first, codes, names, inner, links, following):
     return missing == first[-1] - first[inner]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _join_sides(first, codes, names, inner, following):
     """Half-edges round the corners of the window and where walls end on its sides."""
     sides = len(first) - 1
@@ -231,7 +213,7 @@ def _join_sides(first, codes, names, inner, following):
     return True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _join_crossings(first, codes, inner, following):
     """Half-edges round crossings: each one is found on both arcs, and the two are matched."""
     total = first[inner] - inner
@@ -294,7 +276,7 @@ def trace(following, face, begin, sides):
     return made
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _find(parent, offset, face):
     """Root of a face's group; offsets, from a face to its parent, are kept as the way shortens."""
     while parent[face] != face:
@@ -306,22 +288,24 @@ def _find(parent, offset, face):
 
 
 @njit(nogil=True, cache=True)
-def ranks(face, first, names, bounds, place, rank):
+def ranks(face, first, names, bounds, place, rank, scratch):
     """Place of each face when patterns are sorted, written to ``rank``; O(P log P), no comparison.
 
     Without the walls of heads h, h + 1, ... faces fall into groups, the cells of the heads before
     (convex, hence connected). Going from the last head to the first, groups that differ in the
     winner of h join in the order of these winners. ``bounds`` (H + 1,) first arc of each head,
-    ``place`` (n,) of each row in the order of its head. Returns whether the winners in each group
-    differ and one group is left.
+    ``place`` (n,) of each row in the order of its head, ``scratch`` (11, faces) int32. Returns
+    whether the winners in each group differ and one group is left.
     """
     faces = len(rank)
-    parent, offset = np.arange(faces).astype(np.int32), np.zeros(faces, np.int32)
-    size, local = np.ones(faces, np.int32), np.full(faces, -1, np.int32)
+    parent, offset, size, local = scratch[0], scratch[1], scratch[2], scratch[3]
+    for f in range(faces):
+        parent[f], offset[f], size[f], local[f] = f, 0, 1, -1
     for h in range(len(bounds) - 2, -1, -1):
         room = min(faces, 2 * (first[bounds[h + 1]] - first[bounds[h]]))
-        groups, keys = np.empty(room, np.int32), np.empty(room, np.int32)
-        united, still = np.arange(room).astype(np.int32), np.zeros(room, np.int32)
+        groups, keys, united, still = scratch[4], scratch[5], scratch[6], scratch[7]
+        for i in range(room):
+            united[i], still[i] = i, 0
         met, most = 0, 0
         for e in range(bounds[h], bounds[h + 1]):
             for p in range(first[e], first[e + 1]):
@@ -336,7 +320,8 @@ def ranks(face, first, names, bounds, place, rank):
                         return False
                     a, b = b, _find(united, still, local[c])
                 united[max(a, b)] = min(a, b)
-        if not _merge(groups[:met], keys[:met], most, united, still, parent, offset, size, local):
+        given = groups[:met], keys[:met], united, still, scratch[8], scratch[9], scratch[10]
+        if not _merge(given, most, parent, offset, size, local):
             return False
     for f in range(faces):
         at, total = f, 0
@@ -347,20 +332,21 @@ def ranks(face, first, names, bounds, place, rank):
     return size[_find(parent, offset, 0)] == faces
 
 
-@njit(nogil=True, cache=True)
-def _merge(groups, keys, most, united, still, parent, offset, size, local):
+@fragment()
+def _merge(given, most, parent, offset, size, local):
     """Join united groups of faces in the order of their keys, which must differ."""
+    groups, keys, united, still, order, lead, last = given
     fill = np.zeros(most + 2, np.int64)
     for key in keys:
         fill[key + 1] += 1
-    fill = np.cumsum(fill)
-    order = np.empty(len(keys), np.int64)
+    for key in range(most + 1):
+        fill[key + 1] += fill[key]
     for i in range(len(keys)):
         order[fill[keys[i]]] = i
         fill[keys[i]] += 1
-    lead = np.full(len(groups), -1, np.int64)
-    last = np.empty(len(groups), np.int64)
-    for i in order:
+        lead[i] = -1
+    for at in range(len(keys)):
+        i = order[at]
         c, u = groups[i], _find(united, still, i)
         local[c] = -1
         if lead[u] < 0:
@@ -374,13 +360,13 @@ def _merge(groups, keys, most, united, still, parent, offset, size, local):
     return True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _off(x, y, error, scale):
     """How far off the parameters of a ray ``(x, y, 1)`` are whose entries have this error."""
     return 1.01 * error * max((1.0 + abs(x)) * scale[0], (1.0 + abs(y)) * scale[1])
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def places(arcs, names, inner, links, scale, out):
     """Both ends of each arc and their errors (E, 2, 3), the same in all arcs that end in a vertex.
 

@@ -10,7 +10,7 @@ from math import frexp
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 
 __all__ = [
     "arrange",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def extents(points, top, low):
     """Per column: all numbers are below ``2**top`` and integer multiples of ``2**low``."""
     n, k = points.shape
@@ -47,7 +47,7 @@ def extents(points, top, low):
             low[c] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def curve(points, codes):
     """Numbers along a Z-shaped curve (Morton 1966): points that follow each other are near."""
     n, k = points.shape
@@ -73,7 +73,7 @@ def curve(points, codes):
         codes[j] = code & 0xFFFF
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def arrange(simplices, neighbours):
     """Sort each row of ``simplices``, in place, and its neighbours alike."""
     m, k = simplices.shape
@@ -90,7 +90,7 @@ def arrange(simplices, neighbours):
             neighbours[f, at] = other
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def common_ridges(facets, neighbours, sides, back):
     """Whether all facets are joined in pairs along ridges that they induce opposite orders on.
 
@@ -124,7 +124,7 @@ def common_ridges(facets, neighbours, sides, back):
     return True
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def strict_stars(facets, signs, live):
     """Mark the vertices with a facet whose ridges through them are all strictly convex."""
     m, k = facets.shape
@@ -142,7 +142,7 @@ def strict_stars(facets, signs, live):
             live[facets[f, at]] = True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _flat_places(signs):
     """How many ridges of a facet are flat, and the places of the last two, -1 for none."""
     flat, one, two = 0, -1, -1
@@ -152,7 +152,7 @@ def _flat_places(signs):
     return flat, one, two
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def edges_of(facets, signs, n):
     """Distinct pairs of vertices below ``n`` with a facet whose ridges through both are all strict.
 
@@ -200,7 +200,7 @@ def edges_of(facets, signs, n):
     return rows[:kept].copy()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def touching(neighbours, signs):
     """Number the classes of facets joined by flat ridges: (m,) labels 0, 1, ... in facet order."""
     m, k = neighbours.shape

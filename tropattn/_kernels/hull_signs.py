@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 
 __all__ = [
     "IN",
@@ -37,7 +37,7 @@ _TINY = 2.0**-1022
 _SLACK = 1.0 + 2.0**-30
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _expansion(n):
     """The products of ``_minors`` in order: rows (target, source, row, column), and their signs.
 
@@ -68,7 +68,7 @@ def _expansion(n):
     return steps[:at].copy(), signs[:at].copy()
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _minors(matrix, error, steps, signs, value, bound, out, slack):
     """Signed maximal minors of ``matrix`` (n - 1, n), within ``slack`` of the true ones.
 
@@ -102,7 +102,7 @@ def _minors(matrix, error, steps, signs, value, bound, out, slack):
         sign = -sign
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _sign(value, bound, whole):
     """Proved sign of a number known within ``bound``, else OPEN."""
     if value > bound:
@@ -114,7 +114,7 @@ def _sign(value, bound, whole):
     return OPEN
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _step(points, errors, j, base, out, lost):
     """Write the difference of points ``j`` and ``base``, and its error; point ``n`` is infinity."""
     k = points.shape[1]
@@ -129,7 +129,7 @@ def _step(points, errors, j, base, out, lost):
         lost[c] = _SLACK * (errors[j, c] + errors[base, c] + _U * abs(out[c]))
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _along(normal, slack, step, lost, k):
     """``normal . step`` and a bound on its error."""
     value = 0.0
@@ -142,7 +142,7 @@ def _along(normal, slack, step, lost, k):
     return value, _SLACK * size + _TINY
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def normals_of(
     points, errors, facets, vertical, inner, inner_error, whole, normals, slacks, sides, walls
 ):
@@ -180,7 +180,7 @@ def normals_of(
         sides[f] = side
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def convexity(points, errors, facets, neighbours, back, sides, normals, slacks, whole, signs):
     """Signs (m, k) of every ridge: 1 strictly convex, 0 flat, -1 not convex, or OPEN."""
     m, k = facets.shape
@@ -200,7 +200,7 @@ def convexity(points, errors, facets, neighbours, back, sides, normals, slacks, 
             signs[g, back[f, i]] = sign
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, work):
     """Barycentric coordinates of ``p`` in a facet, up to one factor, into ``work``.
 
@@ -221,7 +221,7 @@ def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, wor
     _minors(matrix, error, steps, signs, value, bound, out, slack)
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _scratch(size):
     steps, signs = _expansion(size)
     return (
@@ -236,7 +236,7 @@ def _scratch(size):
     )
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, vertical, seen):
     """Mark the facets, ``walls`` aside, that the ray from the inner point through ``p`` may meet.
 
@@ -275,7 +275,7 @@ def hit(points, errors, facets, walls, sides, p, p_error, inner, inner_error, ve
                 break
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _sides_of(points, errors, facet, inner, inner_error, vertical, work, planes, losses):
     """Functionals that vanish on the ridges of a facet and say, times its side, what is inside.
 
@@ -307,7 +307,7 @@ def _sides_of(points, errors, facet, inner, inner_error, vertical, work, planes,
             losses[i, c] = slack[c]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _twin(points, facet, j, width):
     """The place of a vertex that equals point ``j`` in the first columns, or -1."""
     for i in range(len(facet)):
@@ -321,7 +321,7 @@ def _twin(points, facet, j, width):
     return -1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _beside_vertex(points, vertex, j, place, signs):
     """ON, IN or OUT for a point on, below or above the vertex at that place; writes its signs."""
     signs[:] = 0
@@ -331,7 +331,7 @@ def _beside_vertex(points, vertex, j, place, signs):
     return ON if rise == 0.0 else (IN if rise < 0.0 else OUT)
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _ahead(planes, losses, steps, lost, side, whole, tries, signs):
     """The place of a ridge that a point lies beyond, or -1; writes its coordinates' signs so far.
 
@@ -351,7 +351,7 @@ def _ahead(planes, losses, steps, lost, side, whole, tries, signs):
     return -1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _state(normal, slack, step, lost, side, whole, signs):
     """IN, ON, OUT or UNSURE for a point with these signs in a facet."""
     height, open_by = _along(normal, slack, step, lost, len(normal))
@@ -368,7 +368,7 @@ def _state(normal, slack, step, lost, side, whole, signs):
     return IN if sign == 1 else ON
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def locate(
     points,
     errors,

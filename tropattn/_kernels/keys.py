@@ -1,7 +1,8 @@
 """Does a key win somewhere inside a node of the search? By points, by programs, with proofs.
 
-A key that doubles decide neither way is tried at twice the precision (``twice``), where witnesses
-may lie in slivers that doubles do not resolve; what that does not settle either is left OPEN.
+A key that doubles decide neither way is left OPEN, or, where the search has the rows as ``Fine``,
+tried at twice the precision (``twice``): witnesses may lie in slivers that doubles do not resolve.
+Without them the code for it is not even compiled.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import twice
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 from tropattn._kernels.cone import (
     FEASIBLE,
     INFEASIBLE,
@@ -30,7 +31,7 @@ OPEN = 3
 _UNIT = 2.0**-53
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def push_rows(system, space, start, winner, unit, level):
     """Append the rows 'winner beats the other candidates of its unit'; return the new count."""
     base = system.starts[unit]
@@ -44,7 +45,7 @@ def push_rows(system, space, start, winner, unit, level):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def push_row(system, space, at, winner, loser):
     """Write the row 'winner beats loser'."""
     dim = system.terms.shape[1]
@@ -54,8 +55,8 @@ def push_row(system, space, at, winner, loser):
     space.pair[at, 1] = loser
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def winner_at(system, space, unit, level, z):
+@fragment(error_model="numpy")
+def winner_at(system, space, fine, unit, level, z):
     """The candidate of ``unit`` proved to beat all others at ``z`` (2, D), or -1."""
     terms, errors, sizes = system.terms, system.errors, system.sizes
     keys, state, value = space.keys, space.state, space.value
@@ -90,16 +91,15 @@ def winner_at(system, space, unit, level, z):
             close += 1
     if close == 0:
         return best
-    return finer_winner(system, space, unit, level, z, best, size)
+    if fine is None:
+        return np.int64(-1)
+    return finer_winner(system, space, fine, unit, level, z, best, size)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def finer_winner(system, space, unit, level, z, best, size):
+@fragment(error_model="numpy")
+def finer_winner(system, space, fine, unit, level, z, best, size):
     """The same at twice the precision, among ``best`` and the keys marked by an infinite value."""
-    dim = system.terms.shape[1]
-    if system.fine.shape[1] == 0:
-        return -1
-    fine, base = system.fine, system.starts[unit]
+    dim, base, terms = system.terms.shape[1], system.starts[unit], fine.terms
     space.value[best] = np.inf
     first, top, top_low = np.int64(-1), -1.0e300, 0.0
     for again in range(2):
@@ -109,20 +109,20 @@ def finer_winner(system, space, unit, level, z, best, size):
                 continue
             v, v_low = 0.0, 0.0
             for k in range(dim):
-                s, s_low = twice.multiply(fine[0, j, k], fine[1, j, k], z[0, k], z[1, k])
+                s, s_low = twice.multiply(terms[0, j, k], terms[1, j, k], z[0, k], z[1, k])
                 v, v_low = twice.add(v, v_low, s, s_low)
             gap, _ = twice.add(v, v_low, -top, -top_low)
             if again == 0 and gap > 0.0:
                 first, top, top_low = j, v, v_low
             elif again == 1:
-                errors = system.fine_errors[first] + system.fine_errors[j]
+                errors = fine.errors[first] + fine.errors[j]
                 sizes = system.sizes[first] + system.sizes[j]
                 if not -gap > (1.01 * errors + (dim + 4) * twice.EXACT * sizes) * size:
-                    return -1
+                    return np.int64(-1)
     return first
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def likely_support(system, space):
     """Write the basis rows whose weights look positive to ``support``; return their number."""
     count = np.int64(0)
@@ -134,7 +134,7 @@ def likely_support(system, space):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def relation_in_integers(system, space, count):
     """Whether the first ``count`` rows of the support are dead in exact integers."""
     dim = system.terms.shape[1]
@@ -151,7 +151,7 @@ def relation_in_integers(system, space, count):
     return positive_relation(space.columns, dim, count)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def units_of_support(system, space, count):
     """The units of the first ``count`` rows of the support as bits; one more for the walls."""
     mask = 0
@@ -161,7 +161,7 @@ def units_of_support(system, space, count):
     return mask
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def refuted(system, space):
     """Prove the final basis a refutation: in all columns, in fewer, or in integers.
 
@@ -188,7 +188,7 @@ def refuted(system, space):
     return count if relation_in_integers(system, space, count) else np.int64(0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def beaten_by_few(system, space, unit, level, key):
     """Number of rows in ``support`` that prove ``key`` dead: live rivals, some that mattered; or 0.
 
@@ -225,7 +225,7 @@ def beaten_by_few(system, space, unit, level, key):
     return refuted(system, space)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def heat(system, space, level):
     """Remember the node's rows in the basis of a program."""
     for i in range(system.terms.shape[1] + 1):
@@ -239,7 +239,7 @@ def heat(system, space, level):
                 space.n_hot += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def settle(system, space, unit, level, key):
     """Write whether ``key`` wins inside the node, by a program; how many rows prove it GONE."""
     dim = system.terms.shape[1]
@@ -262,15 +262,15 @@ def settle(system, space, unit, level, key):
     return used
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def refuted_finely(system, space):
+@fragment(error_model="numpy")
+def refuted_finely(system, space, fine):
     """As ``refuted``, at twice the precision; also by two opposite rows, walls that heads share."""
     dim = system.terms.shape[1]
-    rows, rho, fine, support = space.fine_rows, space.fine_rho, space.fine, space.support
+    rows, rho, simplex, support = fine.rows, fine.rho, fine.simplex, space.support
     used = np.int64(0)
     for i in range(dim + 1):
-        row = fine.basis[i]
-        if row >= 0 and fine.weights[0, i] > 1e-24:
+        row = simplex.basis[i]
+        if row >= 0 and simplex.weights[0, i] > 1e-24:
             support[used] = row
             used += 1
     columns, spanned = system.everywhere, used == dim + 1
@@ -279,27 +279,25 @@ def refuted_finely(system, space):
         spanned = system.ranks[mask] == used - 1
         columns = system.spans[mask]
     if spanned:
-        proved = twice.proves_infeasible(rows, rho, columns, used - 1, support, fine)
+        proved = twice.proves_infeasible(rows, rho, columns, used - 1, support, simplex)
     else:
-        proved = used == 2 and twice.opposite(rows, rho, support[0], support[1], dim, fine.sum)
+        proved = used == 2 and twice.opposite(rows, rho, support[0], support[1], dim, simplex.sum)
     return used if proved else np.int64(0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def settle_finely(system, space, level, key):
+@fragment(error_model="numpy")
+def settle_finely(system, space, fine, level, key):
     """The same at twice the precision, for a key that ``settle`` has just left open."""
-    if system.fine.shape[1] == 0:
-        return np.int64(0)
     dim = system.terms.shape[1]
-    rows, rho, point = space.fine_rows, space.fine_rho, space.points[level, key]
+    rows, rho, point = fine.rows, fine.rho, space.points[level, key]
     for i in range(space.count):
         a, b = np.int64(space.pair[i, 0]), np.int64(space.pair[i, 1])
         if a < 0:
-            rho[i] = twice.wall_into(rows, i, system.fine_walls, system.fine_wall_errors, b, dim)
+            rho[i] = twice.wall_into(rows, i, fine.walls, fine.wall_errors, b, dim)
         else:
-            rho[i] = twice.row_into(rows, i, system.fine, system.fine_errors, a, b, dim)
-    verdict = twice.decide(rows, rho, space.count, dim, point, space.fine)
-    used = refuted_finely(system, space) if verdict == INFEASIBLE else np.int64(0)
+            rho[i] = twice.row_into(rows, i, fine.terms, fine.errors, a, b, dim)
+    verdict = twice.decide(rows, rho, space.count, dim, point, fine.simplex)
+    used = refuted_finely(system, space, fine) if verdict == INFEASIBLE else np.int64(0)
     if verdict == FEASIBLE:
         space.state[key] = ALIVE
     elif used > 0:
@@ -307,7 +305,7 @@ def settle_finely(system, space, level, key):
     return used
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def copy_point(source, target):
     """Copy both parts of a point, (2, D)."""
     for k in range(source.shape[1]):

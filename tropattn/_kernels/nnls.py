@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 from tropattn._kernels.cone import invert
 
 SEPARATED = 1
@@ -52,7 +52,7 @@ class Held(NamedTuple):
     weights: np.ndarray  # (K,) the current ones, non-negative
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def inner(a, b, length):
     """Inner product in eight sums, which the processor runs side by side."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
@@ -71,7 +71,7 @@ def inner(a, b, length):
     return ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def price(system, count, residual, value):
     """Write the product of every row with the residual; return the index of the largest."""
     width = len(system)
@@ -94,7 +94,7 @@ def price(system, count, residual, value):
     return top
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _enter(held, size, system, name, gram, lift):
     """Hold one more row, with weight 0; False where it lies in the span of the others."""
     width = len(system)
@@ -130,7 +130,7 @@ def _enter(held, size, system, name, gram, lift):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _leave(held, size, at, width):
     """Let the row at a place go; the last one moves there."""
     last = size - 1
@@ -152,7 +152,7 @@ def _leave(held, size, at, width):
         held.goal[i] -= scaled * held.goal[last]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _to_goal(held, size, width):
     """Move the weights to the goal, letting rows go whose weight would turn negative."""
     while True:
@@ -176,7 +176,7 @@ def _to_goal(held, size, width):
         size -= 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _renew(held, size, width):
     """Compute inverse and goal of the held rows afresh; False where their Gram is singular."""
     gram = np.zeros((size, size))
@@ -194,7 +194,7 @@ def _renew(held, size, width):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _drift(held, size, entering, value):
     """Largest product of a held row and the residual: rounding, or infinite if that row enters."""
     drift = 0.0
@@ -205,7 +205,7 @@ def _drift(held, size, entering, value):
     return drift
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def improve(system, count, held, size, slack, residual, value, scratch):
     """Carry on from the held rows until no row improves: the number held, and how it ended.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tropattn._kernels import nnls
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 from tropattn._kernels.cone import row_into
 from tropattn._kernels.simd import SINGLE, top_two
 from tropattn._kernels.structures import structure
@@ -56,11 +56,17 @@ class Tried:
     scores: np.ndarray  # (4, SINGLE) scratch
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+def most_joined(n, width, first):
+    """The most rows that a program over a set of ``n`` holds; ``first`` join unasked."""
+    return first + min(n, 2 * width + _SPARE)
+
+
 def make_programs(n, dim, width, first, most):
     """Idle lanes for a set of ``n`` rows of ``dim`` coordinates; ``first`` rows join unasked."""
-    lanes = max(1, min(SINGLE, most, _MEMORY // (width * width)))
-    room = first + min(n, 2 * width + _SPARE)
+    lanes, room = (
+        max(1, min(SINGLE, most, _MEMORY // (width * width))),
+        most_joined(n, width, first),
+    )
     return Programs(
         key=np.full(lanes, -1, np.int64),
         count=np.zeros(lanes, np.int64),
@@ -78,7 +84,6 @@ def make_programs(n, dim, width, first, most):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
 def make_tried(near):
     """Room for one pass over ``near``."""
     parts = min(PARTS, len(near) // 4)
@@ -91,7 +96,7 @@ def make_tried(near):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def begin(programs, lane, j, point):
     """Begin the program of row ``j`` with a first direction and no rows."""
     programs.key[lane] = j
@@ -102,7 +107,7 @@ def begin(programs, lane, j, point):
         programs.direction[lane, k] = point[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def held_by(programs, lane):
     """The rows that a program holds."""
     return nnls.Held(
@@ -114,7 +119,7 @@ def held_by(programs, lane):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def try_directions(programs, near, tried):
     """Scale all directions to length 1 and find the best rows of each part of the set there."""
     dim, block = near.shape[1], tried.block
@@ -135,7 +140,7 @@ def try_directions(programs, near, tried):
             tried.winner[p, r] += np.int32(start)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def lead_of_own(programs, lane, tried):
     """By how much the program's row leads all others at its direction; -1 where it does not."""
     best, top = tried.best, 0
@@ -151,7 +156,7 @@ def lead_of_own(programs, lane, tried):
     return np.float64(best[top, lane]) - np.float64(other)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def better_rows(programs, lane, near, tried, chosen):
     """Put the best row of each part that beats the program's own into ``chosen``; their number."""
     j, z = programs.key[lane], programs.direction[lane]
@@ -167,7 +172,7 @@ def better_rows(programs, lane, near, tried, chosen):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def among_worst(i, v, worst, excess, found):
     """Insert row ``i`` with excess ``v`` into the list of the worst so far; its new length."""
     at = found
@@ -186,15 +191,20 @@ def among_worst(i, v, worst, excess, found):
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _forget(programs, lane, first):
     """Forget joined rows of weight 0 but the first few; the optimum over the rest is no worse."""
     names, system = programs.names[lane], programs.system[lane]
     size = programs.size[lane]
     count = first
-    for at in np.sort(names[:size].copy()):
-        if at < first:
-            continue
+    while True:
+        # The lowest held row that has not been moved yet: those before ``count`` have.
+        at = np.int64(-1)
+        for i in range(size):
+            if names[i] >= count and (at < 0 or names[i] < at):
+                at = names[i]
+        if at < 0:
+            break
         for i in range(size):
             if names[i] == at:
                 names[i] = count
@@ -206,7 +216,7 @@ def _forget(programs, lane, first):
     programs.count[lane] = count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def join(programs, lane, terms, first, candidates, n_candidates):
     """Add rows that a program does not know; how many. Its ``first`` rows are no terms and stay."""
     width, room = programs.system.shape[1:]

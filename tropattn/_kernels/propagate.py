@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tropattn._kernels.chords import cut, make_chord, products
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.draws import mix, stream
 from tropattn._kernels.sample import lengths
 from tropattn._kernels.simd import AT_ONCE, DOUBLE, SINGLE, four_rows
@@ -38,7 +38,7 @@ class Step(NamedTuple):
     where: np.ndarray  # (p, 2) the unit and the place among its terms of each of these
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _lane_step(step, block, constant, winners, first, out, scores, chosen, scratch):
     """One step of 16 points: ``block`` (d + 1, 16), its last row ``constant``, to ``out``."""
     width = len(out)
@@ -74,7 +74,7 @@ def _lane_step(step, block, constant, winners, first, out, scores, chosen, scrat
                     out[j + i, r] += scratch[i, r]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _add_moving(matrix, where, block, winners, first, out, scratch):
     """Add ``x`` times a matrix to the points whose winner is this term."""
     wins = False
@@ -156,7 +156,7 @@ class Pieces(NamedTuple):
     at: np.ndarray  # (n,) a parameter inside it
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _doubled(pieces):
     """The same pieces with as much room again."""
     return Pieces(
@@ -214,7 +214,7 @@ def cut_stretches(rows, states, directions, at, low, high, units):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _level_out(beta, along):
     """Round slopes along a line to multiples of 2^-44 of its speed."""
     # Walls that the line runs beside would else be crossed where rounding says so, far away.
@@ -226,7 +226,7 @@ def _level_out(beta, along):
         beta[j] = (beta[j] + grid) - grid
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _between(chord, at, low, high, unit, pieces, count):
     """Append the pieces of one stretch between its breakpoints; the new number of pieces."""
     n = chord.count
@@ -246,7 +246,7 @@ def _between(chord, at, low, high, unit, pieces, count):
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _middle(a, b, unit):
     """The middle of ``a < b`` after ``t -> t / (unit + |t|)``, which brings infinity to 1."""
     # Proofs weaken with the distance from 0, so of a long stretch the near part is the better one.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 
 EXTREME = 1
 INNER = 2
@@ -49,10 +49,11 @@ def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, 
             verdict = _proved(vectors, rho, whole, row, k, basis, matrix, inverse)
             verdicts[m, k] = verdict
             if verdict == OPEN:
-                bases[m, k] = basis
+                for i in range(dim):
+                    bases[m, k, i] = basis[i]
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _phase_one(vectors, row, k, basis, inverse, level, price):
     """Simplex steps from the artificial basis; its answer is a proposal, not a verdict."""
     dim = len(basis)
@@ -114,7 +115,7 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
         basis[leave] = enter
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _residual(left, right, rho, of_left):
     """Largest row sum of ``|I - left right|``, rounding and the error of one factor included."""
     dim = len(left)
@@ -135,7 +136,7 @@ def _residual(left, right, rho, of_left):
     return worst * 1.0001
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _proved(vectors, rho, whole, row, k, basis, matrix, inverse):
     """What the basis proves about member ``k``: EXTREME, INNER or OPEN.
 
@@ -188,7 +189,7 @@ def _proved(vectors, rho, whole, row, k, basis, matrix, inverse):
     return _separated(vectors, rho, row, k, basis, inverse, grow, slack, gap)
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _separated(vectors, rho, row, k, basis, inverse, grow, slack, gap):
     """Whether ``y = c B^-1`` is positive on member ``k`` and non-positive on all others."""
     dim = len(basis)

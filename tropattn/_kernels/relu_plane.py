@@ -43,6 +43,7 @@ from tropattn._kernels.relu_rows import (
     close_all,
     compiled,
     enter,
+    inside,
     meet,
     normalise,
     sign_at,
@@ -112,7 +113,7 @@ class ReluSpace(NamedTuple):
     scratch: Scratch
 
 
-@compiled
+@inside
 def _corner_sign(levels, stack, path, at, unit, k, answers):
     """The sign of a unit at a corner: its own wall, then numbers, then what the caller settled."""
     level, row = stack.level[at], stack.start[at] + k
@@ -125,7 +126,7 @@ def _corner_sign(levels, stack, path, at, unit, k, answers):
     return found
 
 
-@compiled
+@inside
 def _ask(scratch, unit, k, n_asked):
     """Note a question while there is room; returns the number of questions."""
     if n_asked < scratch.asked.shape[1]:
@@ -134,7 +135,7 @@ def _ask(scratch, unit, k, n_asked):
     return n_asked + 1
 
 
-@compiled
+@inside
 def _settle(levels, stack, path, at, unit, answers, scratch, n_asked):
     """ON, OFF or OPEN from the signs at the corners; -1 with questions where they are unproved."""
     above = below = False
@@ -152,7 +153,7 @@ def _settle(levels, stack, path, at, unit, answers, scratch, n_asked):
     return (ON if above else OFF), n_asked
 
 
-@compiled
+@inside
 def _cut_signs(levels, stack, path, at, cut, answers, scratch):
     """Signs of the cutting unit at all corners; returns the number of questions."""
     n_asked = ZERO
@@ -163,7 +164,7 @@ def _cut_signs(levels, stack, path, at, cut, answers, scratch):
     return n_asked
 
 
-@compiled
+@inside
 def _sort_units(levels, stack, at, scratch):
     """The open units of a node of which all units were compared; returns their number, and ON."""
     n_open, n_on = 0, 0
@@ -176,7 +177,7 @@ def _sort_units(levels, stack, at, scratch):
     return n_open, n_on
 
 
-@compiled
+@inside
 def _close(levels, stack, path, at, answers, scratch):
     """Close a node's units that keep their sign; new ON units, the best cut or -1, questions."""
     level, count = stack.level[at], stack.corners[at]
@@ -220,7 +221,7 @@ def _close(levels, stack, path, at, answers, scratch):
     return n_fresh, cut, n_asked
 
 
-@compiled
+@inside
 def _copy(sides, names, k, to_sides, to_names, n):
     """Copy a corner and its side."""
     for i in range(WIDTH):
@@ -229,7 +230,7 @@ def _copy(sides, names, k, to_sides, to_names, n):
         to_names[n, i] = names[k, i]
 
 
-@compiled
+@inside
 def _side(sides, k, name, to_sides, to_names, n):
     """Copy a side alone."""
     for i in range(CORNER):
@@ -237,7 +238,7 @@ def _side(sides, k, name, to_sides, to_names, n):
     to_names[n, 0] = name
 
 
-@compiled
+@inside
 def _part(scratch, count, sign, line, sides, names, start):
     """Write the part of a polygon where the cutting row has a sign; returns its corners.
 
@@ -269,7 +270,7 @@ def _part(scratch, count, sign, line, sides, names, start):
     return n - start
 
 
-@compiled
+@inside
 def _push_parts(levels, stack, path, at, cut, scratch):
     """Replace a node by the two parts into which a unit cuts it: the positive one goes on top."""
     level, start, count, top = stack.level[at], stack.start[at], stack.corners[at], at + 1
@@ -305,7 +306,7 @@ def _push_parts(levels, stack, path, at, cut, scratch):
         add_rows(levels, level, path, scratch.fresh, ONE, stack.next, top)
 
 
-@compiled
+@inside
 def _hand_back(levels, stack, path, at, out, counters, root):
     """Write a node to ``out`` as an item of its own."""
     item, level = counters[GIVEN], stack.level[at]
@@ -324,7 +325,7 @@ def _hand_back(levels, stack, path, at, out, counters, root):
     counters[GIVEN] += 1
 
 
-@compiled
+@inside
 def _questions(scratch, n_asked, out, counters):
     """Write the questions of the node that is handed back next, as far as there is room."""
     first = counters[ASKED]
@@ -335,7 +336,7 @@ def _questions(scratch, n_asked, out, counters):
         counters[ASKED] += 1
 
 
-@compiled
+@inside
 def _begin(levels, item, stack, path, scratch):
     """Rebuild the path to an item and put it on the stack; returns its slot."""
     status, sides, names = item.status, item.sides, item.names
@@ -370,7 +371,7 @@ def _begin(levels, item, stack, path, scratch):
     return last
 
 
-@compiled
+@inside
 def _descend(levels, stack, path, at, scratch):
     """Pass a finished cell and put it on the stack as a node of the next level."""
     level, top = stack.level[at], at + 1
@@ -386,7 +387,7 @@ def _descend(levels, stack, path, at, scratch):
         begin_next(levels, level + 1, path, scratch, stack.next, top)
 
 
-@compiled
+@inside
 def _has_room(stack, at, out, counters):
     """Whether a node can be expanded, and all that waits still be handed back after it."""
     room, corners = len(stack.sides), stack.corners[at]
@@ -398,7 +399,7 @@ def _has_room(stack, at, out, counters):
     )
 
 
-@compiled
+@inside
 def _hand_on(levels, stack, path, oldest, at, out, counters):
     """Hand back the oldest node that waits, if another than ``at`` does; returns its slot."""
     while oldest < at and stack.kind[oldest] != _PENDING:
@@ -410,7 +411,7 @@ def _hand_on(levels, stack, path, oldest, at, out, counters):
     return oldest
 
 
-@compiled
+@inside
 def _expand(levels, stack, path, at, answers, scratch, out, counters):
     """Close, cut, pass, count or hand back one node; returns the new top and the work done."""
     level, last = stack.level[at], len(levels.relu) - 1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 
 OFF, ON, OPEN = 0, 1, 2
 UNKNOWN = 2
@@ -34,6 +34,7 @@ ZERO, ONE, TWO = np.int64(0), np.int64(1), np.int64(2)
 # These kernels make no arrays of their own, so references need not be counted: on small polygons
 # the counting, which all threads share, would cost as much as the work.
 compiled = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+inside = fragment(error_model="numpy", _nrt=False)
 
 
 class Levels(NamedTuple):
@@ -62,13 +63,13 @@ class Path(NamedTuple):
     grid: np.ndarray  # (L,)
 
 
-@compiled
+@inside
 def _zero_product(x, x_error, y, y_error):
     """Whether a product vanishes because a factor is exactly zero."""
     return (x == 0.0 and x_error == 0.0) or (y == 0.0 and y_error == 0.0)
 
 
-@compiled
+@inside
 def _minor(one, i, two, j, k, n, grid):
     """Entries (k, n) of two sides as a 2 x 2 determinant, and its error; 0 where it is exact."""
     a, b, c, d = one[i, k], one[i, n], two[j, k], two[j, n]
@@ -84,7 +85,7 @@ def _minor(one, i, two, j, k, n, grid):
     return first - second, 1.0000001 * error + 3.0 * _UNIT * size + _TINY
 
 
-@compiled
+@inside
 def meet(one, i, two, j, out, n):
     """Write the corner of two sides, the first followed by the second counterclockwise."""
     grid = one[i, SIDE_GRID] * two[j, SIDE_GRID]
@@ -96,7 +97,7 @@ def meet(one, i, two, j, out, n):
     out[n, CORNER_GRID] = grid if ex == 0.0 and ey == 0.0 and ew == 0.0 else 0.0
 
 
-@compiled
+@inside
 def sign_at(path, level, unit, sides, k):
     """The sign of a unit's row at a corner as far as arithmetic proves it, or UNKNOWN."""
     a, b, c = path.rows[level, 0, unit], path.rows[level, 1, unit], path.rows[level, 2, unit]
@@ -119,7 +120,7 @@ def sign_at(path, level, unit, sides, k):
     return UNKNOWN
 
 
-@compiled
+@inside
 def add_rows(levels, level, path, chosen, count, out, at):
     """Add the chosen rows of a level, weighted, to the rows ``out[at]`` of the next level."""
     # The weights come from the second cache, so one reading must serve all that it can.
@@ -156,7 +157,7 @@ def add_rows(levels, level, path, chosen, count, out, at):
         n += 1
 
 
-@compiled
+@inside
 def begin_next(levels, level, path, scratch, out, at):
     """The next level's rows before any unit is found positive: constants and carried rows."""
     for i in range(levels.rows[level + 1]):
@@ -170,7 +171,7 @@ def begin_next(levels, level, path, scratch, out, at):
     add_rows(levels, level, path, scratch.fresh, count, out, at)
 
 
-@compiled
+@inside
 def _largest(levels, level, path, status, at, k):
     """The largest entry of column k among the rows that pass on to the next level."""
     out = 0.0
@@ -182,7 +183,7 @@ def _largest(levels, level, path, status, at, k):
     return out
 
 
-@compiled
+@inside
 def enter(levels, level, stack, at, path):
     """Make the rows kept with a finished cell those of ``level + 1``, and bound their error.
 
@@ -220,7 +221,7 @@ def enter(levels, level, stack, at, path):
             path.error[above, k] = bound if bound < HUGE else np.inf
 
 
-@compiled
+@inside
 def normalise(stack, at, path, points):
     """Corners as points, and the two numbers that bound what a row's value there can be wrong by.
 
@@ -251,7 +252,7 @@ def normalise(stack, at, path, points):
     return first, second + _TINY
 
 
-@compiled
+@inside
 def close_all(path, level, units, points, count, first, second, low, high, status, at):
     """Compare all units with all corners: ON, OFF, or OPEN where neither is proved."""
     m = path.rows

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.draws import draw
 from tropattn._kernels.simd import AT_ONCE, DOUBLE, SINGLE, top_two
 from tropattn._kernels.structures import structure
@@ -58,7 +58,7 @@ class Inside(NamedTuple):
     axes: np.ndarray  # (g,) the only coordinate that a row reads, or -1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def lengths(block, size):
     """Upper bounds of ``|(x, 1)|`` for a block's points."""
     dim, lanes = block.shape
@@ -72,7 +72,7 @@ def lengths(block, size):
         size[r] = 1.00000001 * np.sqrt(size[r])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def enter(inside, block, size, kept):
     """Sizes of a block's points, and which of them are proved inside the walls."""
     dim, lanes = block.shape
@@ -92,7 +92,7 @@ def enter(inside, block, size, kept):
                 kept[r] = False
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def enter_blocks(inside, points, size, kept):
     """Sizes of the points of all blocks, and which are proved inside."""
     for b in range(len(points)):
@@ -100,7 +100,7 @@ def enter_blocks(inside, points, size, kept):
         enter(inside, points[b], size[lanes], kept[lanes])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def draw_blocks(inside, law, seed, first, stop, points, size, kept):
     """Fill blocks with the draws from ``first`` on; sizes, and which are proved inside."""
     keys = np.empty(SINGLE, np.uint64)
@@ -109,7 +109,7 @@ def draw_blocks(inside, law, seed, first, stop, points, size, kept):
     enter_blocks(inside, points, size, kept)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_open):
     """Decide the open draws of a head in double precision; mark those that stay open."""
     dim = points.shape[1]
@@ -134,7 +134,7 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
                 undecided[i] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def route(scores, points, size, error, kept, n_draws, winners, undecided):
     """Winners (H, >= n_draws) int32 of all heads at ``n_draws`` points, the kept ones proved.
 
@@ -172,7 +172,7 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
             _settle(scores, h, points, size, error, winner, undecided, open_draws, n_open)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def add_words(scores, winners, n_draws, sums):
     """Add the words of all winners to the hashes (n, 2) of the patterns."""
     words = scores.words

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.keys import (
     ALIVE,
     GONE,
@@ -33,7 +33,6 @@ from tropattn._kernels.keys import (
     winner_at,
 )
 from tropattn._kernels.structures import structure
-from tropattn._kernels.system import make_space
 
 PIVOTS, PROGRAMS, NODES, CELLS, DEFERRED, REST, LOGGED = range(7)
 N_COUNTERS = 7
@@ -62,7 +61,7 @@ class Out:
     log: np.ndarray  # int32 events, or empty: none
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def record(out, event, first, second):
     """Append an event; an empty log keeps nothing."""
     if len(out.log):
@@ -73,7 +72,7 @@ def record(out, event, first, second):
         out.counters[LOGGED] = at + 3
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def record_discard(space, unit, key, used, out):
     """Append a discard with the ``used`` rows of the support that proved it."""
     if not len(out.log):
@@ -88,19 +87,19 @@ def record_discard(space, unit, key, used, out):
     out.counters[LOGGED] = at + 1 + 2 * used
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def harvest(system, space, level, first, z):
+@fragment(error_model="numpy")
+def harvest(system, space, fine, level, first, z):
     """Mark the winners at ``z``, a point inside the node, of all units from ``first`` on."""
     for h in range(first, len(system.starts) - 1):
         if space.fixed[h] >= 0 or space.n_keys[level, h] < 2:
             continue
-        key = winner_at(system, space, h, level, z)
+        key = winner_at(system, space, fine, h, level, z)
         if key >= 0 and space.state[key] == UNDECIDED:
             space.state[key] = ALIVE
             copy_point(z, space.points[level, key])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def inherit(system, space, level):
     """Start a node: all candidates undecided, but for those whose witness fell into it."""
     for h in range(len(system.starts) - 1):
@@ -118,8 +117,8 @@ def inherit(system, space, level):
                     copy_point(space.points[level - 1, key], space.points[level, key])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def place(system, space, level, unit):
+@fragment(error_model="numpy")
+def place(system, space, fine, level, unit):
     """Find the child of the branching ``unit`` in which each other live key's witness lies."""
     for h in range(len(system.starts) - 1):
         if space.fixed[h] >= 0 or h == unit or space.n_keys[level, h] < 2:
@@ -130,11 +129,11 @@ def place(system, space, level, unit):
             space.home[level, key] = -1
             if p < space.n_live[level, h]:
                 space.home[level, key] = winner_at(
-                    system, space, unit, level, space.points[level, key]
+                    system, space, fine, unit, level, space.points[level, key]
                 )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def pack(system, space, level, unit):
     """Order a unit's candidates: live ones, then open ones; drop the dead. Return how many."""
     base = system.starts[unit]
@@ -153,14 +152,14 @@ def pack(system, space, level, unit):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def expand(system, space, level, out):
+@fragment(error_model="numpy")
+def expand(system, space, fine, level, out):
     """Decide all candidates at a node; return (branching unit or -1, number of units left)."""
     out.counters[NODES] += 1
     space.n_hot = 0
     inherit(system, space, level)
     if space.has_z[level]:
-        harvest(system, space, level, np.int64(0), space.z[level])
+        harvest(system, space, fine, level, np.int64(0), space.z[level])
     chosen = np.int64(-1)
     fewest = 1 << 30
     left = 0
@@ -173,10 +172,10 @@ def expand(system, space, level, out):
                 continue
             out.counters[PROGRAMS] += 1
             used = settle(system, space, h, level, key)
-            if space.state[key] == OPEN:
-                used = settle_finely(system, space, level, key)
+            if fine is not None and space.state[key] == OPEN:
+                used = settle_finely(system, space, fine, level, key)
             if space.state[key] == ALIVE:
-                harvest(system, space, level, h + 1, space.points[level, key])
+                harvest(system, space, fine, level, h + 1, space.points[level, key])
             elif space.state[key] == GONE:
                 record_discard(space, h, key, used, out)
         total = pack(system, space, level, h)
@@ -188,7 +187,7 @@ def expand(system, space, level, out):
     return chosen, left
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def descend(system, space, level, unit, key, z, has_z, out):
     """Open the child of ``level`` in which ``key`` wins ``unit``."""
     record(out, CHILD, unit, key)
@@ -209,7 +208,7 @@ def descend(system, space, level, unit, key, z, has_z, out):
     copy_point(z, space.z[level + 1])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def write_pattern(system, space, level, out):
     """Pattern of a node whose units are all fixed or have one candidate."""
     for h in range(len(out)):
@@ -219,7 +218,7 @@ def write_pattern(system, space, level, out):
             out[h] = space.keys[level, system.starts[h]]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def write_path(space, level, unit, key, out):
     """Path (unit, key), (unit, key), ... to a child of ``level``, closed by -1."""
     at = 0
@@ -233,7 +232,7 @@ def write_path(space, level, unit, key, out):
         out[at + 2] = -1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def defer_open(system, space, level, unit, out):
     """Hand a unit's ambiguous keys to the caller; live ones stand before them."""
     base = system.starts[unit]
@@ -243,7 +242,7 @@ def defer_open(system, space, level, unit, out):
         out.counters[DEFERRED] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def leaf(system, space, level, unit, out):
     """Count (and write) the cells of a node with at most one undecided unit."""
     cells = np.int64(1) if unit < 0 else np.int64(space.n_live[level, unit])
@@ -263,7 +262,7 @@ def leaf(system, space, level, unit, out):
         defer_open(system, space, level, unit, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def write_candidates(system, space, level, out):
     """Mark the keys not proved dead at a node, of a fixed unit those when it branched."""
     out[:] = False
@@ -275,7 +274,7 @@ def write_candidates(system, space, level, out):
             out[space.keys[at, system.starts[h] + p]] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def dump(system, space, level, out):
     """Write every child not yet opened, from the root down, and the candidates at each level."""
     for up in range(level + 1):
@@ -292,7 +291,7 @@ def dump(system, space, level, out):
             out.counters[REST] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def begin(system, space, z, has_z, alive):
     """Make the root a node with the walls for rows and all candidates."""
     for h in range(len(system.starts) - 1):
@@ -311,7 +310,7 @@ def begin(system, space, z, has_z, alive):
     copy_point(z, space.z[0])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def follow(system, space, level, path, z, has_z, out):
     """Open the child of ``level`` on a path, and none of its siblings: they are others' work."""
     unit, key = np.int64(path[2 * level]), np.int64(path[2 * level + 1])
@@ -322,16 +321,16 @@ def follow(system, space, level, path, z, has_z, out):
     descend(system, space, level, unit, key, z, has_z, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def branch(system, space, level, unit, out):
+@fragment(error_model="numpy")
+def branch(system, space, fine, level, unit, out):
     """Let a node branch over the live keys of a unit; open ones go to the caller."""
     space.unit[level] = unit
     space.at[level] = 0
-    place(system, space, level, unit)
+    place(system, space, fine, level, unit)
     defer_open(system, space, level, unit, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def full(system, out):
     """Whether one node more might not find room in what is handed back."""
     counters, log = out.counters, out.log
@@ -350,16 +349,15 @@ def full(system, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def search(system, path, z, has_z, alive, budget, stop, *buffers):
-    """Enumerate the subtree below ``path``; return the counters.
+def search(system, space, fine, out, path, z, has_z, alive, budget, stop):
+    """Enumerate the subtree below ``path`` into ``out``, on fresh scratch ``space``.
 
+    ``fine`` is the system at twice the precision, or None: what doubles leave open is deferred.
     ``path`` (2H,) pairs (unit, key), closed by -1; ``z`` (2, D) its witness where ``has_z``, high
     and low part; ``alive`` (n,) the candidates above it, or (0,): to be found again. ``budget``
-    bounds the programs, ``stop[0]`` is polled. ``buffers``: from ``emit`` on the fields of ``Out``.
+    bounds the programs, ``stop[0]`` is polled.
     """
-    counters = np.zeros(N_COUNTERS, np.int64)
-    out = Out(counters, *buffers)
-    space = make_space(system)
+    counters = out.counters
     begin(system, space, z, has_z, alive)
     bottom = np.int64(0)
     while 2 * bottom < len(path) and path[2 * bottom] >= 0:
@@ -368,13 +366,13 @@ def search(system, path, z, has_z, alive, budget, stop, *buffers):
     while new or level >= bottom:
         unit, left = np.int64(-1), 0
         if new and (level >= bottom or len(alive) == 0):
-            unit, left = expand(system, space, level, out)
+            unit, left = expand(system, space, fine, level, out)
         if level < bottom:
             follow(system, space, level, path, z, has_z, out)
             level += 1
             continue
         if new and left > 1:
-            branch(system, space, level, unit, out)
+            branch(system, space, fine, level, unit, out)
         elif new:
             leaf(system, space, level, unit, out)
             if level > bottom:
@@ -396,5 +394,6 @@ def search(system, path, z, has_z, alive, budget, stop, *buffers):
             space.at[level] += 1
             descend(system, space, level, unit, key, space.points[level, key], yes, out)
             level += 1
-    counters[PIVOTS] = space.simplex.pivots + space.fine.pivots
-    return counters
+    counters[PIVOTS] = space.simplex.pivots
+    if fine is not None:
+        counters[PIVOTS] += fine.simplex.pivots

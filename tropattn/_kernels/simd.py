@@ -16,7 +16,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 
 SINGLE = 32
 DOUBLE = 16
@@ -97,7 +97,7 @@ def _plainly(rows, first, block, out):
 four_rows = _plainly if config.DISABLE_JIT else intrinsic(_four_rows)
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def top_two(rows, start, stop, block, best, second, winner, scores):
     """Best and second score of each lane over rows [start, stop), and the first row that is best.
 

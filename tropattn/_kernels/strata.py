@@ -20,7 +20,7 @@ from tropattn._kernels.clipping import (
     start_polygon,
     store,
 )
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.diagrams import (
     ARC,
     PROVED,
@@ -57,8 +57,8 @@ class Wall:
     owners: np.ndarray  # (A,) int64
 
 
-@njit(nogil=True, cache=True)
-def _make_wall(n, heads, walls):
+def make_wall(n, heads, walls):
+    """Scratch for the walls of heads of ``n`` rows in all, and of the domain."""
     room, arcs = 8 + walls + n, 16 * n + 64
     return Wall(
         terms=np.empty((3, n)),
@@ -78,7 +78,7 @@ def _make_wall(n, heads, walls):
     )
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _restrict(normal, normal_error, size, error, source, target, first, last):
     """Rows ``first .. last`` on the plane ``normal . z = 0``, its largest entry's column dropped.
 
@@ -103,7 +103,7 @@ def _restrict(normal, normal_error, size, error, source, target, first, last):
     return 2.1 * size, 2.1 * error + 1.1 * size * share_error + 8.0 * U * size
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _direction(i, terms, count, out):
     """A direction in which row ``i`` is large against the mean row: most walls lie around it."""
     for c in range(3):
@@ -112,7 +112,7 @@ def _direction(i, terms, count, out):
             out[c] -= terms[c, k] / count
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _without(source, left_out, start, stop, target):
     """Columns ``start .. stop`` but for one, into ``target``."""
     at = 0
@@ -123,7 +123,7 @@ def _without(source, left_out, start, stop, target):
             at += 1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _edges(tiles, pair, arcs):
     """Write the sides that stand for edges i < j < k; returns their number and a weight.
 
@@ -148,7 +148,7 @@ def _edges(tiles, pair, arcs):
     return made, weight
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
     """Restrict heads from the first on, and the domain, to a wall; its rivals there, 0 if open."""
     head, base = pair[0], starts[pair[0]]
@@ -172,7 +172,7 @@ def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
     return starts[head + 1] - base - 1
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _outline(wall, head, i, j, count):
     """Tile the wall of rows i and j with polygons, ``count`` rows on it; False if not proved."""
     tiles, polygon = wall.tiles, wall.polygon
@@ -203,7 +203,7 @@ def _outline(wall, head, i, j, count):
     return True
 
 
-@njit(nogil=True, cache=True)
+@fragment()
 def _pieces(wall, starts, head, made, stop):
     """Pieces into which later heads, crossings apart, cut a wall; the end of their arcs, status."""
     whole = 2 if wall.sphere else 1
@@ -235,7 +235,7 @@ def _pieces(wall, starts, head, made, stop):
 
 
 @njit(nogil=True, cache=True)
-def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last, stop):
+def strata(terms, starts, sizes, errors, walls, wall_errors, wall, pairs, first, last, stop):
     """Four times the Euler sum of the strata of pairs ``first .. last``, and a status.
 
     The sum runs over walls (number of pieces that later heads cut them into), edges (minus that
@@ -243,7 +243,6 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, pairs, first, last,
     ``terms`` (4, n) and ``walls`` (4, g) hold rows column by column, ``sizes`` and ``errors`` (H,)
     bound a head's entries and their errors; ``pairs`` (Q, 3): head and two of its rows, ascending.
     """
-    wall = _make_wall(max(terms.shape[1], walls.shape[1]), len(starts) - 1, walls.shape[1])
     arcs, owners = wall.arcs, wall.owners
     total, zero = 0, np.int64(0)
     for q in range(first, last):

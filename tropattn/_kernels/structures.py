@@ -7,17 +7,21 @@ them all anew in each kernel that hands it on; a structure is one value whatever
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from numba import config, types
 from numba.experimental import structref
 
+from tropattn._kernels.compiling import njit
+
 __all__ = ["structure"]
 
 
-def structure(cls):
-    """Make a class of annotated fields a type that kernels build, ``cls(field=value, ...)``.
+def structure(cls: type) -> Any:
+    """Make a class of annotated fields a type whose fields kernels read and write.
 
-    They read and write its fields; Python code gets it from a kernel and hands it back.
+    Python code and kernels build it alike, ``cls(field=value, ...)``. References are counted at
+    every use, in memory of the structure itself: threads that run at one time need one each.
 
     >>> from tropattn._kernels.compiling import njit
     >>> @structure
@@ -25,12 +29,9 @@ def structure(cls):
     ...     first: float
     ...     second: float
     >>> @njit(cache=False)
-    ... def pair(first, second):
-    ...     return Pair(first=first, second=second)
-    >>> @njit(cache=False)
     ... def total(numbers):
     ...     return numbers.first + numbers.second
-    >>> total(pair(1.0, 2.0))
+    >>> total(Pair(first=1.0, second=2.0))
     3.0
     """
     if config.DISABLE_JIT:
@@ -40,12 +41,21 @@ def structure(cls):
         def preprocess_fields(self, fields):
             return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
+    names = tuple(cls.__annotations__)
+
     class Structure(structref.StructRefProxy):
         __slots__ = ()
+
+        def __new__(cls, **fields):
+            return build(*(fields[name] for name in names))
+
+    @njit(nogil=True)
+    def build(*fields):
+        return Structure(*fields)
 
     # The caches of kernels find both by these names.
     for made, name in ((Structure, cls.__qualname__), (Type, f"{cls.__qualname__}.Type")):
         made.__module__, made.__qualname__ = cls.__module__, name
     Structure.__name__, Structure.__doc__, Structure.Type = cls.__name__, cls.__doc__, Type
-    structref.define_proxy(Structure, structref.register(Type), tuple(cls.__annotations__))
+    structref.define_proxy(Structure, structref.register(Type), names)
     return Structure

@@ -1,11 +1,10 @@
-"""What a search of a common refinement reads (``System``) and what it writes on (``Space``)."""
+"""What a search of a common refinement reads (``System``, ``Fine``) and what it writes on."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tropattn._kernels import twice
-from tropattn._kernels.compiling import njit
 from tropattn._kernels.cone import Simplex, make_simplex
 from tropattn._kernels.structures import structure
 
@@ -29,10 +28,19 @@ class System:
     everywhere: np.ndarray  # (D,) int64 0, 1, ..., D - 1
     spans: np.ndarray  # (2 ** (H + 1), D) int64 columns that determine the rows of a set of units
     ranks: np.ndarray  # (2 ** (H + 1),) int64 their number, 0 where not known; bit H: the walls
-    fine: np.ndarray  # (2, n, D) the rows at twice the precision, or (2, 0, D): not to be used
-    fine_errors: np.ndarray  # (n,) bounds on the errors of their entries
-    fine_walls: np.ndarray  # (2, g, D)
-    fine_wall_errors: np.ndarray  # (g,)
+
+
+@structure
+class Fine:
+    """The rows at twice the precision, and scratch; a search without it leaves more keys open."""
+
+    terms: np.ndarray  # (2, n, D)
+    errors: np.ndarray  # (n,) bounds on the errors of their entries
+    walls: np.ndarray  # (2, g, D)
+    wall_errors: np.ndarray  # (g,)
+    rows: np.ndarray  # (2, D, R) the rows of the program at hand
+    rho: np.ndarray  # (R,)
+    simplex: twice.FineSimplex
 
 
 @structure
@@ -61,9 +69,6 @@ class Space:
     matrix: np.ndarray  # (D + 1, D + 1) the same rows in fewer columns
     inverse: np.ndarray  # (D + 1, D + 1)
     columns: np.ndarray  # (D + 1, D + 1) int64
-    fine_rows: np.ndarray  # (2, D, R) the rows at hand at twice the precision
-    fine_rho: np.ndarray  # (R,)
-    fine: twice.FineSimplex
     hot: np.ndarray  # (R,) int64 rows of the node that were in a basis of a program there
     n_hot: int
     few: np.ndarray  # (D, F) those rows and the rivals known to be alive, for a first program
@@ -71,23 +76,28 @@ class Space:
     few_at: np.ndarray  # (F,) int64 where they stand in ``rows``
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_system(*fields):
-    """Bring the fields of a system together, for one search."""
-    # References are counted at every use, in memory that searches at one time must not share.
-    return System(*fields)
+def make_fine(starts, terms, errors, walls, wall_errors):
+    """The rows of a system at twice the precision, for one search."""
+    rows, dim = most_rows(starts, walls.shape[1]), terms.shape[2]
+    return Fine(
+        terms=terms,
+        errors=errors,
+        walls=walls,
+        wall_errors=wall_errors,
+        rows=np.zeros((2, dim, rows)),
+        rho=np.zeros(rows),
+        simplex=twice.make_simplex(dim),
+    )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_space(system):
-    """Allocate the scratch of one search."""
-    n, dim = system.terms.shape
-    units = len(system.starts) - 1
-    widest = 0
-    for h in range(units):
-        widest = max(widest, system.starts[h + 1] - system.starts[h])
-    room = len(system.walls) + n + widest + 1
-    fine_room = room if system.fine.shape[1] > 0 else 0
+def most_rows(starts, walls):
+    """The most rows that a program of the search can have."""
+    return walls + int(starts[-1] + np.diff(starts).max()) + 1
+
+
+def make_space(starts, walls, dim):
+    """Allocate the scratch of one search: ``starts`` of the units, the number of walls, columns."""
+    n, units, room = int(starts[-1]), len(starts) - 1, most_rows(starts, walls)
     return Space(
         keys=np.zeros((units + 1, n), np.int32),
         n_keys=np.zeros((units + 1, units), np.int32),
@@ -111,9 +121,6 @@ def make_space(system):
         matrix=np.zeros((dim + 1, dim + 1)),
         inverse=np.zeros((dim + 1, dim + 1)),
         columns=np.zeros((dim + 1, dim + 1), np.int64),
-        fine_rows=np.zeros((2, dim, fine_room)),
-        fine_rho=np.zeros(fine_room),
-        fine=twice.make_simplex(dim),
         hot=np.zeros(room, np.int64),
         n_hot=0,
         few=np.zeros((dim, FEW)),

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment
 from tropattn._kernels.cone import AMBIGUOUS, FEASIBLE, INFEASIBLE
 from tropattn._kernels.structures import structure
 
@@ -39,7 +39,6 @@ class FineSimplex:
     pivots: int
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
 def make_simplex(dim):
     """The simplex method for programs over rows of R^D."""
     return FineSimplex(
@@ -53,7 +52,7 @@ def make_simplex(dim):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def two_sum(a, b):
     """``a + b`` and what its rounding lost."""
     s = a + b
@@ -61,7 +60,7 @@ def two_sum(a, b):
     return s, (a - (s - t)) + (b - t)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def two_product(a, b):
     """``a * b`` and what its rounding lost (Dekker 1971)."""
     p = a * b
@@ -74,7 +73,7 @@ def two_product(a, b):
     return p, a_low * b_low - (((p - a_high * b_high) - a_low * b_high) - a_high * b_low)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def add(a, a_low, b, b_low):
     """The sum of two numbers."""
     s, e = two_sum(a, b)
@@ -87,7 +86,7 @@ def add(a, a_low, b, b_low):
     return s, e - (s - h)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def multiply(a, a_low, b, b_low):
     """The product of two numbers."""
     p, e = two_product(a, b)
@@ -96,7 +95,7 @@ def multiply(a, a_low, b, b_low):
     return s, e - (s - p)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def divide(a, a_low, b, b_low):
     """The quotient of two numbers, good to about as many digits; nothing is proved by it."""
     q = a / b
@@ -105,7 +104,7 @@ def divide(a, a_low, b, b_low):
     return two_sum(q, r / b)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def dot(rows, at, z, n_dim):
     """Scalar product of column ``at`` of ``rows`` (2, D, R) and ``z`` (2, D)."""
     s, s_low = 0.0, 0.0
@@ -115,7 +114,7 @@ def dot(rows, at, z, n_dim):
     return s, s_low
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def scaled_row(rows, at, n_dim, error):
     """Bring column ``at`` to size 1 by a power of two; its error bound, huge for a zero."""
     size = 0.0
@@ -138,7 +137,7 @@ def scaled_row(rows, at, n_dim, error):
     return EXACT + lost
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def row_into(rows, at, terms, errors, winner, loser, n_dim):
     """Write ``loser`` minus ``winner`` of ``terms`` (2, n, D) into a column; return its bound."""
     for k in range(n_dim):
@@ -148,7 +147,7 @@ def row_into(rows, at, terms, errors, winner, loser, n_dim):
     return scaled_row(rows, at, n_dim, errors[winner] + errors[loser])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def wall_into(rows, at, walls, errors, wall, n_dim):
     """Write a row of ``walls`` (2, g, D) into a column; return its bound."""
     for k in range(n_dim):
@@ -157,7 +156,7 @@ def wall_into(rows, at, walls, errors, wall, n_dim):
     return scaled_row(rows, at, n_dim, errors[wall])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _slanted(rows, n_rows, n_dim):
     """The row farthest from all coordinate planes: zeros would make pivots on noise."""
     first, best = 0, -1.0
@@ -170,7 +169,7 @@ def _slanted(rows, n_rows, n_dim):
     return first
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _start(rows, first, n_dim, basis, inverse, weights):
     """Begin phase one as ``cone.start`` does."""
     size = n_dim + 1
@@ -188,7 +187,7 @@ def _start(rows, first, n_dim, basis, inverse, weights):
     weights[1, n_dim] = 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _price(rows, rho, n_rows, n_dim, z, norm):
     """Row with the largest ``row . z``, that value, and whether all are proved negative."""
     entering, worst, below = 0, -1.0e300, True
@@ -207,7 +206,7 @@ def _price(rows, rho, n_rows, n_dim, z, norm):
     return entering, worst, below
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _leaving(basis, weights, column, size):
     """Row of the basis that leaves: smallest ratio, artificials first, then the largest pivot."""
     best, best_low = 1.0e200, 0.0
@@ -230,7 +229,7 @@ def _leaving(basis, weights, column, size):
     return leaving
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _exchange(inverse, weights, column, leaving, size):
     """Pivot on ``column[leaving]``."""
     u, u_low = column[0, leaving], column[1, leaving]
@@ -253,7 +252,7 @@ def _exchange(inverse, weights, column, leaving, size):
     weights[0, leaving], weights[1, leaving] = t, t_low
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def decide(rows, rho, n_rows, n_dim, z, simplex):
     """Verdict on rows 0..n_rows (2, D, R), as ``cone.decide``; proved if FEASIBLE."""
     basis, weights = simplex.basis, simplex.weights
@@ -295,7 +294,7 @@ def decide(rows, rho, n_rows, n_dim, z, simplex):
     return AMBIGUOUS
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _invert(matrix, inverse, size):
     """Gauss-Jordan with partial pivoting; ``matrix`` is destroyed. False where it is singular."""
     inverse[:, :size, :size] = 0.0
@@ -330,7 +329,7 @@ def _invert(matrix, inverse, size):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def proves_infeasible(rows, rho, columns, count, support, simplex):
     """Whether rows ``support[:count + 1]`` are proved to hold 0 in the interior of their hull.
 
@@ -359,7 +358,7 @@ def proves_infeasible(rows, rho, columns, count, support, simplex):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _fill(rows, columns, count, support, matrix):
     for j in range(count + 1):
         for part in range(2):
@@ -368,7 +367,7 @@ def _fill(rows, columns, count, support, matrix):
             matrix[part, count, j] = 1.0 - part
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _residual(matrix, inverse, i, size, spread):
     """Bound on the sum of the sizes of row i of ``inverse . matrix - I``."""
     total, length = 0.0, 0.0
@@ -385,7 +384,7 @@ def _residual(matrix, inverse, i, size, spread):
     return total + 1.01 * (length + 1.0) * (size * (size + 4) * _SQUARE + spread)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def opposite(rows, rho, a, b, n_dim, work):
     """Whether two columns without errors are negative multiples of each other.
 

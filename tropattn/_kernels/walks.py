@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tropattn._kernels.chords import find_cells, make_chord, products, report
-from tropattn._kernels.compiling import njit
+from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.draws import GIVEN, UNIFORM, draw, mix, normals, stream
 from tropattn._kernels.simd import AT_ONCE, DOUBLE
 from tropattn._kernels.structures import structure
@@ -54,7 +54,7 @@ class Chains:
     normal: np.ndarray  # (d,) scratch
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _make_chains(dim):
     return Chains(
         base=np.empty((dim + 1, DOUBLE)),
@@ -69,7 +69,7 @@ def _make_chains(dim):
 # ---- directions and base points -----------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def directions(law, keys, out):
     """Random directions, isotropic (on a box: after its sides are made equal), of length 1."""
     dim, lanes = out.shape
@@ -85,7 +85,7 @@ def directions(law, keys, out):
             out[k, r] *= factor
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def first_bases(law, seed, chain, keys, base):
     """Where the chains from ``chain`` on begin, as points ``(x, 1)`` in columns."""
     dim = len(base) - 1
@@ -100,13 +100,13 @@ def first_bases(law, seed, chain, keys, base):
         base[dim, r] = 1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def accepts(word, active):
     """Whether a chord gives its chain's next base point, so far: in the end each may have."""
     return (word >> np.uint64(40)) % np.uint64(active + 1) == np.uint64(0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _choose(chord, bounded, word):
     """A proved cell but the base point's, with equal chances, ends if ``bounded``; 0 if none."""
     skip = 0 if bounded else 1
@@ -128,7 +128,7 @@ def _choose(chord, bounded, word):
 # ---- active walls -------------------------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def activate(normal, normals, active):
     """Put the part of a normal beside the ``active`` ones after them, length 1; False if none."""
     dim = len(normal)
@@ -147,7 +147,7 @@ def activate(normal, normals, active):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def project(normals, active, direction):
     """Turn a direction (dim,) into the intersection of the active walls, length 1; 0 if none is."""
     dim = len(direction)
@@ -161,7 +161,7 @@ def project(normals, active, direction):
         direction[k] *= factor
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _subtract(normals, active, vector):
     """Take the parts along orthonormal vectors off a vector."""
     dim = len(vector)
@@ -173,13 +173,13 @@ def _subtract(normals, active, vector):
             vector[k] -= part * normals[p, k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def share_left(word):
     """A share of the way to a wall that is left, between 2^-21 and 1/2, even in its logarithm."""
     return 2.0 ** (-1.0 - 20.0 * (np.float64(word >> np.uint64(11)) * 2.0**-53))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _approach(rows, chord, chains, lane, word):
     """Where beside a wall of the base point's cell to go on along it; 0 if there is no wall.
 
@@ -216,7 +216,7 @@ def _approach(rows, chord, chains, lane, word):
 # ---- the walk -----------------------------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _move(rows, chord, chains, lane, bounded, word):
     """Move the base point of a lane to the next wall, or to the accepted one behind the last."""
     dim = len(chains.normal)
@@ -236,7 +236,7 @@ def _move(rows, chord, chains, lane, bounded, word):
             chains.base[k, lane] = chains.accepted[lane, k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _turn(law, seed, first, chains, keys):
     """Give each lane a random direction within its active walls; its chord is ``first + 16 r``."""
     dim = len(chains.normal)
@@ -248,7 +248,7 @@ def _turn(law, seed, first, chains, keys):
             project(chains.normals[r], chains.active[r], chains.direction[:dim, r])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@fragment(error_model="numpy")
 def _write_line(chains, lane, line):
     """Write base point and direction of a lane to ``line`` (2, d); a bound of ``|(o, 1)|``."""
     square = 1.0

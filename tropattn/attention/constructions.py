@@ -10,6 +10,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import is_whole, listed
 from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.heads.head import AttentionHead
 from tropattn.attention.heads.layer import AttentionLayer
@@ -19,6 +20,12 @@ from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["digit_transformer", "parabola_strips", "sawtooth_transformer"]
+
+_LARGEST = 2**16
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def parabola_strips(
@@ -38,7 +45,12 @@ def parabola_strips(
     >>> f.slopes.ravel().tolist(), f.intercepts.tolist()
     ([0.0, 2.0, 4.0], [0.0, -1.0, -4.0])
     """
-    counts = [int(n) for n in n_terms]
+    counts = listed("n_terms", n_terms, "give the keys of each head, e.g. [3, 3]")
+    if not all(map(is_whole, counts)):
+        raise InvalidInput(f"n_terms: integers needed, got {str(counts)[:80]}; e.g. [3, 3].")
+    counts = [int(n) for n in counts]
+    if not is_whole(dim) or dim > _LARGEST:
+        raise InvalidInput(f"dim: an integer up to {_LARGEST} needed, got {dim!r}.")
     space = dim - 1 if central else dim
     if not counts or min(counts) < 1:
         raise InvalidInput(f"n_terms: at least 1 key a head needed, got {counts}.")
@@ -203,6 +215,8 @@ def _sizes(**given: tuple[int, int]) -> list[int]:
             number = operator.index(value)
         except TypeError:
             number = least - 1
+        if number > _LARGEST:
+            raise InvalidInput(f"{name}: an integer up to {_LARGEST} needed, got {value}.")
         if number < least:
             raise InvalidInput(
                 f"{name}: an integer >= {least} needed, got {value!r}; there is nothing to build."

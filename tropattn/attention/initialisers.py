@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from tropattn.arrays import is_whole
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["gaussian_heads"]
+
+_LARGEST = 2**31
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def gaussian_heads(
@@ -22,10 +29,18 @@ def gaussian_heads(
     >>> bool((a.slopes == b.slopes).all())
     True
     """
-    if min(n_keys, n_heads, dim) < 1:
+    sizes = (n_keys, n_heads, dim)
+    if not all(map(is_whole, sizes)) or min(sizes) < 1:
         raise InvalidInput(
             f"n_keys, n_heads, dim: numbers >= 1 needed, got {n_keys}, {n_heads}, {dim}."
         )
+    if int(n_keys) * int(n_heads) * int(dim) > _LARGEST:
+        raise InvalidInput(
+            f"n_keys, n_heads, dim: at most {_LARGEST} numbers in all, got {n_keys} x {n_heads} x "
+            f"{dim}."
+        )
+    if not is_whole(seed) or not 0 <= seed < 2**63:
+        raise InvalidInput(f"seed: an integer in 0..2^63 - 1 needed, got {seed!r}.")
     heads = []
     for h in range(n_heads):
         stream = np.random.Generator(np.random.Philox(key=[seed, h]))

@@ -6,13 +6,15 @@ from tropattn.cli.signals import loading
 
 with loading():
     from tropattn.cli.commands import main
+    from tropattn.cli.compiling import compile_all
     from tropattn.cli.dynamics import dynamics
     from tropattn.cli.inspecting import inspect
+    from tropattn.cli.planes import plane
     from tropattn.cli.scaling import scaling
     from tropattn.cli.temperature import temperature
     from tropattn.cli.verifying import verify
 
 __all__ = ["main"]
 
-for command in (inspect, scaling, temperature, verify, dynamics):
+for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics):
     main.add_command(command)

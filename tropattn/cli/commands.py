@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
-from tropattn.numerals import Whole
+from tropattn.numerals import Real, Whole
+from tropattn.progress import doing, duration, printing
 
 __all__ = ["main"]
 
@@ -36,6 +39,10 @@ def main(debug: bool) -> None:
     Start here:
       tropattn demo
       tropattn count demo --text 271828182=
+
+    \b
+    Completion on the tab key, in ~/.bashrc (zsh_source and fish_source for those shells):
+      eval "$(_TROPATTN_COMPLETE=bash_source tropattn)"
     """  # noqa: D301 (click reads the backspace)
 
 
@@ -43,6 +50,7 @@ def main(debug: bool) -> None:
 @options.figure(required=False, default="tropattn-demo.png")
 @options.seed("Seed of the sampler's draws.")
 @options.threads
+@options.time_limit
 def demo(output: str, seed: int, threads: int | None) -> None:
     """Walk through one layer of the trained model that the package ships.
 
@@ -89,13 +97,16 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @options.written("--certificate", "Write a proof of the count that `tropattn verify` can check.")
 @options.max_cells
 @options.threads
+@options.time_limit
 @options.json_flag
 @options.written("--output", "Write the record to this JSON file as well.")
 def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Count the routing cells of a layer or network exactly (a number of cells).
 
-    INPUT is an .npz or .safetensors file with slopes (H, N, d) and optional intercepts (H, N), or
-    slopes_0, intercepts_0, ... for unequal heads; or a model's .safetensors file or folder, with
+    INPUT is an .npz, .json or .safetensors file with slopes (H, N, d) and optional intercepts (H,
+    N), or slopes_0, intercepts_0, ... for unequal heads; or an .npy of slopes; or a .csv with a key
+    a row, slopes in columns, and names head and intercept in its first row for those columns; or -,
+    any of these but .safetensors on standard input; or a model's .safetensors file or folder, with
     its context in --text or --ids; or the word demo, the model in the package. With --layer all one
     token's state moves through the whole network, the other tokens where the hard network has them.
     Every decision is proved, by error bounds or in rationals.
@@ -125,6 +136,7 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
 @click.option("--dim", type=Whole(0, 10**9), help="Dimension (effective rank), with --keys.")
 @click.option("--central", is_flag=True, help="All heads share a centre (T7), with --keys.")
 @click.option("--live", is_flag=True, help="Count only the keys of INPUT that ever win.")
+@options.time_limit
 @options.json_flag
 def bounds(
     path: str | None,
@@ -160,9 +172,9 @@ def bounds(
     elif dim is not None or central:
         raise click.UsageError("--dim and --central go with --keys; INPUT has its own.")
     from tropattn import report
-    from tropattn.study import counting
+    from tropattn.study import bounds as study
 
-    spec = counting.BoundsSpec(
+    spec = study.BoundsSpec(
         source=None if path is None else options.source_of(path, context),
         domain=domain,
         live=live,
@@ -170,7 +182,7 @@ def bounds(
         dim=dim or 0,
         central=central,
     )
-    options.show(counting.bounds(spec), as_json, report.bounds)
+    options.show(study.bounds(spec), as_json, report.bounds)
 
 
 @main.command(short_help="Count the routing patterns among random states (a lower bound).")
@@ -190,12 +202,15 @@ def bounds(
     "Random states, or random chords with every cell that they cross.",
 )
 @options.threads
+@options.time_limit
 @options.json_flag
-def sample(path: str, as_json: bool, **given: Any) -> None:
+@click.pass_context
+def sample(ctx: click.Context, path: str, as_json: bool, **given: Any) -> None:
     """Count the routing patterns among random states: a lower bound (a number of cells).
 
     INPUT as in count. Draws too close to a wall for doubles are discarded, so the number never
-    exceeds the exact one. Also estimates how likely a further draw shows a new cell.
+    exceeds the exact one. Also estimates how likely a further draw shows a new cell. Without
+    --samples, where 100,000 draws take longer than two minutes, as many as fit are taken.
 
     \b
     Examples:
@@ -206,10 +221,33 @@ def sample(path: str, as_json: bool, **given: Any) -> None:
     from tropattn.study import counting
 
     source, settings = options.source_and_settings(path, given)
-    spec = counting.SampleSpec(source=source, progress=options.watching(), **settings)
+    named = ctx.get_parameter_source("samples") is not ParameterSource.DEFAULT
+    judge = partial(_draws_in_time, settings["samples"], named)
+    watching = options.watching()
+    spec = counting.SampleSpec(source=source, progress=watching, judge=judge, **settings)
     with lower_bounds(as_json) as early:
         record = counting.sample(spec, early)
     options.show(record, as_json, report.sample)
+
+
+_TWO_MINUTES = 120.0
+
+
+def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
+    """How many draws to take: those that the user named, or as many as fit two minutes."""
+    if samples * seconds <= _TWO_MINUTES:
+        return samples
+    pace = f"a draw takes about {seconds:.2g} s"
+    if named:
+        words = f"{pace}, {samples:,} draws about {duration(samples * seconds)}"
+    else:
+        fitting = max(1, int(_TWO_MINUTES / seconds))
+        unit = 10 ** (len(str(fitting)) - 1)
+        samples = fitting // unit * unit
+        words = f"{pace}, so {samples:,} are taken; --samples takes another number"
+    with printing():
+        click.echo(f"tropattn: {words}.", err=True)
+    return samples
 
 
 @main.command(short_help="Draw the cells of heads or of a network.")
@@ -221,8 +259,16 @@ def sample(path: str, as_json: bool, **given: Any) -> None:
     "the refinement; diagram: one head (default for one); polytope: a Newton polytope.",
 )
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
+@click.option(
+    "--reach",
+    type=Real(0, min_open=True),
+    help="Window on the plane through three tokens: how far it reaches from the moving state, in "
+    "widths of the box of the three. Default: beyond that box; of a deep network, as far as can "
+    "be drawn in a minute or two.",
+)
 @options.figure(required=True)
 @options.threads
+@options.time_limit
 def plot(path: str, output: str, **given: Any) -> None:
     """Draw the cells of heads on a plane or line; numbers in titles are exact counts.
 
@@ -242,5 +288,12 @@ def plot(path: str, output: str, **given: Any) -> None:
     from tropattn.study.pictures import PlotSpec, choose
 
     source, settings = options.source_and_settings(path, given)
-    plotting.save(draw(choose(PlotSpec(source=source, **settings))), output)
-    click.echo(f"written: {output}", err=True)
+    picture = choose(PlotSpec(source=source, **settings))
+    if picture.reach is not None and settings["reach"] is None:
+        with printing():
+            words = f"the window reaches {picture.reach:g} widths of the three tokens' box"
+            click.echo(f"tropattn: {words}; --reach takes another number.", err=True)
+    with doing("drawing"):
+        plotting.save(draw(picture), output)
+    with printing():
+        click.echo(f"written: {output}", err=True)

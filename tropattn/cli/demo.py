@@ -10,11 +10,12 @@ from rich.text import Text
 from tropattn import plotting, report
 from tropattn.attention.networks.model import Model
 from tropattn.plotting.pictures import draw
+from tropattn.progress import printing
 from tropattn.record import Record
 from tropattn.study import layer
 from tropattn.study.inputs import Source, open_heads
 from tropattn.study.pictures import on_token_plane
-from tropattn.study.token_plane import TokenPlane, token_plane
+from tropattn.study.token_plane import token_plane
 
 __all__ = ["run"]
 
@@ -45,53 +46,60 @@ def run(
         That of ``study.layer``; every number printed is one of it or of the figure's plane.
     """
     steps = report.Steps(err)
-    with steps("compiling kernels (first run only)"):
-        layer.warm_up()
     spec = layer.LayerSpec(source=Source(path=path, text=_TEXT), seed=seed, threads=threads)
     with steps("reading weights, fixing the context"):
         opened = open_heads(spec.source)
-    record = layer.run(opened, spec, steps)
+        opening = "" if opened.model is None else _opening(opened.model, len(opened.heads))
+    _say(out, opening)
+    record = layer.run(opened, spec, steps, lambda found: _tell(found, out))
+    numbers = [record.counts[name].value for name in ("sampled", "exact", "bound_live", "bound")]
+    with printing():
+        report.witnesses(record, out)
+        out.print()
+    _say(out, f"{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n")
     with steps("drawing a plane through three token states"):
         plane = token_plane(opened, threads=threads)
         plotting.save(draw(on_token_plane(opened, plane)), output)
-    if opened.model is not None:
-        _tell(opened.model, record, plane, output, out)
+    _say(
+        out,
+        f"\nFigure: {output}. The plane through {', '.join(plane.names)} meets {plane.cells} "
+        f"cells in its window, the most among the {plane.tried} planes through the last token "
+        f"and two others.\n\n{_NEXT}",
+    )
     return record
 
 
-def _tell(model: Model, record: Record, plane: TokenPlane, output: str, out: Console) -> None:
+def _opening(model: Model, n_heads: int) -> str:
     answers = []
     for kind, temperature in (("soft", 1.0), ("hard (argmax)", 0.0)):
         token = int(model(_TEXT, temperature=temperature)[-1].argmax())
         name = str(token) if model.vocabulary is None else model.vocabulary[token]
         answers.append(f"{name} with {kind} attention")
-    n_heads = len(record.tables["heads"])
-    _say(
-        out,
+    return (
         f"\nA trained transformer of {len(model.layers)} attention layers names the largest "
         f"digit of its context. For {_TEXT} it answers {' and '.join(answers)}.\n\n"
         f"Layer 0 has {n_heads} heads. The state of the last token moves in R^{model.d_model} "
         "(the residual stream); the keys of the context stay. Each head picks the key with "
         "the largest score: the cells of a power diagram. A dead key wins for no state at "
-        "all. Keys are written token@position.\n",
+        "all. Keys are written token@position.\n"
     )
-    report.heads(record, out)
-    out.print()
-    report.witnesses(record, out)
-    numbers = [record.counts[name].value for name in ("sampled", "exact", "bound_live", "bound")]
-    _say(
-        out,
-        f"\n{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n\n"
-        f"Figure: {output}. The plane through {', '.join(plane.names)} meets {plane.cells} "
-        f"cells in its window, the most among the {plane.tried} planes through the last token "
-        f"and two others.\n\n{_NEXT}",
-    )
+
+
+def _tell(record: Record, out: Console) -> None:
+    """Print what a step has found."""
+    if "exact" not in record.counts:
+        with printing():
+            report.heads(record, out)
+            out.print()
+        return
+    _say(out, f"The layer has {report.number(record.counts['exact'].value)} cells, each proved.\n")
 
 
 def _say(out: Console, text: str) -> None:
     """Print paragraphs, filled to the width of the console; lists stay as they are."""
-    for line in text.split("\n"):
-        listed = line.startswith(" ")
-        width = max(20, out.width)
-        filled = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
-        out.print(Text(line if listed else filled), soft_wrap=True)
+    width = max(20, out.width)
+    with printing():
+        for line in text.split("\n"):
+            listed = line.startswith(" ")
+            filled = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+            out.print(Text(line if listed else filled), soft_wrap=True)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-import textwrap
-import time
-from fractions import Fraction
 from typing import Any
 
 import click
 
 from tropattn.cli import options
 from tropattn.cli.options import choice, real, whole
-from tropattn.files import printable
 from tropattn.numerals import Real, Whole
+from tropattn.progress import counting
 
 __all__ = ["dynamics"]
-
-_PATIENCE = 2.0
-_WIDTH = 80
-_FRACTION, _EXACT = re.compile(r"-?\d+/\d+"), 9
-"""Rationals, and up to how many characters they are printed in full."""
 
 
 _scheme = choice(
@@ -30,7 +20,10 @@ _scheme = choice(
     "The flow itself, or residual layers x + step * attention(x).",
 )
 _common = options.all_of(
-    options.seed("Seed of random starts."), options.json_flag, options.figure(required=False)
+    options.seed("Seed of random starts."),
+    options.time_limit,
+    options.json_flag,
+    options.figure(required=False),
 )
 
 
@@ -139,14 +132,6 @@ def _answer(command: str, given: dict[str, Any]) -> None:
     from tropattn.study.dynamics import run
 
     as_json, output = given.pop("as_json"), given.pop("output")
-    started = shown = time.monotonic()
-
-    def report(done: int, left: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown >= _PATIENCE:
-            shown = now
-            click.echo(f"{command}: {done} done, {left} left, {now - started:.0f} s", err=True)
 
     def show(*shown: Any) -> None:
         from tropattn.plotting import save
@@ -154,43 +139,8 @@ def _answer(command: str, given: dict[str, Any]) -> None:
 
         save(FIGURES[command](*shown), output)
 
-    told = report if options.watching() else lambda done, left: None
-    record = run(command, given, told, None if output is None else show)
-    text = record.to_json()
-    click.echo(text if as_json else _told(json.loads(text)))
+    with counting(f"steps of {command}", over="") as told:
+        record = run(command, given, told, None if output is None else show)
+    from tropattn import report as words
 
-
-def _told(document: dict[str, Any]) -> str:
-    """The tables of a record as plain lines."""
-    lines = []
-    for name, rows in document["tables"].items():
-        lines.append(name)
-        for row in rows:
-            lines += _wrapped([f"{key} {_word(value)}" for key, value in row.items()])
-    return "\n".join(lines)
-
-
-def _wrapped(words: list[str]) -> list[str]:
-    """One row in lines of 80 columns; a word that fits on a line stays whole."""
-    kept = [word.replace(" ", "\0") if len(word) < _WIDTH - 6 else word for word in words]
-    lines = textwrap.wrap(
-        "  ".join(kept),
-        _WIDTH,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [line.replace("\0", " ") for line in lines]
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, str) and len(value) > _EXACT and _FRACTION.fullmatch(value):
-        return f"{float(Fraction(value)):.4g}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, dict):
-        return str(value.get("value", value))
-    if isinstance(value, list):
-        return "(" + ", ".join(_word(v) for v in value) + ")"
-    return "none" if value is None else printable(str(value))
+    options.show(record, as_json, words.dynamics)

@@ -21,6 +21,8 @@ import click
 from tropattn.cli import options, signals
 from tropattn.errors import BudgetExceeded, Degenerate, EngineError, Inconclusive, InvalidInput
 from tropattn.files import printable
+from tropattn.progress import doing, listening, printing
+from tropattn.threads import out_of_time
 
 if TYPE_CHECKING:
     from tropattn.record import Record
@@ -58,20 +60,26 @@ class Group(click.Group):
         with warnings.catch_warnings(), signals.as_interrupts():
             warnings.showwarning = _warning
             try:
-                if argv and not _LIGHT.intersection(argv):
-                    with signals.loading():
-                        # What most commands need, so that later a signal meets no import.
-                        import_module("tropattn.study.layer")
-                code = super().main(argv, *rest, **extra)
-                sys.stdout.flush()
+                # Texts, and bounds from numbers alone, need next to nothing.
+                numbers = argv[:1] == ["bounds"] and "--keys" in argv
+                light = not argv or numbers or bool(_LIGHT.intersection(argv))
+                with listening(options.watching() and not light):
+                    if not light:
+                        with signals.loading(), doing("loading the package"):
+                            # What most commands need, so that later a signal meets no import.
+                            import_module("tropattn.study.layer")
+                            # Matplotlib says on stderr where it keeps its fonts.
+                            import_module("logging").getLogger("matplotlib").setLevel("ERROR")
+                    code = super().main(argv, *rest, **extra)
+                    sys.stdout.flush()
             except BaseException as error:  # noqa: BLE001 (the one place where all endings meet)
                 with signals.ignored():
                     code = _ending(error, debug="--debug" in argv)
         if args is None:
             # A process of its own, which ends here.
             signals.finished()
-            if code == 130:
-                _leave()
+            if code == 130 or signals.expired() is not None:
+                _leave(code)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -82,18 +90,18 @@ class Group(click.Group):
             raise _Stopped(*_verdict(error), getattr(error, "lower", None)) from error
 
 
-def _leave() -> NoReturn:
+def _leave(code: int) -> NoReturn:
     """End a stopped process at once: taking its modules down takes long, and work may still run."""
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(130)
+    os._exit(code)
 
 
 def _warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as one line on stderr."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError), printing():
         click.echo(f"tropattn: warning: {' '.join(str(message).split())}", err=True)
 
 
@@ -139,8 +147,11 @@ def _verdict(error: BaseException) -> tuple[int, str]:
             "threads, or a smaller domain."
         )
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        cause = error.__cause__ or error
-        return 130, f"interrupted{_at_least(getattr(cause, 'lower', None))}"
+        lower = getattr(error.__cause__ or error, "lower", None)
+        limit = signals.expired()
+        if limit is not None:
+            return 3, f"error: {out_of_time(limit, 0)}{_at_least(lower)}"
+        return 130, f"interrupted{_at_least(lower)}"
     return 70, (
         f"internal error: {type(error).__name__}: {error}; this is a bug, please report it with "
         "the input (tropattn --debug ... shows where)."
@@ -175,6 +186,9 @@ def lower_bounds(as_json: bool, output: str | None = None) -> Iterator[Callable[
         options.show(parts[0], as_json, lambda *_: None, output)
         lower = getattr(error, "lower", 0)
         code, message = 3, f"error: {error}{_at_least(lower)}"
-        if isinstance(error, KeyboardInterrupt):
+        limit = signals.expired()
+        if limit is not None:
+            message = f"error: {out_of_time(limit, 0)}{_at_least(lower)}"
+        elif isinstance(error, KeyboardInterrupt):
             code, message = 130, f"interrupted: at least {_cells(lower)} found before the stop"
         raise _Stopped(code, message, lower) from error

@@ -23,6 +23,7 @@ __all__ = ["inspect"]
 @click.option("--no-cells", is_flag=True, help="Leave out the cells of each layer.")
 @options.figure(required=False)
 @options.threads
+@options.time_limit
 @options.json_flag
 def inspect(
     path: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tropattn import numerals
+from tropattn.cli import signals
 from tropattn.numerals import Whole
+from tropattn.progress import printing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +42,7 @@ __all__ = [
     "source_of",
     "target",
     "threads",
+    "time_limit",
     "watching",
     "whole",
     "written",
@@ -51,12 +55,12 @@ Decorator = Callable[[Any], Any]
 
 
 class Numbers(click.ParamType):
-    """Integers in 1..most with commas between them."""
+    """Integers in least..most with commas between them."""
 
     name = "N,N,..."
 
-    def __init__(self, most: int = 2**53) -> None:
-        self.most = most
+    def __init__(self, most: int = 2**53, least: int = 1) -> None:
+        self.most, self.least = most, least
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -68,8 +72,12 @@ class Numbers(click.ParamType):
             numbers = tuple(numerals.whole(part.strip(" ")) for part in str(value).split(","))
         except ValueError:
             numbers = ()
-        if not numbers or min(numbers) < 1:
-            self.fail(f"integers >= 1 with commas between them needed, got {value!r}.", param, ctx)
+        if not numbers or min(numbers) < self.least:
+            self.fail(
+                f"integers >= {self.least} with commas between them needed, got {value!r}.",
+                param,
+                ctx,
+            )
         if max(numbers) > self.most:
             self.fail(f"integers up to {self.most} needed, got {max(numbers)}.", param, ctx)
         return numbers
@@ -138,8 +146,11 @@ domain = click.option(
     "--domain",
     is_eager=True,
     help="Where to count: box:LOW,HIGH (the same bounds in all coordinates), plane:FILE or "
-    "line:FILE (.npz or JSON). Default: the whole space of the variable. With --layer all, a line "
-    "with one row a token moves all tokens, keys included.",
+    "line:FILE. Default: the whole space of the variable. FILE is written by tropattn plane, or "
+    "by you, as .npz or JSON: of a plane points (3, d), or origin (d,), basis (2, d) and, to bound "
+    "it, window [[low, low], [high, high]]; of a line origin (d,), direction (d,) and, to bound "
+    "it, t_min, t_max. With --layer all, a line with one row a token moves all tokens, keys "
+    "included.",
 )
 
 target = all_of(heads_input, context, approximate, domain)
@@ -160,15 +171,32 @@ max_cells = click.option(
 )
 
 
+def _limit(ctx: click.Context, _: click.Parameter, value: float | None) -> None:
+    if value is not None:
+        ctx.with_resource(signals.limited(value))
+
+
+time_limit = click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=numerals.Real(0, threading.TIMEOUT_MAX, min_open=True),
+    expose_value=False,
+    callback=_limit,
+    help="Stop after so many seconds, as Ctrl-C does: with the lower bound so far, if it is a "
+    "count, and exit code 3.",
+)
+
+
 def _to_write(endings: Sequence[str] = ()) -> Callable[..., str | None]:
     """Callback of an option that names a file to write: refuse it before the work."""
 
     def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        from tropattn.outputs import keep_apart, output_path
+        from tropattn.outputs import keep_apart, output_path, try_out
 
         if value is not None:
             name = str(param.name)
             output_path(value, name, endings)
+            try_out(value, name)
             # Options that name inputs are eager, so that they are known by now.
             keep_apart(value, name, _inputs(ctx.params), "which is an input")
             for other in {"output", "certificate"} - {name}:
@@ -185,16 +213,17 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
 
     path, domain = given.get("path"), given.get("domain")
     found = files_read(shipped())
-    if path is not None and path != _DEMO:
+    if path is not None and path not in (_DEMO, "-"):
         found += files_read(path)
     if domain is not None:
         found.append(Path(domain.partition(":")[2]))
     return found
 
 
-def written(name: str, help_: str, endings: Sequence[str] = (), **more: Any) -> Decorator:
-    """An option that names a file to write, which is checked before the work."""
-    return click.option(name, type=click.Path(), callback=_to_write(endings), help=help_, **more)
+def written(*names_and_help: str, endings: Sequence[str] = (), **more: Any) -> Decorator:
+    """An option that names a file to write, checked before the work: its names, then its help."""
+    *names, help_ = names_and_help
+    return click.option(*names, type=click.Path(), callback=_to_write(endings), help=help_, **more)
 
 
 def figure(required: bool, **default: str) -> Decorator:
@@ -202,7 +231,7 @@ def figure(required: bool, **default: str) -> Decorator:
     from tropattn.outputs import FIGURES
 
     words = "Figure to write: .png, .svg or .pdf."
-    return written("--output", words, FIGURES, required=required, **default)
+    return written("--output", words, endings=FIGURES, required=required, **default)
 
 
 def whole(name: str, default: int, help_: str, least: int, most: int) -> Decorator:
@@ -257,7 +286,7 @@ def console(err: bool = False) -> Console:
 
 def watching() -> bool:
     """Whether somebody watches stderr, so that progress is worth drawing."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def show(
@@ -269,7 +298,8 @@ def show(
     """Write the record where asked for, then print it as JSON or with ``tell``."""
     if output is not None:
         record.write(output)
-    if as_json:
-        click.echo(record.to_json())
-    else:
-        tell(record, console())
+    with printing():
+        if as_json:
+            click.echo(record.to_json())
+        else:
+            tell(record, console())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from tropattn.cli import options
 from tropattn.numerals import Whole
+from tropattn.progress import counting, doing, printing
 
 __all__ = ["scaling"]
 
@@ -56,6 +58,7 @@ __all__ = ["scaling"]
 )
 @options.threads
 @options.figure(required=False)
+@options.time_limit
 @options.json_flag
 @click.pass_context
 def scaling(
@@ -111,14 +114,20 @@ def _counted(spec: Any, families: Any, items: Any, output: str | None, as_json: 
     from tropattn.study import scaling as study
 
     done: list[dict[str, Any]] = []
-    bar = report.Bar(options.console(err=True), [item.weight for item in items])
     try:
-        if options.watching():
-            with bar:
-                for row in study.rows(spec, items, bar):
-                    done.append(row)
-        else:
-            done.extend(study.rows(spec, items))
+        with counting("percent of the table", over="") as tell:
+            weights = [item.weight for item in items]
+
+            @contextmanager
+            def step(name: str) -> Iterator[None]:
+                with doing(name):
+                    yield
+                if tell is not None:
+                    past = 100 * sum(weights[: len(done) + 1]) // max(1, sum(weights))
+                    tell(past, 100 - past)
+
+            for row in study.rows(spec, items, step):
+                done.append(row)
     except KeyboardInterrupt:
         if done:
             options.show(study.record_of(spec, families, done), as_json, report.scaling)
@@ -128,12 +137,14 @@ def _counted(spec: Any, families: Any, items: Any, output: str | None, as_json: 
         from tropattn import plotting
 
         plotting.save(plotting.growth(done, families[0].dim, spec.central), output)
-        click.echo(f"written: {output}", err=True)
+        with printing():
+            click.echo(f"written: {output}", err=True)
     stopped = sum(row["exact"].kind == "lower" for row in done)
     if stopped:
-        click.echo(
-            f"tropattn: max_cells: {spec.max_cells} cells reached in {stopped} of {len(done)} "
-            "rows; these hold lower bounds and join no fit.",
-            err=True,
-        )
+        with printing():
+            click.echo(
+                f"tropattn: max_cells: {spec.max_cells} cells reached in {stopped} of {len(done)} "
+                "rows; these hold lower bounds and join no fit.",
+                err=True,
+            )
     return 3 if stopped else 0

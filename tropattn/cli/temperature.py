@@ -8,6 +8,7 @@ import click
 
 from tropattn.cli import options
 from tropattn.numerals import real
+from tropattn.progress import doing
 
 __all__ = ["temperature"]
 
@@ -27,6 +28,7 @@ __all__ = ["temperature"]
 @options.whole("--samples", 20_000, "States drawn.", 1, 10**8)
 @options.seed("Seed of the states.")
 @options.figure(required=False)
+@options.time_limit
 @options.json_flag
 def temperature(
     path: str, taus: str | None, output: str | None, as_json: bool, **given: Any
@@ -54,7 +56,7 @@ def temperature(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
         ) from None
     source, settings = options.source_and_settings(path, given)
-    record = run(TemperatureSpec(source=source, temperatures=chosen, **settings))
+    record = run(TemperatureSpec(source=source, temperatures=chosen, **settings), doing)
     if output is not None:
         save(curve_figure(record), output)
     options.show(record, as_json, report.temperature)

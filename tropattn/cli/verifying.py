@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from tropattn.cli import options
+from tropattn.progress import doing, printing
 
 __all__ = ["verify"]
 
@@ -21,6 +23,7 @@ __all__ = ["verify"]
 )
 @options.context
 @options.domain
+@options.time_limit
 @options.json_flag
 def verify(
     file: str, weights: str | None, domain: str | None, as_json: bool, **context: Any
@@ -55,10 +58,12 @@ def verify(
         exact = [unit.exact_terms() for unit in on_parameters(opened.heads, where)]
         walls = None if where is None else where.walls
     try:
-        proved = check(file, exact, walls)
+        with doing(f"checking every range of {Path(file).name}"):
+            proved = check(file, exact, walls)
     except EngineError as error:
         if as_json:
-            click.echo(json.dumps({"verified": False, "reason": str(error)}, indent=2))
+            with printing():
+                click.echo(json.dumps({"verified": False, "reason": str(error)}, indent=2))
         raise
     about = "the weights given" if exact is not None else "the polynomials in the file"
     if as_json:
@@ -71,14 +76,16 @@ def verify(
             "about": about,
             "domain": proved.domain,
         }
-        click.echo(json.dumps(answer, indent=2))
+        with printing():
+            click.echo(json.dumps(answer, indent=2))
         return
     from tropattn.report import counted
 
-    click.echo(
-        f"accepted: {counted(proved.count, 'cell')} of {about}\n"
-        f"in {proved.domain};\n"
-        f"{counted(proved.cells, 'witness', 'witnesses')} and "
-        f"{counted(proved.discards, 'discarded branch', 'discarded branches')} checked in "
-        f"{counted(proved.ranges, 'range')}"
-    )
+    with printing():
+        click.echo(
+            f"accepted: {counted(proved.count, 'cell')} of {about}\n"
+            f"in {proved.domain};\n"
+            f"{counted(proved.cells, 'witness', 'witnesses')} and "
+            f"{counted(proved.discards, 'discarded branch', 'discarded branches')} checked in "
+            f"{counted(proved.ranges, 'range')}"
+        )

@@ -74,6 +74,11 @@ __all__ = [
     "velocity",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _NAMES = {
     "diagnosis": ("cluster_labels", "metastable_windows", "soft_hard_error", "soft_hard_horizon"),
     "flow": ("Flow", "Head", "attention_layer", "residual_layer", "sa", "usa", "velocity"),

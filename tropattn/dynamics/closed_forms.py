@@ -19,6 +19,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def equiangular_rate(n: int, beta: float, cosine: float, *, normalised: bool = True) -> float:
     """``dc/dt`` of n tokens with all inner products c, under SA (or USA).
 

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from tropattn._types import Array
+from tropattn.arrays import as_array, is_real, to_float
 from tropattn.dynamics.flow import Head, score_polynomial
 from tropattn.errors import InvalidInput
 from tropattn.tropical import temperature
@@ -33,7 +34,15 @@ def cluster_labels(squared_distances: Array, radius: float) -> NDArray[np.int64]
     >>> cluster_labels((x[:, None] - x) ** 2, 1.0).tolist()
     [0, 0, 0, 1]
     """
-    if not radius > 0:
+    squared_distances = to_float(
+        as_array("squared_distances", squared_distances, 2, shape="(n, n)")
+    )[0]
+    if squared_distances.shape[0] != squared_distances.shape[1]:
+        raise InvalidInput(
+            f"squared_distances: shape (n, n) needed, got {squared_distances.shape}; one row a "
+            "token."
+        )
+    if not is_real(radius) or not radius > 0:
         raise InvalidInput(f"radius: a number > 0 needed, got {radius}; state it with every count.")
     _, labels = connected_components(
         csr_matrix(squared_distances <= radius * radius), directed=False

@@ -26,10 +26,11 @@ from scipy.linalg import expm
 from scipy.special import expit
 
 from tropattn._types import Array
-from tropattn.arrays import as_array
+from tropattn.arrays import as_array, freeze, is_real, listed, to_float
 from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value
 
 __all__ = [
     "KINDS",
@@ -62,8 +63,8 @@ _LARGEST_ENERGY = 600.0
 """Inverse temperature up to which the sum of ``exp(beta <x_i, x_j>)`` is a double."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Head(Value):
     """One head: how it scores pairs of tokens and what it reads.
 
     Parameters
@@ -89,7 +90,7 @@ class Head:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidInput(f"kind: one of {', '.join(KINDS)} needed, got {self.kind!r}.")
-        if not (np.isfinite(self.beta) and self.beta >= 0):
+        if not is_real(self.beta) or not 0 <= self.beta < np.inf:
             raise InvalidInput(
                 f"beta: a finite number >= 0 needed, got {self.beta}; the limit beta = inf is "
                 "Hardmax."
@@ -97,8 +98,8 @@ class Head:
         for name in ("Q", "K", "V"):
             value = getattr(self, name)
             if value is not None:
-                matrix = as_array(name, value, 2, shape="(rows, d)").astype(np.float64)
-                object.__setattr__(self, name, matrix)
+                matrix = np.array(to_float(as_array(name, value, 2, shape="(rows, d)"))[0])
+                object.__setattr__(self, name, freeze(matrix))
         if self.V is not None and self.V.shape[0] != self.V.shape[1]:
             raise InvalidInput(f"V: a (d, d) matrix needed, got {self.V.shape}; fold W_O into V.")
         widths = {m.shape[1] for m in (self.Q, self.K, self.V) if m is not None}
@@ -133,8 +134,8 @@ class Head:
         return np.eye(dim) if self.V is None else self.V
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flow:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Flow(Value):
     """A sum of heads and the space that its tokens move in.
 
     Parameters
@@ -154,7 +155,8 @@ class Flow:
     causal: bool = False
 
     def __post_init__(self) -> None:
-        heads = (self.heads,) if isinstance(self.heads, Head) else tuple(self.heads)
+        given = [self.heads] if isinstance(self.heads, Head) else self.heads
+        heads = tuple(listed("heads", given, "e.g. Flow((Head(beta=1.0),))"))
         object.__setattr__(self, "heads", heads)
         if len(heads) == 0 or not all(isinstance(h, Head) for h in heads):
             raise InvalidInput("heads: one or more Head needed; e.g. Flow((Head(beta=1.0),)).")
@@ -169,6 +171,9 @@ class Flow:
             raise InvalidInput("space: 'rescaled' needs a single softmax head; use 'flat'.")
         if len({h.width for h in heads if h.width is not None}) > 1:
             raise InvalidInput("heads: one dimension d for all heads needed; check the shapes.")
+
+    def __repr__(self) -> str:
+        return f"Flow({self.name()})"
 
     def name(self) -> str:
         """In words."""
@@ -189,7 +194,7 @@ class Flow:
 
     def check_tokens(self, tokens: Any) -> NDArray[np.float64]:
         """Tokens (n, d) in doubles, of length 1 on the sphere."""
-        x = as_array("tokens", tokens, 2, shape="(n, d)").astype(np.float64)
+        x = np.array(to_float(as_array("tokens", tokens, 2, shape="(n, d)"))[0])
         width = next((h.width for h in self.heads if h.width is not None), x.shape[1])
         if not len(x) or x.shape[1] != width or width < 1:
             raise InvalidInput(

@@ -13,6 +13,7 @@ Sigmoid, unnormalised, masked and spherical attention do not keep Gaussians.
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, freeze
+from tropattn.arrays import as_array, freeze, is_real, of_kind, to_float
 from tropattn.dynamics.flow import Flow, Head, budgeted, unsolved
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, stoppable
+from tropattn.values import Value, counted
 
 __all__ = [
     "Gaussian",
@@ -47,8 +49,8 @@ _EVALUATIONS = 150_000
 """Some 12 seconds; the l2 closure in 3 dimensions takes 127,000 up to its verdict."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Gaussian:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Gaussian(Value):
     """The law N(a, S) of one token.
 
     Parameters
@@ -63,8 +65,8 @@ class Gaussian:
     covariance: Any
 
     def __post_init__(self) -> None:
-        a = as_array("mean", self.mean, 1, shape="(d,)").astype(np.float64)
-        s = as_array("covariance", self.covariance, 2, shape="(d, d)").astype(np.float64)
+        a = np.array(to_float(as_array("mean", self.mean, 1, shape="(d,)"))[0])
+        s = to_float(as_array("covariance", self.covariance, 2, shape="(d, d)"))[0]
         if not len(a) or s.shape != (len(a), len(a)):
             raise InvalidInput(
                 f"mean, covariance: shapes (d,) and (d, d) needed, got {a.shape} and {s.shape}."
@@ -77,6 +79,9 @@ class Gaussian:
             )
         object.__setattr__(self, "mean", freeze(a))
         object.__setattr__(self, "covariance", freeze((s + s.T) / 2))
+
+    def __repr__(self) -> str:
+        return f"Gaussian(R^{self.dim})"
 
     @property
     def dim(self) -> int:
@@ -91,8 +96,8 @@ class Gaussian:
         return self.mean + stream.standard_normal((n, self.dim)) @ root.T
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GaussianTrajectory:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class GaussianTrajectory(Value):
     """A Gaussian run.
 
     Attributes
@@ -108,6 +113,10 @@ class GaussianTrajectory:
     covariance: NDArray[np.float64]
     deviation: NDArray[np.float64]
     escape: float | None
+
+    def __repr__(self) -> str:
+        end = "" if self.escape is None else f", escaped at {self.escape:.4g}"
+        return f"GaussianTrajectory(R^{self.mean.shape[1]}, {counted(len(self.time), 'time')}{end})"
 
     def frozen_from(self, n: int) -> float | None:
         """First time at which n tokens no longer behave as the Gaussian, None if never.
@@ -127,9 +136,9 @@ def freezing_level(n: int) -> float:
     >>> round(freezing_level(1000), 3)
     3.717
     """
-    if n < 1:
+    if not is_real(n) or not n >= 1:
         raise InvalidInput(f"n: a number of tokens >= 1 needed, got {n}.")
-    return float(np.sqrt(2 * np.log(n)))
+    return math.sqrt(2 * math.log(n))
 
 
 def score_deviation(flow: Flow, mean: Array, covariance: Array) -> float:
@@ -190,6 +199,8 @@ def simulate_gaussian(
     >>> round(float(run.covariance[1, 0, 0]), 6), run.escape
     (2.0, None)
     """
+    of_kind("flow", flow, Flow, "e.g. Flow((Head(beta=1.0),), 'flat')")
+    of_kind("start", start, Gaussian, "e.g. Gaussian(mean, covariance)")
     _check_closed(flow)
     grid = check_times(times)
     dim = start.dim
@@ -225,7 +236,7 @@ def simulate_gaussian(
 
 def check_times(times: Any) -> NDArray[np.float64]:
     """Times (t,), finite and strictly ascending, two or more."""
-    grid = as_array("times", times, 1, shape="(t,)").astype(np.float64)
+    grid = to_float(as_array("times", times, 1, shape="(t,)"))[0]
     if len(grid) < 2 or not (np.diff(grid) > 0).all():
         raise InvalidInput(
             f"times: at least two, strictly ascending, needed, got {len(grid)} values; e.g. "

@@ -21,10 +21,11 @@ from scipy.integrate import solve_ivp
 
 from tropattn._kernels import flow as kernels
 from tropattn._types import Array
-from tropattn.arrays import as_array
+from tropattn.arrays import as_array, is_real, is_whole, listed, to_float
 from tropattn.dynamics.flow import Flow, budgeted, sa, unsolved, usa, velocity
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, in_order, stoppable
+from tropattn.values import Value, counted
 
 __all__ = ["SyncDiagram", "check_gram", "gram_layer", "random_gram", "sync_diagram", "tokens_of"]
 
@@ -55,7 +56,7 @@ def check_gram(flow: Flow, gram: Any) -> NDArray[np.float64]:
             f"engine: 'gram' needs SA or USA on the sphere with Q = K = V = 1, got {flow.name()}; "
             "use engine='tokens'."
         )
-    g = as_array("gram", gram, 2, shape="(n, n)").astype(np.float64)
+    g = np.array(to_float(as_array("gram", gram, 2, shape="(n, n)"))[0])
     if g.shape[0] != g.shape[1] or not len(g):
         raise InvalidInput(f"gram: shape (n, n) with n >= 1 needed, got {g.shape}.")
     off = max(float(np.abs(np.diag(g) - 1).max()), float(np.abs(g - g.T).max()))
@@ -92,8 +93,8 @@ def random_gram(n: int, dim: int, seed: int, run: int = 0) -> NDArray[np.float64
     return gram
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SyncDiagram:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SyncDiagram(Value):
     """How often two tokens have met.
 
     Attributes
@@ -108,6 +109,15 @@ class SyncDiagram:
     probability: NDArray[np.float64]
     runs: int
     scheme: str
+
+    def __repr__(self) -> str:
+        size = f"{len(self.betas)} betas x {len(self.times)} times"
+        return f"SyncDiagram({size}, {counted(self.runs, 'run')}, {self.scheme})"
+
+
+def _step(step: Any) -> bool:
+    """Whether a step of time is one."""
+    return is_real(step) and 0 < step <= 1e300
 
 
 @stoppable()
@@ -145,8 +155,11 @@ def sync_diagram(
     -----
     Source: arXiv 2312.10794, Figures 5 and 6. Cost O(betas * runs * layers * n^3), dim only once.
     """
-    rates = as_array("betas", list(betas), 1, shape="(b,)").astype(np.float64)
-    if n < 2 or dim < 1 or layers < 1 or runs < 1 or not step > 0 or not len(rates):
+    rates = to_float(as_array("betas", listed("betas", betas, "give a list"), 1, shape="(b,)"))[0]
+    whole = all(is_whole(size) and size < 2**31 for size in (n, dim, layers, runs))
+    if not is_whole(seed) or not 0 <= seed < 2**63:
+        raise InvalidInput(f"seed: an integer in 0..2^63 - 1 needed, got {seed!r}.")
+    if not whole or n < 2 or dim < 1 or layers < 1 or runs < 1 or not _step(step) or not len(rates):
         raise InvalidInput(
             f"n, dim, layers, runs, step, betas: n >= 2, the others >= 1, step > 0 and a beta "
             f"needed, got {(n, dim, layers, runs, step, len(rates))}."
@@ -162,6 +175,7 @@ def sync_diagram(
             f"{scheme!r}."
         )
     starts = np.stack([random_gram(n, dim, seed, run) for run in range(runs)])
+    step = float(step)
     times = step * np.arange(layers + 1, dtype=np.float64)
     flag = np.zeros(1, np.int64)
     tasks = [(b, r) for b in range(len(rates)) for r in range(0, runs, _RUNS_A_TASK)]

@@ -20,11 +20,21 @@ from numpy.typing import NDArray
 
 from tropattn._kernels import hardmax as kernels
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    freeze,
+    is_exact,
+    is_real,
+    of_kind,
+    rational_matrix,
+    to_float,
+)
 from tropattn.errors import InvalidInput
 from tropattn.threads import aside, check, in_order
 from tropattn.tolerance import gamma
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.values import Value
 
 __all__ = ["Decisions", "Hardmax", "coalescence_horizon", "decide", "leader_margins", "step"]
 
@@ -34,8 +44,8 @@ _PRUNE_FROM = 512
 _RANGE = 1 << 17
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Hardmax:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Hardmax(Value):
     """A hardmax layer, shared by all depths.
 
     Parameters
@@ -62,7 +72,7 @@ class Hardmax:
     own: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.alpha, bool) or not np.isfinite(float(self.alpha)) or self.alpha <= 0:
+        if not is_real(self.alpha) or not 0 < self.alpha < np.inf:
             raise InvalidInput(f"alpha: a finite number > 0 needed, got {self.alpha}; e.g. 0.5.")
         if self.ties not in ("average", "first"):
             raise InvalidInput(
@@ -117,12 +127,12 @@ class Hardmax:
 
     def directions(self, tokens: Array) -> NDArray[np.float64]:
         """``A z_i`` in doubles, (n, d)."""
-        z = tokens.astype(np.float64)
+        z = to_float(tokens)[0]
         return z if self.matrix is None else z @ self.matrix.astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decisions:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Decisions(Value):
     """Who wins for each token, as doubles see it.
 
     Attributes
@@ -190,7 +200,9 @@ def leader_margins(model: Hardmax, tokens: Array) -> NDArray[np.float64]:
     >>> leader_margins(Hardmax(1.0), np.array([[2.0], [1.0], [2.0]])).tolist()
     [2.0, -1.0, 2.0]
     """
-    places, first = np.unique(tokens, axis=0, return_inverse=True)
+    of_kind("model", model, Hardmax, "leaders are those of hardmax layers")
+    rows = to_float(model.check_tokens(tokens))[0]
+    places, first = np.unique(rows, axis=0, return_inverse=True)
     first = first.ravel()
     directions = model.directions(places)
     out = np.full(len(places), np.inf)

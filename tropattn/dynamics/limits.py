@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_fractions, fraction_array, freeze, rational_matrix
+from tropattn.arrays import as_fractions, fraction_array, freeze, of_kind, rational_matrix, to_float
 from tropattn.dynamics.hardmax import Hardmax
 from tropattn.dynamics.hardmax_exact import ExactState, advance, exact_state
 from tropattn.errors import Inconclusive, InvalidInput
@@ -33,6 +33,7 @@ from tropattn.regions.count import count_regions
 from tropattn.regions.result import RegionCount
 from tropattn.threads import check, stoppable
 from tropattn.tropical.polynomial import PowerDiagram
+from tropattn.values import Value, counted
 
 __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
 
@@ -40,8 +41,8 @@ __all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit
 _PROBE_LAYERS = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HardmaxLimit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class HardmaxLimit(Value):
     """Exact limits of all tokens.
 
     Attributes
@@ -57,9 +58,13 @@ class HardmaxLimit:
     layer: int
     winners: tuple[tuple[int, ...], ...]
 
+    def __repr__(self) -> str:
+        tokens, leaders = counted(len(self.points), "token"), counted(len(self.leaders), "leader")
+        return f"HardmaxLimit({tokens}, {leaders}, settled at layer {self.layer})"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Basins:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Basins(Value):
     """Which leader takes a probe, a token that follows the others without being seen by them.
 
     Attributes
@@ -75,13 +80,17 @@ class Basins:
     _states: tuple[NDArray[np.float64], ...]
     _model: Hardmax
 
+    def __repr__(self) -> str:
+        leaders = counted(len(self.leaders), "leader")
+        return f"Basins({leaders}, settled at layer {self.layer})"
+
     def label(self, points: Any) -> NDArray[np.int64]:
         """The leader that each probe at layer 0 tends to, (m,); -1 if none within 64 more layers.
 
         A probe is settled once a leader wins for it at a settled layer. Decided in doubles: within
         rounding of a wall a probe may get the neighbour's label.
         """
-        x = self._model.check_tokens(points).astype(np.float64)
+        x = np.array(to_float(self._model.check_tokens(points))[0])
         out = np.full(len(x), -1, dtype=np.int64)
         open_rows = np.arange(len(x))
         part = float(self._model.part)
@@ -117,6 +126,7 @@ def hardmax_limit(
     >>> hardmax_limit(Hardmax(1), [[1, 1], [-1, 1], [0, 0]]).points[2].tolist()
     [Fraction(0, 1), Fraction(1, 1)]
     """
+    of_kind("model", model, Hardmax, "limits are those of hardmax layers")
     for layer, state in enumerate(_layers(model, tokens, max_layers)):
         goals = _goals(model, state)
         if goals is not None:
@@ -142,6 +152,7 @@ def cells_per_layer(
 
     Two layers, since the token at 0 ties with all others and itself at first.
     """
+    of_kind("model", model, Hardmax, "limits are those of hardmax layers")
     counts = []
     for state in _layers(model, tokens, max_layers):
         counts.append(count_regions(model.polynomial(fraction_array(state.tokens))))
@@ -165,15 +176,16 @@ def basins(
     >>> basins(Hardmax(1), square).label([[0.5, 0.1], [-0.2, -0.1]]).tolist()
     [0, 2]
     """
+    of_kind("model", model, Hardmax, "limits are those of hardmax layers")
     states = []
     for layer, state in enumerate(_layers(model, tokens, max_layers)):
         exact = fraction_array(state.tokens)
-        states.append(exact.astype(np.float64))
+        states.append(to_float(exact)[0])
         goals = _goals(model, state)
         if goals is None:
             continue
         diagram = model.polynomial(exact).power_diagram()
-        ends = fraction_array(goals).astype(np.float64)
+        ends = to_float(fraction_array(goals))[0]
         for _ in range(_PROBE_LAYERS):
             states.append(states[-1] + float(model.part) * (ends - states[-1]))
         leaders = freeze(np.array(state.leaders, dtype=np.int64))

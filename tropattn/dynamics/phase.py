@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._types import Array
-from tropattn.arrays import freeze
+from tropattn.arrays import freeze, of_kind
 from tropattn.dynamics.flow import Flow
 from tropattn.dynamics.gaussian import Gaussian, closure, root_of
 from tropattn.errors import InvalidInput
+from tropattn.values import Value
 
 __all__ = ["Phase", "blow_up_time", "classify"]
 
@@ -35,8 +36,8 @@ _SETTLED = 1e-2
 _SLOWING = 0.8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Phase:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Phase(Value):
     """The verdict on a Gaussian flow.
 
     Attributes
@@ -55,6 +56,11 @@ class Phase:
     rank: int | None
     covariance: NDArray[np.float64]
     method: str
+
+    def __repr__(self) -> str:
+        when = "" if self.time is None else f" at {self.time:.4g}"
+        rank = "" if self.rank is None else f", rank {self.rank}"
+        return f"Phase({self.kind}{when}{rank}, R^{len(self.covariance)}, {self.method})"
 
 
 class _Exhausted(Exception):
@@ -96,6 +102,8 @@ def classify(flow: Flow, start: Gaussian) -> Phase:
     >>> phase.kind, phase.rank
     ('collapses', 1)
     """
+    of_kind("flow", flow, Flow, "e.g. Flow((Head(beta=1.0),), 'flat')")
+    of_kind("start", start, Gaussian, "e.g. Gaussian(mean, covariance)")
     head = flow.heads[0]
     dim = start.dim
     closure(flow, start.mean, start.covariance)

@@ -20,6 +20,7 @@ from tropattn._types import Array
 from tropattn.arrays import as_array, freeze
 from tropattn.errors import InvalidInput
 from tropattn.files import read_npz
+from tropattn.values import Value, counted
 
 __all__ = ["Leader", "SentimentModel", "load_sentiment"]
 
@@ -52,8 +53,8 @@ class Leader:
     logit: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SentimentModel:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SentimentModel(Value):
     """The classifier.
 
     Parameters
@@ -95,8 +96,16 @@ class SentimentModel:
                 f"embedding, weight: numbers up to {_LARGEST:g} needed, got larger ones; their "
                 "products leave the doubles."
             )
-        for name, value in (("words", words), ("embedding", freeze(table)), ("weight", weight)):
+        for name, value in (
+            ("words", words),
+            ("embedding", freeze(table)),
+            ("weight", freeze(weight)),
+        ):
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        words, layers = counted(len(self.words), "word"), counted(self.layers, "layer")
+        return f"SentimentModel({words} in R^{len(self.weight)}, {layers}, alpha={self.alpha:g})"
 
     def ids(self, texts: list[str]) -> NDArray[np.int64]:
         """Token ids (m, length) of texts: lower-case words, cut or padded."""

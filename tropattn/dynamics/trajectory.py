@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tropattn._types import Array
-from tropattn.arrays import fraction_array, freeze, is_exact
+from tropattn.arrays import fraction_array, freeze, is_whole, to_float
 from tropattn.dynamics.diagnosis import cluster_labels
 from tropattn.dynamics.flow import (
     Flow,
@@ -29,15 +29,17 @@ from tropattn.dynamics.hardmax import Decisions, Hardmax, decide, step
 from tropattn.dynamics.hardmax_exact import advance, exact_state
 from tropattn.errors import InvalidInput
 from tropattn.threads import check, stoppable
+from tropattn.values import Value, counted
 
 __all__ = ["Trajectory", "simulate"]
 
 
 _BLOCK = 1 << 20
+_MOST_LAYERS = 1 << 31
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trajectory:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Trajectory(Value):
     """Tokens over time.
 
     Attributes
@@ -60,6 +62,11 @@ class Trajectory:
     doubtful: tuple[int, ...]
     engine: str
     scheme: str
+
+    def __repr__(self) -> str:
+        steps, n = counted(len(self.time), "time"), counted(self.states.shape[1], "token")
+        space = "Gram matrices" if self.engine == "gram" else f"R^{self.states.shape[2]}"
+        return f"Trajectory({n} in {space}, {steps} to {float(self.time[-1]):g}, {self.engine})"
 
     def squared_distances(self, index: int) -> NDArray[np.float64]:
         """``|x_i - x_j|^2`` at one time, (n, n)."""
@@ -214,7 +221,7 @@ def _energies(model: Flow, states: Array, engine: str) -> Array | None:
 
 
 def _hardmax(model: Hardmax, tokens: Any, layers: Any, engine: str, report: Any) -> Trajectory:
-    if isinstance(layers, bool) or not isinstance(layers, int | np.integer) or layers < 1:
+    if not is_whole(layers) or not 1 <= layers < _MOST_LAYERS:
         raise InvalidInput(f"times: a number of layers >= 1 needed for Hardmax, got {layers!r}.")
     if engine not in ("tokens", "exact"):
         raise InvalidInput(
@@ -246,7 +253,7 @@ def _hardmax_exact(
 def _hardmax_float(
     model: Hardmax, tokens: Any, layers: int, report: Any
 ) -> tuple[Array, tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    state = model.check_tokens(tokens).astype(np.float64)
+    state = np.array(to_float(model.check_tokens(tokens))[0])
     states, leaders, doubtful = [state], [], []
     known: set[int] = set()
     _, original = np.unique(state, axis=0, return_inverse=True)
@@ -282,7 +289,7 @@ def _proved_leaders(
 
 
 def _square_length(model: Hardmax, tokens: Array) -> float:
-    z = tokens.astype(np.float64) if is_exact(tokens) else tokens
+    z = to_float(tokens)[0]
     return float((model.directions(z) * z).sum()) / len(z)
 
 

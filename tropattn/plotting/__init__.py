@@ -13,3 +13,7 @@ from tropattn.plotting.hull import polytope
 from tropattn.plotting.plane import diagram, panels, partition
 
 __all__ = ["diagram", "dual", "growth", "line", "panels", "partition", "polytope", "save"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

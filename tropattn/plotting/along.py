@@ -19,6 +19,7 @@ from tropattn._types import Array, Floats
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import FILLS, counted, new_figure
 from tropattn.polyhedra.domain import Domain, Line
+from tropattn.progress import counting
 from tropattn.regions.budget import Budget
 from tropattn.regions.count import enumerate_regions
 from tropattn.regions.lines.moving_tokens import LineInterval
@@ -114,7 +115,9 @@ def _read(target: Any, domain: Line) -> tuple[Array, Floats, list[_Band]]:
         sides = [piece.ends for piece in pieces]
         return found.patterns, _finite(sides), _live_bands(target.live_stack())
     stages = list(stages_of(target))
-    found = Layerwise().cells(Question(tuple(stages), domain, budget=Budget(_MAX_CELLS)))
+    budget = Budget(_MAX_CELLS)
+    with counting("intervals") as budget.report:
+        found = Layerwise().cells(Question(tuple(stages), domain, budget=budget))
     cells = [piece for piece in found.pieces or () if isinstance(piece, DepthCell)]
     order = sorted(range(len(cells)), key=lambda i: cells[i].witness)
     sides = [_sides(cells[i]) for i in order]

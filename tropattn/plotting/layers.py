@@ -22,9 +22,9 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Row
 from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
 from tropattn.polyhedra.polygon import Row as Line
+from tropattn.progress import counting, doing
 from tropattn.regions.budget import Budget
-from tropattn.regions.networks.cells import DepthCell
-from tropattn.regions.networks.layerwise import Layerwise
+from tropattn.regions.networks.layerwise import Layerwise, LayerwiseRefinement
 from tropattn.regions.question import Question
 from tropattn.tropical.stage import RoutingStage, Scores, stages_of
 
@@ -77,28 +77,27 @@ def layer_panels(
 
 def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
     """The cells behind each layer that routes, each polygon cut out of the one before."""
+    budget = Budget(_MAX_CELLS)
+    with counting("cells of a layer") as budget.report:
+        found = LayerwiseRefinement(stages, plane.counted).levels(budget)
+    # An affine layer cuts nothing.
+    cutting = [k for k, stage in enumerate(stages) if max(u.n_terms for u in stage.units) > 1]
     out: list[_PanelLevel] = []
     window = exact_polygon(plane.parameters)
-    for depth in range(1, len(stages) + 1):
-        units = stages[depth - 1].units
-        if max(unit.n_terms for unit in units) == 1:
-            # An affine layer cuts nothing.
-            continue
-        above, limit = tuple(stages[:depth]), Budget(_MAX_CELLS)
-        found = Layerwise().cells(Question(above, plane.counted, budget=limit))
-        cells, rows = {}, {}
-        for piece in found.pieces or ():
-            assert isinstance(piece, DepthCell)
-            cells[piece.pattern] = _polygon(piece.walls, *window)
-            rows[piece.pattern] = piece.walls
-        head = f"behind {depth} of {len(stages)} layers: "
-        if plane.whole:
-            total = Layerwise().count(Question(above)).value
-            head += f"{counted(total, 'cell')} on R^2, {len(found)} in the window"
-        else:
-            head += counted(len(found), "cell")
-        noun = "unit" if isinstance(stages[depth - 1].update, Scores) else "head"
-        out.append(_PanelLevel(depth - 1, counted(len(units), noun), cells, rows, head))
+    with doing("layers", len(cutting)) as done:
+        for k in cutting:
+            done(len(out))
+            cells = {cell.pattern: _polygon(cell.walls, *window) for cell in found[k]}
+            rows = {cell.pattern: cell.walls for cell in found[k]}
+            head = f"behind {k + 1} of {len(stages)} layers: "
+            if plane.whole:
+                total = Layerwise().count(Question(tuple(stages[: k + 1]))).value
+                head += f"{counted(total, 'cell')} on R^2, {len(cells)} in the window"
+            else:
+                head += counted(len(cells), "cell")
+            noun = "unit" if isinstance(stages[k].update, Scores) else "head"
+            units = counted(len(stages[k].units), noun)
+            out.append(_PanelLevel(k, units, cells, rows, head))
     return out
 
 

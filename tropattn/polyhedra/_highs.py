@@ -10,6 +10,9 @@ from tropattn.errors import EngineError, InvalidInput
 
 __all__ = ["bounding_box"]
 
+_LARGE = 2.0**30
+"""Right-hand sides beyond it are scaled."""
+
 
 def bounding_box(a: Array, b: Array) -> tuple[Array, Array]:
     """Float bounds (low, high) of ``{p : A p <= b}``; infinite where it is unbounded.
@@ -18,22 +21,53 @@ def bounding_box(a: Array, b: Array) -> tuple[Array, Array]:
     [2.0]
     """
     dim = a.shape[1]
+    if ((a != 0).sum(axis=1) == 1).all():
+        return _sides(a, b)
     low, high = np.full(dim, -np.inf), np.full(dim, np.inf)
-    rows, right = a.astype(np.float64), b.astype(np.float64)
-    if not len(rows):
-        return low, high
+    rows, right, scale = _moderate(a, b)
     for k in range(dim):
         for sign, side in ((1.0, low), (-1.0, high)):
             cost = np.zeros(dim)
             cost[k] = sign
             found = linprog(cost, A_ub=rows, b_ub=right, bounds=(None, None), method="highs")
             if found.status == 0:
-                side[k] = sign * found.fun
+                side[k] = sign * found.fun * scale
             elif found.status == 2:
-                raise InvalidInput(
-                    f"domain: a non-empty interior needed, got {len(rows)} contradicting rows; "
-                    "loosen it."
-                )
+                raise _contradicting(a)
             elif found.status not in (3, 4):
                 raise EngineError(f"HiGHS: bounds of coordinate {k} failed: {found.message}")
     return low, high
+
+
+def _contradicting(a: Array) -> InvalidInput:
+    return InvalidInput(
+        f"domain: a non-empty interior needed, got {len(a)} contradicting rows; loosen it."
+    )
+
+
+def _sides(a: Array, b: Array) -> tuple[Array, Array]:
+    """The bounds where every row bounds one coordinate: no program is needed."""
+    dim = a.shape[1]
+    low, high = [-np.inf] * dim, [np.inf] * dim
+    for row, right in zip(a.tolist(), b.tolist(), strict=True):
+        k = next(k for k, entry in enumerate(row) if entry)
+        end = right / row[k]
+        if row[k] > 0:
+            high[k] = min(high[k], end)
+        else:
+            low[k] = max(low[k], end)
+    if any(one > two for one, two in zip(low, high, strict=True)):
+        raise _contradicting(a)
+    return np.array([float(v) for v in low]), np.array([float(v) for v in high])
+
+
+def _moderate(a: Array, b: Array) -> tuple[Array, Array, float]:
+    """The rows in doubles, and the unit of the coordinates: HiGHS takes 1e20 for infinity."""
+    rows, right = a.astype(np.float64), b.astype(np.float64)
+    if np.abs(right).max(initial=0) <= _LARGE:
+        return rows, right, 1.0
+    sizes = np.abs(rows).max(axis=1)
+    sizes = np.where(sizes > 0, sizes, 1.0)
+    rows, right = rows / sizes[:, None], right / sizes
+    scale = 2.0 ** int(np.frexp(np.abs(right).max())[1] - 1)
+    return rows, right / scale, scale

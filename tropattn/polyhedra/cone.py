@@ -35,6 +35,8 @@ def interior_direction(
     if g == 0:
         # Any direction will do; an odd one avoids walls that pass through the axes.
         return np.sqrt(np.arange(2.0, dim + 2.0)) % 1.0 - 0.5, True, None
+    if g == 1 and rho[0] * np.abs(rows[0]).sum() < 0.5:
+        return -rows[0], True, None
     z = np.zeros(dim)
     simplex = kernel.make_simplex(dim, g)
     if kernel.decide(np.ascontiguousarray(rows.T), rho, g, dim, z, simplex) == kernel.FEASIBLE:

@@ -7,20 +7,23 @@ slices. ``None`` stands for the whole space everywhere in the package.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, freeze, rational_matrix, to_float
+from tropattn.arrays import as_array, freeze, is_real, is_whole, rational_matrix, to_float
 from tropattn.errors import Degenerate, InvalidInput
+from tropattn.values import Value, counted
 
 __all__ = ["Box", "Domain", "Line", "Polytope", "Slice", "as_domain", "check_space", "has_points"]
 
 _LARGEST_POINT = 1e150
+_SHOWN = 3
 
 
-class Domain:
+class Domain(Value):
     """An open convex set ``{embed(p) : A p < b}``; use ``Box``, ``Polytope``, ``Line``, ``Slice``.
 
     Attributes: ``dim`` (of the parameters), ``ambient_dim``, ``walls`` = (A, b), and ``embedding``
@@ -30,10 +33,21 @@ class Domain:
     __slots__ = ("_walls", "embedding")
     _walls: tuple[Array, Array]
     embedding: tuple[Array, Array] | None
+    _PARTS = ("_walls", "embedding")
 
-    def _set(self, a: Array, b: Array, embedding: tuple[Array, Array] | None = None) -> None:
-        self._walls = (freeze(a), freeze(b))
-        self.embedding = embedding
+    def _set(
+        self,
+        a: Array,
+        b: Array,
+        embedding: tuple[Array, Array] | None = None,
+        **more: Any,
+    ) -> None:
+        parts = {"_walls": (freeze(a), freeze(b)), "embedding": embedding, **more}
+        for name, part in parts.items():
+            object.__setattr__(self, name, part)
+
+    def __str__(self) -> str:
+        return self.describe()
 
     @property
     def dim(self) -> int:
@@ -52,7 +66,11 @@ class Domain:
 
     def to_ambient(self, parameters: Any) -> Array:
         """Ambient coordinates of parameter rows (m, dim)."""
-        p = np.asarray(parameters, dtype=np.float64)
+        p = to_float(as_array("parameters", parameters, 2, shape=f"(m, {self.dim})"))[0]
+        if p.shape[1] != self.dim:
+            raise InvalidInput(
+                f"parameters: {self.dim} coordinates needed, got {p.shape[1]}; rows are points."
+            )
         if self.embedding is None:
             return p
         matrix, offset = self.embedding
@@ -71,44 +89,68 @@ class Box(Domain):
     """
 
     __slots__ = ("high", "low")
+    low: Array
+    high: Array
+    _PARTS = ("_walls", "embedding", "low", "high")
 
     def __init__(self, low: Any, high: Any) -> None:
         bounds = []
         for name, value in (("low", low), ("high", high)):
-            side = np.atleast_1d(np.asarray(value))
+            try:
+                side = np.atleast_1d(np.asarray(value))
+            except ValueError:
+                side = np.zeros((0, 0))
+            if side.ndim != 1:
+                raise InvalidInput(
+                    f"{name}: shape (d,) needed, one number a coordinate, got {str(value)[:80]}; "
+                    "give a flat list."
+                )
             if side.dtype != object and side.dtype.kind == "f":
                 # Infinite sides carry no wall; they are checked apart from the numbers.
                 as_array(name, np.where(np.isinf(side), 0.0, side), 1, shape="(d,)")
                 bounds.append(freeze(side.astype(np.float64)))
             else:
                 bounds.append(as_array(name, side, 1, shape="(d,)"))
-        self.low, self.high = bounds
-        if self.low.shape != self.high.shape or not len(self.low):
+        lower, upper = bounds
+        if lower.shape != upper.shape or not len(lower):
             raise InvalidInput(
-                f"low, high: two arrays of the same length d >= 1 needed, got {self.low.shape} and "
-                f"{self.high.shape}; give one bound a coordinate."
+                f"low, high: two arrays of the same length d >= 1 needed, got {lower.shape} and "
+                f"{upper.shape}; give one bound a coordinate."
             )
-        for k, (a, b) in enumerate(zip(self.low.tolist(), self.high.tolist(), strict=True)):
+        for k, (a, b) in enumerate(zip(lower.tolist(), upper.tolist(), strict=True)):
             if not a < b:
                 raise InvalidInput(
                     f"low, high: low < high needed, got {a} and {b} in coordinate {k}; "
                     "an empty domain has no cells."
                 )
-        d = len(self.low)
+        d = len(lower)
         rows, right = [], []
         for k in range(d):
-            for sign, value in ((1, self.high[k]), (-1, self.low[k])):
+            for sign, value in ((1, upper[k]), (-1, lower[k])):
                 if not _infinite(value):
                     rows.append([sign if i == k else 0 for i in range(d)])
                     right.append(sign * value)
         self._set(
             np.array(rows, dtype=np.float64).reshape(-1, d),
             as_array("bounds", np.array(right) if right else np.zeros(0), 1),
+            low=lower,
+            high=upper,
         )
+
+    def __repr__(self) -> str:
+        ends = zip(_doubles(self.low), _doubles(self.high), strict=True)
+        sides = [f"[{a:g}, {b:g}]" for a, b in ends]
+        if len(set(sides)) == 1:
+            return f"Box({sides[0]}{'' if self.dim == 1 else f'^{self.dim}'})"
+        if len(sides) <= _SHOWN:
+            return f"Box({' x '.join(sides)})"
+        return f"Box({sides[0]} x {sides[1]} x ... in R^{self.dim})"
 
     @classmethod
     def cube(cls, low: float, high: float, dim: int) -> Box:
         """The box with the same bounds in all ``dim`` coordinates."""
+        if not is_whole(dim) or not 1 <= dim <= 2**20:
+            raise InvalidInput(f"dim: an integer >= 1 needed, got {dim!r}; the number of sides.")
         return cls([low] * dim, [high] * dim)
 
     @property
@@ -118,10 +160,21 @@ class Box(Domain):
 
     def describe(self) -> str:
         """One line for reports and JSON."""
-        low, high = {float(v) for v in self.low}, {float(v) for v in self.high}
+        low, high = set(_doubles(self.low)), set(_doubles(self.high))
         if len(low) == 1 and len(high) == 1:
             return f"box ({low.pop():g}, {high.pop():g})^{self.dim}"
         return f"box in R^{self.dim}"
+
+
+def _doubles(numbers: Array) -> list[float]:
+    """Numbers as a reader sees them, those beyond the doubles as infinite."""
+    found = []
+    for number in numbers.tolist():
+        try:
+            found.append(float(number))
+        except OverflowError:
+            found.append(math.inf if number > 0 else -math.inf)
+    return found
 
 
 def _infinite(value: Any) -> bool:
@@ -149,6 +202,9 @@ class Polytope(Domain):
             )
         self._set(rows, right)
 
+    def __repr__(self) -> str:
+        return f"Polytope({counted(len(self.walls[1]), 'row')} in R^{self.dim})"
+
     def describe(self) -> str:
         """One line for reports and JSON."""
         return f"polyhedron with {len(self.walls[0])} rows in R^{self.dim}"
@@ -162,6 +218,8 @@ class Line(Domain):
     """
 
     __slots__ = ("window",)
+    window: Box
+    _PARTS = ("_walls", "embedding", "window")
 
     def __init__(
         self, origin: Any, direction: Any, t_min: Any = -np.inf, t_max: Any = np.inf
@@ -175,12 +233,17 @@ class Line(Domain):
                 f"direction: a non-zero vector of length {len(start)} needed, got {got}; a line "
                 "needs a direction."
             )
-        self.window = Box([t_min], [t_max])
-        self._set(*self.window.walls, embedding=(freeze(along[None, :].copy()), start))
+        window = Box([t_min], [t_max])
+        embedding = (freeze(along[None, :].copy()), start)
+        self._set(*window.walls, embedding=embedding, window=window)
+
+    def __repr__(self) -> str:
+        (low,), (high,) = _doubles(self.window.low), _doubles(self.window.high)
+        return f"Line(R^{self.ambient_dim}, {low:g} < t < {high:g})"
 
     def describe(self) -> str:
         """One line for reports and JSON."""
-        low, high = float(self.window.low[0]), float(self.window.high[0])
+        (low,), (high,) = _doubles(self.window.low), _doubles(self.window.high)
         return f"line in R^{self.ambient_dim}, t in ({low:g}, {high:g})"
 
 
@@ -194,6 +257,8 @@ class Slice(Domain):
     """
 
     __slots__ = ("window",)
+    window: Domain | None
+    _PARTS = ("_walls", "embedding", "window")
 
     def __init__(self, origin: Any, basis: Any, window: Any = None) -> None:
         start = as_array("origin", origin, 1, shape="(d,)")
@@ -218,8 +283,11 @@ class Slice(Domain):
                     f"{window.describe()}; it bounds the slice's parameters."
                 )
             walls = window.walls
-        self.window: Domain | None = window
-        self._set(*walls, embedding=(rows, start))
+        self._set(*walls, embedding=(rows, start), window=window)
+
+    def __repr__(self) -> str:
+        where = "no window" if self.window is None else f"window {self.window!r}"
+        return f"Slice({self.dim} of {self.ambient_dim} dimensions, {where})"
 
     @classmethod
     def through(cls, points: Any, margin: float = 0.2) -> Slice:
@@ -233,6 +301,8 @@ class Slice(Domain):
         [-1.0, -1.0]
         """
         rows = to_float(as_array("points", points, 2, shape="(k + 1, d)"))[0]
+        if not is_real(margin) or not 0 <= margin <= _LARGEST_POINT:
+            raise InvalidInput(f"margin: a number >= 0 needed, got {margin!r}; 0.2 is a fifth.")
         if np.abs(rows).max(initial=0) > _LARGEST_POINT:
             raise InvalidInput(
                 f"points: coordinates up to {_LARGEST_POINT:g} needed, got "

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import extreme as kernel
-from tropattn._kernels.cone import AMBIGUOUS, FEASIBLE, INFEASIBLE, proved_verdict
+from tropattn._kernels import few
+from tropattn._kernels.cone import (
+    AMBIGUOUS,
+    FEASIBLE,
+    INFEASIBLE,
+    make_simplex,
+    proved_verdict,
+)
+from tropattn._kernels.programs import make_programs, make_tried
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
@@ -24,6 +33,8 @@ from tropattn.tolerance import UNIT
 __all__ = ["Reasons", "in_single", "shared_walls", "winning_rows"]
 
 _CHUNK = 256
+_FEW = 32
+"""Rows up to which each has a program of its own."""
 
 _SINGLE_UNIT = 2.0**-24
 """Unit roundoff of single precision."""
@@ -70,7 +81,16 @@ def winning_rows(
     """
     n, dim = terms.shape
     centred = terms - terms.mean(axis=0)
-    readings = in_single(centred), _lead(centred, errors), terms, errors, *walls, *integers
+    readings = {
+        "near": in_single(centred),
+        "lead": _lead(centred, errors),
+        "terms": terms,
+        "errors": errors,
+        "walls": walls[0],
+        "wall_rho": walls[1],
+        "integers": integers[0],
+        "wall_integers": integers[1],
+    }
     answers = kernel.Answers(
         np.full(n, AMBIGUOUS, np.int8),
         _own_directions(centred, len(walls[0]) > 0),
@@ -80,14 +100,20 @@ def winning_rows(
     flag = np.zeros(1, np.int64)
 
     def work(start: int) -> None:
-        rows = kernel.make_rows(*readings)
-        kernel.classify(rows, start, min(start + _CHUNK, n), answers, flag)
+        stop = min(start + _CHUNK, n)
+        programs = make_programs(n, dim, dim + 1, len(walls[0]), stop - start)
+        room = kernel.make_room(dim, n, len(walls[0]))
+        rows, tried = kernel.Rows(**readings), make_tried(readings["near"])
+        kernel.classify(rows, programs, tried, room, start, stop, answers, flag)
 
     try:
-        for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
-            if report is not None:
-                left = max(0, n - (at + 1) * _CHUNK)
-                report(n - left, left)
+        if n <= _FEW:
+            _one_by_one(readings, answers)
+        else:
+            for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
+                if report is not None:
+                    left = max(0, n - (at + 1) * _CHUNK)
+                    report(n - left, left)
         proved = answers.verdicts == FEASIBLE
         open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
         for j in open_rows:
@@ -97,6 +123,17 @@ def winning_rows(
         # Some row wins, found or not.
         raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
     return Reasons(answers.verdicts == FEASIBLE, proved, *answers[1:], len(open_rows))
+
+
+def _one_by_one(readings: dict[str, Any], answers: kernel.Answers) -> None:
+    """The same for few rows, each by a program of its own."""
+    n, dim = readings["terms"].shape
+    room = len(readings["walls"]) + n
+    scratch = np.zeros((dim, room)), np.zeros(room), np.zeros(room)
+    columns = np.zeros((dim + 1, dim + 1), np.int64)
+    rows, simplex = kernel.Rows(**readings), make_simplex(dim, room)
+    for j in range(n):
+        few.classify(rows, j, answers, *scratch, columns, np.arange(dim), simplex)
 
 
 def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -236,7 +273,8 @@ def _on_wall(
     bound = 2.02 * (loss + np.abs(factor) * lost) + 8 * UNIT * reach
     reduced = np.ascontiguousarray((reduced / length[:, None]).T)
     rho = 4 * UNIT + 1.01 * bound / length
-    return int(proved_verdict(reduced, rho, np.zeros(len(reduced))))
+    dim, g = reduced.shape
+    return int(proved_verdict(reduced, rho, np.zeros(dim), np.arange(dim), make_simplex(dim, g)))
 
 
 def _exactly_on_wall(system: flint.fmpq_mat, i: int, j: int, walls: int) -> bool:

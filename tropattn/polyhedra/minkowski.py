@@ -22,28 +22,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, is_point, is_whole, listed
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.normal_fan import NormalFan
 from tropattn.polyhedra.walk import PointMoves, SumMoves, Walk, WalkFrame, highest
 from tropattn.threads import stoppable
+from tropattn.values import Value, counted
 
 __all__ = ["Facet", "MinkowskiSum", "minkowski_sum"]
 
 Vector = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Facet:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Facet(Value):
     """``<normal, x> <= offset``, with equality on ``vertices`` (positions in the sum's rows)."""
 
     normal: Vector
     offset: Fraction
     vertices: frozenset[int]
 
+    def __repr__(self) -> str:
+        normal = f"normal {self.normal}" if len(self.normal) <= 8 else f"R^{len(self.normal)}"
+        return f"Facet({normal}, {counted(len(self.vertices), 'vertex', 'vertices')})"
 
-class MinkowskiSum:
+
+class MinkowskiSum(Value):
     """``P_1 + ... + P_H``, with the unique term of each summand at every vertex.
 
     Attributes
@@ -67,6 +72,11 @@ class MinkowskiSum:
     _states: NDArray[np.int64]
     _vectors: list[Vector]
     _members: list[list[int]]
+    _PARTS = (
+        *("summands", "decomposition", "edges", "upper", "stats"),
+        *("_frame", "_states", "_vectors", "_members"),
+    )
+    _APART = ("stats", "_frame", "_states", "_vectors", "_members")
 
     def __init__(
         self,
@@ -95,17 +105,15 @@ class MinkowskiSum:
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"MinkowskiSum is immutable; cannot set {name!r}")
-
     def __len__(self) -> int:
         return len(self.decomposition)
 
     def __repr__(self) -> str:
         kind = "upper hull of a sum" if self.upper else "sum"
         return (
-            f"MinkowskiSum({kind} of {len(self.summands)} polytopes, {len(self)} vertices, "
-            f"dimension {self.dim} in R^{self.ambient_dim})"
+            f"MinkowskiSum({kind} of {counted(len(self.summands), 'polytope')}, "
+            f"{counted(len(self), 'vertex', 'vertices')}, dimension {self.dim} in "
+            f"R^{self.ambient_dim})"
         )
 
     # ---- vertices and graph -------------------------------------------------------------------
@@ -323,9 +331,9 @@ class MinkowskiSum:
         >>> minkowski_sum([[[0, 0], [3, 1]], [[0, 0], [0, 1]]]).support([1, 1])
         5.0
         """
-        rows = np.asarray(directions)
-        single = rows.ndim == 1
-        u = as_array("directions", rows[None, :] if single else rows, 2, shape="(d,) or (m, d)")
+        single = is_point(directions)
+        given = [directions] if single else directions
+        u = as_array("directions", given, 2, shape="(d,) or (m, d)")
         if u.shape[1] != self.ambient_dim:
             raise InvalidInput(
                 f"directions: {self.ambient_dim} coordinates needed, got {u.shape[1]}."
@@ -381,6 +389,8 @@ def minkowski_sum(
     [[0, 0], [1, 0], [1, 1], [2, 0], [2, 1]]
     """
     summands = _summands(polytopes)
+    if not is_whole(max_vertices) or max_vertices < 1:
+        raise InvalidInput(f"max_vertices: an integer >= 1 needed, got {max_vertices!r}.")
     frame = WalkFrame.of(summands, upper)
     graphs, starts = [], []
     work = {"programs": 0, "exact_decisions": 0}
@@ -401,7 +411,7 @@ def minkowski_sum(
 def _summands(polytopes: Sequence[Any]) -> tuple[Array, ...]:
     found = tuple(
         as_array(f"polytopes[{i}]", getattr(p, "points", p), 2, shape="(N, d)")
-        for i, p in enumerate(polytopes)
+        for i, p in enumerate(listed("polytopes", polytopes, "give a list of arrays (N, d)"))
     )
     if not found:
         raise InvalidInput(

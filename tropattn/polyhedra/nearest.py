@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._kernels import distance as kernel
+from tropattn._kernels.programs import make_programs, make_tried
 from tropattn._types import Floats
 from tropattn.errors import EngineError
 from tropattn.polyhedra.extreme import in_single
@@ -74,7 +75,9 @@ def cell_distances(
 
     def work(start: int) -> int:
         stop = min(start + _CHUNK, len(names))
-        kernel.distances(near, rows, names, start, stop, out, flag)
+        n, width = rows.shape
+        programs, tried = make_programs(n, width, width, 0, stop - start), make_tried(near)
+        kernel.distances(near, rows, programs, tried, names, start, stop, out, flag)
         return stop
 
     for done in in_order(work, range(0, len(names), _CHUNK), threads, flag):

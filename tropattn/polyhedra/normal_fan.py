@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.values import Value, counted
+
 __all__ = ["NormalFan"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NormalFan:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NormalFan(Value):
     """The cones of directions ``u`` in which one face of a polyhedron is highest.
 
     Attributes
@@ -26,6 +28,10 @@ class NormalFan:
     cones: tuple[tuple[int, ...], ...]
     lineality: NDArray[np.object_]
     complete: bool
+
+    def __repr__(self) -> str:
+        cones, rays = counted(len(self.cones), "cone"), counted(len(self.rays), "ray")
+        return f"NormalFan({cones}, {rays} in R^{self.dim})"
 
     @property
     def dim(self) -> int:

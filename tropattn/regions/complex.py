@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from tropattn.errors import InvalidInput
 from tropattn.regions.adjacency import adjacency, region_graph
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value, counted
 
 __all__ = ["Cell", "RegionComplex"]
 
@@ -30,8 +31,8 @@ class Cell(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RegionComplex:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RegionComplex(Value):
     """All routing cells of one stage, or of a network, on a domain.
 
     Attributes
@@ -54,8 +55,12 @@ class RegionComplex:
     inside: NDArray[np.bool_]
     domain: str
     stage: RoutingStage | None
-    stats: dict[str, Any]
-    pieces: tuple[Cell, ...] | None = None
+    stats: dict[str, Any] = field(compare=False)
+    pieces: tuple[Cell, ...] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        heads = counted(self.patterns.shape[1], "unit")
+        return f"RegionComplex({counted(len(self), 'cell')} of {heads}, {self.domain})"
 
     def __len__(self) -> int:
         return len(self.patterns)

@@ -11,7 +11,7 @@ from typing import Any
 from tropattn.errors import InvalidInput
 from tropattn.outputs import output_path
 from tropattn.polyhedra.domain import Domain, as_domain
-from tropattn.progress import LEFT_OVER, counting
+from tropattn.progress import LEFT_OVER, Listening, counting
 from tropattn.regions.budget import Budget, out_of_memory
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
@@ -36,8 +36,9 @@ def count_regions(
     certificate: str | Path | None = None,
     max_cells: int | None = None,
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionCount:
     """Count the routing cells of a layer or network exactly (theory T5, T8, T12, T13).
 
@@ -58,9 +59,12 @@ def count_regions(
     certificate : write a file that ``tropattn verify`` can check (and certify).
     max_cells : stop with ``BudgetExceeded`` beyond this many enumerated cells.
     threads : worker threads, default all; the result does not depend on it.
-    progress : show a counter on stderr when the work takes more than two seconds.
+    progress : True shows on stderr what is done and how far it is, once that takes a second; a
+        function is called with it a few times a second (``progress=print`` is one): the words as a
+        string, ``what``, ``done``, ``left``, ``seconds`` and ``seconds_left`` as numbers.
     stop : an event that ends the count from another thread, as Ctrl-C does from the main one:
         within half a second ``Interrupted`` is raised, with the lower bound so far.
+    time_limit : seconds after which the count ends in the same way, with ``BudgetExceeded``.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def count_with_bound(
     certificate: str | Path | None,
     max_cells: int | None,
     threads: int | None,
-    progress: bool,
+    progress: Listening,
 ) -> tuple[RegionCount, RegionCount]:
     """The answers of ``count_regions`` and ``upper_bound`` from one refinement of the heads."""
     budget = Budget.checked(max_cells, threads)
@@ -112,7 +116,7 @@ def _counted(
     target: Any,
     domain: Domain | None,
     certificate: str | Path | None,
-    progress: bool,
+    progress: Listening,
     asked: dict[str, Any],
 ) -> tuple[RegionCount, Question]:
     """The count, and the question that was put to the engines."""
@@ -159,8 +163,9 @@ def enumerate_regions(
     *,
     max_cells: int = 1_000_000,
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionComplex:
     """List the routing cells of a layer or network: pattern and witness of each (theory T5, T12).
 

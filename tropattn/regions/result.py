@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 from tropattn.errors import EngineError
 from tropattn.polyhedra.domain import Domain, has_points
+from tropattn.values import Value, counted, decimal
 
 __all__ = ["RegionCount", "check_bound", "decimal", "log10_of", "one_cell"]
 
 Kind = Literal["exact", "lower", "upper"]
+
+_NOUNS = {"cells": "routing cell", "linear_regions": "linear region"}
 
 
 def check_bound(found: int, bound: int, theorem: str, noun: str = "cells") -> None:
@@ -31,21 +34,6 @@ def one_cell(target: Any, domain: Domain | None = None, **_: Any) -> int:
     return int(has_points(domain))
 
 
-def decimal(value: int) -> str:
-    """Decimal digits of an integer of any length (Python's own limit is 4300 digits).
-
-    >>> decimal(10**5000) == "1" + "0" * 5000
-    True
-    """
-    if value < 0:
-        return "-" + decimal(-value)
-    if value.bit_length() < 10_000:
-        return str(value)
-    half = (value.bit_length() * 30103 // 100_000) // 2
-    high, low = divmod(value, 10**half)
-    return decimal(high) + decimal(low).rjust(half, "0")
-
-
 def log10_of(value: int) -> float:
     """``log10`` of a positive integer of any length; ``-inf`` for 0.
 
@@ -58,8 +46,8 @@ def log10_of(value: int) -> float:
     return math.log10(value >> shift) + shift * math.log10(2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class RegionCount:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RegionCount(Value):
     """A count of cells or regions, with what it counts, where, and how it was obtained.
 
     Attributes
@@ -73,8 +61,11 @@ class RegionCount:
     ambiguous : decisions left open; 0 whenever ``kind`` is ``"exact"``.
     stats : counts of the work done, and estimates (labelled) of a sampler.
 
-    >>> int(RegionCount(6, "exact", "cells", "R^3", "enumeration")) + 1
-    7
+    Two are equal where they claim the same; ``stats`` tells of the work and does not count.
+
+    >>> count = RegionCount(6, "exact", "cells", "R^3", "enumeration")
+    >>> count, str(count), int(count) + 1
+    (RegionCount(6 cells, exact, R^3, enumeration), '6 routing cells (exact)', 7)
     """
 
     value: int
@@ -84,12 +75,23 @@ class RegionCount:
     engine: str
     certified: bool = False
     ambiguous: int = 0
-    stats: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def log10(self) -> float:
         """``log10`` of the value, also where the value has hundreds of digits."""
         return log10_of(self.value)
+
+    def __repr__(self) -> str:
+        noun = self.of.replace("_", " ")
+        words = counted(self.value, noun.removesuffix("s"), noun)
+        return f"RegionCount({words}, {self.kind}, {self.domain}, {self.engine})"
+
+    def __str__(self) -> str:
+        prefix = {"exact": "", "lower": "at least ", "upper": "at most "}[self.kind]
+        suffix = " (exact, certified)" if self.certified else " (exact)"
+        noun = _NOUNS.get(self.of, self.of.removesuffix("s"))
+        return f"{prefix}{counted(self.value, noun)}{suffix if self.kind == 'exact' else ''}"
 
     def __int__(self) -> int:
         return self.value

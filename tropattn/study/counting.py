@@ -5,23 +5,22 @@ Where the work ends early, at a limit or on Ctrl-C, the lower bound found so far
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
+from tropattn.errors import BudgetExceeded, Inconclusive
 from tropattn.polyhedra.domain import Domain
+from tropattn.progress import Listening
 from tropattn.record import Record
-from tropattn.regions import bounds as theorems
-from tropattn.regions.count import count_with_bound, upper_bound
+from tropattn.regions.count import count_with_bound
 from tropattn.regions.result import RegionCount
+from tropattn.regions.sampling.sampler import Judge
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
-from tropattn.tropical.geometry.live_terms import live_terms
-from tropattn.tropical.max_affine import with_terms
 
-__all__ = ["BoundsSpec", "CountSpec", "SampleSpec", "bounds", "count", "sample"]
+__all__ = ["CountSpec", "SampleSpec", "count", "resolved", "sample"]
 
 Early = Callable[[Record], object]
 """Takes the record of work that ends early, before its error goes on."""
@@ -46,7 +45,7 @@ class CountSpec:
     certificate: str | None = None
     max_cells: int | None = None
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
 
 
 def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
@@ -55,7 +54,7 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
     Raises as ``open_target`` and ``count_regions``. An early end leaves a record with the count
     ``lower``.
     """
-    opened, where, settings = _opened(spec.source, spec.domain)
+    opened, where, settings = resolved(spec.source, spec.domain)
     names = ("of", "engine", "certify", "max_cells")
     settings |= {name: getattr(spec, name) for name in names}
 
@@ -70,60 +69,13 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoundsSpec:
-    """Settings of ``bounds``.
-
-    Attributes
-    ----------
-    source, domain : as for ``open_target``; without a source ``keys``, ``dim`` and ``central`` say
-        what is bounded, as in ``regions.bounds.layer``.
-    live : whether only the keys of the source count that ever win.
-    """
-
-    source: Source | None = None
-    domain: str | None = None
-    live: bool = False
-    keys: Sequence[int] = ()
-    dim: int = 0
-    central: bool = False
-
-
-def bounds(spec: BoundsSpec) -> Record:
-    """Bound the cells of a layer or network from above (T6, T7, T14); the count ``bound``.
-
-    Raises as ``open_target`` and ``upper_bound``; ``InvalidInput`` for the live keys of a network.
-
-    >>> bounds(BoundsSpec(keys=(3, 3, 3), dim=2)).answer.value
-    19
-    """
-    if spec.source is None:
-        found = theorems.layer(spec.keys, spec.dim, spec.central)
-        settings = {name: getattr(spec, name) for name in ("keys", "dim", "central")}
-    else:
-        opened, where, settings = _opened(spec.source, spec.domain)
-        heads = _live_heads(opened, where) if spec.live else opened.heads
-        settings |= {"live": spec.live, "keys": [head.n_terms for head in heads]}
-        found = upper_bound(heads if spec.live else opened.target, where)
-    return Record("bounds", settings, {"bound": found}, answer=found)
-
-
-def _live_heads(opened: Heads, where: Domain | None) -> list[Any]:
-    """The heads with their live terms only."""
-    if not opened.heads:
-        raise InvalidInput(
-            "live: the heads of one layer needed, got a whole network; leave --live out."
-        )
-    return [with_terms(head, live_terms(head, where).live) for head in opened.heads]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSpec:
     """Settings of ``sample``.
 
     Attributes
     ----------
     source, domain : as for ``open_target``.
-    samples, seed, distribution, method, threads, progress : as for ``draws.sampled``.
+    samples, seed, distribution, method, threads, progress, judge : as for ``draws.sampled``.
     """
 
     source: Source
@@ -133,7 +85,8 @@ class SampleSpec:
     distribution: str | None = None
     method: str = "points"
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
+    judge: Judge | None = None
 
 
 def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
@@ -141,7 +94,7 @@ def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
 
     Raises as ``open_target`` and ``sample_regions``. An early end leaves a record of the same form.
     """
-    opened, where, settings = _opened(spec.source, spec.domain)
+    opened, where, settings = resolved(spec.source, spec.domain)
     law = spec.distribution or default_law(opened, where)
     settings |= {"samples": spec.samples, "distribution": law, "method": spec.method}
 
@@ -149,13 +102,14 @@ def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
         return Record("sample", settings, {"sampled": found}, {}, spec.seed, found)
 
     with _early("cells", opened, where, lambda part: early(record(part))):
-        asked = ("seed", "distribution", "method", "threads", "progress")
+        asked = ("seed", "distribution", "method", "threads", "progress", "judge")
         given = {name: getattr(spec, name) for name in asked}
         found = sampled(opened, spec.samples, domain=where, **given)
+    settings["samples"] = found.stats["samples"]
     return record(found)
 
 
-def _opened(source: Source, domain: str | None) -> tuple[Heads, Domain | None, dict[str, Any]]:
+def resolved(source: Source, domain: str | None) -> tuple[Heads, Domain | None, dict[str, Any]]:
     """What a request is about, and the part of the record's spec that names it."""
     opened, where = open_target(source, domain)
     words = domain or f"R^{opened.dim}"

@@ -10,8 +10,9 @@ import numpy as np
 from tropattn.attention.networks.feedforward import Affine
 from tropattn.attention.networks.network import Network
 from tropattn.polyhedra.domain import Domain
+from tropattn.progress import Listening
 from tropattn.regions.result import RegionCount
-from tropattn.regions.sampling.sampler import sample_regions
+from tropattn.regions.sampling.sampler import Judge, sample_judged
 from tropattn.study.inputs import Heads, scatter
 from tropattn.tropical.polynomial import TropicalPolynomial
 
@@ -47,18 +48,21 @@ def sampled(
     distribution: str | None = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
+    judge: Judge | None = None,
 ) -> RegionCount:
     """Sample what was opened, by ``default_law`` or by a named law.
 
     Parameters, errors and cost as for ``sample_regions``; ``stats["distribution"]`` says the law.
+    ``judge`` may take fewer draws, once it knows how long one takes.
     """
     law = distribution or default_law(opened, domain)
     target: Any = opened.target
     around = distribution is None and domain is None and opened.states is not None
-    found = sample_regions(
+    found = sample_judged(
         _from_context(opened) if around else target,
         n_samples,
+        judge,
         seed=seed,
         domain=domain,
         distribution=distribution or ("gaussian" if domain is None else None),

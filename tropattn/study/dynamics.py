@@ -160,6 +160,11 @@ def _hardmax(given: Settings, report: Report, show: Show) -> Record:
     model = Hardmax(given["alpha"], ties=given["ties"])
     tokens = model.check_tokens(_tokens(given))
     _check_exact(model, tokens, given)
+    if show is not None and tokens.shape[1] != 2:
+        raise InvalidInput(
+            f"output: tokens of the plane needed for a figure, got dimension {tokens.shape[1]}; "
+            "leave the figure out, or take two coordinates."
+        )
     path = simulate(model, tokens, given["layers"], engine=given["engine"], report=report)
     summary: dict[str, Any] = {
         "tokens": len(tokens),
@@ -185,8 +190,7 @@ def _hardmax(given: Settings, report: Report, show: Show) -> Record:
         except Inconclusive as error:
             summary["limit"] = str(error)
     if show is not None:
-        flat = found is not None and tokens.shape[1] == 2
-        show(path, _basin_grid(model, tokens) if flat else None)
+        show(path, None if found is None else _basin_grid(model, tokens))
     return _record("hardmax", given, tables)
 
 

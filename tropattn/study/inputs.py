@@ -15,7 +15,12 @@ from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.heads.linear import n_axes
 from tropattn.attention.loading import model_of
 from tropattn.attention.loading.paths import open_tensors
-from tropattn.attention.loading.polynomials import holds_polynomials, polynomials_of
+from tropattn.attention.loading.polynomials import (
+    STANDARD_INPUT,
+    holds_arrays,
+    holds_polynomials,
+    polynomials_of,
+)
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.attention.networks.approximation import entering_states
 from tropattn.attention.networks.model import Model
@@ -27,6 +32,7 @@ from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
 from tropattn.numerals import real
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
+from tropattn.progress import doing
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = [
@@ -51,7 +57,8 @@ class Source:
 
     Attributes
     ----------
-    path : an ``.npz`` or ``.safetensors`` with slopes, a model file, or a model's folder.
+    path : arrays of slopes (``load_polynomials``), "-" for standard input, a model file, or a
+        model's folder.
     text, ids : the context of a model, one of the two: text, or token ids such as ``"1,2,3"``.
     mask : of the context, 1 for each token that counts and 0 for padding, such as ``"1,1,0"``;
         ids that hold the model's padding token need one.
@@ -83,7 +90,7 @@ class Heads:
     keys : names of the terms, one tuple per head: token and position as in ``"3@0"``, or an index.
     states : (n, d) the states of the context's tokens in the space of the variable, the moving
         one last, or None for bare polynomials.
-    state_names : one per row of ``states``.
+    state_names, places : of the tokens, one per row of ``states``.
     model : that the heads are of, or None for bare polynomials.
     """
 
@@ -94,6 +101,7 @@ class Heads:
     states: Any = None
     state_names: tuple[str, ...] = ()
     model: Model | None = None
+    places: tuple[int, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -122,8 +130,8 @@ def open_heads(source: Source) -> Heads:
 
 def _weights(path: str) -> tuple[Path, Tensors | None, bool]:
     """The file, its tensors (None of an ``.npz``), and whether they are those of polynomials."""
-    place = existing_path(path)
-    if place.suffix == ".npz" and not place.is_dir():
+    place = Path(path) if path == STANDARD_INPUT else existing_path(path)
+    if holds_arrays(place):
         return place, None, True
     tensors = open_tensors(place)
     return place, tensors, holds_polynomials(tensors)
@@ -151,7 +159,12 @@ def _heads(source: Source, place: Path, tensors: Tensors | None, bare: bool) -> 
         raise InvalidInput(
             "layer: the number of one layer needed, got all; this looks at the heads of one layer."
         )
-    return _of_model(model_of(tensors), source, source.layer or 0)
+    return _of_model(_model(tensors, source), source, source.layer or 0)
+
+
+def _model(tensors: Tensors, source: Source) -> Model:
+    with doing(f"reading {Path(source.path).name}"):
+        return model_of(tensors)
 
 
 def check_draws(samples: int, dim: int) -> None:
@@ -195,7 +208,7 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
     if tensors is None or bare:
         opened = _heads(source, place, tensors, bare)
         return opened, read_domain(domain, opened.dim)
-    model = model_of(tensors)
+    model = _model(tensors, source)
     kind, _, rest = (domain or "").partition(":")
     sequence = _arrays(Path(rest)) if kind == "line" and rest else {}
     if n_axes(sequence.get("origin")) == 2:
@@ -218,7 +231,8 @@ def _moving(model: Model, source: Source) -> Heads:
             f"position: none needed where all tokens move, got {source.position}; give the line "
             "one origin and direction for a single token."
         )
-    net = model.network(ids, None, own_key="live", mask=mask)
+    with doing(f"running {len(ids)} tokens through {len(model.layers)} layers"):
+        net = model.network(ids, None, own_key="live", mask=mask)
     names = tuple(token_name(model, int(ids[i]), i) for i in range(len(ids)))
     states = np.asarray(model.context(ids, None, mask)[0], dtype=np.float64)
     variable = f"states of all {len(ids)} tokens entering layer 0, keys live"
@@ -246,10 +260,11 @@ def _whole(model: Model, source: Source) -> Heads:
     """
     ids, mask = _context(model, source)
     position = _position(source, mask)
-    net = model.network(
-        ids, position, own_key=source.own_key, approximate=source.approximate, mask=mask
-    )
-    rows, place = entering_states(model, ids, position, mask)
+    with doing(f"running {len(ids)} tokens through {len(model.layers)} layers"):
+        net = model.network(
+            ids, position, own_key=source.own_key, approximate=source.approximate, mask=mask
+        )
+        rows, place = entering_states(model, ids, position, mask)
     how = None if isinstance(net, LiveNetwork) else net.approximation
     others = "the hard network" if how is None else f"the trained network; {how}"
     names = [token_name(model, int(ids[i]), i) for i in range(len(rows))]
@@ -267,6 +282,7 @@ def _whole(model: Model, source: Source) -> Heads:
         states,
         tuple(names[i] for i in moving),
         model,
+        tuple(moving),
     )
 
 
@@ -295,7 +311,8 @@ def _position(source: Source, mask: NDArray[np.bool_]) -> int:
 def _of_model(model: Model, source: Source, layer: int) -> Heads:
     ids, mask = _context(model, source)
     position = _position(source, mask)
-    fixed, entering = fixed_in_context(model, ids, layer, position, source.own_key, mask=mask)
+    with doing(f"running {len(ids)} tokens through the model, to layer {layer}"):
+        fixed, entering = fixed_in_context(model, ids, layer, position, source.own_key, mask=mask)
     place = position % len(ids)
     seen = place + 1 if model.causal else len(ids)
     names = [token_name(model, int(ids[i]), i) for i in range(seen)]
@@ -312,6 +329,7 @@ def _of_model(model: Model, source: Source, layer: int) -> Heads:
         states,
         tuple(names[i] for i in moving),
         model,
+        tuple(moving),
     )
 
 

@@ -24,7 +24,7 @@ from tropattn.attention.loading import load
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import InvalidInput
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting
 from tropattn.record import Record
 from tropattn.study.inputs import Source, token_name
 from tropattn.study.layer import Step
@@ -66,7 +66,7 @@ class InspectionSpec:
     keys: Literal["context", "vocabulary"] = "context"
     cells: bool = True
     threads: int | None = None
-    progress: bool = False
+    progress: Listening = False
 
 
 def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
@@ -340,7 +340,7 @@ def _hardness(soft: Floats, seen: NDArray[Any]) -> Floats:
         return np.where(seen > 1, 1 - entropy / np.log(seen), np.nan)
 
 
-def _own_vocabulary(scene: _Scene, at: int, threads: int | None, progress: bool) -> Row:
+def _own_vocabulary(scene: _Scene, at: int, threads: int | None, progress: Listening) -> Row:
     """The same with every word as a query; winners in doubles, in chunks of queries."""
     head, poly = scene.layer.heads[at], scene.fixed.heads[at]
     keys, biases = poly.keys.astype(np.float64).T, poly.biases.astype(np.float64)
@@ -364,7 +364,7 @@ def _own_vocabulary(scene: _Scene, at: int, threads: int | None, progress: bool)
         return winner, (1 / total) @ soft, 1 / total, gaps, hardness
 
     parts = []
-    with counting("queries answered", progress, "to do") as report:
+    with counting("queries answered", progress, "") as report:
         for part in in_order(work, range(0, len(queries), _CHUNK), threads):
             parts.append(part)
             if report is not None:

@@ -17,7 +17,6 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.record import Record
 from tropattn.regions.count import count_regions, upper_bound
 from tropattn.regions.result import RegionCount, decimal
-from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.draws import sampled
 from tropattn.study.inputs import Heads, Source
 from tropattn.tropical.geometry.live_terms import live_terms
@@ -25,7 +24,7 @@ from tropattn.tropical.geometry.newton import NewtonPolytope
 from tropattn.tropical.max_affine import with_terms
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "run", "warm_up"]
+__all__ = ["LayerSpec", "Step", "agree", "agree_on_head", "run"]
 
 _VERTICES, _FACE_DIM = 40, 5
 """Largest polytopes whose faces are listed."""
@@ -55,7 +54,12 @@ class LayerSpec:
     threads: int | None = None
 
 
-def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
+def run(
+    opened: Heads,
+    spec: LayerSpec,
+    step: Step = nullcontext,
+    tell: Callable[[Record], object] = lambda _: None,
+) -> Record:
     """Count the routing cells of one layer and hold three witnesses against each other.
 
     Parameters
@@ -63,6 +67,7 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
     opened : the heads of ``spec.source``, by ``open_heads``.
     spec : the question.
     step : opens each step by name, for progress.
+    tell : takes the record as it stands after each step but the last one.
 
     Returns
     -------
@@ -82,8 +87,11 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
     -----
     Source: theory T1-T7. Cost: that of ``count_regions``, and one linear program a key.
     """
+    settings = {name: getattr(spec, name) for name in ("source", "engine", "max_cells", "samples")}
+    settings |= {"variable": opened.variable}
     with step("live keys, power diagrams, Newton polytopes"):
         rows, live = _describe(opened, spec)
+    tell(Record("layer", settings, {}, {"heads": rows}, spec.seed))
     with step("counting the cells of the common refinement"):
         exact = count_regions(
             opened.target,
@@ -92,6 +100,8 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
             max_cells=spec.max_cells,
             threads=spec.threads,
         )
+    settings |= {"domain": exact.domain}
+    tell(Record("layer", settings, {"exact": exact}, {"heads": rows}, spec.seed, exact))
     with step("sharp bound and sampler"):
         bound, bound_live = (upper_bound(of, spec.domain) for of in (opened.target, live))
         counts = {"exact": exact, "bound": bound, "bound_live": bound_live}
@@ -101,8 +111,6 @@ def run(opened: Heads, spec: LayerSpec, step: Step = nullcontext) -> Record:
                 opened, spec.samples, seed=spec.seed, domain=where, threads=threads
             )
         agree(counts)
-    settings = {name: getattr(spec, name) for name in ("source", "engine", "max_cells", "samples")}
-    settings |= {"variable": opened.variable, "domain": exact.domain}
     return Record("layer", settings, counts, {"heads": rows}, spec.seed, exact)
 
 
@@ -134,15 +142,6 @@ def agree_on_head(h: int, cells: RegionCount, live: int) -> None:
             f"count: as many cells as live keys needed for head {h}, got {cells.value} and "
             f"{live}; two witnesses contradict each other, please report the input."
         )
-
-
-def warm_up() -> None:
-    """Compile or load the kernels behind ``run`` on a triangle."""
-    heads = [TropicalPolynomial([[0, 0], [1, 0], [0, 1]], [0, 0, 1])] * 2
-    live_terms(heads[0])
-    _geometry(heads[0])
-    count_regions(heads, threads=1)
-    sample_regions(heads, 10, seed=0, distribution="gaussian", threads=1)
 
 
 def _describe(

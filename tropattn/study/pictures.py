@@ -25,6 +25,7 @@ class PlotSpec:
     source, domain : as for ``open_target``.
     view : ``panels``, ``partition``, ``diagram`` or ``polytope``; None for the one that fits.
     head : of a diagram or polytope.
+    reach : of the window on a plane through three tokens, as for ``token_plane``.
     threads : for the counts that choose a plane.
     """
 
@@ -32,12 +33,16 @@ class PlotSpec:
     domain: str | None = None
     view: View | None = None
     head: int | None = None
+    reach: float | None = None
     threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Picture:
-    """One picture: the function of ``plotting`` named by ``view``, and what it is given."""
+    """One picture: the function of ``plotting`` named by ``view``, and what it is given.
+
+    ``reach`` is that of the window on a plane through three tokens, if it was made smaller.
+    """
 
     view: View
     target: Any
@@ -46,6 +51,7 @@ class Picture:
     points: Any = None
     point_names: Sequence[str] = ()
     title: str
+    reach: float | None = None
 
 
 def choose(spec: PlotSpec) -> Picture:
@@ -58,6 +64,11 @@ def choose(spec: PlotSpec) -> Picture:
     title = f"{opened.variable} in {spec.domain or f'R^{opened.dim}'}"
     view, head = _view(opened, where, spec), spec.head or 0
     if view == "polytope":
+        if opened.dim not in (2, 3):
+            raise InvalidInput(
+                f"view: heads in R^2 or R^3 needed for a polytope, got R^{opened.dim}; take "
+                "another view."
+            )
         return Picture(
             view=view,
             target=opened.heads[head].newton_polytope(),
@@ -67,8 +78,15 @@ def choose(spec: PlotSpec) -> Picture:
     if view == "line":
         names = opened.keys[0] if len(set(opened.keys)) == 1 else None
         return Picture(view=view, target=opened.target, domain=where, labels=names, title=title)
-    if where is None and opened.dim != 2 and (opened.states is not None or not opened.heads):
-        plane = token_plane(opened, threads=spec.threads)
+    through = where is None and opened.dim != 2
+    through = through and (opened.states is not None or not opened.heads)
+    if spec.reach is not None and not through:
+        raise InvalidInput(
+            f"reach: a plane through three tokens needed, got {title}; give its window in "
+            "plane:FILE instead."
+        )
+    if through:
+        plane = token_plane(opened, threads=spec.threads, reach=spec.reach)
         if view == "panels" or not opened.heads:
             return on_token_plane(opened, plane, view)
         where, title = plane.domain, _plane_title(opened, plane)
@@ -119,6 +137,7 @@ def on_token_plane(opened: Heads, plane: TokenPlane, view: View = "panels") -> P
         points=plane.points,
         point_names=plane.names,
         title=_plane_title(opened, plane),
+        reach=plane.reach,
     )
 
 

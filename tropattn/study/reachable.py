@@ -21,7 +21,7 @@ from tropattn.arrays import freeze, is_exact, to_float
 from tropattn.attention.evaluated.norms import Norm
 from tropattn.attention.heads.head import AttentionHead
 from tropattn.polyhedra.nearest import cell_distances
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
 
@@ -89,7 +89,7 @@ def distances(
     solid: Ellipsoid,
     terms: NDArray[np.int64] | None = None,
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
 ) -> Floats:
     """Return how far the cell of each term lies from the centre, in radii of the ellipsoid.
 
@@ -116,7 +116,7 @@ def distances(
     """
     keys = float(f.scale) * to_float(f.keys)[0]
     slopes, heights = keys @ solid.axes.T, keys @ solid.centre + to_float(f.biases)[0]
-    with counting("cells measured", progress, "to do") as report:
+    with counting("cells measured", progress, "") as report:
         return cell_distances(slopes, heights, terms, threads, report)
 
 

@@ -19,6 +19,7 @@ from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Box, Domain
+from tropattn.progress import doing
 from tropattn.record import Record
 from tropattn.study.inputs import Heads, Source, check_draws, open_layer, scatter
 from tropattn.study.layer import Step
@@ -100,7 +101,11 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
         units = on_parameters(opened.heads, where)
         points = _points(opened, where, units[0].dim, spec)
         curve = agreement(units, points, spec.temperatures, spec.tolerance)
-        heads = [_head_row(h, unit, points, spec.tolerance) for h, unit in enumerate(units)]
+        heads = []
+        with doing("quartiles of heads", len(units)) as done:
+            for h, unit in enumerate(units):
+                done(h)
+                heads.append(_head_row(h, unit, points, spec.tolerance))
     tables = {"curve": _rows(curve), "heads": heads}
     if spec.tokens and opened.model is not None:
         with step("the context's own tokens"):
@@ -213,12 +218,15 @@ def token_agreement(
     for context, mask in zip(contexts, masks or [None] * len(contexts), strict=True):
         rows = np.asarray(model.states(context, mask)[layer], dtype=np.float64)
         kept = read_mask(mask, len(rows))
-        for place in range(len(rows)) if kept is None else np.flatnonzero(kept).tolist():
-            fixed = model.fix(rows, layer=layer, position=place, mask=kept)
-            x = rows[place : place + 1]
-            parts = [agreement([head], x, temperatures, tolerance) for head in fixed.heads]
-            promised.append(np.array([part.guaranteed for part in parts]))
-            true.append(np.array([part.measured for part in parts]))
+        places = range(len(rows)) if kept is None else np.flatnonzero(kept).tolist()
+        with doing("tokens", len(places)) as done:
+            for number, place in enumerate(places):
+                done(number)
+                fixed = model.fix(rows, layer=layer, position=place, mask=kept)
+                x = rows[place : place + 1]
+                parts = [agreement([head], x, temperatures, tolerance) for head in fixed.heads]
+                promised.append(np.array([part.guaranteed for part in parts]))
+                true.append(np.array([part.measured for part in parts]))
     if not promised:
         raise InvalidInput("contexts: at least one token needed, got none; pass texts or ids.")
     said, done = np.array(promised), np.array(true)

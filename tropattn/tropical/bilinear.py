@@ -15,12 +15,13 @@ from typing import Any, Protocol, runtime_checkable
 from tropattn._types import Array
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value
 
 __all__ = ["BilinearHead", "MovesTokens", "MovingAttention", "MovingPointwise", "TokenStack"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BilinearHead:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BilinearHead(Value):
     """A head's score ``scale <query(x), key(y) R>`` of two states, and the value of the second.
 
     Attributes
@@ -39,8 +40,8 @@ class BilinearHead:
     sink: Any = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MovingAttention:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MovingAttention(Value):
     """Every moving token: ``x -> [x +] offset + sum_h value_h`` of the key that wins.
 
     Attributes
@@ -60,8 +61,8 @@ class MovingAttention:
     context: Array | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MovingPointwise:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MovingPointwise(Value):
     """Every moving token by itself: ``x -> [x +] stage(before(x))``; no stage leaves ``before``."""
 
     stage: RoutingStage | None
@@ -69,8 +70,8 @@ class MovingPointwise:
     before: tuple[AffineMap, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenStack:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TokenStack(Value):
     """Layers on ``n_tokens`` states of R^width, of which the tokens ``moving`` (ascending) move.
 
     The variable is the states of the moving tokens, side by side.

@@ -12,7 +12,6 @@ from typing import Any
 
 import flint
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from tropattn._types import Array
@@ -122,6 +121,9 @@ def _pivoted(blocks: Blocks, units: tuple[MaxAffine, ...]) -> Array:
     rows = np.vstack(parts)
     scale = np.abs(rows).max(axis=1, keepdims=True)
     rows = rows / np.where(scale > 0, scale, 1.0)
+    # Imported late: a third of a second that a bound from numbers, or a help text, need not wait.
+    import scipy.linalg
+
     factors: Any = scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True)
     return factors[-1]
 

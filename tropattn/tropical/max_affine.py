@@ -20,11 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact, rational_matrix, to_float
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction_array,
+    freeze,
+    is_exact,
+    is_point,
+    is_real,
+    listed,
+    of_kind,
+    rational_matrix,
+    to_float,
+)
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain, check_space
 from tropattn.tolerance import TINY, gamma
 from tropattn.tropical.terms import AffineMap, exact_terms, float_terms, modular_terms
+from tropattn.values import Value, counted
 
 __all__ = ["MaxAffine", "on_parameters", "with_terms"]
 
@@ -33,7 +46,7 @@ Function = TypeVar("Function", bound="MaxAffine")
 _MAX_TERMS = 10**7
 
 
-class MaxAffine:
+class MaxAffine(Value):
     """The convex piecewise linear function ``f(x) = max_j <a_j, x> + c_j``: numbers and values.
 
     Parameters, errors and examples as for ``TropicalPolynomial``, which adds its geometry. A
@@ -45,6 +58,7 @@ class MaxAffine:
     biases: Array
     scale: Any
     maps: tuple[AffineMap, ...]
+    _PARTS = ("keys", "biases", "scale", "maps")
 
     def __init__(self, slopes: Any, intercepts: Any = None) -> None:
         keys = as_array("slopes", slopes, 2, shape="(N, d)")
@@ -68,9 +82,6 @@ class MaxAffine:
         for name, value in (("keys", keys), ("biases", biases), ("scale", scale), ("maps", maps)):
             object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; cannot set {name!r}")
-
     @classmethod
     def factored(
         cls, keys: Any, biases: Any = None, *, scale: Any = 1, maps: tuple[AffineMap, ...] = ()
@@ -85,13 +96,16 @@ class MaxAffine:
         >>> MaxAffine.factored([[1.0], [3.0]], maps=(q,)).slopes.tolist()
         [[2.0, 0.0], [6.0, 0.0]]
         """
-        if not 0 < scale < np.inf:
+        if not is_real(scale) or not 0 < scale < np.inf:
             raise InvalidInput(
                 f"scale: a positive finite number needed, got {scale}; check 1/sqrt(d)."
             )
+        steps = listed("maps", maps, "give a tuple of AffineMap, first to last")
+        for step in steps:
+            of_kind("maps", step, AffineMap, "give a tuple of them, first to last")
         maps = tuple(
             AffineMap(as_array("maps", step.matrix, 2), as_array("maps", step.offset, 1))
-            for step in maps
+            for step in steps
         )
         self = cls(keys, biases)
         width = self.keys.shape[1]
@@ -124,6 +138,20 @@ class MaxAffine:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.keys, self.biases, self.scale, self.maps)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same terms in the same order, exactly, whatever their factors."""
+        if self is other:
+            return True
+        if type(other) is not type(self):
+            return NotImplemented
+        assert isinstance(other, MaxAffine)
+        same_shape = (self.n_terms, self.dim) == (other.n_terms, other.dim)
+        return same_shape and self.exact_terms() == other.exact_terms()
+
+    def __hash__(self) -> int:
+        first = fraction_array(self.exact_terms(range(min(4, self.n_terms))))
+        return hash((self.n_terms, self.dim, tuple(first.ravel().tolist())))
 
     def float_terms(self) -> tuple[Array, Array]:
         """Rows ``(a_j, c_j)`` in doubles, (N, d + 1), and a bound on each entry's error."""
@@ -180,7 +208,7 @@ class MaxAffine:
     # ---- evaluation ---------------------------------------------------------------------------
 
     def _points(self, x: Any) -> tuple[Array, bool]:
-        single = _is_point(x)
+        single = is_point(x)
         points = as_array("x", [x] if single else x, 2, shape="(d,) or (m, d)")
         if points.shape[1] != self.dim:
             raise InvalidInput(
@@ -190,12 +218,19 @@ class MaxAffine:
         return points, single
 
     def scores(self, x: Any) -> Array:
-        """All ``s_j(x)`` in doubles through the factors: (N,) for one point, (m, N) for rows.
+        """All ``s_j(x)`` through the factors: (N,) for one point, (m, N) for rows.
+
+        In doubles; an exact polynomial (one of its arrays holds ``Fraction``) gives rationals at
+        exact points (``int`` or ``Fraction``).
 
         >>> MaxAffine([[1, 0], [0, 1]]).scores([3.0, 5.0]).tolist()
         [3.0, 5.0]
+        >>> MaxAffine([[Fraction(1, 3)]]).scores([2]).tolist()
+        [Fraction(2, 3)]
         """
         points, single = self._points(x)
+        if self._evaluates_exactly(x):
+            return freeze(self._exact_scores(points)[0] if single else self._exact_scores(points))
         state = to_float(points)[0]
         with np.errstate(over="ignore", invalid="ignore"):
             for step in self.maps:
@@ -209,9 +244,22 @@ class MaxAffine:
         return out[0] if single else out
 
     def __call__(self, x: Any) -> Any:
-        """The value ``f(x)``: a float for one point, (m,) for rows."""
+        """The value ``f(x)``: a number for one point, (m,) for rows; exact as in ``scores``."""
         best = self.scores(x).max(axis=-1)
-        return float(best) if np.ndim(best) == 0 else best
+        return float(best) if isinstance(best, np.floating) else best
+
+    def _evaluates_exactly(self, x: Any) -> bool:
+        """Whether both the function and the points ``x`` are exact."""
+        factors = (part for step in self.maps for part in (step.matrix, step.offset))
+        exact = isinstance(self.scale, Fraction) or any(
+            map(is_exact, (self.keys, self.biases, *factors))
+        )
+        return exact and np.asarray(x).dtype.kind in "iuO"
+
+    def _exact_scores(self, points: Array) -> Array:
+        """All scores in rationals, (m, N)."""
+        rows = np.column_stack([as_fractions(points), np.ones(len(points), dtype=object)])
+        return fraction_array(rational_matrix(rows) * self.exact_terms().transpose())
 
     def winners(self, x: Any) -> list[NDArray[np.int64]]:
         """For each row of ``x``, all indices that attain the maximum exactly (ties included).
@@ -223,7 +271,11 @@ class MaxAffine:
         """
         points, _ = self._points(x)
         terms, errors = self._float
-        ambient = np.column_stack([points.astype(np.float64), np.ones(len(points))])
+        try:
+            near = points.astype(np.float64)
+        except OverflowError:
+            near = np.full(points.shape, np.inf)
+        ambient = np.column_stack([near, np.ones(len(points))])
         # Overflow makes a bound infinite or undefined, and rationals then decide.
         with np.errstate(over="ignore", invalid="ignore"):
             scores = ambient @ terms.T
@@ -255,14 +307,18 @@ class MaxAffine:
         """Distance in score from the winner to the best *different* term; 0 on a wall.
 
         Equal terms count once; infinite when all terms are equal. Float accuracy, except that a
-        tie is exactly 0. Source: theory T16.
+        tie is exactly 0; exact as in ``scores``. Source: theory T16.
         """
         points, single = self._points(x)
         firsts, classes = self.distinct
-        scores = self.scores(points)[:, firsts]
         if len(firsts) == 1:
             gaps = np.full(len(points), np.inf)
+        elif self._evaluates_exactly(x):
+            scores = self._exact_scores(points)[:, firsts]
+            gaps = np.array([best - second for *_, second, best in map(sorted, scores)])
+            return gaps[0] if single else gaps
         else:
+            scores = self.scores(points)[:, firsts]
             top = np.partition(scores, -2, axis=1)
             gaps = top[:, -1] - top[:, -2]
             for i, winning in enumerate(self.winners(points)):
@@ -334,8 +390,9 @@ class MaxAffine:
         return self.factored(keys, maps=maps)
 
     def __repr__(self) -> str:
-        how = "" if self._direct else f", factored through {len(self.maps)} maps"
-        return f"{type(self).__name__}({self.n_terms} terms on R^{self.dim}{how})"
+        through = f", factored through {counted(len(self.maps), 'map')}"
+        how = "" if self._direct else through if self.maps else f", scale {float(self.scale):.6g}"
+        return f"{type(self).__name__}({counted(self.n_terms, 'term')} on R^{self.dim}{how})"
 
 
 @lru_cache(maxsize=64)
@@ -367,18 +424,12 @@ def with_terms(f: Function, kept: NDArray[np.int64]) -> Function:
     return f.factored(f.keys[kept], f.biases[kept], scale=f.scale, maps=f.maps)
 
 
-def _is_point(x: Any) -> bool:
-    """Whether ``x`` is one point (d,) rather than rows (m, d)."""
-    if isinstance(x, np.ndarray):
-        return x.ndim == 1
-    return isinstance(x, Sequence) and not any(isinstance(v, Sequence | np.ndarray) for v in x)
-
-
 def _rebuild(kind: type[MaxAffine], keys: Array, biases: Array, scale: Any, maps: Any) -> MaxAffine:
     return kind.factored(keys, biases, scale=scale, maps=maps)
 
 
 def _other(f: MaxAffine, g: MaxAffine) -> MaxAffine:
+    of_kind("operand", g, MaxAffine, "sums and products are those of polynomials")
     if f.dim != g.dim:
         raise InvalidInput(
             f"operand: a polynomial on R^{f.dim} needed, got one on R^{g.dim}; "

@@ -21,6 +21,8 @@ from tropattn.arrays import (
     fraction_array,
     freeze,
     is_exact,
+    is_whole,
+    of_kind,
     plain,
     to_float,
 )
@@ -43,6 +45,7 @@ from tropattn.tropical.geometry.subdivision import subdivision
 from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.terms import PRIME
+from tropattn.values import Value, counted
 
 __all__ = ["PowerDiagram", "TropicalPolynomial"]
 
@@ -75,6 +78,27 @@ class TropicalPolynomial(MaxAffine):
     def active_terms(self, domain: Domain | None = None) -> NDArray[np.int64]:
         """Indices of the live terms on the domain's interior, ascending; duplicates once (T2)."""
         return live_terms(self, domain).live
+
+    def same_function(self, other: TropicalPolynomial) -> bool:
+        """Whether ``f(x) = g(x)`` for all x, decided exactly: the terms that ever win are equal.
+
+        The live terms of both (T2) are compared as sets of rationals; order, repeated terms and
+        terms that never win do not count. Raises ``InvalidInput`` for another space. Cost: that of
+        ``live_terms``, twice.
+
+        >>> f = TropicalPolynomial([[0], [2]])
+        >>> g = TropicalPolynomial([[2], [1], [0]], [0, -1, 0])
+        >>> f == g, f.same_function(g), f.same_function(TropicalPolynomial([[0], [2]], [0, 1]))
+        (False, True, False)
+        """
+        if not isinstance(other, TropicalPolynomial) or other.dim != self.dim:
+            got = getattr(other, "dim", None)
+            raise InvalidInput(
+                f"other: a TropicalPolynomial on R^{self.dim} needed, got "
+                f"{type(other).__name__ if got is None else f'one on R^{got}'}; pull one of them "
+                "back to the other's variable."
+            )
+        return self == other or _upper_terms(self) == _upper_terms(other)
 
     def power_diagram(self) -> PowerDiagram:
         """The power diagram with the same cells (T2)."""
@@ -119,6 +143,17 @@ class SitePolynomial(TropicalPolynomial):
         found = site_intercepts(self.keys, self._weights)
         return freeze(plain(-found if self._farthest else found))
 
+    def __eq__(self, other: object) -> bool:
+        """Whether a polynomial has the same terms in the same order, exactly."""
+        if self is other:
+            return True
+        if not isinstance(other, TropicalPolynomial):
+            return NotImplemented
+        same_shape = (self.n_terms, self.dim) == (other.n_terms, other.dim)
+        return same_shape and self.exact_terms() == other.exact_terms()
+
+    __hash__ = TropicalPolynomial.__hash__
+
     def __reduce__(self) -> tuple[Any, ...]:
         return TropicalPolynomial, (self.keys, self.biases)
 
@@ -152,7 +187,7 @@ class SitePolynomial(TropicalPolynomial):
         return rows
 
 
-class PowerDiagram:
+class PowerDiagram(Value):
     """Cells ``{x : |x - a_j|^2 - w_j <= |x - a_i|^2 - w_i for all i}`` of sites with weights.
 
     Parameters
@@ -185,42 +220,40 @@ class PowerDiagram:
     farthest: bool
     _polynomial: TropicalPolynomial
     _power: int
+    _PARTS = ("sites", "weights", "farthest", "_power", "_polynomial")
 
     def __init__(self, sites: Any, weights: Any = 0, farthest: bool = False) -> None:
-        self.sites = as_array("sites", sites, 2, shape="(N, d)")
-        if not self.sites.size:
+        rows = as_array("sites", sites, 2, shape="(N, d)")
+        if not rows.size:
             raise InvalidInput(
-                f"sites: shape (N, d) with N >= 1 and d >= 1 needed, got {self.sites.shape}; "
+                f"sites: shape (N, d) with N >= 1 and d >= 1 needed, got {rows.shape}; "
                 "a diagram has a site."
             )
         if np.ndim(weights) == 0:
-            weights = np.array([weights] * len(self.sites))
+            weights = np.array([weights] * len(rows))
         given = as_array("weights", weights, 1, shape="(N,)")
-        if len(self.sites) != len(given):
+        if len(rows) != len(given):
             raise InvalidInput(
-                f"weights: one a site needed ({len(self.sites)}), got {len(given)}; "
+                f"weights: one a site needed ({len(rows)}), got {len(given)}; "
                 "use zeros for a Voronoi diagram."
             )
-        self.__dict__["weights"] = given
-        self.farthest = bool(farthest)
         # Squares of very large or small sites are no doubles: these are read in other units.
-        size = np.abs(self.sites).max()
-        power = 0 if is_exact(self.sites) else int(np.frexp(size)[1])
-        self._power = power if abs(power) > 200 else 0
-        small = _times(self.sites, -self._power)
-        self._polynomial = SitePolynomial.of(small, _times(given, -2 * self._power), self.farthest)
+        power = 0 if is_exact(rows) else int(np.frexp(np.abs(rows).max())[1])
+        power = power if abs(power) > 200 else 0
+        small = SitePolynomial.of(_times(rows, -power), _times(given, -2 * power), bool(farthest))
+        self._set(rows, bool(farthest), power, small)
+        self.__dict__["weights"] = given
+
+    def _set(self, sites: Array, farthest: bool, power: int, f: TropicalPolynomial) -> None:
+        self.__dict__.update(sites=sites, farthest=farthest, _power=power, _polynomial=f)
 
     @classmethod
     def from_polynomial(cls, f: TropicalPolynomial) -> PowerDiagram:
         """The diagram with weights ``|a_j|^2 + 2 c_j``; it keeps ``f`` for exact decisions."""
+        of_kind("f", f, TropicalPolynomial, "or build the diagram from sites and weights")
         self = cls.__new__(cls)
-        self.sites, self.farthest, self._power, self._polynomial = f.slopes, False, 0, f
+        self._set(f.slopes, False, 0, f)
         return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What was made of these is made again.
-        parts = ("sites", "weights", "farthest", "_power", "_polynomial")
-        return {name: self.__dict__[name] for name in parts if name in self.__dict__}
 
     @cached_property
     def weights(self) -> Array:
@@ -356,7 +389,7 @@ class PowerDiagram:
         doubles are rounded once, from the exact terms where the sites are products of factors.
         """
         n = len(self.sites)
-        if not 0 <= j < n:
+        if not is_whole(j) or not 0 <= j < n:
             raise InvalidInput(f"j: a site index in 0..{n - 1} needed, got {j}.")
         _, classes = self._polynomial.distinct
         return self._beside(j, np.flatnonzero(classes != classes[j]))
@@ -426,7 +459,12 @@ class PowerDiagram:
 
     def __repr__(self) -> str:
         kind = "farthest, " if self.farthest else ""
-        return f"PowerDiagram({kind}{len(self.sites)} sites in R^{self.sites.shape[1]})"
+        return f"PowerDiagram({kind}{counted(len(self.sites), 'site')} in R^{self.sites.shape[1]})"
+
+
+def _upper_terms(f: TropicalPolynomial) -> frozenset[tuple[Any, ...]]:
+    """The terms that win on an open set, as rationals."""
+    return frozenset(map(tuple, f.exact_terms(live_terms(f).live).tolist()))
 
 
 def _squares(sites: Array) -> Array:

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact, plain
+from tropattn.arrays import as_array, as_fractions, fraction_array, freeze, is_exact, listed, plain
 from tropattn.errors import InvalidInput
 from tropattn.tropical.affine_state import whole_array
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value, counted
 
 __all__ = [
     "Linear",
@@ -43,8 +44,8 @@ _SUMS = 64
 """Linear parts of a layer that are kept, where own values move."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Linear:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Linear(Value):
     """The update ``x -> x @ matrix + offset`` of every pattern; (d, d_out) and (d_out,)."""
 
     matrix: Array
@@ -55,8 +56,8 @@ class Linear:
         _keep(self, "offset", 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OwnValue:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class OwnValue(Value):
     """The value of a head's own token, read from the moving state: ``values[term] + x @ matrix``.
 
     ``term`` is the own token's place among the head's terms, ``matrix`` (d, d_out) the product
@@ -67,8 +68,8 @@ class OwnValue:
     matrix: Array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Selected:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Selected(Value):
     """The update ``x -> [x +] offset + sum_h values_h[j_h]`` of an attention layer (theory T12).
 
     ``values`` are one (N_h, d_out) array per unit, ``offset`` (d_out,). Terms that win together
@@ -80,7 +81,9 @@ class Selected:
     offset: Array
     residual: bool
     own: tuple[OwnValue | None, ...] = ()
-    _sums: dict[tuple[Fraction, ...], Array] = field(default_factory=dict, init=False, repr=False)
+    _sums: dict[tuple[Fraction, ...], Array] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         kept = tuple(_kept(f"values[{h}]", value, 2) for h, value in enumerate(self.values))
@@ -88,8 +91,8 @@ class Selected:
         _keep(self, "offset", 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Scores(Value):
     """The update ``x -> [x +] offset + sum_h s_h(x) * weights_h``, ``s_h`` the winner's score.
 
     ReLU and maxout layers are of this kind (theory T12). ``weights`` (H, d_out), ``offset``
@@ -118,8 +121,8 @@ def _kept(name: str, value: Any, axes: int) -> Array:
     return value if known and value.dtype in (np.float64, object) else as_array(name, value, axes)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RoutingStage:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RoutingStage(Value):
     """Units on one common space, and what each pattern ``(j_1, ..., j_H)`` does to the state.
 
     ``update`` is None where only the cells are asked for.
@@ -133,7 +136,14 @@ class RoutingStage:
     units: tuple[TropicalPolynomial, ...]
     update: Update | None = None
 
+    def __repr__(self) -> str:
+        how = "no update" if self.update is None else type(self.update).__name__
+        return f"RoutingStage({counted(len(self.units), 'unit')} on R^{self.dim}, {how})"
+
     def __post_init__(self) -> None:
+        if not isinstance(self.units, tuple):
+            units = listed("target", self.units, "pass a list of polynomials")
+            object.__setattr__(self, "units", tuple(units))
         if not self.units:
             raise InvalidInput("target: at least one head needed, got none; pass polynomials.")
         for h, unit in enumerate(self.units):

@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, to_float
+from tropattn.arrays import as_array, is_point, is_real, listed, of_kind, to_float
 from tropattn.errors import InvalidInput
+from tropattn.progress import doing
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.values import Value, counted
 
 __all__ = [
     "Agreement",
@@ -45,6 +47,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _AT_ONCE = 2**23
 """Entries of the matrices of points that are held at once."""
 
@@ -58,8 +64,9 @@ def weights(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
     >>> weights(TropicalPolynomial([[0], [1], [1]]), [2.0], 0).tolist()
     [0.0, 0.5, 0.5]
     """
-    scores = f.scores(x)
-    if _checked(temperature) == 0:
+    scores = to_float(_polynomial(f).scores(x))[0]
+    temperature = _checked(temperature)
+    if temperature == 0:
         single = scores.ndim == 1
         out = np.zeros((1, len(scores)) if single else scores.shape)
         for i, best in enumerate(f.winners(np.asarray(x)[None, :] if single else x)):
@@ -78,9 +85,10 @@ def value(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Any:
     >>> round(value(TropicalPolynomial([[0], [0]]), [5.0], 1.0), 6)      # log 2
     0.693147
     """
-    if _checked(temperature) == 0:
-        return f(x)
-    scores = f.scores(x)
+    temperature = _checked(temperature)
+    if temperature == 0:
+        return _polynomial(f)(x)
+    scores = to_float(_polynomial(f).scores(x))[0]
     top = scores.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore", under="ignore"):
         total = np.exp((scores - top) / temperature).sum(axis=-1)
@@ -96,7 +104,7 @@ def gradient(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
     >>> gradient(TropicalPolynomial([[0], [1]]), [0.0], 1.0).tolist()
     [0.5]
     """
-    return weights(f, x, temperature) @ to_float(f.slopes)[0]
+    return weights(f, x, temperature) @ to_float(_polynomial(f).slopes)[0]
 
 
 def hessian(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
@@ -105,7 +113,7 @@ def hessian(f: TropicalPolynomial, x: Any, temperature: float = 1.0) -> Array:
     >>> hessian(TropicalPolynomial([[0], [1]]), [0.0], 0.5).tolist()     # (1/4) / (1/2)
     [[0.5]]
     """
-    return jacobian(f, f.slopes, x, _positive(temperature))
+    return jacobian(f, _polynomial(f).slopes, x, _positive(temperature))
 
 
 def output(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.0) -> Array:
@@ -134,7 +142,8 @@ def jacobian(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.
     """
     read = _values(f, values)
     slopes = to_float(f.slopes)[0]
-    if _checked(temperature) == 0:
+    temperature = _checked(temperature)
+    if temperature == 0:
         return np.zeros((*np.shape(f.scores(x))[:-1], read.shape[1], f.dim))
     p = weights(f, x, temperature)
     centred = slopes - (p @ slopes)[..., None, :]
@@ -143,12 +152,12 @@ def jacobian(f: TropicalPolynomial, values: Any, x: Any, temperature: float = 1.
 
 def winners(f: TropicalPolynomial, x: Any) -> list[NDArray[np.int64]]:
     """All exact winners of each row of ``x``; see ``TropicalPolynomial.winners``."""
-    return f.winners(x)
+    return _polynomial(f).winners(x)
 
 
 def gap(f: TropicalPolynomial, x: Any) -> Any:
     """Score distance from the winner to the next different term; ``TropicalPolynomial.gap``."""
-    return f.gap(x)
+    return _polynomial(f).gap(x)
 
 
 # ---- bounds in closed form --------------------------------------------------------------------
@@ -226,7 +235,7 @@ def band_width(
 
 
 def _log_odds(tolerance: float, ratio: float) -> float:
-    if not 0 < tolerance < 1:
+    if not is_real(tolerance) or not 0 < tolerance < 1:
         raise InvalidInput(
             f"tolerance: a number between 0 and 1 needed, got {tolerance}; 0.01 is one percent."
         )
@@ -236,8 +245,8 @@ def _log_odds(tolerance: float, ratio: float) -> float:
 # ---- soft against hard at points --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Deviation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Deviation(Value):
     """How far soft attention is from hard at m points; fields are (m,), or None without values.
 
     Attributes
@@ -260,6 +269,10 @@ class Deviation:
     output: Array | None = None
     jacobian: Array | None = None
 
+    def __repr__(self) -> str:
+        values = "without values" if self.output is None else "with values"
+        return f"Deviation({counted(len(self.gap), 'point')}, {values})"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Merged:
@@ -280,9 +293,12 @@ class _Merged:
 
 
 def _merged(f: TropicalPolynomial, x: Any, values: Any = None) -> _Merged:
-    points = np.atleast_2d(np.asarray(x))
+    points = as_array("x", [x] if is_point(x) else x, 2, shape="(d,) or (m, d)")
+    if not len(points):
+        raise InvalidInput("x: at least one point needed, got none.")
+    _polynomial(f)
     firsts, classes = f.distinct
-    scores = f.scores(points)[:, firsts]
+    scores = to_float(f.scores(points))[0][:, firsts]
     times = np.bincount(classes).astype(np.float64)
     slopes = to_float(f.slopes)[0][firsts]
     read = None
@@ -291,7 +307,7 @@ def _merged(f: TropicalPolynomial, x: Any, values: Any = None) -> _Merged:
         read = np.zeros((len(firsts), rows.shape[1]))
         np.add.at(read, classes, rows)
         read /= times[:, None]
-    return _Merged(scores, times, scores.argmax(axis=1), f.gap(points), slopes, read)
+    return _Merged(scores, times, scores.argmax(axis=1), to_float(f.gap(points))[0], slopes, read)
 
 
 def guaranteed(
@@ -445,8 +461,8 @@ def _spread(rows: Array, best: Array) -> Array:
 # ---- shares of a sample -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Agreement(Value):
     """Where all heads of a layer are hard within a tolerance, as curves over temperatures.
 
     Attributes
@@ -464,6 +480,10 @@ class Agreement:
     measured: Array
     cells: Array
     gaps: Array
+
+    def __repr__(self) -> str:
+        points, heads = map(counted, self.gaps.shape, ("point", "head"))
+        return f"Agreement({points}, {heads}, {counted(len(self.temperatures), 'temperature')})"
 
 
 def agreement(
@@ -488,19 +508,32 @@ def agreement(
     >>> curve.guaranteed.round(3).tolist(), curve.cells.round(3).tolist()
     ([1.0, 0.333, 0.0], [1.89, 1.0, 0.0])
     """
-    points = np.atleast_2d(np.asarray(x))
-    taus = np.array([_positive(t) for t in np.atleast_1d(temperatures)])
+    points = as_array("x", [x] if is_point(x) else x, 2, shape="(d,) or (m, d)")
+    given = [temperatures] if is_real(temperatures) else temperatures
+    taus = np.array([_positive(t) for t in listed("temperatures", given, "give a list")])
+    units = listed("units", units, "give the heads of a layer")
+    if not len(points) or not units or not len(taus):
+        raise InvalidInput(
+            "units, x, temperatures: at least one of each needed, got "
+            f"{len(units)}, {len(points)}, {len(taus)}."
+        )
+    if not is_real(tolerance) or not 0 < tolerance < 1:
+        raise InvalidInput(
+            f"tolerance: a number between 0 and 1 needed, got {tolerance!r}; 0.01 is one percent."
+        )
     promised = np.ones((len(taus), len(points)), dtype=bool)
     true = promised.copy()
     gaps, patterns = [], []
-    for unit in units:
-        state = _merged(unit, points)
-        gaps.append(state.gap)
-        patterns.append(state.best)
-        for i, tau in enumerate(taus):
-            promised[i] &= slip(state.gap, tau, state.ratio) <= tolerance
-            rest = _odds(state, tau).sum(axis=1)
-            true[i] &= rest <= tolerance * (1.0 + rest)
+    with doing("heads", len(units)) as done:
+        for number, unit in enumerate(units):
+            done(number)
+            state = _merged(unit, points)
+            gaps.append(state.gap)
+            patterns.append(state.best)
+            for i, tau in enumerate(taus):
+                promised[i] &= slip(state.gap, tau, state.ratio) <= tolerance
+                rest = _odds(state, tau).sum(axis=1)
+                true[i] &= rest <= tolerance * (1.0 + rest)
     # The promise is a theorem; rounding of the last bit must not make it look false.
     true |= promised
     rows = np.column_stack(patterns)
@@ -532,26 +565,32 @@ def effective_cells(patterns: Any) -> float:
 # ---- arguments --------------------------------------------------------------------------------
 
 
+def _polynomial(f: Any) -> TropicalPolynomial:
+    of_kind("f", f, TropicalPolynomial, "take one of layer.heads")
+    return f
+
+
 def _checked(temperature: float) -> float:
-    if not temperature >= 0 or not np.isfinite(temperature):
+    if not is_real(temperature) or not 0 <= temperature < np.inf:
         raise InvalidInput(
             f"temperature: a finite number >= 0 needed, got {temperature}; "
             "1 is the model as trained, 0 the hard limit."
         )
-    return temperature
+    return float(temperature)
 
 
 def _positive(temperature: float) -> float:
-    if not temperature > 0 or not np.isfinite(temperature):
+    if not is_real(temperature) or not 0 < temperature < np.inf:
         raise InvalidInput(
             f"temperature: a finite number > 0 needed, got {temperature}; "
             "1 is the model as trained, and at 0 there is nothing soft to bound."
         )
-    return temperature
+    return float(temperature)
 
 
 def _values(f: TropicalPolynomial, values: Any) -> Array:
-    rows = to_float(as_array("values", values, 2, shape=f"({f.n_terms}, d_v)"))[0]
+    count = _polynomial(f).n_terms
+    rows = to_float(as_array("values", values, 2, shape=f"({count}, d_v)"))[0]
     if len(rows) != f.n_terms or not rows.shape[1]:
         raise InvalidInput(
             f"values: shape ({f.n_terms}, d_v) with d_v >= 1 needed, got {rows.shape}; give one "

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import is_exact, rational, rational_matrix, residues
+from tropattn.arrays import freeze, is_exact, rational, rational_matrix, residues
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.threads import check
 from tropattn.tropical.enclosure import Enclosure, joined
+from tropattn.values import Value
 
 __all__ = [
     "PRIME",
@@ -39,12 +40,22 @@ _LARGE = 2**26
 """Multiplications from which a modular product is worth a trip through doubles."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AffineMap:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AffineMap(Value):
     """``x -> x @ matrix + offset``, with ``matrix`` of shape (d_in, d_out)."""
 
     matrix: Array
     offset: Array
+
+    def __post_init__(self) -> None:
+        # Written out, since one is made for every cell.
+        if self.matrix.flags.writeable:
+            object.__setattr__(self, "matrix", freeze(self.matrix.view()))
+        if self.offset.flags.writeable:
+            object.__setattr__(self, "offset", freeze(self.offset.view()))
+
+    def __repr__(self) -> str:
+        return f"AffineMap(R^{self.matrix.shape[0]} -> R^{self.matrix.shape[1]})"
 
 
 def float_terms(

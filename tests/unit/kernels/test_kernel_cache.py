@@ -8,6 +8,8 @@ import errno
 import importlib.util
 import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +17,15 @@ import pytest
 from numba import config
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="needs compiled kernels")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def beside_the_source():
+    """Whatever the folder that all others use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "CACHE_DIR", "")
+        yield
+
 
 SOURCE = """
 from tropattn._kernels.compiling import njit
@@ -111,9 +122,95 @@ def test_a_full_disk_costs_only_the_cache(place, monkeypatch):
 def test_kernels_of_the_package_use_this_cache():
     from tropattn._kernels import compiling, draws, search
 
-    for kernel in (draws.mix, search.expand):
-        assert isinstance(kernel._cache, compiling._Cache | compiling._NoCache)
+    for kernel in (draws.mix, search.search):
+        assert isinstance(kernel._cache, compiling._Files | compiling._NoCache)
     for path in Path(compiling.__file__).parent.glob("*.py"):
         assert path.name == "compiling.py" or "import njit" not in path.read_text().replace(
             "from tropattn._kernels.compiling import njit", ""
         )
+
+
+PARTS = """
+from tropattn._kernels.compiling import fragment, njit
+
+@fragment()
+def half(x):
+    if x < 0:
+        raise ValueError("below 0")
+    return x / 2
+
+@njit(nogil=True, cache=True)
+def quarter(x):
+    return half(half(x))
+
+@njit(nogil=True, cache=True)
+def eighth(x):
+    return quarter_of(half(x))
+
+@fragment()
+def quarter_of(x):
+    return half(half(x))
+"""
+
+
+def parts(folder):
+    spec = importlib.util.spec_from_file_location("parts", folder / "parts.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_fragments_have_no_machine_code_of_their_own(tmp_path):
+    """They live in the code of the kernels that call them, compiled now or read from a file."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    for again in range(2):
+        module = parts(tmp_path)
+        assert module.quarter(6.0) == 1.5
+        assert module.eighth(4.0) == 0.5
+        assert hits(module.quarter) == again
+        with pytest.raises(ValueError, match="below 0"):
+            module.eighth(-1.0)
+        (library,) = [found.library for found in module.half.overloads.values()] or [None]
+        if library is not None:
+            assert library.get_pointer_to_function("anything") == 0
+            assert library.serialize_using_object_code()[1] == "bitcode"
+    # Another kernel finds the fragments in their files.
+    assert list((tmp_path / "__pycache__").glob("parts.half*.fragment.nbi"))
+    for path in (tmp_path / "__pycache__").glob("parts.eighth*"):
+        path.unlink()
+    module = parts(tmp_path)
+    assert module.eighth(4.0) == 0.5
+    assert hits(module.quarter_of) == 1
+
+
+def test_python_may_call_a_fragment(tmp_path):
+    (tmp_path / "parts.py").write_text(PARTS)
+    assert parts(tmp_path).half(3.0) == 1.5
+    # The same function as a fragment and as a kernel: two files, read by the right one.
+    assert parts(tmp_path).quarter(6.0) == 1.5
+    assert parts(tmp_path).half(3.0) == 1.5
+
+
+def test_processes_compile_a_kernel_once_between_them(tmp_path):
+    (tmp_path / "parts.py").write_text(PARTS)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import parts; "
+        "assert parts.quarter(6.0) == 1.5; print(sum(parts.quarter.stats.cache_misses.values()))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    at_once = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    missed = [int(process.communicate()[0]) for process in at_once]
+    assert sorted(missed)[:2] == [0, 0]
+    assert sum(missed) <= 1
+
+
+def test_every_kernel_is_compiled_by_the_command():
+    """``tropattn compile``: each kernel that Python calls has at least one form."""
+    from tropattn._kernels.compiling import KERNELS
+    from tropattn.study.kernels import compile_kernels
+
+    assert compile_kernels() > 50
+    ours = [kernel for kernel in KERNELS if kernel.__module__.startswith("tropattn.")]
+    missing = {kernel.__name__ for kernel in ours if not kernel.signatures}
+    # Structures that only kernels make need no form for Python.
+    assert missing <= {"build"}

@@ -72,13 +72,16 @@ def test_budget_carries_the_lower_bound():
 
 def test_interrupt_carries_the_lower_bound():
     heads = initialisers.gaussian_heads(30, 10, 8, seed=0)
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(Interrupted, match="at least") as caught:
-        count_regions(heads, engine="enumeration")
-    timer.join()
-    assert caught.value.lower > 100
-    assert isinstance(caught.value, KeyboardInterrupt)
+    for patience in (1.5, 6, 30):
+        timer = threading.Timer(patience, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(Interrupted, match="at least") as caught:
+            count_regions(heads, engine="enumeration")
+        timer.join()
+        assert isinstance(caught.value, KeyboardInterrupt)
+        if caught.value.lower > 100:
+            return
+    pytest.fail("fewer than 100 cells were found within 30 seconds")
 
 
 def test_maps_need_a_layer():

@@ -399,11 +399,12 @@ def test_what_is_certified_is_searched(engine, name, tmp_path):
     assert verify(tmp_path / "c.gz", exact, SQUARE.walls).count == found.value
 
 
-def test_a_count_without_a_search_leaves_no_file(tmp_path):
+def test_a_count_without_a_search_is_refused_a_certificate(tmp_path):
     path = tmp_path / "c.gz"
     assert count_regions([TENT, TENT], certificate=path).engine == "enumeration"
     path.unlink()
-    assert count_regions([TENT, TENT], engine="line", certificate=path).engine == "line"
+    with pytest.raises(InvalidInput, match="certificate: a search of cells needed"):
+        count_regions([TENT, TENT], engine="line", certificate=path)
     assert not list(tmp_path.iterdir())
 
 

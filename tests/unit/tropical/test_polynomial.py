@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tropattn import BudgetExceeded, InvalidInput, TropicalPolynomial
+from tropattn import BudgetExceeded, InvalidInput, TropicalPolynomial, temperature
 from tropattn.tropical.terms import PRIME, AffineMap
 
 
@@ -143,3 +143,28 @@ def test_bad_points_and_operands():
     big = TropicalPolynomial(np.arange(4000.0)[:, None])
     with pytest.raises(BudgetExceeded, match=r"count_regions\(\[f, g\]\)"):
         big * big
+
+
+def test_exact_polynomials_evaluate_exactly_on_exact_points():
+    third = Fraction(1, 3)
+    f = TropicalPolynomial([[third, 0], [0, 1]], [0, Fraction(1, 7)])
+    for x in ([third, 2], np.array([third, 2], dtype=object)):
+        assert f.scores(x).tolist() == [Fraction(1, 9), Fraction(15, 7)]
+        assert f(x) == Fraction(15, 7) and type(f(x)) is Fraction
+        assert f.gap(x) == Fraction(15, 7) - Fraction(1, 9) and type(f.gap(x)) is Fraction
+    rows = np.array([[3, 1], [0, 0]])
+    assert f(rows).tolist() == [Fraction(8, 7), Fraction(1, 7)]
+    assert f.gap(rows).tolist() == [Fraction(1, 7), Fraction(1, 7)]
+    assert type(f([3.0, 1.0])) is float and type(TropicalPolynomial([[1, 0]])([3, 1])) is float
+    # Beyond the doubles, and through factors.
+    big = 10**400
+    assert TropicalPolynomial([[Fraction(1)], [Fraction(2)]])([big]) == 2 * big
+    g = f.pullback([[Fraction(1, 5), 0], [0, 1]], [0, Fraction(1, 2)])
+    assert g([5, 1]) == f([1, Fraction(3, 2)])
+    assert temperature.value(f, [3, 1], 1.0) > 1 and temperature.gap(f, [3, 1]) == Fraction(1, 7)
+
+
+def test_denominators_that_the_prime_divides_are_refused():
+    f = TropicalPolynomial([[Fraction(1, 2**31 - 1)], [Fraction(0)]])
+    with pytest.raises(InvalidInput, match="denominators"):
+        f.active_terms()

@@ -18,6 +18,7 @@ from scipy.special import erf, expit
 from tropattn._types import Floats
 from tropattn.attention.evaluated.norms import Norm
 from tropattn.errors import InvalidInput
+from tropattn.values import Value
 
 __all__ = ["ACTIVATIONS", "MLP", "Block"]
 
@@ -49,8 +50,8 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
 """By the names of Hugging Face configurations."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MLP:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MLP(Value):
     """The map ``x -> act(x W_1 + b_1) W_2 + b_2``, or with a gate ``(act(x W_g) * (x W_1)) W_2``.
 
     ``W_1`` (d, m), ``W_2`` (m, d), ``W_gate`` (d, m) or None, biases (m,) and (d,) or None; single
@@ -97,8 +98,8 @@ def _affine(rows: Floats, matrix: NDArray[Any], offset: NDArray[Any] | None) -> 
     return product if offset is None else product + offset
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Block(Value):
     """One layer's second half: its MLP, and the norm that stands before it.
 
     With ``norm_first`` the stream is not normalised, ``r -> r + mlp(norm(r))`` (GPT-2, Llama, ViT);

@@ -14,11 +14,12 @@ from tropattn.attention.heads.head import read_states
 from tropattn.attention.heads.linear import read_vector, row_products, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value
 
 __all__ = ["LayerNorm", "Norm", "RMSNorm", "frozen"]
 
 
-class Norm:
+class Norm(Value):
     """What both norms share: ``x -> weight * (x [- mean]) / size [+ bias]``."""
 
     __slots__ = ()
@@ -44,7 +45,7 @@ class Norm:
         return scaled + self.shift.astype(np.float64) if self.centred else scaled
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
 class RMSNorm(Norm):
     """The map ``x -> weight * x / sqrt(mean(x_i^2) + eps)``.
 
@@ -68,7 +69,7 @@ class RMSNorm(Norm):
         object.__setattr__(self, "eps", _read_eps(eps))
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
 class LayerNorm(Norm):
     """The map ``x -> weight * (x - mean) / sqrt(variance + eps) + bias``.
 

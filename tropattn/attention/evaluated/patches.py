@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import as_array
 from tropattn.errors import InvalidInput
+from tropattn.values import Value
 
 __all__ = ["Patches"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Patches:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Patches(Value):
     """Image to tokens: a class token and one affine image of every square patch (ViT).
 
     Parameters

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, freeze, is_exact
+from tropattn.arrays import as_array, as_fractions, freeze, is_exact, listed, to_float
 from tropattn.attention.heads.linear import exact_sum, loose, n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import OwnValue, RoutingStage, Selected, exact_mean
+from tropattn.values import Value, counted
 
 __all__ = ["FixedLayer", "OwnValue", "read_temperature", "softmax"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class FixedLayer:
+class FixedLayer(Value):
     """The map ``x -> [x +] b_O + sum_h value_h[j_h(x)]``, ``j_h`` the winner of head ``h`` (T12).
 
     Parameters
@@ -75,7 +76,7 @@ class FixedLayer:
         variable: str = "layer input",
         own: Sequence[OwnValue | None] | None = None,
     ) -> None:
-        units = RoutingStage(tuple(heads)).units
+        units = RoutingStage(tuple(listed("heads", heads, "pass a list of polynomials"))).units
         read = _per_head("values", values, units)
         outputs = tuple(
             shared(f"values[{h}]", value, 2, shape="(N_h, d_out)") for h, value in enumerate(read)
@@ -140,7 +141,7 @@ class FixedLayer:
         if warmth == 0:
             total = self._hard(points)
         else:
-            points = points.astype(np.float64)
+            points = to_float(points)[0]
             total = np.tile(self.b_O.astype(np.float64), (len(points), 1))
             for h, (head, value) in enumerate(zip(self.heads, self.values, strict=True)):
                 weights = softmax(head.scores(points), warmth)
@@ -264,7 +265,7 @@ class FixedLayer:
         if len({head.n_terms for head in self.heads}) == 1:
             terms = str(self.heads[0].n_terms)
         return (
-            f"FixedLayer({len(self.heads)} heads, {terms} terms, "
+            f"FixedLayer({counted(len(self.heads), 'head')}, {terms} terms, "
             f"R^{self.dim} -> R^{self.d_out}, {self.variable})"
         )
 

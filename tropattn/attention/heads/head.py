@@ -16,12 +16,13 @@ from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value
 
 __all__ = ["AttentionHead", "kept_tokens", "read_positions", "read_states"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class AttentionHead:
+class AttentionHead(Value):
     """Scores ``s_j(x) = scale * <x W_Q + b_Q, k_j> + beta_j`` and values ``v_j W_O`` (theory T1).
 
     Parameters

@@ -17,12 +17,13 @@ from tropattn.attention.heads.head import AttentionHead, kept_tokens, read_posit
 from tropattn.attention.heads.linear import exact_product, loose, n_axes, read_vector, row_products
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
+from tropattn.values import Value, counted
 
 __all__ = ["AttentionLayer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class AttentionLayer:
+class AttentionLayer(Value):
     """Attention of ``H`` heads, ``x -> [x +] b_O + sum_h sum_j p_hj(x) v_hj W_O^h`` (theory T12).
 
     Parameters
@@ -304,7 +305,7 @@ class AttentionLayer:
 
     def __repr__(self) -> str:
         return (
-            f"AttentionLayer({len(self.heads)} heads, d_model={self.heads[0].d_model}, "
+            f"AttentionLayer({counted(len(self.heads), 'head')}, d_model={self.heads[0].d_model}, "
             f"d_head={self.heads[0].d_head}, {self.variable})"
         )
 

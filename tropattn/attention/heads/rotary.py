@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import to_float
 from tropattn.errors import InvalidInput
+from tropattn.values import Value
 
 __all__ = ["RotaryEmbedding"]
 
 
-@dataclass(frozen=True, slots=True)
-class RotaryEmbedding:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RotaryEmbedding(Value):
     """The rotations ``R(p)``: pair ``i`` of ``d_head/2`` turns by ``p * theta**(-2i/d_head)``.
 
     Since ``<R(p) q, R(p') k> = <q, R(p' - p) k>``, a head with a fixed query position is a head

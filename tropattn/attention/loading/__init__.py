@@ -19,6 +19,10 @@ from tropattn.files import existing_path
 __all__ = ["from_torch", "load", "load_polynomials", "model_of"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def load(path: Any, *, n_heads: int | None = None) -> Model:
     """Read a model: the package's own format or a family of Hugging Face (theory T1, T12).
 

@@ -82,7 +82,7 @@ def files_read(path: str | Path) -> list[Path]:
     (1, True)
     """
     place = Path(path)
-    if place.suffix == ".npz":
+    if place.suffix in (".npz", ".npy", ".csv"):
         return [place]
     names = {*_BESIDE, "model.safetensors", INDEX, _TORCH}
     folder = place.parent

@@ -1,22 +1,47 @@
-"""Heads given directly by their slopes and intercepts, in an ``.npz`` or a safetensors file."""
+"""Heads given directly by their slopes and intercepts: arrays in a file, or on standard input."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 from tropattn._types import Array
 from tropattn.arrays import as_array
+from tropattn.attention.heads.linear import n_axes
 from tropattn.attention.loading.safetensor import TensorFile
+from tropattn.attention.loading.shards import INDEX
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.errors import InvalidInput
-from tropattn.files import existing_path, named, read_npz
+from tropattn.files import (
+    existing_path,
+    json_value,
+    named,
+    printable,
+    read_array,
+    read_bytes,
+    read_npz,
+    standard_input,
+)
+from tropattn.numerals import real, whole
 from tropattn.tropical.polynomial import TropicalPolynomial
 
-__all__ = ["holds_polynomials", "load_polynomials", "polynomials_of"]
+__all__ = [
+    "STANDARD_INPUT",
+    "holds_arrays",
+    "holds_polynomials",
+    "load_polynomials",
+    "polynomials_of",
+]
 
 
+STANDARD_INPUT = "-"
+
+_ARRAYS = (".npz", ".npy", ".csv", ".json")
+_STARTS = ((b"PK", ".npz"), (b"\x93NUMPY", ".npy"), (b"{", ".json"), (b"[", ".json"))
+"""How arrays on standard input are told; all else is a table."""
 _NAME = re.compile(r"(slopes|intercepts)_(0|[1-9]\d{0,5})")
 
 
@@ -25,9 +50,11 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
 
     Parameters
     ----------
-    path : an ``.npz`` or ``.safetensors`` file with ``slopes`` (H, N, d) and, if not zero,
-        ``intercepts`` (H, N), scaled logits; or, for unequal heads, ``slopes_0`` (N_0, d),
-        ``intercepts_0`` (N_0,), ``slopes_1``, ...
+    path : an ``.npz``, ``.json`` or ``.safetensors`` file with ``slopes`` (H, N, d) and, if not
+        zero, ``intercepts`` (H, N), scaled logits; or, for unequal heads, ``slopes_0`` (N_0, d),
+        ``intercepts_0`` (N_0,), ``slopes_1``, ... An ``.npy`` file, or a bare list in ``.json``, is
+        slopes, (H, N, d) or (N, d) of one head. A ``.csv`` file has a key a row, its slopes in
+        columns; where the first row has names, the columns ``head`` and ``intercept`` are those.
 
     Raises
     ------
@@ -52,8 +79,8 @@ def holds_polynomials(tensors: Tensors) -> bool:
 
 def polynomials_of(place: Path, tensors: Tensors | None = None) -> list[TropicalPolynomial]:
     """As ``load_polynomials``; ``tensors`` are those of a safetensors file that is open."""
-    if place.suffix == ".npz" and not place.is_dir():
-        arrays = read_npz(place)
+    if holds_arrays(place):
+        place, arrays = _read(place)
         _check_names(place, arrays)
     elif place.suffix == ".safetensors" and not place.is_dir():
         file = TensorFile.open(place) if tensors is None else tensors
@@ -63,12 +90,113 @@ def polynomials_of(place: Path, tensors: Tensors | None = None) -> list[Tropical
         raise InvalidInput(
             f"{place}: an .npz or .safetensors file needed, got "
             f"{'a folder' if place.is_dir() else place.suffix or 'no suffix'}; "
-            "save slopes and intercepts with numpy.savez."
+            "save slopes and intercepts with numpy.savez, or as .npy, .csv or .json."
         )
     if "slopes" in arrays:
         return _stacked(place, arrays["slopes"], arrays.get("intercepts"))
     heads = sorted(int(name.split("_")[1]) for name in arrays if name.startswith("slopes_"))
     return [_head(place, arrays, h) for h in heads]
+
+
+def holds_arrays(place: Path) -> bool:
+    """Whether a path stands for arrays, by its ending: standard input does, a model does not.
+
+    >>> holds_arrays(Path("heads.csv")), holds_arrays(Path("model.safetensors.index.json"))
+    (True, False)
+    """
+    if str(place) == STANDARD_INPUT:
+        return True
+    return place.suffix in _ARRAYS and place.name != INDEX and not place.is_dir()
+
+
+def _read(place: Path) -> tuple[Path, dict[str, Any]]:
+    """What the file is called in messages, and its arrays by name."""
+    if str(place) == STANDARD_INPUT:
+        data, place = standard_input(), Path("standard input")
+        kind = next(
+            (kind for start, kind in _STARTS if data.lstrip()[:6].startswith(start)), ".csv"
+        )
+    elif place.suffix == ".npz":
+        return place, read_npz(place)
+    else:
+        data, kind = read_bytes(place), place.suffix
+    if kind == ".npz":
+        return place, read_npz(place, data=data)
+    if kind == ".csv":
+        return place, _table(place, data)
+    if kind == ".npy":
+        value: Any = read_array(place, data)
+    else:
+        try:
+            value = json_value(data)
+        except ValueError as error:
+            raise InvalidInput(
+                f"{place}: JSON with slopes needed, got {printable(str(error), 120)}; e.g. "
+                '{"slopes": [[[0, 0], [1, 0]]]}.'
+            ) from None
+    if isinstance(value, dict):
+        return place, value
+    return place, {"slopes": [value] if n_axes(value) == 2 else value}
+
+
+def _table(place: Path, data: bytes) -> dict[str, Any]:
+    """Heads out of a table: a key a row, columns of slopes and those named head and intercept."""
+    try:
+        text = data.decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(
+            f"{place}: a table with commas needed, got {printable(str(error), 120)}; a key a row."
+        ) from None
+    names = [name.strip().lower() for name in rows[0]] if rows else []
+    if any(map(_is_number, names)) or not names:
+        names = [""] * len(names)
+    else:
+        rows = rows[1:]
+    if not rows:
+        raise InvalidInput(f"{place}: a row with the slopes of a key needed, got none.")
+    for special in ("head", "intercept"):
+        if names.count(special) > 1:
+            raise InvalidInput(f"{place}: one column {special} needed, got {names.count(special)}.")
+    heads: dict[str, list[list[Any]]] = {}
+    for place_of, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise InvalidInput(
+                f"{place}: {len(names)} columns in every row needed, got {len(row)} in row "
+                f"{place_of}; a key a row."
+            )
+        entries = dict(zip(range(len(row)), row, strict=True))
+        head = entries.pop(names.index("head")).strip() if "head" in names else "0"
+        heads.setdefault(head, []).append([_number(place, cell) for cell in entries.values()])
+    kept = [name for name in names if name != "head"]
+    at = kept.index("intercept") if "intercept" in kept else None
+    arrays: dict[str, Any] = {}
+    for h, terms in enumerate(heads.values()):
+        arrays[f"slopes_{h}"] = [[v for k, v in enumerate(term) if k != at] for term in terms]
+        if at is not None:
+            arrays[f"intercepts_{h}"] = [term[at] for term in terms]
+    return arrays
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        real(cell.strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _number(place: Path, cell: str) -> Any:
+    """A cell of a table: an integer as it is, else a double."""
+    for reading in (whole, real):
+        try:
+            return reading(cell.strip())
+        except ValueError:
+            continue
+    raise InvalidInput(
+        f"{place}: decimal numbers needed, got {printable(cell, 40)!r}; only the first row has "
+        "names."
+    )
 
 
 def _check_names(path: Path, names: Any) -> None:
@@ -110,7 +238,7 @@ def _stacked(path: Path, slopes: Array, intercepts: Array | None) -> list[Tropic
 def _head(path: Path, arrays: dict[str, Array], h: int) -> TropicalPolynomial:
     slopes = as_array(f"{path}, slopes_{h}", arrays[f"slopes_{h}"], 2, shape="(N, d)")
     given = arrays.get(f"intercepts_{h}")
-    width = arrays["slopes_0"].shape[-1]
+    width = as_array(f"{path}, slopes_0", arrays["slopes_0"], 2, shape="(N, d)").shape[1]
     if slopes.shape[1] != width:
         raise InvalidInput(
             f"{path}, slopes_{h}: {width} columns as in slopes_0 needed, got {slopes.shape[1]}; "

@@ -14,12 +14,13 @@ from tropattn.attention.heads.linear import n_axes, read_vector, shared
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import Linear, RoutingStage, Scores
+from tropattn.values import Value, counted
 
 __all__ = ["Affine", "FeedForward", "Maxout", "read_points"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class FeedForward:
+class FeedForward(Value):
     """The map ``x -> [x +] relu(x W_1 + b_1) W_2 + b_2``, a layer of two-term units (theory T12).
 
     Parameters
@@ -121,11 +122,12 @@ class FeedForward:
         return (RoutingStage(self._units(), Scores(self.W_2, self.b_2, self.residual)),)
 
     def __repr__(self) -> str:
-        return f"FeedForward({self.W_1.shape[1]} units, R^{self.dim} -> R^{self.d_out})"
+        units = counted(self.W_1.shape[1], "unit")
+        return f"FeedForward({units}, R^{self.dim} -> R^{self.d_out})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class Maxout:
+class Maxout(Value):
     """The map ``x -> (max_t <a_it, x> + c_it)_i``, a layer of maxout units (theory T6, T12).
 
     Parameters
@@ -203,11 +205,12 @@ class Maxout:
         return (RoutingStage(units, same),)
 
     def __repr__(self) -> str:
-        return f"Maxout({self.d_out} units, {self.slopes.shape[1]} terms, R^{self.dim})"
+        units, terms = counted(self.d_out, "unit"), counted(self.slopes.shape[1], "term")
+        return f"Maxout({units}, {terms}, R^{self.dim})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class Affine:
+class Affine(Value):
     """The map ``x -> x @ matrix + offset``, which routes nothing.
 
     Parameters

@@ -25,14 +25,15 @@ from tropattn.attention.networks.transformer import Transformer, read_warmth
 from tropattn.errors import InvalidInput
 from tropattn.tropical.bilinear import BilinearHead, MovingAttention, MovingPointwise, TokenStack
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value, counted
 
 __all__ = ["LayerStep", "LiveNetwork", "live_network"]
 
 Core = AttentionLayer | FeedForward | Affine | Maxout
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerStep:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LayerStep(Value):
     """One layer of a stack: ``x -> [x +] core(before(x))``, ``before`` one affine map a token.
 
     ``core`` is None where nothing follows ``before``; one that is residual or affine itself has no
@@ -47,7 +48,7 @@ class LayerStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class LiveNetwork:
+class LiveNetwork(Value):
     """A stack of layers on a sequence of tokens that move, keys and values included (T11).
 
     Parameters
@@ -280,7 +281,7 @@ class LiveNetwork:
 
     def __repr__(self) -> str:
         tokens = f"{len(self.moving)} of {self.n_tokens} tokens move"
-        return f"LiveNetwork({len(self.steps)} layers, {tokens}, d_model={self.d_model})"
+        return f"LiveNetwork({counted(len(self.steps), 'layer')}, {tokens}, d_model={self.d_model})"
 
 
 def _widths(core: Core) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from tropattn.attention.networks.feedforward import Affine, FeedForward, Maxout,
 from tropattn.attention.networks.transformer import Transformer, one_moving, read_warmth
 from tropattn.errors import InvalidInput
 from tropattn.tropical.stage import RoutingStage
+from tropattn.values import Value, counted
 
 __all__ = ["Network", "fixed_network"]
 
@@ -23,7 +24,7 @@ Layer = FixedLayer | FeedForward | Affine | Maxout
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class Network:
+class Network(Value):
     """The composition of layers ``x -> layer_L(... layer_1(x))``, keys and values fixed (T12).
 
     Parameters
@@ -113,7 +114,7 @@ class Network:
 
     def __repr__(self) -> str:
         how = "" if self.approximation is None else f", {self.approximation}"
-        return f"Network({len(self.layers)} layers, R^{self.dim} -> R^{self.d_out}{how})"
+        return f"Network({counted(len(self.layers), 'layer')}, R^{self.dim} -> R^{self.d_out}{how})"
 
 
 def fixed_network(

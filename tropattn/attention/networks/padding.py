@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.attention.heads.linear import loose
 from tropattn.errors import InvalidInput
+from tropattn.values import Value
 
 __all__ = ["Padding", "read_mask"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Padding:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Padding(Value):
     """The id that fills up contexts.
 
     Attributes

@@ -32,12 +32,13 @@ from tropattn.attention.networks.padding import Padding, read_mask
 from tropattn.errors import InvalidInput
 from tropattn.numerals import whole
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import Value, counted
 
 __all__ = ["Transformer", "fixed_in_context", "one_moving", "read_warmth"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
-class Transformer:
+class Transformer(Value):
     """Embedding, attention layers and, where they are enough for it, logits: a ``Model``'s fields.
 
     Parameters, errors and examples as for ``Model``, which adds networks with fixed contexts.
@@ -454,7 +455,8 @@ class Transformer:
 
     def __repr__(self) -> str:
         source = "images" if self.embedding is None else f"{len(self.embedding)} tokens"
-        return f"{type(self).__name__}({len(self.layers)} layers, {source}, d_model={self.d_model})"
+        layers = counted(len(self.layers), "layer")
+        return f"{type(self).__name__}({layers}, {source}, d_model={self.d_model})"
 
 
 def fixed_in_context(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import comb, prod
+from typing import Any
 
+from tropattn.arrays import is_whole
 from tropattn.errors import InvalidInput
 from tropattn.regions.result import RegionCount
 
@@ -35,7 +37,9 @@ def layer(n_terms: Iterable[int], dim: int, central: bool = False) -> RegionCoun
     >>> int(layer([3, 3, 3], 2)), int(layer([2, 3, 4, 5], 2)), int(layer([6, 6, 6], 3, True))
     (19, 46, 92)
     """
-    counts = [int(n) for n in n_terms]
+    counts = _whole_numbers(n_terms)
+    if not is_whole(dim):
+        raise InvalidInput(f"dim: an integer >= 0 needed, got {dim!r}; use the effective rank.")
     if any(n < 1 for n in counts):
         raise InvalidInput(
             f"n_terms: at least 1 key a head needed, got {min(counts)}; drop heads without keys."
@@ -47,6 +51,21 @@ def layer(n_terms: Iterable[int], dim: int, central: bool = False) -> RegionCoun
     name = "T7 (Weibel 2012)" if central else "T6 (Montufar, Ren, Zhang 2022)"
     where = f"rank {dim}, {'common centre' if central else 'affine'}"
     return RegionCount(value, "upper", "cells", where, name, True, 0, {"keys": counts})
+
+
+def _whole_numbers(n_terms: Iterable[int]) -> list[int]:
+    """The numbers of keys, or ``InvalidInput``."""
+    try:
+        given: list[Any] = list(n_terms)
+    except TypeError:
+        given = [None]
+    wrong = [n for n in given if not is_whole(n)]
+    if wrong or isinstance(n_terms, str | bytes):
+        raise InvalidInput(
+            f"n_terms: a list of integers >= 1 needed, one a head, got {str(n_terms)[:80]!r}; e.g. "
+            "[3, 3, 4]."
+        )
+    return [int(n) for n in given]
 
 
 def _affine(counts: list[int], dim: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tropattn.arrays import as_fractions, is_exact, rational_matrix, residues
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain, check_space
+from tropattn.polyhedra.domain import Domain, as_domain, check_space
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.result import RegionCount
 from tropattn.tropical.bilinear import MovesTokens, MovingAttention, TokenStack
@@ -57,7 +57,7 @@ def depth(target: Any, domain: Domain | None = None) -> RegionCount:
     given = list(target) if isinstance(target, list | tuple) else list(stages_of(target))
     if not given or not all(isinstance(stage, RoutingStage) for stage in given):
         raise InvalidInput("target: a Network or its stages needed, got none; pass a Network.")
-    check_space(domain, given[0].dim)
+    check_space(as_domain(domain), given[0].dim)
     entering = given[0].dim if domain is None else domain.dim
     total, layers = 1, []
     for stage in given:

@@ -97,6 +97,13 @@ def start_polygons(refinement: Refinement) -> clipping.Tiles | None:
 
 def _tiles(refinement: Refinement, middle: Array, height: float) -> clipping.Tiles | None:
     """Start polygons from the cones over one simplex."""
-    tiles = clipping.make_tiles(3 + len(refinement.walls))
-    used = clipping.tile(middle, height, refinement.walls, refinement.wall_rho, tiles)
+    room = 3 + len(refinement.walls)
+    tiles, cones, polygon = (
+        clipping.make_tiles(room),
+        np.empty((4, 3, 3)),
+        clipping.make_polygon(room),
+    )
+    # What is read-only is of another type, for which the kernels would be compiled again.
+    rows = refinement.walls.copy()
+    used = clipping.tile(middle, height, rows, refinement.wall_rho, cones, polygon, tiles)
     return clipping.Tiles(*(part[:used] for part in tiles)) if used else None

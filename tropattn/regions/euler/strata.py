@@ -120,7 +120,9 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
 
     def work(part: tuple[int, int]) -> Any:
         given = heads.terms, heads.starts, heads.sizes, heads.errors, walls, refinement.wall_rho
-        return strata.strata(*given, pairs, *part, stop)
+        most = max(heads.terms.shape[1], walls.shape[1])
+        wall = strata.make_wall(most, len(heads.starts) - 1, walls.shape[1])
+        return strata.strata(*given, wall, pairs, *part, stop)
 
     total = 0
     try:

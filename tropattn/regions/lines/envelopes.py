@@ -33,6 +33,7 @@ from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import RoutingStage, stages_of
 from tropattn.tropical.terms import moderate
+from tropattn.values import Value, counted
 
 __all__ = ["Envelopes", "LineCells", "line_cells"]
 
@@ -47,9 +48,12 @@ class Envelopes(Engine):
     otherwise = "it always can: near-ties are settled in rationals"
 
     def refuses(self, question: Question) -> str | None:
-        """Another number of parameters; a certificate, unless asked for by name."""
-        if question.proof is not None and question.engine != self.name:
-            return "certificate: a search of cells needed, got envelopes; leave it out."
+        """Another number of parameters; a certificate, which only a search of cells can show."""
+        if question.proof is not None:
+            return (
+                "certificate: a search of cells needed, got engine line, whose envelopes leave "
+                "none; leave one of the two out, or use engine='enumeration'."
+            )
         return _refusal(question.stages, question.domain)
 
     def count(self, question: Question) -> Found:
@@ -75,8 +79,8 @@ def _refusal(stages: Sequence[RoutingStage], domain: Domain | None) -> str | Non
     )
 
 
-@dataclass(frozen=True, eq=False)
-class LineCells:
+@dataclass(frozen=True, eq=False, repr=False)
+class LineCells(Value):
     """The cells of heads on a line, in order.
 
     Attributes
@@ -96,6 +100,10 @@ class LineCells:
     errors: NDArray[np.float64]
     units: tuple[TropicalPolynomial, ...]
     window: tuple[Fraction | None, Fraction | None]
+
+    def __repr__(self) -> str:
+        heads, (low, high) = counted(len(self.winners), "head"), self.ends
+        return f"LineCells({counted(len(self), 'cell')} of {heads}, t in ({low:g}, {high:g}))"
 
     def __len__(self) -> int:
         return len(self.breakpoints) + 1

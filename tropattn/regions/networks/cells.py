@@ -26,6 +26,7 @@ from tropattn.tropical.affine_state import AffineState
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement, two_doubles
 from tropattn.tropical.terms import AffineMap
+from tropattn.values import counted
 
 __all__ = ["CellSystem", "DepthCell"]
 
@@ -33,7 +34,7 @@ __all__ = ["CellSystem", "DepthCell"]
 _SMALL = 2**29
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DepthCell:
     """An open polyhedron of parameters on which the first ``depth`` stages are one affine map.
 
@@ -51,6 +52,9 @@ class DepthCell:
     frame: Frame
     state: AffineState
     witness: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        return f"DepthCell({counted(self.depth, 'layer')}, {counted(len(self.walls), 'wall')})"
 
     def key(self) -> tuple[int, ...]:
         """A tuple that is equal exactly for equal maps."""

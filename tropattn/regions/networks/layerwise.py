@@ -54,6 +54,12 @@ class LayerwiseRefinement:
         self.inner = Outcome()
         self.widest = 0
 
+    def within(self, domain: Domain | None) -> LayerwiseRefinement:
+        """The same stages, whose tables are made once, over another domain."""
+        other = LayerwiseRefinement([table.stage for table in self.tables], domain)
+        other.tables = self.tables
+        return other
+
     @property
     def root(self) -> DepthCell:
         """The whole domain, with the input as its state."""
@@ -139,18 +145,45 @@ class LayerwiseRefinement:
             pattern = (*cell.pattern, *(members[0] for members in tied))
             yield DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
 
-    def cells_above(self, depth: int, budget: Budget) -> Iterator[DepthCell]:
-        """The cells of the first ``depth`` stages, depth first."""
+    def levels(self, budget: Budget) -> list[list[DepthCell]]:
+        """The cells behind each stage, in lexicographic order of their patterns.
+
+        Raises ``BudgetExceeded`` where a stage has more than allowed; ``.lower`` cells of one are
+        there.
+        """
+        found: list[list[DepthCell]] = [[] for _ in self.tables]
+        most = 0
+
+        def note(cells: int, left: int) -> None:
+            budget.tell(most + cells, left)
+
+        noted = replace(budget, report=note)
+        for cell in self.cells_above(len(self.tables), noted, found):
+            most = max(map(len, found))
+            if budget.passed(most):
+                raise exceeded(most)
+            budget.tell(most, 0)
+            assert cell.depth == len(self.tables)
+        return [sorted(cells, key=lambda cell: cell.pattern) for cells in found]
+
+    def cells_above(
+        self, depth: int, budget: Budget, passed: list[list[DepthCell]] | None = None
+    ) -> Iterator[DepthCell]:
+        """The cells of the first ``depth`` stages, depth first; ``passed`` takes all on the way."""
         stack = [iter([self.root])]
         while stack:
             check()
             cell = next(stack[-1], None)
+            if cell is not None and cell.depth and passed is not None:
+                passed[cell.depth - 1].append(cell)
             if cell is None:
                 stack.pop()
             elif cell.depth == depth:
                 yield cell
             else:
-                stack.append(self.children(cell, budget))
+                # Nobody asks for the state behind the last stage, which may map nothing.
+                mapped = cell.depth + 1 < len(self.tables)
+                stack.append(self.children(cell, budget, mapped))
 
 
 @dataclass(frozen=True, slots=True)

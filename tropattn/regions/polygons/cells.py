@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_fractions
+from tropattn.arrays import as_fractions, is_whole
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.regions.budget import Budget
@@ -34,6 +34,7 @@ from tropattn.threads import aside, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
+from tropattn.values import Value, counted
 
 __all__ = ["PlaneCells", "plane_cells"]
 
@@ -46,8 +47,8 @@ right to 1e-9 of the window's.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class PlaneCells:
+@dataclass(frozen=True, eq=False, repr=False)
+class PlaneCells(Value):
     """The cells of a layer in a window of a plane.
 
     Attributes
@@ -68,6 +69,10 @@ class PlaneCells:
     centre: Array
     scale: Array
 
+    def __repr__(self) -> str:
+        heads = counted(self.patterns.shape[1], "head")
+        return f"PlaneCells({counted(len(self), 'cell')} of {heads} in a window of a plane)"
+
     def __len__(self) -> int:
         return len(self.patterns)
 
@@ -80,6 +85,11 @@ class PlaneCells:
 
     def polygon(self, cell: int) -> NDArray[np.float64]:
         """Corners of one cell, (k, 2)."""
+        if not is_whole(cell) or not -len(self) <= cell < len(self):
+            raise InvalidInput(
+                f"cell: an index in 0..{len(self) - 1} needed, got {cell!r}; rows of patterns."
+            )
+        cell = int(cell) % len(self)
         return self.corners[self.offsets[cell] : self.offsets[cell + 1]]
 
     @property
@@ -119,6 +129,7 @@ def plane_cells(
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> PlaneCells:
     """Cells of heads in a bounded window of a plane, as polygons (theory T10).
 
@@ -144,6 +155,8 @@ def plane_cells(
     ([[0], [1]], [2.0, 6.0], [(0, 1)])
     """
     stages, where = stages_of(target), as_domain(domain)
+    budget = Budget.checked(max_cells, threads)
+    budget.report = report
     if len(stages) != 1 or where is None or where.dim != 2:
         got = "the whole space" if where is None else where.describe()
         raise InvalidInput(
@@ -152,7 +165,6 @@ def plane_cells(
         )
     refinement = aside(Refinement.ready(stages[0].units, where).without_twins)
     frame = aside(window_frame, refinement)
-    budget = Budget(max_cells, threads, report)
     graph = graph_cells(frame.system, budget)
     if graph is None:
         found = explore(refinement, budget, emit=True)

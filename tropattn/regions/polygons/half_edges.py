@@ -150,7 +150,15 @@ def _crossings(
     def work(part: tuple[int, int, int]) -> Any:
         h, a, b = part
         given = rows, heads.starts, heads.sizes, heads.errors, walls.links
-        return half_edges.walk(walls.arcs, a, b, h, *given, stop)
+        kinds = np.int64, np.int32, np.float64, np.float64, np.float64
+        room = 2 * (b - a) * len(heads.all) + 64
+        while True:
+            found = half_edges.Crossings(*(np.empty(room, kind) for kind in kinds))
+            status, made = half_edges.walk(walls.arcs, a, b, h, *given, found, stop)
+            if status != half_edges.FULL:
+                found = half_edges.Crossings(*(part[:made] for part in found))
+                return _in_order(found, b - a, status)
+            room *= 2
 
     parts = []
     for i, (status, *found) in enumerate(in_order(work, ranges, budget.threads, stop)):
@@ -166,6 +174,22 @@ def _crossings(
         budget.say(tally.lower, len(ranges) - i - 1)
     codes, shares, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
     return codes, shares, counts
+
+
+def _in_order(
+    found: half_edges.Crossings, arcs: int, status: int
+) -> tuple[int, Array, Array, Array]:
+    """Codes and places of crossings, arc by arc and along each, and their number on each arc.
+
+    A place is a share of the arc and the width of its interval; where the intervals of one arc are
+    not disjoint, the status says so.
+    """
+    order = np.lexsort([found.low, found.arc])
+    arc, low, high = found.arc[order], found.low[order], found.high[order]
+    if ((arc[1:] == arc[:-1]) & ~(high[:-1] < low[1:])).any() and status == half_edges.PROVED:
+        status = half_edges.UNPROVED
+    places = np.column_stack([found.share[order], high - low])
+    return status, found.codes[order], places, np.bincount(arc, minlength=arcs)
 
 
 def _faces(
@@ -187,7 +211,8 @@ def _faces(
     begin, sides, rank = (np.empty(total, np.int32) for _ in range(3))
     if aside(half_edges.trace, following, face, begin, sides) != total:
         return None
-    if not aside(half_edges.ranks, face, first, walls.names, walls.bounds, _places(walls), rank):
+    given = face, first, walls.names, walls.bounds, _places(walls), rank
+    if not aside(half_edges.ranks, *given, np.empty((11, total), np.int32)):
         return None
     order = np.empty(total, np.int32)
     order[rank] = np.arange(total, dtype=np.int32)

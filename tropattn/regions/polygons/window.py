@@ -17,6 +17,7 @@ import numpy as np
 
 from tropattn._types import Array
 from tropattn.arrays import as_fractions
+from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Polytope, Slice
 from tropattn.polyhedra.polygon import Polygon, exact_corners
 from tropattn.tolerance import TINY, UNIT, gamma
@@ -60,6 +61,12 @@ def window_frame(refinement: Refinement) -> UnitWindow:
     """
     domain = refinement.domain
     window: Any = domain.window if isinstance(domain, Slice) else domain
+    if window is None:
+        assert domain is not None
+        raise InvalidInput(
+            f"window: a bounded window needed to draw, got {domain.describe()} without one; give "
+            "the Slice a window (low, high)."
+        )
     polygon, centre, scale = _placed(window)
     parts = [
         _relative(unit, kept, centre, scale)

@@ -30,7 +30,7 @@ from tropattn.tropical.stage import (
 )
 from tropattn.tropical.terms import AffineMap
 
-__all__ = ["norm_bound", "step_of_map", "step_of_stage"]
+__all__ = ["distinct_values", "norm_bound", "step_of_map", "step_of_stage"]
 
 
 _LOST = 2.0**-1000
@@ -103,11 +103,11 @@ def step_of_stage(stage: RoutingStage) -> Step:
         tables = [Enclosure.of(np.zeros((len(terms), len(start.near)))) for terms in firsts]
     else:
         units = zip(stage.units, update.values, strict=True)
-        tables = [_differences(_distinct_values(unit, values)) for unit, values in units]
+        tables = [_differences(distinct_values(unit, values)) for unit, values in units]
     return _of_values(Enclosure.of(shared_matrix(stage)), start, tables, own_values(stage))
 
 
-def _distinct_values(unit: TropicalPolynomial, values: Array) -> Array:
+def distinct_values(unit: TropicalPolynomial, values: Array) -> Array:
     """What each distinct term of a unit adds: its value, or the mean of those of equal terms."""
     if len(unit.distinct[0]) == unit.n_terms:
         return values

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from tropattn._kernels.hash_table import insert
 from tropattn._types import Array
-from tropattn.arrays import freeze
+from tropattn.arrays import freeze, listed, of_kind
 from tropattn.errors import InvalidInput
 from tropattn.regions.result import RegionCount
 from tropattn.threads import aside
+from tropattn.values import Value, counted
 
 __all__ = ["Sample", "Tally", "chao1", "merge_samples"]
 
@@ -23,8 +24,8 @@ __all__ = ["Sample", "Tally", "chao1", "merge_samples"]
 _LARGEST_SHARES = 5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sample(Value):
     """The distinct cells met by draws of one law, each with how often and in which draw first.
 
     Attributes
@@ -47,6 +48,10 @@ class Sample:
     domain: str
     law: str
     question: str
+
+    def __repr__(self) -> str:
+        cells = counted(len(self), "cell")
+        return f"Sample({cells} in {counted(self.samples, 'draw')}, {self.domain}, {self.method})"
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -165,6 +170,9 @@ def merge_samples(samples: Sequence[Sample]) -> Sample:
     >>> merge_samples(parts).counts.tolist() == whole.counts.tolist()
     True
     """
+    samples = listed("samples", samples, "pass what draw_sample gave")
+    for sample in samples:
+        of_kind("samples", sample, Sample, "pass what draw_sample gave")
     if not samples:
         raise InvalidInput("samples: at least one needed, got none; pass what draw_sample gave.")
     first = samples[0]

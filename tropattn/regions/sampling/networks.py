@@ -1,12 +1,12 @@
 """Samples of networks: every draw is followed through the stages, its winners proved at each.
 
 A state in doubles carries a bound on its distance from the true state, and a winner counts only if
-its lead exceeds what that distance and rounding can do. A draw that stays open is tried in balls of
-high precision; and the piece that it lies on (the winners so far, all proved) is composed in
-rationals: terms that are one function of the input there, behind a dead ReLU say, are merged, and
-the lead of the merged ones is tried once more, from the input itself. What is still open is
-discarded. So no cell is ever invented, and none is lost for good because terms tie on all of it
-(theory T12).
+its lead exceeds what that distance and rounding can do. A draw that stays open is tried at twice
+the precision of doubles, then in balls of high precision; and the piece that it lies on (the
+winners so far, all proved) is composed in rationals: terms that are one function of the input
+there, behind a dead ReLU say, are merged, and the lead of the merged ones is tried once more, from
+the input itself. What is still open is discarded. So no cell is ever invented, and none is lost for
+good because terms tie on all of it (theory T12).
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from tropattn._kernels.simd import DOUBLE, SINGLE
 from tropattn._types import Array
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, check_space
+from tropattn.progress import doing
 from tropattn.regions.sampling.balls import Balls
 from tropattn.regions.sampling.error_bounds import step_of_stage
 from tropattn.regions.sampling.pieces import Piece
 from tropattn.regions.sampling.rows import HeadRows, Walls, chord_rows, hash_words, point_scores
+from tropattn.regions.sampling.twofold import Carried, TwofoldStages
 from tropattn.threads import check
 from tropattn.tropical.affine_state import AffineState
 from tropattn.tropical.integer_stage import IntegerStage
@@ -40,6 +42,9 @@ Prefix = tuple[tuple[int, ...], ...]
 
 _AT_ONCE = 2048
 """Draws that are followed side by side."""
+
+_NEAR = 2.0**-30
+"""Error of a state per unit of its size above which balls find it anew."""
 
 _PIECES = 4096
 """Pieces that are remembered."""
@@ -59,6 +64,7 @@ class Draws:
     along, moving : directions of the parameters and of the states, or None.
     kept : inside the domain and proved so far. tied : a winner so far is a tie of several terms.
     sums : hashes of the patterns so far. winners : one array (H, 32 B) per stage.
+    carried : draws that were open at the last stage, and their states at twice the precision.
     """
 
     n: int
@@ -73,6 +79,16 @@ class Draws:
     tied: NDArray[np.bool_]
     sums: NDArray[np.uint64]
     winners: list[Array]
+    carried: tuple[Array, Carried] | None = None
+
+    def decide(
+        self, level: int, chosen: Array, found: Array, proved: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Take the winners (H, m) of draws, where they are proved; returns where."""
+        decided = chosen[proved]
+        self.winners[level][:, decided] = found[:, proved]
+        self.kept[decided] = True
+        return proved
 
     def before(self, chosen: Array, depth: int) -> list[Array]:
         """Winners (H, m) of some draws in the first ``depth`` stages."""
@@ -87,14 +103,19 @@ class NetworkSampler:
         check_space(domain, stages[0].dim)
         self.walls = Walls.of(domain, stages[0].dim if domain is None else domain.dim)
         self.dim = self.walls.rows.shape[1] - 1
-        self.steps = [step_of_stage(stage) for stage in self.stages[:-1]]
+        self.steps, heads = [], []
+        with doing("preparing stages", len(self.stages)) as done:
+            for depth, stage in enumerate(self.stages):
+                done(depth)
+                if depth + 1 < len(self.stages):
+                    self.steps.append(step_of_stage(stage))
+                heads.append([HeadRows.of(unit) for unit in stage.units])
         for step, stage in zip(self.steps, self.stages[1:], strict=True):
             if len(step.offset) != stage.dim:
                 raise InvalidInput(
                     f"stages: a stage on R^{len(step.offset)} needed, got one on R^{stage.dim}; "
                     "widths of consecutive stages must agree."
                 )
-        heads = [[HeadRows.of(unit) for unit in stage.units] for stage in self.stages]
         counts = [sum(len(head.rows) for head in layer) for layer in heads]
         words = np.split(hash_words(sum(counts)), np.cumsum(counts)[:-1])
         self.scores = [
@@ -119,6 +140,8 @@ class NetworkSampler:
         self.exact = [IntegerStage(stage) for stage in self.stages]
         self.root = Piece(start, self.exact[0])
         self.balls = Balls(self.exact, start)
+        where = start if self.embedded else None
+        self.twofold = TwofoldStages(self.stages, where, self.root.step, self.steps)
         self._pieces: dict[Prefix, Piece] = {}
 
     def data(self) -> list[Array]:
@@ -217,12 +240,15 @@ class NetworkSampler:
             few.append(chosen)
         left = np.concatenate(few) if few else still[:0]
         open_ = left[~flow.tied[left]]
+        flow.carried = None
+        if len(open_):
+            now = self.twofold.states(_columns(flow.points, open_), flow.before(open_, level))
+            proved = flow.decide(level, open_, *self.twofold.winners(now))
+            flow.carried = open_, now
+            open_ = open_[~proved]
         if len(open_):
             points, before = _columns(flow.points, open_), flow.before(open_, level)
-            found, proved = self.balls.winners(points, before)
-            decided = open_[proved]
-            flow.winners[level][:, decided] = found[:, proved]
-            flow.kept[decided] = True
+            proved = flow.decide(level, open_, *self.balls.winners(points, before))
             for prefix, chosen in _groups(flow.winners[:level], open_[~proved]):
                 check()
                 self._on_piece(flow, level, prefix, chosen)
@@ -256,10 +282,27 @@ class NetworkSampler:
                 alone.append(group)
         if alone:
             at = np.concatenate(alone)
-            states, error = self.balls.states(_columns(flow.points, at), flow.before(at, depth))
+            states, error = self._restated(flow, at, depth)
             flow.states[at // SINGLE, :, at % SINGLE] = states
             flow.error[at] = error
             flow.reach[at] = 1.00000001 * np.sqrt(1.0 + (states * states).sum(axis=1))
+
+    def _restated(self, flow: Draws, at: Array, depth: int) -> tuple[Array, Array]:
+        """States (m, d) of draws without ties behind ``depth`` stages, and their error bounds."""
+        points, winners = _columns(flow.points, at), flow.before(at, depth)
+        known, now = flow.carried or (at[:0], None)
+        if now is not None and np.isin(at, known).all():
+            order = np.argsort(known)
+            now = now.take(order[np.searchsorted(known, at, sorter=order)])
+        else:
+            now = self.twofold.states(points, winners[:-1])
+        now = self.twofold.further(now, winners[-1])
+        states, error = now.near()
+        far = np.flatnonzero(~(error <= _NEAR * now.size))
+        if len(far):
+            found = self.balls.states(points[far], [won[:, far] for won in winners])
+            states[far], error[far] = found
+        return states, error
 
     def _correct_on_piece(self, flow: Draws, prefix: Prefix, chosen: Array) -> None:
         step = self._piece(prefix).step
@@ -501,10 +544,12 @@ def _groups(winners: Sequence[Array], chosen: Array) -> Iterator[tuple[Prefix, A
         return
     ends = np.cumsum([0, *map(len, winners)])
     rows = np.vstack([layer[:, chosen] for layer in winners]).T
-    patterns, which = np.unique(rows, axis=0, return_inverse=True)
-    for i, row in enumerate(patterns.tolist()):
-        prefix = tuple(tuple(row[a:b]) for a, b in pairwise(ends))
-        yield prefix, chosen[which.ravel() == i]
+    groups: dict[bytes, list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault(row.tobytes(), []).append(i)
+    for members in groups.values():
+        row = rows[members[0]].tolist()
+        yield tuple(tuple(row[a:b]) for a, b in pairwise(ends)), chosen[members]
 
 
 def _blocks(rows: Array) -> Array:

@@ -16,27 +16,46 @@ from numpy.typing import NDArray
 from tropattn._kernels import draws, walks
 from tropattn._kernels import sample as kernel
 from tropattn._kernels.draws import Law
+from tropattn._kernels.simd import SINGLE
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions
+from tropattn.arrays import as_array, as_fractions, fraction_array, is_whole, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra._highs import bounding_box
 from tropattn.polyhedra.domain import Domain, Polytope, Slice, as_domain
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting, doing, listening
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.estimates import Sample, Tally
 from tropattn.regions.sampling.networks import NetworkSampler
 from tropattn.regions.sampling.rows import HeadRows, Walls, chord_rows, point_scores
-from tropattn.threads import aside, in_order, interrupted, stoppable
+from tropattn.threads import aside, in_order, interrupted, stoppable, thread_count
 from tropattn.tropical.max_affine import on_parameters
+from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import RoutingStage, stages_of
 
-__all__ = ["draw_sample", "sample_regions"]
+__all__ = ["Judge", "draw_sample", "sample_judged", "sample_regions"]
 
 _LAWS = {"gaussian": draws.GAUSSIAN, "sphere": draws.SPHERE, "ball": draws.BALL}
 _UNNAMED = {draws.GIVEN: "states", draws.UNIFORM: "uniform"}
 _METHODS = ("points", "lines")
 _WORK = 3e9
 """Multiply-adds per work item: 0.03 to 0.1 s of a core."""
+
+_FAR, _HUGE = 2.0**16, 2.0**40
+"""Windows farther from 0 than so many half sides, and larger ones, are sampled in their own
+coordinates."""
+
+_LARGEST_POWER = 1023
+"""Of two, among the doubles."""
+
+_MOST = 2**62
+"""Numbers of draws are 64-bit words."""
+
+_AT_ONCE = 2**15
+"""Draws per work item."""
+
+
+Judge = Callable[[float], int]
+"""Takes the seconds of a draw, as the first ones take them, and says how many to take in all."""
 
 
 @stoppable()
@@ -49,8 +68,9 @@ def sample_regions(
     distribution: Any = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
+    time_limit: float | None = None,
 ) -> RegionCount:
     """Count the distinct routing patterns that random draws meet: a lower bound on the cells.
 
@@ -66,7 +86,7 @@ def sample_regions(
     method : ``"points"``, whose counts estimate volumes, or ``"lines"``: chords through the draws
         in random directions and on along the walls of the cells they meet, with every cell that
         they cross. Lines find far more cells, small ones above all.
-    stop : an event that ends the call from another thread, as in ``count_regions``.
+    stop, time_limit : an event, or seconds, that end the call as in ``count_regions``.
 
     Returns
     -------
@@ -75,7 +95,7 @@ def sample_regions(
     Raises
     ------
     InvalidInput : an unbounded domain without distribution, or a bad argument.
-    Interrupted : with ``.lower``, the patterns found so far.
+    BudgetExceeded, Interrupted : with ``.lower``, the patterns found so far.
 
     Notes
     -----
@@ -94,10 +114,10 @@ def sample_regions(
     >>> sample_regions(plane, 16, seed=0, distribution="gaussian", method="lines").value
     3
     """
-    started = time.perf_counter()
-    sample = draw_sample(
+    return sample_judged(
         target,
         n_samples,
+        None,
         seed=seed,
         domain=domain,
         distribution=distribution,
@@ -105,6 +125,15 @@ def sample_regions(
         threads=threads,
         progress=progress,
     )
+
+
+@stoppable()
+def sample_judged(
+    target: Any, n_samples: int, judge: Judge | None, *, progress: Listening, **law: Any
+) -> RegionCount:
+    """As ``sample_regions``, of at most ``n_samples`` draws: ``judge`` says how many."""
+    started = time.perf_counter()
+    sample = _sample(target, n_samples, 0, judge, progress, **law)
     return sample.count(seconds=time.perf_counter() - started)
 
 
@@ -119,7 +148,7 @@ def draw_sample(
     distribution: Any = None,
     method: str = "points",
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
 ) -> Sample:
     """Draws ``start .. start + n_samples - 1`` and their cells, to be merged or counted.
@@ -131,6 +160,23 @@ def draw_sample(
     >>> draw_sample(TropicalPolynomial([[0], [1]]), 100, seed=0, distribution="gaussian").samples
     100
     """
+    law = {"seed": seed, "domain": domain, "distribution": distribution, "method": method}
+    return _sample(target, n_samples, start, None, progress, threads=threads, **law)
+
+
+def _sample(
+    target: Any,
+    n_samples: int,
+    start: int,
+    judge: Judge | None,
+    progress: Listening,
+    *,
+    seed: int,
+    domain: Domain | None,
+    distribution: Any,
+    method: str,
+    threads: int | None,
+) -> Sample:
     if method not in _METHODS:
         raise InvalidInput(
             f"method: 'points' or 'lines' needed, got {method!r}; points estimate volumes, lines "
@@ -141,14 +187,15 @@ def draw_sample(
     stages = stages_of(target)
     dim = stages[0].dim if domain is None else domain.dim
     law, n_states = _law(dim, domain, distribution)
-    if len(stages) == 1:
-        work = aside(_of_layer, stages[0], domain, law, method, seed)
-    else:
-        work = aside(_of_network, stages, domain, law, method, seed)
+    with listening(progress), doing("preparing the draws"):
+        if len(stages) == 1:
+            work = aside(_of_layer, stages[0], domain, law, method, seed)
+        else:
+            work = aside(_of_network, stages, domain, law, method, seed)
     end = start + n_samples
     if law.kind == draws.GIVEN and method == "points":
         start, end = min(start, n_states), min(end, n_states)
-    tally, discarded = _collect(work, start, end, threads, progress)
+    tally, discarded, end = _collect(work, (start, end), threads, progress, judge)
     facts: dict[str, Any] = {
         "ranges": ((seed, start, end),),
         "discarded": discarded,
@@ -184,7 +231,12 @@ class _Work:
 def _of_layer(
     stage: RoutingStage, domain: Domain | None, law: Law, method: str, seed: int
 ) -> _Work:
-    units = on_parameters(stage.units, domain)
+    units: Sequence[TropicalPolynomial]
+    if law.kind == draws.UNIFORM and domain is not None and _far(law):
+        domain, law = _centred(domain, law)
+        units = [_near_zero(unit) for unit in on_parameters(stage.units, domain)]
+    else:
+        units = on_parameters(stage.units, domain)
     dim = units[0].dim
     heads = [head for head in map(HeadRows.of, units) if len(head.rows) > 1]
     flag = np.zeros(1, np.int64)
@@ -216,13 +268,43 @@ def _of_network(
 ) -> _Work:
     if law.kind == draws.UNIFORM and domain is not None:
         domain, law = _centred(domain, law)
-    sampler = NetworkSampler(stages, domain)
-    run, tile, cost = sampler.points, kernel.TILE, sampler.cost
+    # A bound beyond the doubles is infinite, and the draw is followed exactly.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sampler = NetworkSampler(stages, domain)
+    run, tile, cost = sampler.points, SINGLE, sampler.cost
     if method == "lines":
         # Each stage cuts the line into more pieces, and each piece is followed from the input.
-        run, tile, cost = sampler.lines, walks.TILE, 100 * len(stages) * sampler.cost
-    flag = np.zeros(1, np.int64)
-    return _Work(lambda a, b: run(law, seed, a, b), tile, cost, sampler.data(), flag)
+        run, tile, cost = sampler.lines, walks.STEPS, 100 * len(stages) * sampler.cost
+
+    def followed(first: int, end: int) -> tuple[Array, Array, int]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return run(law, seed, first, end)
+
+    return _Work(followed, tile, cost, sampler.data(), np.zeros(1, np.int64))
+
+
+def _far(law: Law) -> bool:
+    """Whether rounding at the window's points is not small beside the window, or it is huge."""
+    half = 0.5 * law.high - 0.5 * law.low
+    centre = np.abs(0.5 * law.low + 0.5 * law.high)
+    return bool((centre / _FAR > half).any() or not (half < _HUGE).all())
+
+
+def _near_zero(unit: TropicalPolynomial) -> TropicalPolynomial:
+    """The function less its winner at 0, in rationals, for points of size 1.
+
+    No winner changes. Terms that stay below that winner become constants, so that the largest
+    number left is one that counts where cells meet; it is the unit, and all is rounded once.
+    """
+    rows = fraction_array(unit.exact_terms())
+    rows = rows - max(rows.tolist(), key=lambda row: row[-1])
+    reach = 2 * np.abs(rows[:, :-1]).sum(axis=1)
+    never = rows[:, -1] + reach < 0
+    largest = max(reach[~never] - rows[~never, -1]) or 1
+    rows[never] = 0
+    rows[never, -1] = -largest
+    rows = rows / largest
+    return TropicalPolynomial(rows[:, :-1], rows[:, -1])
 
 
 def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
@@ -231,8 +313,9 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
     Rounding counts in units of a point's size, so far from 0 a small window would drown in it.
     """
     centre = 0.5 * law.low + 0.5 * law.high
-    size = float(np.maximum(law.high - law.low, np.spacing(np.abs(centre))).max())
-    unit = Fraction(2) ** int(np.frexp(size)[1])
+    half = 0.5 * law.high - 0.5 * law.low
+    half = float(np.maximum(half, 0.5 * np.spacing(np.abs(centre))).max())
+    unit = Fraction(2) ** min(int(np.frexp(half)[1]) + 1, _LARGEST_POWER)
     a, b = map(as_fractions, domain.walls)
     shift = as_fractions(centre)
     window = Polytope(unit * a, b - a @ shift)
@@ -243,46 +326,66 @@ def _centred(domain: Domain, law: Law) -> tuple[Domain, Law]:
 
 
 def _collect(
-    work: _Work, start: int, stop: int, threads: int | None, progress: bool
-) -> tuple[Tally, int]:
-    """Run ranges of draws on a pool and add up what they find."""
-    span = work.tile * max(1, min(64, int(_WORK / (work.tile * work.cost))))
-    starts = [start, *range(start - start % span + span, stop, span)] if start < stop else []
-    tally = Tally()
-    discarded = 0
+    work: _Work,
+    draws: tuple[int, int],
+    threads: int | None,
+    progress: Listening,
+    judge: Judge | None,
+) -> tuple[Tally, int, int]:
+    """Run ranges of draws on a pool and add up what they find; also where the draws ended."""
+    span = work.tile * max(1, min(_AT_ONCE // work.tile, int(_WORK / (work.tile * work.cost))))
+    start, stop = draws
+    tally, discarded, done = Tally(), 0, start
 
-    def run(first: int) -> tuple[Array, Array, int]:
-        return work.run(first, min(first - first % span + span, stop))
+    def take(end: int) -> None:
+        """Take the draws up to ``end``, which is a multiple of the span or the last one."""
+        nonlocal done, discarded
+        begin = done
+        starts = range(begin - begin % span, end, span) if begin < end else range(0)
+
+        def run(first: int) -> tuple[Array, Array, int]:
+            return work.run(max(first, begin), min(first + span, stop))
+
+        if report is not None:
+            report(done - start, stop - done, f"{tally.distinct:,} cells")
+        for hashes, indices, lost in in_order(run, starts, threads, work.flag):
+            tally.add(hashes, indices)
+            discarded += lost
+            done = min(done - done % span + span, end)
+            if report is not None:
+                report(done - start, stop - done, f"{tally.distinct:,} cells")
 
     try:
-        with counting("cells", progress) as report:
-            parts = in_order(run, starts, threads, work.flag)
-            for done, (hashes, indices, lost) in enumerate(parts, 1):
-                tally.add(hashes, indices)
-                discarded += lost
-                if report is not None:
-                    report(tally.distinct, len(starts) - done)
+        with counting("draws", progress, over="") as report:
+            if judge is not None and stop - start > 4 * span:
+                # The first ones also load what all need, so that the next ones show the pace.
+                take(start + span)
+                began = time.perf_counter()
+                take(start + (1 + thread_count(threads)) * span)
+                pace = (time.perf_counter() - began) / (done - start - span)
+                stop = min(stop, max(done, start + judge(pace)))
+            take(stop)
     except KeyboardInterrupt:
         raise interrupted(tally.distinct) from None
-    return tally, discarded
+    return tally, discarded, done
 
 
 def _check_numbers(n_samples: int, seed: int, start: int, method: str) -> None:
-    if not _integer(n_samples) or n_samples < 1:
+    if not is_whole(n_samples) or n_samples < 1:
         raise InvalidInput(f"n_samples: an integer >= 1 needed, got {n_samples!r}; ask for a draw.")
-    if not _integer(seed) or not 0 <= seed < 2**63:
+    if n_samples > _MOST:
+        raise InvalidInput(
+            f"n_samples: an integer up to 2^62 needed, got {n_samples}; no machine draws as many."
+        )
+    if not is_whole(seed) or not 0 <= seed < 2**63:
         raise InvalidInput(
             f"seed: an integer in 0..2^63 - 1 needed, got {seed!r}; any such number will do."
         )
     step = walks.STEPS if method == "lines" else 1
-    if not _integer(start) or not 0 <= start < 2**62 or start % step:
+    if not is_whole(start) or not 0 <= start < _MOST or start % step:
         raise InvalidInput(
             f"start: a multiple of {step}, at least 0, needed, got {start}; split runs there."
         )
-
-
-def _integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 # ---- laws -------------------------------------------------------------------------------------
@@ -300,7 +403,7 @@ def _law(dim: int, domain: Domain | None, distribution: Any) -> tuple[Law, int]:
             )
         return Law(_LAWS[distribution], nothing, nothing, no_states), 0
     if distribution is not None:
-        states = as_array("distribution", distribution, 2, shape="(m, d)").astype(np.float64)
+        states = to_float(as_array("distribution", distribution, 2, shape="(m, d)"))[0]
         if states.shape[1] != dim or not len(states):
             raise InvalidInput(
                 f"distribution: states of shape (m, {dim}) with m >= 1 needed, got {states.shape}; "

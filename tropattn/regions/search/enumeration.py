@@ -9,13 +9,12 @@ number, does not depend on the number of threads.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tropattn._kernels import search
-from tropattn._kernels.system import make_system
+from tropattn._kernels.system import System, make_fine, make_space
 from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.polyhedra.cone import as_doubles
@@ -67,7 +66,8 @@ class WorkRange:
     """A subtree: its path from the root, a point in it, and whether doubles prove the point.
 
     The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers; ``alive`` (n,)
-    marks the candidates above it, where they are handed down.
+    marks the candidates above it, where they are handed down; ``fine``: doubles left keys open in
+    the range that it is a part of, so it is searched at twice the precision at once.
     """
 
     path: Array
@@ -76,6 +76,7 @@ class WorkRange:
     generation: int
     exact_point: tuple[Any, ...] | None = None
     alive: Array = field(default_factory=lambda: np.zeros(0, np.bool_))
+    fine: bool = False
 
 
 @dataclass(slots=True)
@@ -83,6 +84,8 @@ class _Found:
     """The buffers of one range, as the kernel filled them."""
 
     item: WorkRange
+    fine: bool
+    counters: Array
     patterns: Array
     points: Array
     deferred: Array
@@ -91,7 +94,6 @@ class _Found:
     rest_level: Array
     candidates: Array
     log: Array
-    counters: Any = None
 
 
 def explore(
@@ -133,22 +135,23 @@ def _high(z: Array) -> Array:
     return np.stack([z, np.zeros_like(z)])
 
 
-def _system(refinement: Refinement, fine: tuple[Array, Array, Array, Array]) -> tuple[Array, ...]:
-    """The arguments of the kernel's ``make_system``."""
-    return (
-        refinement.terms,
-        refinement.errors,
-        np.abs(refinement.terms).max(axis=1, initial=0.0),
-        refinement.starts,
-        refinement.walls,
-        refinement.wall_rho,
-        refinement.integers,
-        refinement.wall_integers,
-        np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
-        np.arange(refinement.rank),
-        *refinement.spans,
-        *fine,
-    )
+def _system(refinement: Refinement) -> dict[str, Array]:
+    """The fields of the kernel's ``System``."""
+    spans, ranks = refinement.spans
+    return {
+        "terms": refinement.terms,
+        "errors": refinement.errors,
+        "sizes": np.abs(refinement.terms).max(axis=1, initial=0.0),
+        "starts": refinement.starts,
+        "walls": refinement.walls,
+        "wall_rho": refinement.wall_rho,
+        "integers": refinement.integers,
+        "wall_integers": refinement.wall_integers,
+        "unit_of": np.repeat(np.arange(len(refinement.units)), np.diff(refinement.starts)),
+        "everywhere": np.arange(refinement.rank),
+        "spans": spans,
+        "ranks": ranks,
+    }
 
 
 class _Driver(WorkQueue[WorkRange, "_Found"]):
@@ -164,10 +167,7 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
     ) -> None:
         super().__init__(budget.watch)
         self.refinement = refinement
-        self.direct = refinement.in_doubles
-        dim, walls = refinement.rank, len(refinement.walls)
-        none = np.zeros((2, 0, dim)), np.zeros(0), np.zeros((2, walls, dim)), np.zeros(walls)
-        self.coarse = _system(refinement, none)
+        self.system = _system(refinement)
         self.outcome = outcome
         self.emit = emit or certificate is not None
         self.certificate = certificate
@@ -177,53 +177,43 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
         """Cells found so far."""
         return self.outcome.cells
 
-    @cached_property
-    def fine(self) -> tuple[Array, ...]:
-        """The system with rows at twice the precision."""
-        return _system(self.refinement, self.refinement.fine)
-
     def work(self, item: WorkRange) -> _Found:
-        # Rows of products cost rationals, so they are refined only where doubles do not decide.
-        found = self._search(item, self.fine if self.direct else self.coarse)
-        if found.counters[search.DEFERRED] and not self.direct:
-            found = self._search(item, self.fine)
+        # Twice the precision costs time and its own compilation: only where doubles do not decide.
+        found = self._search(item, item.fine)
+        if found.counters[search.DEFERRED] and not item.fine:
+            found = self._search(item, True)
         return found
 
-    def _search(self, item: WorkRange, system: tuple[Array, ...]) -> _Found:
+    def _search(self, item: WorkRange, fine: bool) -> _Found:
         heads, (n, dim) = len(self.refinement.units), self.refinement.terms.shape
         widest = int(np.diff(self.refinement.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
         logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
-        found = _Found(
-            item,
-            np.empty((room, heads), np.int32),
-            np.empty((room, 2, dim)),
-            np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
-            np.empty((n + 1, 2 * heads), np.int32),
-            np.empty((n + 1, 2, dim)),
-            np.empty(n + 1, np.int64),
-            np.empty((heads, n), np.bool_),
-            np.empty(logged, np.int32),
-        )
-        found.counters = search.search(
-            make_system(*system),
+        buffers = {
+            "counters": np.zeros(search.N_COUNTERS, np.int64),
+            "patterns": np.empty((room, heads), np.int32),
+            "points": np.empty((room, 2, dim)),
+            "deferred": np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
+            "rest": np.empty((n + 1, 2 * heads), np.int32),
+            "rest_points": np.empty((n + 1, 2, dim)),
+            "rest_level": np.empty(n + 1, np.int64),
+            "candidates": np.empty((heads, n), np.bool_),
+            "log": np.empty(logged, np.int32),
+        }
+        starts, walls = self.refinement.starts, self.refinement.walls
+        search.search(
+            System(**self.system),
+            make_space(starts, len(walls), dim),
+            make_fine(starts, *self.refinement.fine) if fine else None,
+            search.Out(emit=self.emit, **buffers),
             item.path,
             item.z,
             item.proved,
             item.alive,
             _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.stop,
-            self.emit,
-            found.patterns,
-            found.points,
-            found.deferred,
-            found.rest,
-            found.rest_points,
-            found.rest_level,
-            found.candidates,
-            found.log,
         )
-        return found
+        return _Found(item, fine, **buffers)
 
     def collect(self, result: _Found) -> list[WorkRange]:
         """Add up what a range found; what is left of it are ranges of their own."""
@@ -244,10 +234,10 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
             path, z = result.rest[i].copy(), result.rest_points[i].copy()
             if self.certificate is not None:
                 # A range's log tells all its discards, those above it too.
-                left.append(WorkRange(path, z, True, generation))
+                left.append(WorkRange(path, z, True, generation, fine=result.fine))
             else:
                 alive = result.candidates[result.rest_level[i]]
-                left.append(WorkRange(path, z, True, generation, None, alive))
+                left.append(WorkRange(path, z, True, generation, None, alive, result.fine))
         for i in range(counters[search.DEFERRED]):
             left += self._settle(result.deferred[i].copy(), generation)
         return left
@@ -262,7 +252,7 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
                 self.certificate.add_settled(pairs, verdict)
             return []
         point = verdict.point
-        return [WorkRange(path, _high(as_doubles(point)), False, generation, point)]
+        return [WorkRange(path, _high(as_doubles(point)), False, generation, point, fine=True)]
 
 
 class Enumeration(Engine):

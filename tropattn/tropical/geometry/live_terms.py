@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import flint
 import numpy as np
@@ -13,13 +13,14 @@ from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, has_points
 from tropattn.polyhedra.extreme import winning_rows
-from tropattn.progress import counting
+from tropattn.progress import Listening, counting
 from tropattn.threads import aside, stoppable
 from tropattn.tropical.geometry.diagram import HeadDiagram, head_diagram
 from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.terms import moderate
 from tropattn.tropical.witness import inner_points
+from tropattn.values import Value
 
 __all__ = ["LiveTerms", "live_terms"]
 
@@ -27,8 +28,8 @@ _MANY = 500
 """From this many terms on a hull is asked first which of them are dead."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LiveTerms:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LiveTerms(Value):
     """Which terms win on an open set, and why.
 
     Attributes
@@ -49,7 +50,11 @@ class LiveTerms:
     inside: NDArray[np.bool_]
     dead: NDArray[np.int64]
     combinations: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
-    exact_decisions: int
+    exact_decisions: int = field(compare=False)
+
+    def __repr__(self) -> str:
+        distinct = len(self.live) + len(self.dead)
+        return f"LiveTerms({len(self.live)} of {distinct} live on R^{self.witnesses.shape[1]})"
 
 
 @stoppable(lambda f, domain=None, **_: int(has_points(domain)))
@@ -58,7 +63,7 @@ def live_terms(
     domain: Domain | None = None,
     *,
     threads: int | None = None,
-    progress: bool = False,
+    progress: Listening = False,
     stop: threading.Event | None = None,
 ) -> LiveTerms:
     """Decide for every term whether it wins somewhere inside the domain (theory T2, T3).
@@ -86,7 +91,7 @@ def live_terms(
 
 
 def _by_programs(
-    f: MaxAffine, domain: Domain | None, threads: int | None, progress: bool
+    f: MaxAffine, domain: Domain | None, threads: int | None, progress: Listening
 ) -> LiveTerms:
     """Each term by a small program, on any domain."""
     refinement = Refinement.ready([f], domain)
@@ -96,7 +101,7 @@ def _by_programs(
         points = inner_points([f], refinement, np.zeros((1, 1), np.int64), z[None, :])
         return LiveTerms(kept, *points, np.zeros(0, np.int64), {}, 0)
 
-    with counting("keys decided", progress, "to do") as report:
+    with counting("keys decided", progress, "") as report:
         reasons = winning_rows(
             refinement.terms,
             refinement.errors,
@@ -117,7 +122,7 @@ def _by_programs(
     )
 
 
-def _from_diagram(found: HeadDiagram, threads: int | None, progress: bool) -> LiveTerms:
+def _from_diagram(found: HeadDiagram, threads: int | None, progress: Listening) -> LiveTerms:
     """The same where a hull has shown most terms dead: programs for the live ones among themselves.
 
     A dead term lies on or below the facet that it was located under.

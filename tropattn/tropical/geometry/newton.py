@@ -19,12 +19,13 @@ from tropattn.polyhedra.normal_fan import NormalFan
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.max_affine import MaxAffine
+from tropattn.values import Value, counted
 
 __all__ = ["NewtonPolytope"]
 
 
-@dataclass(frozen=True, eq=False)
-class NewtonPolytope:
+@dataclass(frozen=True, eq=False, repr=False)
+class NewtonPolytope(Value):
     """``conv{a_j}`` of a tropical polynomial, or its lift ``conv{(a_j, c_j)}`` (T3).
 
     Its faces come from ``hull``, which walks along edges and shares no code with the test behind
@@ -42,6 +43,12 @@ class NewtonPolytope:
     indices: NDArray[np.int64]
     upper: NDArray[np.int64]
     lifted: bool = False
+
+    def __repr__(self) -> str:
+        kind = "lifted, " if self.lifted else ""
+        corners = counted(len(self.indices), "vertex", "vertices")
+        points = counted(len(self.points), "point")
+        return f"NewtonPolytope({kind}{corners} of {points} in R^{self.points.shape[1]})"
 
     @classmethod
     def of(cls, f: MaxAffine, lifted: bool = False) -> NewtonPolytope:

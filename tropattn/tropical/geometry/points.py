@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_fractions, fraction_array, freeze, is_exact
+from tropattn.arrays import as_fractions, fraction_array, freeze, is_exact, of_kind
 from tropattn.tropical.max_affine import MaxAffine
 
 __all__ = ["term_points"]
@@ -22,6 +22,7 @@ def term_points(f: MaxAffine, lifted: bool = False) -> NDArray[Any]:
     >>> term_points(MaxAffine([[1], [2]], [0, -1]), lifted=True).tolist()
     [[1.0, 0.0], [2.0, -1.0]]
     """
+    of_kind("f", f, MaxAffine, "build one with TropicalPolynomial(slopes, intercepts)")
     slopes, intercepts = f.slopes, f.intercepts
     if f.maps or f.scale != 1:
         exact = fraction_array(f.exact_terms())

@@ -22,14 +22,15 @@ from tropattn._types import Array
 from tropattn.arrays import as_fractions, freeze
 from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
+from tropattn.values import Value, counted
 
 __all__ = ["RegularSubdivision", "TropicalHypersurface", "walked_subdivision"]
 
 Terms = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TropicalHypersurface:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TropicalHypersurface(Value):
     """Where the maximum of a tropical polynomial is attained twice: the walls of its cells.
 
     Attributes
@@ -44,8 +45,12 @@ class TropicalHypersurface:
     walls: tuple[tuple[int, int], ...]
     ridges: tuple[tuple[int, ...], ...]
 
+    def __repr__(self) -> str:
+        words = counted(len(self.points), "vertex", "vertices"), counted(len(self.walls), "wall")
+        return f"TropicalHypersurface({', '.join(words)}, R^{self.points.shape[1]})"
 
-class RegularSubdivision:
+
+class RegularSubdivision(Value):
     """The subdivision of ``conv{a_j}`` that the intercepts lift (T3).
 
     Attributes
@@ -61,6 +66,7 @@ class RegularSubdivision:
     dim: int
     _points: Callable[[], NDArray[np.object_]]
     _faces: Callable[[int], list[Terms]]
+    _PARTS = ("cells", "points", "dim")
 
     def __init__(
         self,
@@ -78,15 +84,12 @@ class RegularSubdivision:
         ):
             object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"RegularSubdivision is immutable; cannot set {name!r}")
-
     def __reduce__(self) -> tuple[Any, ...]:
         levels = [self._faces(k) for k in range(self.dim + 1)]
         return _restored, (self.cells, self.dim, self.points, levels)
 
     def __repr__(self) -> str:
-        return f"RegularSubdivision({len(self.cells)} cells of dimension {self.dim})"
+        return f"RegularSubdivision({counted(len(self.cells), 'cell')} of dimension {self.dim})"
 
     @cached_property
     def points(self) -> NDArray[np.object_]:

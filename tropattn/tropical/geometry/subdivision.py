@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, fraction, freeze, rational_matrix
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    fraction,
+    freeze,
+    listed,
+    of_kind,
+    rational_matrix,
+)
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.minkowski import minkowski_sum
 from tropattn.threads import aside
@@ -24,6 +32,7 @@ from tropattn.tropical.geometry.diagram import head_diagram
 from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.geometry.regular import RegularSubdivision, walked_subdivision
 from tropattn.tropical.max_affine import MaxAffine
+from tropattn.values import Value, counted
 
 __all__ = [
     "MixedCell",
@@ -58,8 +67,8 @@ def subdivision(f: MaxAffine) -> RegularSubdivision:
 # ---- several polynomials ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MixedCell:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MixedCell(Value):
     """A cell ``F_1 + ... + F_H`` of a mixed subdivision.
 
     Attributes
@@ -73,9 +82,13 @@ class MixedCell:
     type: tuple[int, ...]
     point: tuple[Fraction, ...]
 
+    def __repr__(self) -> str:
+        dims, terms = " + ".join(map(str, self.type)), [len(part) for part in self.terms]
+        return f"MixedCell(dimensions {dims}, {' + '.join(map(str, terms))} terms)"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MixedSubdivision:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MixedSubdivision(Value):
     """The subdivision of ``P_1 + ... + P_H`` dual to the heads' common refinement (T5).
 
     Attributes
@@ -89,6 +102,10 @@ class MixedSubdivision:
     cells: tuple[MixedCell, ...]
     dim: int
 
+    def __repr__(self) -> str:
+        heads = counted(len(self.slopes), "polytope")
+        return f"MixedSubdivision({counted(len(self.cells), 'cell')} of {heads}, R^{self.dim})"
+
     @property
     def is_fine(self) -> bool:
         """Whether each cell's factors are independent: the dimensions of its type add up to dim."""
@@ -100,6 +117,7 @@ class MixedSubdivision:
 
     def volume(self, cell: MixedCell) -> Fraction:
         """Volume of one cell, exactly."""
+        of_kind("cell", cell, MixedCell, "take one of .cells")
         return minkowski_sum(self._parts(cell)).volume()
 
     def mixed_volume(self) -> Fraction:
@@ -144,7 +162,9 @@ def mixed_subdivision(polynomials: Sequence[MaxAffine]) -> MixedSubdivision:
     >>> [(cell.terms, cell.type) for cell in mixed_subdivision([f, g]).cells]
     [(((0, 1), (0, 1)), (1, 1))]
     """
-    heads = list(polynomials)
+    heads = listed("polynomials", polynomials, "give a list of TropicalPolynomial")
+    for f in heads:
+        of_kind("polynomials", f, MaxAffine, "give a list of TropicalPolynomial")
     if not heads or len({f.dim for f in heads}) != 1:
         raise InvalidInput(
             "polynomials: at least one, all of one dimension, needed, got dimensions "
