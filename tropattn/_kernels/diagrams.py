@@ -12,7 +12,6 @@ import numpy as np
 
 from tropattn._kernels.clipping import TINY, U, cut, load
 from tropattn._kernels.compiling import fragment
-from tropattn._kernels.sorting import sort
 
 PROVED = 0
 UNPROVED = 1
@@ -54,12 +53,14 @@ def cell(i, terms, size, error, polygon, scores):
     """Cut a polygon, in place, to the cell of row ``i``; returns its sides, 0 or -1 as ``cut``.
 
     As long as some ray of what is left has a better row, the best row there cuts: O(N) per ray.
+    Rays at which row ``i`` is proved to win are never cut off; they come last, since a cut puts its
+    two rays first and those before the ones that it cut off at the end.
     """
     n = terms.shape[1]
     row = np.empty(3)
     labels, rays, ray_errors = polygon.labels, polygon.rays, polygon.ray_errors
     at, proved, count = 0, 0, polygon.count
-    while proved < count:
+    while at < count - proved:
         _scores(terms[0], terms[1], terms[2], rays[at], scores)
         bound = score_bound(size, error, ray_errors[at])
         ahead, behind = labels[at], labels[at + 1 if at + 1 < count else 0]
@@ -75,13 +76,12 @@ def cell(i, terms, size, error, polygon, scores):
             count = cut(polygon, row, 2.0 * error + 2.0 * U * size, best)
             if count <= 0:
                 return count
-            at, proved = 0, 0
+            at, proved = 0, proved + at
             continue
         # Row i wins here with the two that meet in this ray: proved if all others lose.
         if near > 0:
             return -1
-        at = at + 1 if at + 1 < count else 0
-        proved += 1
+        at += 1
     return count
 
 
@@ -156,94 +156,146 @@ def write_arc(arcs, at, rays, ray_errors, labels, side, count):
 
 
 @fragment()
-def crossings(arcs, owners, terms, starts, sizes, errors, start, stop_at, stop):
+def links(arcs, owners, terms, starts, first, last):
+    """For each row the rows that it shares an arc with, out of arcs ``first .. last``.
+
+    ``arcs`` (A, ARC) of the heads ``owners``, ``terms`` (3, n) rows of all heads and ``starts`` the
+    first of each. Returns offsets (n + 1,) into a list of rows and (L, 3) of what they have more
+    than the one they belong to, and for each head a row with an arc, -1 if it has none.
+    """
+    heads = len(starts) - 1
+    offsets = np.zeros(starts[heads] + 2, np.int64)
+    begin = np.full(heads, -1, np.int64)
+    for arc in range(first, last):
+        for side in range(8, 10):
+            row = starts[owners[arc]] + np.int64(arcs[arc, side])
+            offsets[row + 2] += 1
+            begin[owners[arc]] = row
+    for row in range(2, len(offsets)):
+        offsets[row] += offsets[row - 1]
+    others = np.empty(offsets[-1], np.int64)
+    apart = np.empty((offsets[-1], 3))
+    for arc in range(first, last):
+        for side in range(8, 10):
+            row = starts[owners[arc]] + np.int64(arcs[arc, side])
+            # Offsets are one place behind while the list fills.
+            place, other = offsets[row + 1], starts[owners[arc]] + np.int64(arcs[arc, 17 - side])
+            others[place] = other
+            for c in range(3):
+                apart[place, c] = terms[c, other] - terms[c, row]
+            offsets[row + 1] += 1
+    return offsets[:-1], others, apart, begin
+
+
+@fragment()
+def crossings(arcs, owners, sizes, errors, near, start, stop_at, stop):
     """Points where arcs ``start .. stop_at`` cross walls of later heads, and a status.
 
     Along an arc from u to v a head's scores are affine in the share of v, its winners form an upper
     envelope, and each change of winner is one crossing; crossings of one arc are proved distinct.
-    ``arcs`` (A, ARC) with the heads ``owners``, ascending; ``terms`` (3, n) rows of all heads,
-    ``starts`` the first of each, ``sizes`` and ``errors`` (H,) bounds on entries and their errors.
+    A row that beats those it shares an arc with wins: on the way from its cell to a point outside,
+    in the open domain, the first wall belongs to one of them, which is ahead from there on. So the
+    winner at u is climbed to, and the next one is found, among neighbours alone.
+    ``arcs`` (A, ARC) with the heads ``owners``, ascending; ``sizes`` and ``errors`` (H,) bounds on
+    the entries of a head's rows and on their errors; ``near`` as from ``links``.
+    Cost: the neighbours of the winners, and of the way to the first.
     """
-    heads = len(starts) - 1
-    widest = 1
-    for h in range(heads):
-        widest = max(widest, starts[h + 1] - starts[h])
-    at_u, at_v = np.empty(widest), np.empty(widest)
-    low, high = np.empty(terms.shape[1]), np.empty(terms.shape[1])
+    heads = len(sizes)
+    at = near[3].copy()
+    low, high = np.empty(len(near[0])), np.empty(len(near[0]))
+    gains = np.empty((2, len(near[0])))
     total = 0
     for arc in range(start, stop_at):
         if stop[0]:
             return total, STOPPED
+        u, v = arcs[arc, 0:3], arcs[arc, 3:6]
         found = 0
         for g in range(owners[arc] + 1, heads):
-            n = starts[g + 1] - starts[g]
-            x = terms[0, starts[g] : starts[g + 1]]
-            y = terms[1, starts[g] : starts[g + 1]]
-            z = terms[2, starts[g] : starts[g + 1]]
-            u, v = at_u[:n], at_v[:n]
-            _scores(x, y, z, arcs[arc, 0:3], u)
-            _scores(x, y, z, arcs[arc, 3:6], v)
+            if at[g] < 0:
+                continue
             slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6])
             slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7])
-            winner, last = _largest(u), _largest(v)
-            if _near(u, winner, slack_u) or _near(v, last, slack_v):
+            winner = _climb(near, at[g], u, slack_u)
+            if winner < 0:
                 return total, UNPROVED
-            while winner != last:
-                step, lower, upper = _next(u, v, winner, slack_u, slack_v)
+            while True:
+                step, lower, upper = _next(near, winner, u, v, slack_u, slack_v, gains)
                 if step < 0:
                     return total, UNPROVED
-                low[found] = lower
-                high[found] = upper
+                if step == winner:
+                    break
+                if not _insert(low, high, found, lower, upper):
+                    return total, UNPROVED
                 found += 1
                 winner = step
-        if found > 1:
-            # Disjoint intervals are in one order by their ends, so each end is sorted alone.
-            sort(low, found)
-            sort(high, found)
-            for i in range(1, found):
-                if not high[i - 1] < low[i]:
-                    return total, UNPROVED
+            # The next arc often begins where this one ends.
+            at[g] = winner
         total += found
     return total, PROVED
 
 
 @fragment()
-def _near(scores, winner, slack):
-    """Whether some other row may reach the winner's score."""
-    level = scores[winner] - slack
-    close = 0
-    for k in range(len(scores)):
-        close += scores[k] >= level
-    return close > 1
+def _insert(low, high, count, lower, upper):
+    """Put an interval among ascending disjoint ones; False where it meets another."""
+    at = count
+    while at > 0 and low[at - 1] > lower:
+        low[at], high[at] = low[at - 1], high[at - 1]
+        at -= 1
+    low[at], high[at] = lower, upper
+    return (at == 0 or high[at - 1] < lower) and (at == count or upper < low[at + 1])
 
 
 @fragment()
-def _next(u, v, winner, slack_u, slack_v):
+def _climb(near, row, ray, slack):
+    """The row that wins at a ray, found from another one; -1 where a neighbour may reach it."""
+    offsets, others, apart, _ = near
+    # Computed gains are not sums of differences, so the way is bounded for safety.
+    for _ in range(len(offsets)):
+        best, top, close = np.int64(-1), slack, False
+        for at in range(offsets[row], offsets[row + 1]):
+            gain = apart[at, 0] * ray[0] + apart[at, 1] * ray[1] + apart[at, 2] * ray[2]
+            close = close or gain >= -slack
+            if gain > top:
+                best, top = others[at], gain
+        if best < 0:
+            return np.int64(-1) if close else row
+        row = best
+    return np.int64(-1)
+
+
+@fragment()
+def _next(near, winner, u, v, slack_u, slack_v, gains):
     """The row that overtakes the winner first on the way from u to v, and where.
 
     Row k overtakes at the share ``a / (a + b)`` with ``a = u[winner] - u[k]`` and
     ``b = v[k] - v[winner]``, which grows with a and falls with b: intervals follow from the errors
-    of a and b. Returns -1 where the first one is not proved to be first.
+    of a and b. Returns the winner itself where it wins at v, and -1 where that, or the first one,
+    is not proved. ``gains`` is scratch.
     """
-    best, where = -1, 2.0
-    for k in range(len(u)):
-        b = v[k] - v[winner]
-        if k != winner and b > 0:
-            a = u[winner] - u[k]
-            if a < where * (a + b):
-                best, where = k, a / (a + b)
+    offsets, others, apart, _ = near
+    first, count = offsets[winner], offsets[winner + 1] - offsets[winner]
+    best, where, close = -1, 2.0, False
+    for m in range(count):
+        x, y, z = apart[first + m, 0], apart[first + m, 1], apart[first + m, 2]
+        a = -(x * u[0] + y * u[1] + z * u[2])
+        b = x * v[0] + y * v[1] + z * v[2]
+        gains[0, m] = a
+        gains[1, m] = b
+        close = close or b >= -slack_v
+        if b > 0 and a < where * (a + b):
+            best, where = m, a / (a + b)
     if best < 0:
-        return -1, 0.0, 0.0
-    a = u[winner] - u[best] + slack_u
-    b = v[best] - v[winner] - slack_v
+        return (np.int64(-1) if close else winner), 0.0, 0.0
+    a, b = gains[0, best] + slack_u, gains[1, best] - slack_v
     if not (b > 0 and a - 2.0 * slack_u > 0):
-        return -1, 0.0, 0.0
+        return np.int64(-1), 0.0, 0.0
     upper = a / (a + b) * (1.0 + 8.0 * U)
     lower = (a - 2.0 * slack_u) / (a + b + 2.0 * (slack_v - slack_u)) * (1.0 - 8.0 * U)
-    for k in range(len(u)):
-        b = v[k] - v[winner] + slack_v
-        if k not in (winner, best) and b > 0:
-            a = u[winner] - u[k] - slack_u
-            if not (a > 0 and a > upper * (a + b) * (1.0 + 8.0 * U)):
-                return -1, 0.0, 0.0
-    return best, lower, upper
+    for m in range(count):
+        a, b = gains[0, m] - slack_u, gains[1, m] + slack_v
+        # Pieces of one wall are listed each.
+        if m == best or not b > 0 or others[first + m] == others[first + best]:
+            continue
+        if not (a > 0 and a > upper * (a + b) * (1.0 + 8.0 * U)):
+            return np.int64(-1), 0.0, 0.0
+    return others[first + best], lower, upper

@@ -29,6 +29,7 @@ from tropattn._kernels.diagrams import (
     cell,
     crossings,
     diagram,
+    links,
     write_arc,
 )
 from tropattn._kernels.structures import structure
@@ -259,10 +260,11 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, wall, pairs, first,
         if status != PROVED:
             return total, status
         met = 0
-        rows, size, error = wall.terms, wall.sizes, wall.errors
-        crossed, status = crossings(arcs, owners, rows, starts, size, error, zero, on_edges, stop)
+        near = links(arcs, owners, wall.terms, starts, on_edges, made)
+        size, error = wall.sizes, wall.errors
+        crossed, status = crossings(arcs, owners, size, error, near, zero, on_edges, stop)
         if status == PROVED:
-            met, status = crossings(arcs, owners, rows, starts, size, error, on_edges, made, stop)
+            met, status = crossings(arcs, owners, size, error, near, on_edges, made, stop)
         if status != PROVED:
             return total, status
         total += 4 * (pieces + met - crossed) + weight

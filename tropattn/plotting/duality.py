@@ -16,7 +16,8 @@ from tropattn.plotting.hull import by_angle, listed
 from tropattn.plotting.style import FILLS, INKS, named, new_figure
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
-from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
+from tropattn.tropical.geometry.regular import RegularSubdivision
+from tropattn.tropical.geometry.subdivision import subdivision
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 
 __all__ = ["dual"]

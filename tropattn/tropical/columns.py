@@ -62,17 +62,14 @@ def independent_columns(
     """Whether the system is central, and columns that are independent on it; both proved."""
     width = units[0].dim + 1
     rows = np.vstack([blocks.differences, residues(walls, PRIME)])
-    # Columns of large spread first: better conditioned than the first that will do.
-    spread = np.zeros(width - 1)
-    for h in range(len(units)):
-        part = blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
-        spread = np.maximum(spread, np.ptp(part, axis=0))
-    if len(spread) and spread.max() > 0:
-        order = [int(k) for k in _pivoted(blocks, units)]
-    else:
-        order = list(range(width - 1))
-    order.append(width - 1)
+    order = list(range(width))
     pivots = rank_of_rows(rows, order)
+    if len(pivots) == width:
+        return False, np.arange(width)
+    if len(pivots) < width - 1 or pivots[-1] == width - 1:
+        # Of dependent columns those of large spread first: better conditioned than the first ones.
+        order = _spread_first(units, blocks, width)
+        pivots = rank_of_rows(rows, order)
     unit_row = np.zeros((1, width), dtype=np.int64)
     unit_row[0, -1] = 1
     central = len(rank_of_rows(np.vstack([rows, unit_row]), order)) > len(pivots)
@@ -81,6 +78,16 @@ def independent_columns(
         if exact != len(pivots):
             return _exact_columns(units, blocks, walls, order)
     return central, np.array(sorted(pivots), dtype=np.int64)
+
+
+def _spread_first(units: tuple[MaxAffine, ...], blocks: Blocks, width: int) -> list[int]:
+    """Slope columns, those of large spread first, and the last column."""
+    spread = 0.0
+    for h in range(len(units)):
+        part = blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
+        spread = max(spread, float(np.ptp(part, axis=0).max(initial=0.0)))
+    slopes = _pivoted(blocks, units) if spread > 0 else range(width - 1)
+    return [*(int(k) for k in slopes), width - 1]
 
 
 def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self, TypeVar
 
 import flint
@@ -187,10 +187,11 @@ class MaxAffine(Value):
     @cached_property
     def distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Merge equal terms: the first index of each class, and the class of every term (T2)."""
-        if self.n_terms == 2 and (self.modular_terms()[0] != self.modular_terms()[1]).any():
-            # Most units of a wide ReLU layer; sorting two rows is slow.
-            both = freeze(np.arange(2))
-            return both, both
+        # One number a row: where these differ, rows do. Sums may wrap, of equal rows alike.
+        mixed = np.sort(self.modular_terms() @ _mixer(self.dim + 1))
+        if (mixed[1:] != mixed[:-1]).all():
+            every = freeze(np.arange(self.n_terms))
+            return every, every
         _, first, inverse = np.unique(
             self.modular_terms(), axis=0, return_index=True, return_inverse=True
         )
@@ -392,6 +393,13 @@ class MaxAffine(Value):
         through = f", factored through {counted(len(self.maps), 'map')}"
         how = "" if self._direct else through if self.maps else f", scale {float(self.scale):.6g}"
         return f"{type(self).__name__}({counted(self.n_terms, 'term')} on R^{self.dim}{how})"
+
+
+@lru_cache(maxsize=64)
+def _mixer(size: int) -> NDArray[np.int64]:
+    """Fixed large numbers."""
+    stream = np.random.Generator(np.random.Philox(size))
+    return freeze(stream.integers(-(2**62), 2**62, size))
 
 
 def on_parameters(units: Sequence[Function], domain: Domain | None) -> tuple[Function, ...]:

@@ -6,8 +6,10 @@ One is the other: sites are slopes. The polynomial gives what is dual to its cel
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
+import flint
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +20,37 @@ from tropattn.arrays import (
     as_fractions,
     fraction_array,
     freeze,
+    is_exact,
     is_whole,
     of_kind,
     plain,
     to_float,
 )
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, Polytope, as_domain, check_space
 from tropattn.polyhedra.extreme import shared_walls
 from tropattn.polyhedra.polyhedron import Polyhedron
+from tropattn.threads import aside
+from tropattn.tropical.geometry.diagram import HeadDiagram, head_diagram, rounded
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.geometry.newton import NewtonPolytope
-from tropattn.tropical.geometry.subdivision import RegularSubdivision, subdivision
+from tropattn.tropical.geometry.regular import RegularSubdivision
+from tropattn.tropical.geometry.sites import (
+    exact_site_terms,
+    modular_site_terms,
+    near_site_terms,
+    site_intercepts,
+)
+from tropattn.tropical.geometry.subdivision import subdivision
 from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.terms import PRIME
 from tropattn.values import Value, counted
 
 __all__ = ["PowerDiagram", "TropicalPolynomial"]
+
+_AT_ONCE = 4_000_000
+"""Scores that are held at a time where points are located."""
 
 
 class TropicalPolynomial(MaxAffine):
@@ -97,51 +113,274 @@ class TropicalPolynomial(MaxAffine):
         return subdivision(self)
 
 
+class SitePolynomial(TropicalPolynomial):
+    """``max_j <a_j, x> + (w_j - |a_j|^2) / 2`` of sites and weights, whose squares stay exact.
+
+    Built by ``PowerDiagram``. Intercepts are rationals where doubles do not hold them.
+    """
+
+    _weights: Array | None = None
+    _farthest: bool = False
+
+    @classmethod
+    def of(cls, sites: Array, weights: Array, farthest: bool) -> SitePolynomial:
+        """With all signs changed, the largest is the farthest site."""
+        self = cls.__new__(cls)
+        values = {"keys": freeze(-sites) if farthest else sites, "scale": 1, "maps": ()}
+        for name, value in (*values.items(), ("_weights", weights), ("_farthest", farthest)):
+            object.__setattr__(self, name, value)
+        return self
+
+    @classmethod
+    def factored(cls, *args: Any, **options: Any) -> Any:
+        """A polynomial made of this one is one like any other."""
+        return TropicalPolynomial.factored(*args, **options)
+
+    @cached_property
+    def biases(self) -> Array:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The exact intercepts."""
+        assert self._weights is not None
+        found = site_intercepts(self.keys, self._weights)
+        return freeze(plain(-found if self._farthest else found))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether a polynomial has the same terms in the same order, exactly."""
+        if self is other:
+            return True
+        if not isinstance(other, TropicalPolynomial):
+            return NotImplemented
+        same_shape = (self.n_terms, self.dim) == (other.n_terms, other.dim)
+        return same_shape and self.exact_terms() == other.exact_terms()
+
+    __hash__ = TropicalPolynomial.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TropicalPolynomial, (self.keys, self.biases)
+
+    @cached_property
+    def _float(self) -> tuple[Array, Array]:
+        if self._weights is None or is_exact(self.keys) or is_exact(self._weights):
+            return TropicalPolynomial(self.keys, self.biases).float_terms()
+        terms, errors = near_site_terms(self.keys, self._weights)
+        if self._farthest:
+            terms[:, -1] *= -1
+        return freeze(terms), freeze(errors)
+
+    @cached_property
+    def _modular(self) -> NDArray[np.int64]:
+        if self._weights is None:
+            return TropicalPolynomial(self.keys, self.biases).modular_terms()
+        rows = modular_site_terms(self.keys, self._weights)
+        if self._farthest:
+            rows[:, -1] = -rows[:, -1] % PRIME
+        return freeze(rows)
+
+    def exact_terms(self, indices: Any = None) -> flint.fmpq_mat:
+        """Rows ``(a_j, c_j)`` in rationals, of the given terms or of all."""
+        if self._weights is None:
+            return super().exact_terms(indices)
+        chosen = slice(None) if indices is None else np.asarray(indices, dtype=np.intp)
+        rows = exact_site_terms(self.keys[chosen], self._weights[chosen])
+        if self._farthest:
+            for j in range(rows.nrows()):
+                rows[j, rows.ncols() - 1] = -rows[j, rows.ncols() - 1]
+        return rows
+
+
 class PowerDiagram(Value):
     """Cells ``{x : |x - a_j|^2 - w_j <= |x - a_i|^2 - w_i for all i}`` of sites with weights.
 
     Parameters
     ----------
-    sites : (N, d), the ``a_j``; weights : (N,), the ``w_j``. Site ``j`` has the cell of term ``j``
-        of ``max_j <a_j, x> + (w_j - |a_j|^2) / 2`` (Aurenhammer 1987; theory T2).
+    sites : (N, d) numbers, the ``a_j``; floats are read as the dyadic rationals they are, object
+        arrays of ``int`` or ``Fraction`` stay exact.
+    weights : (N,) numbers, the ``w_j``, or one for all: 0 gives the Voronoi diagram.
+    farthest : cells of the *largest* ``|x - a_j|^2 - w_j`` instead.
 
+    Site ``j`` has the cell of term ``j`` of ``max_j <a_j, x> + (w_j - |a_j|^2) / 2`` (Aurenhammer
+    1987; theory T2). Everything is decided on the exact sites and weights; ``vertices`` alone are
+    rounded. Cost: one proved hull of the lifted sites (T20), made once, when it is first needed.
+
+    Raises
+    ------
+    InvalidInput : no sites, no coordinates, NaN or infinity, or lengths that differ.
+
+    Examples
+    --------
+    >>> square = PowerDiagram([[0, 0], [2, 0], [0, 2], [2, 2]])
+    >>> square.vertices.tolist(), square.cells
+    ([[1.0, 1.0]], ((0,), (0,), (0,), (0,)))
+    >>> sorted(square.ridges)       # no wall along a diagonal: those cells meet in one point
+    [(0, 1), (0, 2), (1, 3), (2, 3)]
     >>> PowerDiagram([[0], [2]], [0, 0]).to_polynomial().intercepts.tolist()    # wall at x = 1
     [0.0, -2.0]
     """
 
-    __slots__ = ("_polynomial", "sites", "weights")
     sites: Array
-    weights: Array
+    farthest: bool
     _polynomial: TropicalPolynomial
-    _PARTS = ("sites", "weights", "_polynomial")
+    _power: int
+    _PARTS = ("sites", "weights", "farthest", "_power", "_polynomial")
 
-    def __init__(self, sites: Any, weights: Any) -> None:
+    def __init__(self, sites: Any, weights: Any = 0, farthest: bool = False) -> None:
         rows = as_array("sites", sites, 2, shape="(N, d)")
-        numbers = as_array("weights", weights, 1, shape="(N,)")
-        if len(rows) != len(numbers):
+        if not rows.size:
             raise InvalidInput(
-                f"weights: one a site needed ({len(rows)}), got {len(numbers)}; "
+                f"sites: shape (N, d) with N >= 1 and d >= 1 needed, got {rows.shape}; "
+                "a diagram has a site."
+            )
+        if np.ndim(weights) == 0:
+            weights = np.array([weights] * len(rows))
+        given = as_array("weights", weights, 1, shape="(N,)")
+        if len(rows) != len(given):
+            raise InvalidInput(
+                f"weights: one a site needed ({len(rows)}), got {len(given)}; "
                 "use zeros for a Voronoi diagram."
             )
-        half = (as_fractions(numbers) - _squares(rows)) / 2
-        self._set(rows, numbers, TropicalPolynomial(rows, plain(half)))
+        # Squares of very large or small sites are no doubles: these are read in other units.
+        power = 0 if is_exact(rows) else int(np.frexp(np.abs(rows).max())[1])
+        power = power if abs(power) > 200 else 0
+        small = SitePolynomial.of(_times(rows, -power), _times(given, -2 * power), bool(farthest))
+        self._set(rows, bool(farthest), power, small)
+        self.__dict__["weights"] = given
 
-    def _set(self, sites: Array, weights: Array, polynomial: TropicalPolynomial) -> None:
-        for name, part in zip(self._PARTS, (sites, weights, polynomial), strict=True):
-            object.__setattr__(self, name, part)
+    def _set(self, sites: Array, farthest: bool, power: int, f: TropicalPolynomial) -> None:
+        self.__dict__.update(sites=sites, farthest=farthest, _power=power, _polynomial=f)
 
     @classmethod
     def from_polynomial(cls, f: TropicalPolynomial) -> PowerDiagram:
         """The diagram with weights ``|a_j|^2 + 2 c_j``; it keeps ``f`` for exact decisions."""
         of_kind("f", f, TropicalPolynomial, "or build the diagram from sites and weights")
         self = cls.__new__(cls)
-        weights = freeze(plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
-        self._set(f.slopes, weights, f)
+        self._set(f.slopes, False, 0, f)
         return self
 
+    @cached_property
+    def weights(self) -> Array:
+        """The ``w_j``, (N,)."""
+        f = self._polynomial
+        return freeze(plain(_squares(f.slopes) + 2 * as_fractions(f.intercepts)))
+
     def to_polynomial(self) -> TropicalPolynomial:
-        """The tropical polynomial with the same cells, term for term."""
-        return self._polynomial
+        """The tropical polynomial with the same cells, term for term; slopes ``-a_j`` if farthest.
+
+        Slopes and intercepts are exact.
+        """
+        if not self._power:
+            return self._polynomial
+        sites = -self.sites if self.farthest else self.sites
+        half = (as_fractions(self.weights) - _squares(self.sites)) / 2
+        return TropicalPolynomial(sites, plain(-half if self.farthest else half))
+
+    # ---- the whole diagram --------------------------------------------------------------------
+
+    @cached_property
+    def _diagram(self) -> HeadDiagram | None:
+        return aside(head_diagram, self._polynomial)
+
+    @cached_property
+    def _split(self) -> RegularSubdivision:
+        """The dual subdivision, where no diagram is made."""
+        return subdivision(self._polynomial)
+
+    @cached_property
+    def _corners(self) -> tuple[list[int], list[tuple[int, ...]]]:
+        """Which cells of the dual subdivision are vertices, in order, and the sites around them.
+
+        None where the sites do not span.
+        """
+        found = self._diagram or self._split
+        if found.dim < self.sites.shape[1]:
+            return [], []
+        cells = aside(lambda: found.cells)
+        order = sorted(range(len(cells)), key=cells.__getitem__)
+        return order, [cells[i] for i in order]
+
+    def exact_vertices(self) -> NDArray[np.object_]:
+        """The vertices of the diagram in rationals, (V, d); none where the sites do not span.
+
+        >>> PowerDiagram([[0], [1], [3]]).exact_vertices().tolist()
+        [[Fraction(1, 2)], [Fraction(2, 1)]]
+        """
+        found = self._diagram
+        points = self._split.points if found is None else aside(lambda: found.vertices)
+        exact = points[self._corners[0]]
+        return freeze(exact * Fraction(2) ** self._power if self._power else exact)
+
+    @cached_property
+    def vertices(self) -> NDArray[np.float64]:
+        """The vertices in doubles, (V, d), each within 2**-30 of its largest coordinate."""
+        found, order = self._diagram, self._corners[0]
+        near = rounded(self._split.points) if found is None else aside(found.near_vertices)
+        near = near[order]
+        with np.errstate(over="ignore"):
+            return freeze(np.ldexp(near, self._power))
+
+    @cached_property
+    def cells(self) -> tuple[tuple[int, ...], ...]:
+        """For each site the vertices of its cell (numbers in ``vertices``), ascending.
+
+        Equal sites with equal weights share a cell; dead sites, whose cell has no interior, have
+        none, like cells without a corner.
+        """
+        around: list[list[int]] = [[] for _ in range(len(self.sites))]
+        for v, terms in enumerate(self._corners[1]):
+            for j in terms:
+                around[j].append(v)
+        live = set(self._walls[0])
+        doubtful = [j for j, some in enumerate(around) if some and j not in live]
+        if doubtful:
+            # On a face, or equal to a live site.
+            firsts, classes = self._polynomial.distinct
+            for j in doubtful:
+                if int(firsts[classes[j]]) not in live:
+                    around[j] = []
+        return tuple(tuple(some) for some in around)
+
+    @cached_property
+    def ridges(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        """For each wall, by its two sites in ascending order, the vertices on it.
+
+        The wall is a face of dimension d - 1: cells that meet in less share none.
+        """
+        sets = [set(cell) for cell in self.cells]
+        return {(i, j): tuple(sorted(sets[i] & sets[j])) for i, j in self._walls[1]}
+
+    @cached_property
+    def _walls(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Live sites, and the pairs of them that share a wall."""
+        found = self._diagram
+        if found is not None:
+            return found.live.tolist(), [(i, j) for i, j in found.walls.tolist()]
+        live = live_terms(self._polynomial).live
+        if len(live) < 2:
+            return live.tolist(), []
+        refinement = Refinement.of([with_terms(self._polynomial, live)])
+        pairs = shared_walls(
+            refinement.terms,
+            refinement.errors,
+            (refinement.walls, refinement.wall_rho),
+            lambda j: refinement.exact_rows([(0, j)]),
+        )
+        return live.tolist(), [(int(live[i]), int(live[j])) for i, j in pairs]
+
+    def adjacency(self) -> nx.Graph[int]:
+        """Graph on the live sites; an edge where two cells share a wall of dimension d - 1.
+
+        Dual to the regular subdivision of the sites (T3). Every edge is proved, as every live
+        site; of equal sites the first stands for all. Cost: in few dimensions one hull; else one
+        small program per pair of live sites.
+
+        >>> sorted(PowerDiagram([[0], [1], [2]], [0, 0, 0]).adjacency().edges)
+        [(0, 1), (1, 2)]
+        """
+        graph: nx.Graph[int] = nx.Graph()
+        live, walls = self._walls
+        graph.add_nodes_from(live)
+        graph.add_edges_from(walls)
+        return graph
+
+    # ---- one cell, points, windows ------------------------------------------------------------
 
     def cell(self, j: int) -> Polyhedron:
         """The closed cell of site ``j`` as ``A x <= b`` (it may be empty or flat: a dead site).
@@ -153,43 +392,74 @@ class PowerDiagram(Value):
         if not is_whole(j) or not 0 <= j < n:
             raise InvalidInput(f"j: a site index in 0..{n - 1} needed, got {j}.")
         _, classes = self._polynomial.distinct
-        others = np.flatnonzero(classes != classes[j])
+        return self._beside(j, np.flatnonzero(classes != classes[j]))
+
+    def _beside(self, j: int, others: NDArray[np.int64]) -> Polyhedron:
+        """Where site j beats the others."""
         f = self._polynomial
-        if f.maps or f.scale != 1:
+        if f.maps or f.scale != 1 or self._power:
             terms = fraction_array(f.exact_terms([j, *others.tolist()]))
-            rows, _ = to_float(terms[1:] - terms[0])
+            apart = terms[1:] - terms[0]
+            apart[:, -1] *= Fraction(2) ** self._power
+            rows, _ = to_float(apart)
             return Polyhedron(freeze(rows[:, :-1].copy()), freeze(-rows[:, -1]))
         slopes, intercepts = f.slopes, f.intercepts
         return Polyhedron(
             freeze(slopes[others] - slopes[j]), freeze(intercepts[j] - intercepts[others])
         )
 
-    def adjacency(self) -> nx.Graph[int]:
-        """Graph on the live sites; an edge where two cells share a wall of dimension d - 1.
+    def locate(self, points: Any) -> NDArray[np.int64]:
+        """The site whose cell each row of ``points`` (m, d) lies in; on a wall the smallest.
 
-        Dual to the regular subdivision of the sites (T3). Every edge is proved, as every live
-        site. Cost: one small program per pair of live sites.
+        Exactly. Cost: m N scores in doubles, and rationals for points next to walls.
 
-        >>> sorted(PowerDiagram([[0], [1], [2]], [0, 0, 0]).adjacency().edges)
-        [(0, 1), (1, 2)]
+        >>> PowerDiagram([[0, 0], [2, 0]]).locate([[0.5, 7.0], [1.0, 0.0], [1.5, 0.0]]).tolist()
+        [0, 0, 1]
         """
-        live = live_terms(self._polynomial).live
-        graph: nx.Graph[int] = nx.Graph()
-        graph.add_nodes_from(live.tolist())
-        if len(live) < 2:
-            return graph
-        refinement = Refinement.of([with_terms(self._polynomial, live)])
-        edges = shared_walls(
-            refinement.terms,
-            refinement.errors,
-            (refinement.walls, refinement.wall_rho),
-            lambda j: refinement.exact_rows([(0, j)]),
-        )
-        graph.add_edges_from((int(live[i]), int(live[j])) for i, j in edges)
-        return graph
+        rows = as_array("points", points, 2, shape="(m, d)")
+        if rows.shape[1] != self.sites.shape[1]:
+            raise InvalidInput(
+                f"points: {self.sites.shape[1]} coordinates needed, got {rows.shape[1]}; "
+                "rows are points of the space of the sites."
+            )
+        rows = _times(rows, -self._power)
+        step = max(1, _AT_ONCE // len(self.sites))
+        parts = [self._polynomial.argmax(rows[at : at + step]) for at in range(0, len(rows), step)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def clip(self, box: Domain) -> dict[int, Polyhedron]:
+        """The cells that meet an open box, or polytope, each cut to it, by their sites.
+
+        Rows of a cell are those of its neighbours in the diagram, then the box's. Raises
+        ``InvalidInput`` for a domain of another dimension, or a slice. Cost: that of ``adjacency``
+        and of ``live_terms`` in the box.
+
+        >>> from tropattn.polyhedra.domain import Box
+        >>> found = PowerDiagram([[0], [2], [6]]).clip(Box([0], [3]))
+        >>> {j: sorted(cell.generators()[0].ravel().tolist()) for j, cell in found.items()}
+        {0: [0.0, 1.0], 1: [1.0, 3.0]}
+        """
+        domain = as_domain(box)
+        if domain is None or domain.embedding is not None:
+            raise InvalidInput(
+                f"box: a Box or Polytope in R^{self.sites.shape[1]} needed, got {box!r}; "
+                "for a slice pull the polynomial back to it."
+            )
+        check_space(domain, self.sites.shape[1])
+        graph = self.adjacency()
+        live = np.array(sorted(graph.nodes))
+        some = with_terms(self._polynomial, live)
+        a, b = domain.walls
+        window = Polytope(a, _times(b, -self._power)) if self._power else domain
+        out = {}
+        for j in live[live_terms(some, window).live].tolist():
+            cell = self._beside(j, np.array(sorted(graph[j]), np.int64))
+            out[j] = Polyhedron(freeze(np.vstack([cell.A, a])), freeze(np.concatenate([cell.b, b])))
+        return out
 
     def __repr__(self) -> str:
-        return f"PowerDiagram({counted(len(self.sites), 'site')} in R^{self.sites.shape[1]})"
+        kind = "farthest, " if self.farthest else ""
+        return f"PowerDiagram({kind}{counted(len(self.sites), 'site')} in R^{self.sites.shape[1]})"
 
 
 def _upper_terms(f: TropicalPolynomial) -> frozenset[tuple[Any, ...]]:
@@ -200,3 +470,15 @@ def _upper_terms(f: TropicalPolynomial) -> frozenset[tuple[Any, ...]]:
 def _squares(sites: Array) -> Array:
     exact = as_fractions(sites)
     return np.array([sum((v * v for v in row), Fraction(0)) for row in exact], dtype=object)
+
+
+def _times(values: Array, power: int) -> Array:
+    """Numbers times a power of two, exactly."""
+    if not power:
+        return values
+    if not is_exact(values):
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = np.ldexp(values, power)
+            if (np.ldexp(scaled, -power) == values).all():
+                return freeze(scaled)
+    return freeze(as_fractions(values) * Fraction(2) ** power)

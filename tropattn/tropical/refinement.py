@@ -51,6 +51,9 @@ _SMALL = 2**29
 _MANY_HEADS = 8
 """Up to this many heads the columns of every set of heads are tabled."""
 
+_FIRST_ROWS = 8
+"""Rows of a factored head that are multiplied out first."""
+
 _INTEGER_WORK = 200_000
 """Largest number of entries for which factored heads are multiplied out to look for integers."""
 
@@ -449,7 +452,11 @@ def _integers(
         if blocks.errors[rows].any():
             if (rows.stop - rows.start) * (unit.dim + 1) > _INTEGER_WORK:
                 return nothing
-            whole = _small_integers(unit.exact_terms(blocks.kept[h]), columns)
+            # What some rows are not, all are not.
+            kept = blocks.kept[h]
+            whole = _small_integers(unit.exact_terms(kept[:_FIRST_ROWS]), columns)
+            if whole is not None and len(kept) > _FIRST_ROWS:
+                whole = _small_integers(unit.exact_terms(kept), columns)
         else:
             whole = _small_dyadics(blocks.terms[rows][:, columns])
         if whole is None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import freeze, rational, rational_matrix, residues
+from tropattn.arrays import freeze, is_exact, rational, rational_matrix, residues
 from tropattn.errors import EngineError, InvalidInput
 from tropattn.threads import check
 from tropattn.tropical.enclosure import Enclosure, joined
@@ -67,6 +67,9 @@ def float_terms(
     is zero where the data are given directly. Cost: the matrix products, twice. Raises
     ``InvalidInput`` where a product is beyond the doubles.
     """
+    if not maps and scale == 1 and not is_exact(keys) and not is_exact(biases):
+        given = np.column_stack([keys, biases])
+        return given, np.zeros(given.shape)
     with np.errstate(over="ignore", invalid="ignore"):
         rows, constant = Enclosure.of(keys), Enclosure.of(np.zeros((len(keys), 1)))
         for step in reversed(maps):
@@ -129,6 +132,8 @@ def modular_terms(
     keys: Array, biases: Array, scale: Any, maps: Sequence[AffineMap]
 ) -> NDArray[np.int64]:
     """Rows ``(slope, intercept)`` modulo PRIME, shape (N, d + 1)."""
+    if not maps and scale == 1 and is_exact(keys) == is_exact(biases):
+        return residues(np.column_stack([keys, biases]), PRIME)
     rows = residues(keys, PRIME)
     constant = np.zeros(len(rows), dtype=np.int64)
     for step in reversed(maps):

@@ -10,6 +10,7 @@ import pytest
 from reference import brute, families
 from scipy.spatial import ConvexHull, Delaunay
 
+import tropattn.tropical.geometry.live_terms as live_terms_module
 from tropattn import Box, InvalidInput, PowerDiagram, TropicalPolynomial, live_terms
 from tropattn.tropical.terms import AffineMap
 
@@ -108,3 +109,27 @@ def test_cell_of_a_dead_site_and_of_duplicates():
         diagram.cell(9)
     with pytest.raises(InvalidInput, match="one a site needed"):
         PowerDiagram([[0], [1]], [1])
+
+
+@pytest.mark.parametrize("kind", ["generic", "ties", "doubled"])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_many_dead_terms_by_a_hull_as_by_programs(dim, kind, monkeypatch):
+    rng = np.random.default_rng([dim, len(kind)])
+    slopes, heights = rng.standard_normal((600, dim)), rng.standard_normal(600)
+    if kind == "ties":
+        slopes, heights = rng.integers(0, 6, (600, dim)) * 1.0, rng.integers(0, 3, 600) * 1.0
+    if kind == "doubled":
+        slopes, heights = np.tile(slopes[300:], (2, 1)), np.tile(heights[300:], 2)
+    f = TropicalPolynomial(slopes, heights)
+    found = live_terms_module.live_terms(f)
+    monkeypatch.setattr(live_terms_module, "_MANY", 10**9)
+    other = live_terms_module.live_terms(f)
+    assert found.live.tolist() == other.live.tolist()
+    assert found.dead.tolist() == other.dead.tolist()
+    assert sorted(found.combinations) == found.dead.tolist()
+    for j, (terms, weights) in found.combinations.items():
+        assert j not in terms and (np.diff(terms) > 0).all() and set(terms) <= set(found.live)
+        assert (weights > -1e-12).all() and weights.sum() == pytest.approx(1)
+        assert np.allclose(weights @ slopes[terms], slopes[j], atol=1e-9)
+        assert weights @ heights[terms] >= heights[j] - 1e-9
+    assert f.argmax(found.witnesses[found.inside]).tolist() == found.live[found.inside].tolist()

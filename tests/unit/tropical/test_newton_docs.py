@@ -1,13 +1,16 @@
-"""The worked examples of docs/polytopes.md are run as they stand."""
+"""The worked examples of docs/polytopes.md and docs/power-diagrams.md are run as they stand."""
 
 from __future__ import annotations
 
 import doctest
 from pathlib import Path
 
+import pytest
 
-def test_the_examples_of_the_page_are_true():
-    page = Path(__file__).parents[3] / "docs" / "polytopes.md"
+
+@pytest.mark.parametrize("name", ["polytopes", "power-diagrams"])
+def test_the_examples_of_the_page_are_true(name):
+    page = Path(__file__).parents[3] / "docs" / f"{name}.md"
     found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.REPORT_NDIFF)
     assert found.attempted > 15
     assert found.failed == 0

@@ -1,8 +1,8 @@
 """Diagrams of single heads on the sphere of directions of three columns, and their crossings.
 
-The walls of a head are arcs between its vertices. Each head is cut out of polygons that tile the
-domain; then its arcs are walked against the heads after it. The kernels prove each sign or say that
-they cannot (``_kernels/diagrams``).
+The walls of a head are arcs between its vertices. A small head is cut out of polygons that tile
+the domain, a large one read from a proved hull (``hull_arcs``); then its arcs are walked against
+the heads after it. The kernels prove each sign or say that they cannot (``_kernels/diagrams``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 
 from tropattn._kernels import clipping, diagrams
 from tropattn._types import Array
+from tropattn.regions.euler.hull_arcs import hull_arcs
 from tropattn.threads import in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
@@ -19,11 +20,15 @@ __all__ = ["HeadColumns", "start_polygons"]
 _HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
 """Heights of the first cone over a simplex: low ones are wide and cost digits."""
 
+_MANY = 100
+"""From this many keys on a hull is faster than cutting each cell out."""
+
 
 class HeadColumns:
     """The heads column by column, with the bounds that the kernels use."""
 
     def __init__(self, refinement: Refinement) -> None:
+        self.refinement = refinement
         starts = refinement.starts
         self.terms = np.ascontiguousarray(refinement.terms.T)
         self.starts = starts.astype(np.int64)
@@ -46,6 +51,10 @@ class HeadColumns:
         parts: list[tuple[Array, Array]] = []
 
         def work(h: int) -> tuple[Array, int]:
+            arcs = hull_arcs(self.refinement, h) if len(live[h]) >= _MANY else None
+            if arcs is not None:
+                live[h][arcs[:, 8:10].astype(np.int64)] = True
+                return arcs, diagrams.PROVED
             mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
             arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
             scratch = clipping.make_polygon(start.rows.shape[1] + mine.shape[1])

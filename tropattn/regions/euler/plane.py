@@ -43,7 +43,7 @@ class EulerPlane(Engine):
     name = "plane"
     where = "heads in a plane, plane slices, central heads in R^3"
     idea = "Euler's relation: cells of each head and crossings of walls (T10), no cell is built"
-    cost = "diagrams, and `O(N)` per crossing"
+    cost = "diagrams, and the neighbours of a cell per crossing"
     otherwise = "full overlay, that is `enumeration`"
 
     def refuses(self, question: Question) -> str | None:
@@ -72,7 +72,8 @@ class EulerPlane(Engine):
 def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where the heads are not proved generic.
 
-    Cost O(sum_h N_h^2 + A n + X N), for A arcs, n live keys, X crossings and N keys per head.
+    Cost: H diagrams, each of N log N or, of few keys, of N^2; then, for A arcs and X crossings,
+    O(A H + X) times the neighbours of a cell, and the ways from the cell at one arc to the next.
     """
     heads = HeadColumns(refinement)
     start = aside(start_polygons, refinement)
@@ -81,18 +82,18 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
         return None
     arcs = np.vstack([p for p, _ in parts])
     owners = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
-    heads.keep([live for _, live in parts])
+    near = diagrams.links(arcs, owners, heads.terms, heads.starts, 0, len(arcs))
     step = max(16, _RANGE // (1 + heads.terms.shape[1]))
     bounds = np.cumsum([0, *(len(p) for p, _ in parts)]).tolist()
     ranges = [
         (a, min(a + step, end)) for first, end in pairwise(bounds) for a in range(first, end, step)
     ]
-    tally = EulerTally(np.diff(heads.starts).tolist(), sphere=not len(refinement.walls))
+    cells = [int(live.sum()) for _, live in parts]
+    tally = EulerTally(cells, sphere=not len(refinement.walls))
     stop = np.zeros(1, np.int64)
 
     def work(part: tuple[int, int]) -> Any:
-        given = heads.terms, heads.starts, heads.sizes, heads.errors
-        return diagrams.crossings(arcs, owners, *given, *part, stop)
+        return diagrams.crossings(arcs, owners, heads.sizes, heads.errors, near, *part, stop)
 
     try:
         for i, (part, status) in enumerate(in_order(work, ranges, budget.threads, stop)):

@@ -14,13 +14,18 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, has_points
 from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import Listening, counting
-from tropattn.threads import stoppable
-from tropattn.tropical.max_affine import MaxAffine
+from tropattn.threads import aside, stoppable
+from tropattn.tropical.geometry.diagram import HeadDiagram, head_diagram
+from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.terms import moderate
 from tropattn.tropical.witness import inner_points
 from tropattn.values import Value
 
 __all__ = ["LiveTerms", "live_terms"]
+
+_MANY = 500
+"""From this many terms on a hull is asked first which of them are dead."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -67,7 +72,8 @@ def live_terms(
     ``InvalidInput`` for a domain of another dimension or without interior, and ``Interrupted`` on
     Ctrl-C or when the event ``stop`` is set, with ``.lower``, the terms proved live by then. Cost:
     a few products of N x N scores, then for each term left a linear program over the few rivals
-    that matter.
+    that matter; of many terms in two to four dimensions, most of them dead, one proved hull (T20)
+    and this for the live ones.
 
     >>> found = live_terms(MaxAffine([[0], [1], [2]], [0, -2, 0]))   # the middle is below
     >>> found.live.tolist(), found.combinations[1][0].tolist(), found.combinations[1][1].tolist()
@@ -77,6 +83,17 @@ def live_terms(
         raise InvalidInput(
             f"f: a TropicalPolynomial needed, got {type(f).__name__}; take one of layer.heads."
         )
+    if domain is None and f.n_terms >= _MANY and 2 <= f.dim <= 4:
+        found = aside(head_diagram, f)
+        if found is not None and found.plain and 2 * len(found.live) <= f.n_terms:
+            return _from_diagram(found, threads, progress)
+    return _by_programs(f, domain, threads, progress)
+
+
+def _by_programs(
+    f: MaxAffine, domain: Domain | None, threads: int | None, progress: Listening
+) -> LiveTerms:
+    """Each term by a small program, on any domain."""
     refinement = Refinement.ready([f], domain)
     kept = refinement.kept[0]
     if len(kept) == 1:
@@ -103,6 +120,35 @@ def live_terms(
         _combinations(kept, dead, reasons.rows[dead], reasons.weights[dead]),
         reasons.exact_decisions,
     )
+
+
+def _from_diagram(found: HeadDiagram, threads: int | None, progress: Listening) -> LiveTerms:
+    """The same where a hull has shown most terms dead: programs for the live ones among themselves.
+
+    A dead term lies on or below the facet that it was located under.
+    """
+    f, live, hull = found.f, found.live, found.found
+    assert hull is not None
+    small = _by_programs(with_terms(f, live), None, threads, progress)
+    assert len(small.live) == len(live)
+    firsts, classes = f.distinct
+    dead = np.setdiff1d(firsts, live)
+    facets = hull.facets[hull.place[dead]]
+    terms, _ = moderate(*f.float_terms())
+    corners = np.swapaxes(terms[facets], 1, 2).copy()
+    corners[:, -1] = 1.0
+    sides = terms[dead].copy()
+    sides[:, -1] = 1.0
+    try:
+        weights = np.linalg.solve(corners, sides[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:
+        # A facet too thin for doubles.
+        weights = (np.linalg.pinv(corners) @ sides[:, :, None])[:, :, 0]
+    weights = np.where(hull.border[dead], 0.0, np.maximum(weights, 0.0))
+    names = np.where(hull.border[dead], -1, firsts[classes[facets]])
+    rows = np.arange(f.n_terms)
+    combinations = _combinations(rows, dead, names, weights)
+    return LiveTerms(live, small.witnesses, small.inside, dead, combinations, small.exact_decisions)
 
 
 def _combinations(

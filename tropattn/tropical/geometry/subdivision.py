@@ -1,9 +1,8 @@
-"""Regular and mixed subdivisions, and the tropical hypersurfaces dual to them (theory T3, T5).
+"""Regular subdivisions of one polynomial, mixed subdivisions of several (theory T3, T5).
 
-The upper faces of the lifted points ``(a_j, c_j)``, projected down, subdivide ``conv{a_j}``; the
-subdivision is dual to the cells of ``max_j <a_j, x> + c_j``. Several polynomials subdivide the
-Minkowski sum of their polytopes; by the Cayley trick that is an ordinary regular subdivision of the
-points ``(a_j, e_h)``. Faces are sets of terms, all terms on a face included.
+One polynomial's subdivision is read from its diagram. Several subdivide the Minkowski sum of their
+polytopes; by the Cayley trick that is an ordinary regular subdivision of the points ``(a_j, e_h)``.
+Faces are sets of terms, all terms on a face included.
 """
 
 from __future__ import annotations
@@ -11,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.arrays import (
@@ -30,175 +26,42 @@ from tropattn.arrays import (
     rational_matrix,
 )
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra import faces
 from tropattn.polyhedra.minkowski import minkowski_sum
+from tropattn.threads import aside
+from tropattn.tropical.geometry.diagram import head_diagram
 from tropattn.tropical.geometry.points import term_points
+from tropattn.tropical.geometry.regular import RegularSubdivision, walked_subdivision
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.values import Value, counted
 
 __all__ = [
     "MixedCell",
     "MixedSubdivision",
-    "RegularSubdivision",
-    "TropicalHypersurface",
     "mixed_subdivision",
     "mixed_volume",
     "subdivision",
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TropicalHypersurface(Value):
-    """Where the maximum of a tropical polynomial is attained twice: the walls of its cells.
-
-    Attributes
-    ----------
-    points : (V, d) exact, the vertices of the diagram (any point of the flat if the slopes do not
-        span: coordinates outside the span's axes are 0).
-    walls : pairs of live terms whose cells share a wall, ascending.
-    ridges : the live terms around each face of codimension 2, ascending.
-    """
-
-    points: NDArray[np.object_]
-    walls: tuple[tuple[int, int], ...]
-    ridges: tuple[tuple[int, ...], ...]
-
-    def __repr__(self) -> str:
-        words = counted(len(self.points), "vertex", "vertices"), counted(len(self.walls), "wall")
-        return f"TropicalHypersurface({', '.join(words)}, R^{self.points.shape[1]})"
-
-
-class RegularSubdivision(Value):
-    """The subdivision of ``conv{a_j}`` that the intercepts lift (T3).
-
-    Attributes
-    ----------
-    cells : its maximal cells, each the ascending tuple of *all* terms on it (equal terms included).
-    points : (n_cells, d) exact; at ``points[i]`` exactly the terms of ``cells[i]`` are highest.
-    dim : dimension of ``conv{a_j}``.
-
-    Build it with ``subdivision(f)``.
-    """
-
-    cells: tuple[tuple[int, ...], ...]
-    points: NDArray[np.object_]
-    dim: int
-    _marks: list[int]
-    _n_terms: int
-    _PARTS = ("cells", "points", "dim", "_marks", "_n_terms")
-    _APART = ("_marks",)
-
-    def __init__(self, lifted: Array) -> None:
-        upper = minkowski_sum([lifted], upper=True)
-        exact = as_fractions(lifted)
-        marks, found = [], []
-        for facet in upper.facets():
-            on = [
-                j
-                for j, row in enumerate(exact.tolist())
-                if sum(p * q for p, q in zip(facet.normal, row, strict=True)) == facet.offset
-            ]
-            height = facet.normal[-1]
-            mask = sum(1 << j for j in on)
-            if height > 0:
-                found.append((tuple(on), [Fraction(v, height) for v in facet.normal[:-1]]))
-            else:
-                # A vertical facet contains the ray, which is marked as one more generator.
-                mask |= 1 << len(exact)
-            marks.append(mask)
-        found.sort(key=lambda cell: cell[0])
-        rows = np.array([x for _, x in found], dtype=object)
-        for name, value in (
-            ("cells", tuple(on for on, _ in found)),
-            ("points", freeze(rows.reshape(len(found), exact.shape[1] - 1))),
-            ("dim", upper.dim - 1),
-            ("_marks", marks),
-            ("_n_terms", len(exact)),
-        ):
-            object.__setattr__(self, name, value)
-
-    def __repr__(self) -> str:
-        return f"RegularSubdivision({counted(len(self.cells), 'cell')} of dimension {self.dim})"
-
-    @cached_property
-    def _levels(self) -> dict[int, list[int]]:
-        """Bounded faces by dimension, as masks of terms."""
-        whole = (1 << (self._n_terms + 1)) - 1
-        lattice = faces.closure(self._marks) | {0, whole}
-        levels: dict[int, list[int]] = {}
-        for face, rank in faces.ranks(lattice).items():
-            if rank and not face >> self._n_terms & 1:
-                levels.setdefault(rank - 1, []).append(face)
-        return levels
-
-    def faces(self, k: int) -> list[tuple[int, ...]]:
-        """Cells of dimension ``k`` of the subdivision, each as its terms, in lexicographic order.
-
-        Dual to the faces of codimension ``k`` of the diagram.
-
-        >>> subdivision(MaxAffine([[0], [1], [2]], [0, 0, 0])).faces(0)
-        [(0,), (2,)]
-        """
-        return sorted(tuple(faces.positions(mask)) for mask in self._levels.get(k, []))
-
-    def f_vector(self) -> tuple[int, ...]:
-        """Numbers of cells of dimension 0, 1, ..., dim, maximal cells included."""
-        return tuple(len(self._levels.get(k, [])) for k in range(self.dim + 1))
-
-    @property
-    def is_triangulation(self) -> bool:
-        """Whether every maximal cell carries dim + 1 terms."""
-        return all(len(cell) == self.dim + 1 for cell in self.cells)
-
-    def dual_graph(self) -> nx.Graph[int]:
-        """Maximal cells, joined where they share a face of one dimension less.
-
-        Nodes carry ``terms``: the graph of the diagram's vertices and bounded edges.
-        """
-        graph: nx.Graph[int] = nx.Graph()
-        masks = [sum(1 << j for j in cell) for cell in self.cells]
-        for i, cell in enumerate(self.cells):
-            graph.add_node(i, terms=cell)
-        for ridge in self._levels.get(self.dim - 1, []):
-            sides = [i for i, mask in enumerate(masks) if mask & ridge == ridge]
-            if len(sides) == 2:
-                graph.add_edge(*sides, terms=tuple(faces.positions(ridge)))
-        return graph
-
-    def hypersurface(self) -> TropicalHypersurface:
-        """The dual complex: vertices, walls and ridges.
-
-        Live terms stand for the faces of dimension 0, of equal terms the smallest.
-
-        >>> f = MaxAffine([[0, 0], [1, 0], [0, 1]])
-        >>> surface = subdivision(f).hypersurface()
-        >>> surface.walls, surface.ridges
-        (((0, 1), (0, 2), (1, 2)), ((0, 1, 2),))
-        """
-        corners = self._levels.get(0, [])
-
-        def live(k: int) -> list[tuple[int, ...]]:
-            return sorted(
-                tuple(sorted((c & -c).bit_length() - 1 for c in corners if c & face == c))
-                for face in self._levels.get(k, [])
-            )
-
-        walls = tuple((pair[0], pair[1]) for pair in live(1))
-        return TropicalHypersurface(self.points, walls, tuple(live(2)))
-
-
 def subdivision(f: MaxAffine) -> RegularSubdivision:
     """The regular subdivision dual to the cells of ``f``, exactly (T3).
 
-    Source: Gelfand, Kapranov, Zelevinsky (1994), chapter 7. Cost: the upper hull of the N lifted
-    points by ``minkowski_sum``, and N exact products per facet.
+    Source: Gelfand, Kapranov, Zelevinsky (1994), chapter 7. Cost: one proved hull of the N lifted
+    points (T20); where that might be too large, a walk along its edges.
 
     >>> subdivision(MaxAffine([[0], [1], [2]], [0, 1, 0])).cells
     ((0, 1), (1, 2))
     >>> subdivision(MaxAffine([[0], [1], [2]], [0, 0, 0])).cells       # all on one line
     ((0, 1, 2),)
     """
-    return RegularSubdivision(term_points(f, lifted=True))
+    found = aside(head_diagram, f)
+    if found is None:
+        return walked_subdivision(term_points(f, lifted=True))
+    order = sorted(range(found.n_cells), key=found.cells.__getitem__)
+    cells = tuple(found.cells[i] for i in order)
+    return RegularSubdivision(
+        cells, found.dim, lambda: freeze(found.vertices[order]), lambda k: aside(found.faces, k)
+    )
 
 
 # ---- several polynomials ------------------------------------------------------------------------
@@ -308,7 +171,8 @@ def mixed_subdivision(polynomials: Sequence[MaxAffine]) -> MixedSubdivision:
             f"{[f.dim for f in heads]}; pull them back to one variable."
         )
     lifted = [term_points(f, lifted=True) for f in heads]
-    cayley = RegularSubdivision(_cayley(lifted))
+    rows = _cayley(lifted)
+    cayley = subdivision(MaxAffine(rows[:, :-1], rows[:, -1]))
     owner = np.repeat(np.arange(len(heads)), [len(p) for p in lifted])
     first = np.concatenate([[0], np.cumsum([len(p) for p in lifted])])
     slopes = tuple(freeze(p[:, :-1]) for p in lifted)
