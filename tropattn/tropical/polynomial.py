@@ -221,6 +221,7 @@ class PowerDiagram(Value):
     _polynomial: TropicalPolynomial
     _power: int
     _PARTS = ("sites", "weights", "farthest", "_power", "_polynomial")
+    _APART = ("_power", "_polynomial")
 
     def __init__(self, sites: Any, weights: Any = 0, farthest: bool = False) -> None:
         rows = as_array("sites", sites, 2, shape="(N, d)")
