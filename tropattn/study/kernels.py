@@ -75,7 +75,11 @@ def _works() -> Iterator[Callable[[], object]]:
             yield partial(drawn, distribution="gaussian")
     yield partial(live_terms, gaussian_heads(60, 1, 5, seed=0)[0])
     yield lambda: space[0].newton_polytope().f_vector()
-    yield lambda: solid[0].power_diagram().adjacency()
+    yield partial(live_terms, plane[0])
+    yield partial(live_terms, solid[0])
+    # Many sites of a plane, some of them dead, and more dimensions than a hull is made in.
+    yield lambda: gaussian_heads(40, 1, 2, seed=0)[0].power_diagram().vertices
+    yield lambda: gaussian_heads(16, 1, 13, seed=0)[0].power_diagram().adjacency()
     yield partial(cell_distances, space[0].slopes, space[0].intercepts)
     yield partial(count_regions, twins, engine="enumeration")
     yield partial(simulate, Hardmax(1.0), rng.standard_normal((12, 2)), 3)
