@@ -82,5 +82,10 @@ def _works() -> Iterator[Callable[[], object]]:
     yield lambda: gaussian_heads(16, 1, 13, seed=0)[0].power_diagram().adjacency()
     yield partial(cell_distances, space[0].slopes, space[0].intercepts)
     yield partial(count_regions, twins, engine="enumeration")
-    yield partial(simulate, Hardmax(1.0), rng.standard_normal((12, 2)), 3)
+    # The same for draws, and tokens that are many enough for the hull to be looked for.
+    close = TropicalPolynomial(np.vstack([solid[0].slopes, solid[0].slopes * (1 + 2.0**-50)]))
+    first = FixedLayer(solid, [rng.standard_normal((5, 3)) for _ in solid])
+    last = FixedLayer([close], [rng.standard_normal((10, 3))])
+    yield partial(sample_regions, Network([first, last]), 50, seed=0, distribution="gaussian")
+    yield partial(simulate, Hardmax(1.0), rng.standard_normal((600, 2)), 3)
     yield partial(sync_diagram, 4, 3, [1.0], layers=3, runs=2, seed=0)
