@@ -41,20 +41,20 @@ def njit(cache=True, **options):
         if config.DISABLE_JIT:
             return function
         kernel = _Kernel(function, options)
+        kernel._cache = _cache_of(function, _Cache) if cache else _Uncached()
         if cache:
-            kernel._cache = _cache_of(function, _Cache)
             KERNELS.append(kernel)
         return kernel
 
     return decorate
 
 
-def fragment(**options):
-    """Return the decorator of a kernel that kernels call.
+def fragment(cache=True, **options):
+    """Return the decorator of a kernel that kernels call; ``cache`` as for ``njit``.
 
     Python may call it too, and then compiles it once more.
 
-    >>> @fragment()
+    >>> @fragment(cache=False)
     ... def half(x):
     ...     return x / 2
     >>> @njit(cache=False)
@@ -67,8 +67,8 @@ def fragment(**options):
     def decorate(function):
         if config.DISABLE_JIT:
             return function
-        kernel = Fragment(function, options, lambda: njit(nogil=True, **options)(function))
-        kernel._cache = _cache_of(function, _FragmentCache)
+        kernel = Fragment(function, options, lambda: njit(cache, nogil=True, **options)(function))
+        kernel._cache = _cache_of(function, _FragmentCache) if cache else _Uncached()
         return kernel
 
     return decorate
@@ -160,7 +160,11 @@ class _Cache(_Files):
         self._held.close()
 
 
-class _NoCache(_Unlocked, NullCache):
+class _Uncached(_Unlocked, NullCache):
+    """Of kernels that are not to be kept."""
+
+
+class _NoCache(_Uncached):
     """In place of a cache where neither the package nor the user has a folder that can be written.
 
     Says so when the first kernel is compiled, not at import.

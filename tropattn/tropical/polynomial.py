@@ -230,7 +230,7 @@ class PowerDiagram(Value):
                 f"sites: shape (N, d) with N >= 1 and d >= 1 needed, got {rows.shape}; "
                 "a diagram has a site."
             )
-        if np.ndim(weights) == 0:
+        if np.isscalar(weights):
             weights = np.array([weights] * len(rows))
         given = as_array("weights", weights, 1, shape="(N,)")
         if len(rows) != len(given):

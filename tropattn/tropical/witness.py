@@ -66,7 +66,10 @@ def inner_points(
         parameters = refinement.to_parameters(z)
         points = parameters
         if refinement.domain is not None:
-            points = np.array(refinement.domain.to_ambient(parameters))
+            # What lies beyond the doubles lies nowhere in them.
+            held = np.isfinite(parameters).all(1)
+            points = np.full((len(z), refinement.domain.ambient_dim), np.inf)
+            points[held] = refinement.domain.to_ambient(parameters[held])
         inside = (
             np.zeros(len(z), bool) if proved is None else proved & _unrounded(refinement, points)
         )

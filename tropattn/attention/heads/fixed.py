@@ -52,7 +52,7 @@ class FixedLayer(Value):
     >>> step([[-1.0], [0.0], [2.0]]).tolist()                 # the tie at 0 is averaged
     [[-1.0], [5.0], [12.0]]
     >>> step.routing([2.0]).tolist(), step
-    ([1], FixedLayer(1 heads, 2 terms, R^1 -> R^1, layer input))
+    ([1], FixedLayer(1 head, 2 terms, R^1 -> R^1, layer input))
     >>> own = OwnValue(1, np.array([[3.0]]))                  # right of 0: x + 10 + 3 x
     >>> FixedLayer([f], [[[0], [10]]], own=[own])([[-1.0], [0.0], [2.0]]).tolist()
     [[-1.0], [5.0], [18.0]]

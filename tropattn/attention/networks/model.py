@@ -48,7 +48,7 @@ class Model(Transformer):
     >>> layer = AttentionLayer([AttentionHead([[1]], [[1]], [[1]], [[1]])])
     >>> model = Model([layer], [[-1], [1], [2]], "abc", unembedding=[[1, 0, -1]])
     >>> model, model.tokens("cab").tolist()
-    (Model(1 layers, 3 tokens, d_model=1), [2, 0, 1])
+    (Model(1 layer, 3 tokens, d_model=1), [2, 0, 1])
     >>> model("ab", temperature=0).tolist()     # -1 - 1 and 1 + 1
     [[-2.0, 0.0, 2.0], [2.0, 0.0, -2.0]]
     >>> model.fix("ab", own_key="excluded")([5.0]).tolist()

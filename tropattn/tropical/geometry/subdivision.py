@@ -54,6 +54,7 @@ def subdivision(f: MaxAffine) -> RegularSubdivision:
     >>> subdivision(MaxAffine([[0], [1], [2]], [0, 0, 0])).cells       # all on one line
     ((0, 1, 2),)
     """
+    of_kind("f", f, MaxAffine, "e.g. TropicalPolynomial(slopes, intercepts)")
     found = aside(head_diagram, f)
     if found is None:
         return walked_subdivision(term_points(f, lifted=True))
