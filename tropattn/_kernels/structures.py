@@ -49,13 +49,23 @@ def structure(cls: type) -> Any:
         def __new__(cls, **fields):
             return build(*(fields[name] for name in names))
 
-    @njit(nogil=True)
-    def build(*fields):
-        return Structure(*fields)
-
     # The caches of kernels find both by these names.
     for made, name in ((Structure, cls.__qualname__), (Type, f"{cls.__qualname__}.Type")):
         made.__module__, made.__qualname__ = cls.__module__, name
     Structure.__name__, Structure.__doc__, Structure.Type = cls.__name__, cls.__doc__, Type
     structref.define_proxy(Structure, structref.register(Type), names)
+    build = _builder(Structure, cls.__name__, ", ".join(names))
     return Structure
+
+
+def _builder(structure: Any, name: str, fields: str) -> Any:
+    """The kernel that builds a structure: ``fields`` as arguments, one by one.
+
+    As ``*fields`` they would be one tuple, whose type takes Numba 0.3 ms where a field is itself a
+    structure.
+    """
+    code = f"def build_{name}({fields}):\n    return structure({fields})\n"
+    space = {"structure": structure, "__name__": __name__}
+    # Numba keeps its cache beside the file that a function is said to come from.
+    exec(compile(code, __file__, "exec"), space)
+    return njit(nogil=True)(space[f"build_{name}"])
