@@ -18,7 +18,7 @@ def compile_all() -> None:
     \b
     Examples:
       tropattn compile
-      tropattn compile && tropattn count demo --text 314159265=
+      tropattn compile --help
     """  # noqa: D301 (click reads the backspace)
     from tropattn.progress import counting
     from tropattn.study.kernels import cache_folder, compile_kernels
