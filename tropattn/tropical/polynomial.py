@@ -49,6 +49,9 @@ from tropattn.values import Value, counted
 
 __all__ = ["PowerDiagram", "TropicalPolynomial"]
 
+_FEW = 16
+"""Sites up to which walls are found by a program each."""
+
 _AT_ONCE = 4_000_000
 """Scores that are held at a time where points are located."""
 
@@ -350,7 +353,8 @@ class PowerDiagram(Value):
     @cached_property
     def _walls(self) -> tuple[list[int], list[tuple[int, int]]]:
         """Live sites, and the pairs of them that share a wall."""
-        found = self._diagram
+        # For a few sites programs do, which most other work needs compiled anyway.
+        found = self._diagram if len(self.sites) > _FEW else None
         if found is not None:
             return found.live.tolist(), [(i, j) for i, j in found.walls.tolist()]
         live = live_terms(self._polynomial).live
