@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tropattn._kernels.compiling import fragment, njit
+from tropattn._kernels.compiling import fragment
 from tropattn._kernels.simd import AT_ONCE, DOUBLE, four_rows
 from tropattn._kernels.structures import structure
 
@@ -29,12 +29,6 @@ class ChordRows:
     margins: np.ndarray  # (H,) lead needed per unit of |(x, 1)|
     words: np.ndarray  # (n, 2) uint64, what a winner adds to the hash of the pattern
     wall_margins: np.ndarray  # (g,) distance needed per unit of |(x, 1)|
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def make_rows(*fields):
-    """Rows from arrays."""
-    return ChordRows(*fields)
 
 
 @structure

@@ -13,9 +13,8 @@ from contextlib import ExitStack, suppress
 
 from numba import config
 from numba.core.caching import FunctionCache, NullCache
-from numba.core.registry import CPUDispatcher
 
-from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, WholeCompiler
+from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, Kernel
 from tropattn.progress import doing
 
 __all__ = ["KERNELS", "fragment", "njit"]
@@ -40,7 +39,7 @@ def njit(cache=True, **options):
     def decorate(function):
         if config.DISABLE_JIT:
             return function
-        kernel = _Kernel(function, options)
+        kernel = Kernel(function, options)
         kernel._cache = _cache_of(function, _Cache) if cache else _Uncached()
         if cache:
             KERNELS.append(kernel)
@@ -74,24 +73,6 @@ def fragment(cache=True, **options):
     return decorate
 
 
-class _Kernel(CPUDispatcher):
-    """A kernel that Python calls."""
-
-    def __init__(self, function, options):
-        super().__init__(
-            py_func=function,
-            locals={},
-            targetoptions={"nopython": True, "boundscheck": None, **options},
-            pipeline_class=WholeCompiler,
-        )
-
-    def compile(self, sig):
-        try:
-            return super().compile(sig)
-        finally:
-            self._cache.release()
-
-
 def _cache_of(function, cache):
     try:
         return cache(function)
@@ -99,14 +80,7 @@ def _cache_of(function, cache):
         return _NoCache()
 
 
-class _Unlocked:
-    """What is not shared with other processes needs no lock."""
-
-    def release(self):
-        pass
-
-
-class _Files(_Unlocked, FunctionCache):
+class _Files(FunctionCache):
     """The files of one kernel; those that cannot be read are emptied."""
 
     def load_overload(self, sig, target_context):
@@ -157,11 +131,15 @@ class _Cache(_Files):
         return found
 
     def release(self):
+        """Let the processes go on that wait for this kernel."""
         self._held.close()
 
 
-class _Uncached(_Unlocked, NullCache):
-    """Of kernels that are not to be kept."""
+class _Uncached(NullCache):
+    """Of kernels that are not to be kept: no other process waits for them."""
+
+    def release(self):
+        """Nothing is held."""
 
 
 class _NoCache(_Uncached):

@@ -313,6 +313,16 @@ def proves_infeasible_within(rows, rho, columns, count, support, matrix, inverse
 
 
 @fragment(error_model="numpy")
+def integers_into(columns, at, integers, wall_integers, own, other):
+    """Write 'row ``other`` minus row ``own``', or the wall ``-2 - other``, to column ``at``."""
+    for k in range(integers.shape[1]):
+        if other <= -2:
+            columns[k, at] = wall_integers[-2 - other, k]
+        else:
+            columns[k, at] = integers[other, k] - integers[own, k]
+
+
+@fragment(error_model="numpy")
 def positive_relation(columns, n_dim, count):
     """Whether integer columns have one relation up to scale, with all coefficients positive.
 

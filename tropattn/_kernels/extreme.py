@@ -19,6 +19,7 @@ from tropattn._kernels.cone import (
     INFEASIBLE,
     Simplex,
     decide,
+    integers_into,
     make_simplex,
     positive_relation,
     proves_infeasible,
@@ -245,11 +246,7 @@ def _refuted(programs, lane, held, size, known, rows, room):
     for i in range(size):
         if held.weights[i] > _NEGLIGIBLE:
             other = programs.label[lane, held.names[i]]
-            for k in range(dim):
-                if other <= -2:
-                    columns[k, used] = rows.wall_integers[-2 - other, k]
-                else:
-                    columns[k, used] = rows.integers[other, k] - rows.integers[j, k]
+            integers_into(columns, used, rows.integers, rows.wall_integers, j, other)
             used += 1
     return used > 0 and positive_relation(columns, dim, used)
 

@@ -14,6 +14,7 @@ from tropattn._kernels.cone import (
     FEASIBLE,
     INFEASIBLE,
     decide,
+    integers_into,
     positive_relation,
     proves_infeasible,
     row_bound,
@@ -74,10 +75,6 @@ def _in_integers(given, j, simplex, columns):
     for i in range(dim + 1):
         if simplex.basis[i] >= 0 and simplex.weights[i] > 1e-9:
             other = _name(simplex.basis[i], j, len(given.walls))
-            for k in range(dim):
-                if other <= -2:
-                    columns[k, count] = given.wall_integers[-2 - other, k]
-                else:
-                    columns[k, count] = given.integers[other, k] - given.integers[j, k]
+            integers_into(columns, count, given.integers, given.wall_integers, j, other)
             count += 1
     return count > 0 and positive_relation(columns, dim, count)

@@ -20,7 +20,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["Fragment", "FragmentCacheImpl", "WholeCompiler"]
+__all__ = ["Fragment", "FragmentCacheImpl", "Kernel"]
 
 
 class _FragmentLibrary(JITCodeLibrary):
@@ -93,7 +93,7 @@ def _compiler_into(library_class):
 
 
 _FragmentCompiler = _compiler_into(_FragmentLibrary)
-WholeCompiler = _compiler_into(_WholeLibrary)
+_WholeCompiler = _compiler_into(_WholeLibrary)
 
 
 class FragmentCacheImpl(CompileResultCacheImpl):
@@ -112,17 +112,37 @@ class FragmentCacheImpl(CompileResultCacheImpl):
             del codegen._library_class
 
 
-class Fragment(CPUDispatcher):
+class _Dispatcher(CPUDispatcher):
+    """As Numba's own ``njit(**options)`` would make, but for its compiler."""
+
+    def __init__(self, function, options, compiler):
+        super().__init__(
+            py_func=function,
+            locals={},
+            targetoptions={"nopython": True, "boundscheck": None, **options},
+            pipeline_class=compiler,
+        )
+
+
+class Kernel(_Dispatcher):
+    """A kernel that Python calls, with all fragments below it."""
+
+    def __init__(self, function, options):
+        super().__init__(function, options, _WholeCompiler)
+
+    def compile(self, sig):
+        try:
+            return super().compile(sig)
+        finally:
+            self._cache.release()
+
+
+class Fragment(_Dispatcher):
     """A function for kernels to call; where Python calls it, ``whole()`` makes a kernel of it."""
 
     def __init__(self, function, options, whole):
         silent = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        super().__init__(
-            py_func=function,
-            locals={},
-            targetoptions={"nopython": True, "boundscheck": None, **options, **silent},
-            pipeline_class=_FragmentCompiler,
-        )
+        super().__init__(function, {**options, **silent}, _FragmentCompiler)
         self._whole = cached(whole)
 
     def __call__(self, *args):

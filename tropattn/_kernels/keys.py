@@ -15,6 +15,7 @@ from tropattn._kernels.cone import (
     FEASIBLE,
     INFEASIBLE,
     decide,
+    integers_into,
     positive_relation,
     proves_infeasible,
     proves_infeasible_within,
@@ -141,13 +142,10 @@ def relation_in_integers(system, space, count):
     if len(system.integers) == 0 or count == 0:
         return False
     for i in range(count):
-        a = space.pair[space.support[i], 0]
-        b = space.pair[space.support[i], 1]
-        for k in range(dim):
-            if a < 0:
-                space.columns[k, i] = system.wall_integers[b, k]
-            else:
-                space.columns[k, i] = system.integers[b, k] - system.integers[a, k]
+        a = np.int64(space.pair[space.support[i], 0])
+        b = np.int64(space.pair[space.support[i], 1])
+        other = -2 - b if a < 0 else b
+        integers_into(space.columns, i, system.integers, system.wall_integers, a, other)
     return positive_relation(space.columns, dim, count)
 
 

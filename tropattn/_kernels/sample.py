@@ -39,12 +39,6 @@ class ScoreRows:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def make_score_rows(*fields):
-    """Score rows from arrays."""
-    return ScoreRows(*fields)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def double_rows(scores):
     """The rows in double precision."""
     return scores.double

@@ -130,10 +130,10 @@ def _one_by_one(readings: dict[str, Any], answers: kernel.Answers) -> None:
     n, dim = readings["terms"].shape
     room = len(readings["walls"]) + n
     scratch = np.zeros((dim, room)), np.zeros(room), np.zeros(room)
-    columns = np.zeros((dim + 1, dim + 1), np.int64)
+    columns, everywhere = np.zeros((dim + 1, dim + 1), np.int64), np.arange(dim)
     rows, simplex = kernel.Rows(**readings), make_simplex(dim, room)
     for j in range(n):
-        few.classify(rows, j, answers, *scratch, columns, np.arange(dim), simplex)
+        few.classify(rows, j, answers, *scratch, columns, everywhere, simplex)
 
 
 def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -233,11 +233,6 @@ class Refinement:
                     flat += [(terms[i, k] - terms[j, k]) * s for k, s in kept]
         return flint.fmpq_mat(len(flat) // max(1, len(kept)), len(kept), flat)
 
-    @property
-    def in_doubles(self) -> bool:
-        """Whether ``terms`` have no errors, so that ``fine`` costs next to nothing."""
-        return not self.errors.any()
-
     @cached_property
     def fine(self) -> tuple[Array, Array, Array, Array]:
         """Rows at twice the precision of doubles, (2, n, D), high and low parts, and their errors.

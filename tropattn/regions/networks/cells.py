@@ -81,11 +81,6 @@ class CellSystem(Refinement):
         """No table of low-rank sets of units: cells are cut out in few dimensions."""
         return np.zeros((1, self.rank), np.int64), np.zeros(1, np.int64)
 
-    @property
-    def in_doubles(self) -> bool:
-        """Never taken so: cells come by the thousand, and few are left open by doubles."""
-        return False
-
     @cached_property
     def fine(self) -> tuple[Array, Array, Array, Array]:
         """Rows and walls at twice the precision, from the integers behind them."""

@@ -130,13 +130,13 @@ def point_scores(
         margins.append([2.02 * head.slack(_SINGLE_UNIT), 2.02 * head.slack(UNIT)])
         pulls.append(2.02 * (head.norm + head.error))
     double = np.ascontiguousarray(np.vstack(rows))
-    return kernel.make_score_rows(
-        np.maximum(double, -1e30).astype(np.float32),
-        double,
-        np.array(starts, np.int64),
-        np.array(margins).reshape(-1, 2),
-        np.array(pulls),
-        np.ascontiguousarray(np.vstack(padded)),
+    return kernel.ScoreRows(
+        single=np.maximum(double, -1e30).astype(np.float32),
+        double=double,
+        starts=np.array(starts, np.int64),
+        margins=np.array(margins).reshape(-1, 2),
+        pulls=np.array(pulls),
+        words=np.ascontiguousarray(np.vstack(padded)),
     )
 
 
@@ -145,11 +145,11 @@ def chord_rows(heads: Sequence[HeadRows], walls: Walls, dim: int) -> chord_kerne
     n = sum(len(head.rows) for head in heads)
     missing = -(n + len(walls.rows)) % 4
     blocks = [np.zeros((0, dim + 1)), *(head.rows for head in heads), walls.rows]
-    return chord_kernel.make_rows(
-        np.ascontiguousarray(np.vstack([*blocks, np.zeros((missing, dim + 1))])),
-        np.cumsum([0, *(len(head.rows) for head in heads)]).astype(np.int64),
+    return chord_kernel.ChordRows(
+        rows=np.ascontiguousarray(np.vstack([*blocks, np.zeros((missing, dim + 1))])),
+        starts=np.cumsum([0, *(len(head.rows) for head in heads)]).astype(np.int64),
         # ``alpha + beta t`` rounds three times more than a score.
-        np.array([2.02 * (head.slack(UNIT) + 4 * UNIT) for head in heads]),
-        hash_words(n),
-        walls.margins,
+        margins=np.array([2.02 * (head.slack(UNIT) + 4 * UNIT) for head in heads]),
+        words=hash_words(n),
+        wall_margins=walls.margins,
     )
