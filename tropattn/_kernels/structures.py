@@ -21,7 +21,8 @@ def structure(cls: type) -> Any:
     """Make a class of annotated fields a type whose fields kernels read and write.
 
     Python code and kernels build it alike, ``cls(field=value, ...)``. References are counted at
-    every use, in memory of the structure itself: threads that run at one time need one each.
+    every use, in memory of the structure itself: threads that run at one time need one each. Where
+    Python builds it, it must be a class of a module: the cache knows it by that name.
 
     >>> from tropattn._kernels.compiling import njit
     >>> @structure
@@ -29,9 +30,10 @@ def structure(cls: type) -> Any:
     ...     first: float
     ...     second: float
     >>> @njit(cache=False)
-    ... def total(numbers):
-    ...     return numbers.first + numbers.second
-    >>> total(Pair(first=1.0, second=2.0))
+    ... def total(first, second):
+    ...     pair = Pair(first=first, second=second)
+    ...     return pair.first + pair.second
+    >>> total(1.0, 2.0)
     3.0
     """
     if config.DISABLE_JIT:
