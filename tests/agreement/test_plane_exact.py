@@ -26,6 +26,12 @@ EPSILONS = (1e-10, 1e-12, 1e-13, 1e-14, 3e-15, 1e-15, 2.0**-52, 2.0**-53)
 KINDS = ("close", "doubled", "concurrent", "strips", "fractions", "factored", "shared")
 
 
+@pytest.fixture(autouse=True)
+def _however_few_keys(monkeypatch):
+    """Heads of few keys take the graph as well, which are drawn exactly otherwise."""
+    monkeypatch.setattr(module, "FEW_KEYS", 0)
+
+
 def unit_of(head, weights=None):
     """Slopes and heights of a head as the reference takes them; factors are multiplied out here."""
     if weights is None:

@@ -32,6 +32,12 @@ WINDOWS = [Box([-1, -1], [1, 1]), Box([-3, 0.5], [2, 4]), HEXAGON]
 KINDS = ("gauss", "strips", "grid", "slice", "single keys", "duplicates", "far")
 
 
+@pytest.fixture(autouse=True)
+def _however_few_keys(monkeypatch):
+    """Heads of few keys take the graph as well, which are drawn exactly otherwise."""
+    monkeypatch.setattr(module, "FEW_KEYS", 0)
+
+
 def layer(kind, seed):
     """Heads and a window of one kind, a function of the seed."""
     rng = np.random.default_rng([5, KINDS.index(kind), seed])

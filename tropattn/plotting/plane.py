@@ -91,8 +91,8 @@ def diagram(
         )
     figure = new_figure(6.2, 5.4 * plane.tall + 0.8)
     axes = figure.add_subplot()
-    _draw_head(axes, plane, 0, labels)
-    axes.set_title(f"{_counted(plane)} ({_keys(plane.units[0])})", fontsize=11)
+    cells = _draw_head(axes, plane, 0, labels)
+    axes.set_title(f"{_counted(plane, cells)} ({_keys(plane.units[0])})", fontsize=11)
     figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
 
@@ -144,10 +144,10 @@ def partition(
     plane = Plane.of(target, domain, window)
     figure = new_figure(7.2, 6.4 * plane.tall + 1.3 + _legend_height(plane))
     axes = figure.add_subplot()
-    _draw_refinement(axes, plane, labels)
+    cells = _draw_refinement(axes, plane, labels)
     mark(axes, points, point_names)
     heads = counted(len(plane.units), "head")
-    axes.set_title(f"{_counted(plane)} ({heads})", fontsize=11)
+    axes.set_title(f"{_counted(plane, cells)} ({heads})", fontsize=11)
     figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
 
@@ -188,15 +188,15 @@ def panels(
         if h >= shown:
             axes.set_visible(False)
             continue
-        _draw_head(axes, plane, h, None if labels is None else labels[h], small=columns > 1)
+        names = None if labels is None else labels[h]
+        cells = _draw_head(axes, plane, h, names, small=columns > 1)
         mark(axes, points, (), small=columns > 1)
-        cells = count_regions(plane.units[h], plane.parameters)
-        axes.set_title(f"head {h}: {cells.value} of {_keys(plane.units[h])}", fontsize=10)
+        axes.set_title(f"head {h}: {cells} of {_keys(plane.units[h])}", fontsize=10)
         axes.label_outer()
     axes = right.subplots()
-    _draw_refinement(axes, plane, labels)
+    cells = _draw_refinement(axes, plane, labels)
     mark(axes, points, point_names)
-    axes.set_title(f"common refinement: {_counted(plane)}", fontsize=11)
+    axes.set_title(f"common refinement: {_counted(plane, cells)}", fontsize=11)
     figure.suptitle(title or plane.words, parse_math=False)
     return figure
 
@@ -208,7 +208,8 @@ def _legend_height(plane: Plane) -> float:
 
 def _draw_head(
     axes: Axes, plane: Plane, h: int, labels: Sequence[str] | None = None, *, small: bool = False
-) -> None:
+) -> int:
+    """Draw one head's cells; return their number."""
     unit = plane.units[h]
     cells = plane.cells(unit)
     if unit.n_terms <= len(FILLS):
@@ -226,6 +227,7 @@ def _draw_head(
             named(axes, cell, str(j) if labels is None else labels[j], 8 if small else 10)
     if not small and not isinstance(plane.counted, Slice):
         _draw_sites(axes, unit, colours)
+    return len(cells)
 
 
 def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -> None:
@@ -252,7 +254,8 @@ def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -
 
 def _draw_refinement(
     axes: Axes, plane: Plane, labels: Sequence[Sequence[str]] | None = None
-) -> None:
+) -> int:
+    """Draw the cells of all heads together and the walls of each; return the number of cells."""
     found = plane_cells(plane.units, plane.parameters, max_cells=_MAX_CELLS)
     cells = drawn(found)
     patterns = list(cells)
@@ -279,6 +282,7 @@ def _draw_refinement(
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, fontsize=8
     )
+    return len(cells)
 
 
 def _name_patterns(
@@ -304,9 +308,8 @@ def _folded(names: Sequence[str]) -> str:
 # ---- words ------------------------------------------------------------------------------------
 
 
-def _counted(plane: Plane) -> str:
+def _counted(plane: Plane, inside: int) -> str:
     """Exact counts in words, of the window and, where it was cut out of R^2, of the plane."""
-    inside = count_regions(plane.units, plane.parameters).value
     if plane.whole:
         total = count_regions(plane.units).value
         return f"{counted(total, 'cell')} on R^2, {inside} in the window"

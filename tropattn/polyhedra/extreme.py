@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._kernels import extreme as kernel
-from tropattn._kernels import few
+from tropattn._kernels import search
 from tropattn._kernels.cone import (
     AMBIGUOUS,
     FEASIBLE,
@@ -24,6 +24,7 @@ from tropattn._kernels.cone import (
     proved_verdict,
 )
 from tropattn._kernels.programs import make_programs, make_tried
+from tropattn._kernels.system import System, make_space
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.inner import nearest_double
 from tropattn.polyhedra.strict import primitive_rows, strictly_negative
@@ -34,7 +35,7 @@ __all__ = ["Reasons", "in_single", "shared_walls", "winning_rows"]
 
 _CHUNK = 256
 _FEW = 32
-"""Rows up to which each has a program of its own."""
+"""Rows up to which the search for cells decides them, which nearly every command compiles."""
 
 _SINGLE_UNIT = 2.0**-24
 """Unit roundoff of single precision."""
@@ -66,24 +67,23 @@ def winning_rows(
     walls: tuple[NDArray[np.float64], NDArray[np.float64]],
     integers: tuple[NDArray[np.int64], NDArray[np.int64]],
     exact: Callable[[int, NDArray[np.int64]], flint.fmpq_mat],
+    inside: tuple[NDArray[np.float64], bool],
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Reasons:
     """Decide every row, each one proved.
 
-    A row starts at its own direction, whitened; where others win there, those that do join a
-    program for it, until a direction or a combination is found. Cost: a few passes over the n rows
-    per row, O(n D) each, and O(D^3) for a combination.
+    Of many rows each starts at its own direction, whitened; where others win there, those that do
+    join a program for it, until a direction or a combination is found. Cost: a few passes over the
+    n rows per row, O(n D) each, and O(D^3) for a combination.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
     ``integers`` small integer multiples of rows and walls (or empty); ``exact(j, others)`` the true
-    walls, then the true rows ``others`` minus row j, in rationals.
+    walls, then the true rows ``others`` minus row j, in rationals; ``inside`` a point inside the
+    walls and whether doubles prove it.
     """
     n, dim = terms.shape
-    centred = terms - terms.mean(axis=0)
-    readings = {
-        "near": in_single(centred),
-        "lead": _lead(centred, errors),
+    given = {
         "terms": terms,
         "errors": errors,
         "walls": walls[0],
@@ -93,27 +93,16 @@ def winning_rows(
     }
     answers = kernel.Answers(
         np.full(n, AMBIGUOUS, np.int8),
-        _own_directions(centred, len(walls[0]) > 0),
+        np.zeros((n, dim)),
         np.full((n, dim + 1), -1, np.int64),
         np.zeros((n, dim + 1)),
     )
     flag = np.zeros(1, np.int64)
-
-    def work(start: int) -> None:
-        stop = min(start + _CHUNK, n)
-        programs = make_programs(n, dim, dim + 1, len(walls[0]), stop - start)
-        room = kernel.make_room(dim, n, len(walls[0]))
-        rows, tried = kernel.Rows(**readings), make_tried(readings["near"])
-        kernel.classify(rows, programs, tried, room, start, stop, answers, flag)
-
     try:
         if n <= _FEW:
-            _one_by_one(readings, answers)
+            _by_search(given, inside, answers, flag)
         else:
-            for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
-                if report is not None:
-                    left = max(0, n - (at + 1) * _CHUNK)
-                    report(n - left, left)
+            _by_programs(given, answers, flag, threads, report)
         proved = answers.verdicts == FEASIBLE
         open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
         for j in open_rows:
@@ -125,15 +114,107 @@ def winning_rows(
     return Reasons(answers.verdicts == FEASIBLE, proved, *answers[1:], len(open_rows))
 
 
-def _one_by_one(readings: dict[str, Any], answers: kernel.Answers) -> None:
-    """The same for few rows, each by a program of its own."""
-    n, dim = readings["terms"].shape
-    room = len(readings["walls"]) + n
-    scratch = np.zeros((dim, room)), np.zeros(room), np.zeros(room)
-    columns, everywhere = np.zeros((dim + 1, dim + 1), np.int64), np.arange(dim)
-    rows, simplex = kernel.Rows(**readings), make_simplex(dim, room)
-    for j in range(n):
-        few.classify(rows, j, answers, *scratch, columns, everywhere, simplex)
+def _by_programs(
+    given: dict[str, Any],
+    answers: kernel.Answers,
+    flag: NDArray[np.int64],
+    threads: int | None,
+    report: Callable[[int, int], None] | None,
+) -> None:
+    """Decide the rows by programs that share the set, in doubles and in integers."""
+    terms, walls = given["terms"], len(given["walls"])
+    n, dim = terms.shape
+    centred = terms - terms.mean(axis=0)
+    readings = {**given, "near": in_single(centred), "lead": _lead(centred, given["errors"])}
+    answers.points[:] = _own_directions(centred, walls > 0)
+
+    def work(start: int) -> None:
+        stop = min(start + _CHUNK, n)
+        programs = make_programs(n, dim, dim + 1, walls, stop - start)
+        rows, tried = kernel.Rows(**readings), make_tried(readings["near"])
+        room = kernel.make_room(dim, n, walls)
+        kernel.classify(rows, programs, tried, room, start, stop, answers, flag)
+
+    for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
+        if report is not None:
+            left = max(0, n - (at + 1) * _CHUNK)
+            report(n - left, left)
+
+
+def _by_search(
+    given: dict[str, Any],
+    inside: tuple[NDArray[np.float64], bool],
+    answers: kernel.Answers,
+    flag: NDArray[np.int64],
+) -> None:
+    """The same for few rows, by the search for cells, which needs no kernel of its own.
+
+    Its cells are the rows that win; its log names the combinations, without their weights.
+    """
+    (n, dim), z = given["terms"].shape, inside[0]
+    starts = np.array([0, n])
+    system = System(
+        **given,
+        sizes=np.abs(given["terms"]).max(axis=1),
+        starts=starts,
+        unit_of=np.zeros(n, np.int64),
+        everywhere=np.arange(dim),
+        spans=np.zeros((1, dim), np.int64),
+        ranks=np.zeros(1, np.int64),
+    )
+    found = {
+        "counters": np.zeros(search.N_COUNTERS, np.int64),
+        "patterns": np.empty((n, 1), np.int32),
+        "points": np.empty((n, 2, dim)),
+        "deferred": np.empty((n, 2), np.int32),
+        "rest": np.empty((n + 1, 2), np.int32),
+        "rest_points": np.empty((n + 1, 2, dim)),
+        "rest_level": np.empty(n + 1, np.int64),
+        "candidates": np.empty((1, n), np.bool_),
+        "log": np.empty((n + 1) * (2 * dim + 6) + 12, np.int32),
+    }
+    search.search(
+        system,
+        make_space(starts, len(given["walls"]), dim),
+        None,
+        search.Out(emit=True, **found),
+        np.full(2, -1, np.int32),
+        np.stack([z, np.zeros_like(z)]),
+        inside[1],
+        np.zeros(0, np.bool_),
+        n,
+        flag,
+    )
+    cells = found["counters"][search.CELLS]
+    wins = found["patterns"][:cells, 0]
+    if cells > 1 or inside[1]:
+        answers.verdicts[wins] = FEASIBLE
+        answers.points[wins] = found["points"][:cells, 0]
+    _combine(found["log"][: found["counters"][search.LOGGED]].tolist(), given, answers)
+
+
+def _combine(log: list[int], given: dict[str, Any], answers: kernel.Answers) -> None:
+    """Read rows proved dead from a search's log, and find the weights of their combinations."""
+    terms, walls, at = given["terms"], given["walls"], 0
+    while log[at] == search.DISCARD:
+        j, used = log[at + 2], log[at + 3]
+        at += 4
+        names = [-2 - log[i + 1] if log[i] < 0 else log[i + 1] for i in range(at, at + 2 * used, 2)]
+        at += 2 * used
+        rows = [walls[-2 - i] if i < 0 else terms[i] - terms[j] for i in names]
+        answers.verdicts[j] = INFEASIBLE
+        answers.rows[j, :used] = names
+        answers.weights[j, :used] = _positive_relation(np.array(rows))
+
+
+def _positive_relation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights that sum to 1, of rows of unit length, with which the rows add up to 0."""
+    from scipy.optimize import nnls
+
+    lengths = np.sqrt((rows**2).sum(axis=1))
+    system = np.vstack([(rows / lengths[:, None]).T, np.ones(len(rows))])
+    weights, _ = nnls(system, np.eye(len(system))[-1])
+    return weights / lengths
 
 
 def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:

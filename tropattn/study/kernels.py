@@ -61,7 +61,7 @@ def _works() -> Iterator[Callable[[], object]]:
     yield partial(count_regions, plane)
     for dim, heads in ((2, plane), (5, space)):
         yield partial(count_regions, heads, Box.cube(-1, 1, dim))
-    yield partial(plane_cells, plane, Box.cube(-1, 1, 2))
+    yield partial(plane_cells, gaussian_heads(20, 3, 2, seed=0), Box.cube(-1, 1, 2))
     yield partial(count_regions, solid, engine="subsets")
     yield partial(count_regions, network)
     yield partial(count_regions, network, of="linear_regions")

@@ -16,6 +16,7 @@ from tropattn.progress import counting, doing
 from tropattn.regions.budget import Budget
 from tropattn.regions.count import count_regions
 from tropattn.regions.networks.layerwise import LayerwiseRefinement
+from tropattn.regions.polygons.cells import FEW_KEYS
 from tropattn.study.inputs import Heads, Source, open_target
 from tropattn.tropical.stage import stages_of
 
@@ -85,6 +86,7 @@ def token_plane(
     own = len(states) - 1
     others = np.unique(np.linspace(0, own - 1, min(_OTHERS, own)).astype(int)).tolist()
     pairs = [*combinations(others, 2)]
+    few = 0 < sum(head.n_terms for head in opened.heads) <= FEW_KEYS
     most = None if opened.heads or reach is not None else _drawable(opened.target)
     best: tuple[int, Slice, list[int]] | None = None
     tried = 0
@@ -100,7 +102,13 @@ def token_plane(
             tried += 1
             share = None if most is None else max(_FEWEST, most // len(pairs))
             try:
-                found = count_regions(opened.target, plane, threads=threads, max_cells=share)
+                found = count_regions(
+                    opened.target,
+                    plane,
+                    engine="enumeration" if few else "auto",
+                    threads=threads,
+                    max_cells=share,
+                )
             except BudgetExceeded:
                 if most is None:
                     raise

@@ -1,11 +1,11 @@
 """Cells of heads in a bounded window of a plane as polygons: areas, and who touches whom.
 
-Two roads. Where the walls are proved to meet in simple crossings only, the cells are the faces of
-their graph (``plane_graph``): patterns and neighbours are proved, and corners are doubles with an
-error bound. Elsewhere the patterns come from the enumeration engine, proved, and corners and
-neighbours from exact numbers (``plane_exact``), which also place the corners of the graph whose
-bound is too large, such as those of keys that are nearly equal. Both roads run in coordinates of
-the window (``plane_frame``), so that a tiny or far one is drawn as well as any.
+Two roads. Where keys are many and the walls are proved to meet in simple crossings only, the cells
+are the faces of their graph (``plane_graph``): patterns and neighbours are proved, and corners are
+doubles with an error bound. Elsewhere the patterns come from the enumeration engine, proved, and
+corners and neighbours from exact numbers (``plane_exact``), which also place the corners of the
+graph whose bound is too large, such as those of keys that are nearly equal. Both roads run in
+coordinates of the window (``plane_frame``), so that a tiny or far one is drawn as well as any.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
 from tropattn.values import Value, counted
 
-__all__ = ["PlaneCells", "plane_cells"]
+__all__ = ["FEW_KEYS", "PlaneCells", "plane_cells"]
 
+
+FEW_KEYS = 48
+"""Keys in all up to which cells are few, and kernels of the graph not worth compiling."""
 
 _NEAR = 2.0**-33
 """Corners that may be off by more than this times the window's area are placed exactly.
@@ -146,8 +149,9 @@ def plane_cells(
     EngineError : cells that do not tile the window, which contradicts the proofs.
 
     Cost ``O(sum_h N_h^2)`` for the diagrams, then ``O(log R)`` per cell, ``O(1)`` for each pair of
-    a wall and a head, and the output, whose largest part is ``patterns``. Where walls do not meet
-    in simple crossings: that of ``enumerate_regions``, and some 0.2 ms per cell in exact numbers.
+    a wall and a head, and the output, whose largest part is ``patterns``. Of a few keys, or where
+    walls do not meet in simple crossings: that of ``enumerate_regions``, and some 0.2 ms per cell
+    in exact numbers.
 
     >>> from tropattn import Box, TropicalPolynomial
     >>> cells = plane_cells([TropicalPolynomial([[0, 0], [1, 0]])], Box([-1, -1], [3, 1]))
@@ -165,7 +169,8 @@ def plane_cells(
         )
     refinement = aside(Refinement.ready(stages[0].units, where).without_twins)
     frame = aside(window_frame, refinement)
-    graph = graph_cells(frame.system, budget)
+    few = len(refinement.terms) <= FEW_KEYS
+    graph = None if few else graph_cells(frame.system, budget)
     if graph is None:
         found = explore(refinement, budget, emit=True)
         patterns = refinement.pattern(np.vstack(found.patterns))

@@ -108,6 +108,7 @@ def _by_programs(
             (refinement.walls, refinement.wall_rho),
             (refinement.integers, refinement.wall_integers),
             lambda j, others: _exact_rows(refinement, j, others),
+            refinement.interior[:2],
             threads,
             report,
         )
