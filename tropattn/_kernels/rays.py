@@ -18,18 +18,29 @@ OPEN = 0
 _UNIT = 2.0**-53
 
 
+def make_room(dim):
+    """Scratch of one call: basis, its levels, prices, the inverse of the basis, and the basis."""
+    return (
+        np.zeros(dim, np.int64),
+        np.zeros(dim),
+        np.zeros(dim),
+        np.zeros((dim, dim)),
+        np.zeros((dim, dim)),
+    )
+
+
 @njit(nogil=True, cache=True)
-def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, flag):
+def extreme_members(vectors, rho, whole, members, start, stop, room, verdicts, bases, flag):
     """Decide every member of the cones ``members[start:stop]``.
 
     ``vectors`` (C, D) doubles within ``rho`` of the true generators, entrywise; ``whole``: they are
-    integers, exactly. ``members`` (M, W) rows of distinct generator numbers, unused places -1.
+    integers, exactly. ``members`` (M, W) rows of distinct generator numbers, unused places -1;
+    ``room`` of ``make_room``.
     Writes ``verdicts`` (M, W) int8 and for open ones the last basis into ``bases`` (M, W, D):
     a position in the row, or ``-1 - i`` for the i-th artificial column. ``flag[0]`` is polled.
     """
     dim = vectors.shape[1]
-    basis, level, price = np.zeros(dim, np.int64), np.zeros(dim), np.zeros(dim)
-    inverse, matrix = np.zeros((dim, dim)), np.zeros((dim, dim))
+    basis, level, price, inverse, matrix = room
     for m in range(start, stop):
         row = members[m]
         for k in range(len(row)):
@@ -46,7 +57,7 @@ def extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, 
                         matrix[i, j] = 1.0 if vectors[row[k], i] >= 0 else -1.0
                     else:
                         matrix[i, j] = 0.0
-            verdict = _proved(vectors, rho, whole, row, k, basis, matrix, inverse)
+            verdict = _proved(vectors, rho, whole, row, k, basis, matrix, inverse, price)
             verdicts[m, k] = verdict
             if verdict == OPEN:
                 for i in range(dim):
@@ -61,14 +72,16 @@ def _phase_one(vectors, row, k, basis, inverse, level, price):
     for i in range(dim):
         b = vectors[row[k], i]
         size = max(size, abs(b))
-        inverse[i, :] = 0.0
+        for j in range(dim):
+            inverse[i, j] = 0.0
         inverse[i, i] = 1.0 if b >= 0 else -1.0
         level[i] = abs(b)
         basis[i] = -1 - i
     tolerance = 1e-11
     for _ in range(30 * dim + 30):
         left = 0.0
-        price[:] = 0.0
+        for i in range(dim):
+            price[i] = 0.0
         for i in range(dim):
             if basis[i] < 0:
                 left += level[i]
@@ -137,7 +150,7 @@ def _residual(left, right, rho, of_left):
 
 
 @fragment()
-def _proved(vectors, rho, whole, row, k, basis, matrix, inverse):
+def _proved(vectors, rho, whole, row, k, basis, matrix, inverse, price):
     """What the basis proves about member ``k``: EXTREME, INNER or OPEN.
 
     With ``|I - R B| <= q`` and ``|I - B R| <= q`` in the row-sum norm, the exact solution
@@ -186,17 +199,16 @@ def _proved(vectors, rho, whole, row, k, basis, matrix, inverse):
             inside = False
     if inside:
         return INNER
-    return _separated(vectors, rho, row, k, basis, inverse, grow, slack, gap)
+    return _separated(vectors, rho, row, k, basis, inverse, price, grow, slack, gap)
 
 
 @fragment()
-def _separated(vectors, rho, row, k, basis, inverse, grow, slack, gap):
+def _separated(vectors, rho, row, k, basis, inverse, price, grow, slack, gap):
     """Whether ``y = c B^-1`` is positive on member ``k`` and non-positive on all others."""
     dim = len(basis)
-    price = np.zeros(dim)
     length = 0.0
     for j in range(dim):
-        size = 0.0
+        price[j], size = 0.0, 0.0
         for i in range(dim):
             if basis[i] < 0:
                 price[j] += inverse[i, j]

@@ -52,6 +52,67 @@ class Inside(NamedTuple):
     axes: np.ndarray  # (g,) the only coordinate that a row reads, or -1
 
 
+class Room(NamedTuple):
+    """Scratch of one thread, for blocks of draws.
+
+    Python allocates it: each kind of array that a kernel makes is compiled for a third of a second.
+    """
+
+    keys: np.ndarray  # (SINGLE,) uint64 of the random words of a block
+    near: np.ndarray  # (B, K, SINGLE) float32 points (x, 1)
+    best: np.ndarray  # (SINGLE,) float32
+    second: np.ndarray
+    scores: np.ndarray  # (AT_ONCE, SINGLE) float32
+    open_draws: np.ndarray  # (B SINGLE,) int64
+    block: np.ndarray  # (K, DOUBLE) points that single precision leaves open
+    best_double: np.ndarray  # (DOUBLE,)
+    second_double: np.ndarray
+    scores_double: np.ndarray  # (AT_ONCE, DOUBLE)
+    found: np.ndarray  # (DOUBLE,) int32
+
+
+class Tile(NamedTuple):
+    """What ``patterns`` knows of the draws of one tile; more scratch of one thread."""
+
+    points: np.ndarray  # (TILE / SINGLE, d, SINGLE)
+    size: np.ndarray  # (TILE,)
+    error: np.ndarray  # (TILE,) zeros: nothing is off
+    kept: np.ndarray  # (TILE,) bool
+    undecided: np.ndarray  # (TILE,) bool
+    winners: np.ndarray  # (H, TILE) int32
+    sums: np.ndarray  # (TILE, 2) uint64
+
+
+def make_room(blocks, dim):
+    """Scratch for that many blocks of points in R^dim."""
+    return Room(
+        keys=np.empty(SINGLE, np.uint64),
+        near=np.empty((blocks, dim + 1, SINGLE), np.float32),
+        best=np.empty(SINGLE, np.float32),
+        second=np.empty(SINGLE, np.float32),
+        scores=np.empty((AT_ONCE, SINGLE), np.float32),
+        open_draws=np.empty(blocks * SINGLE, np.int64),
+        block=np.zeros((dim + 1, DOUBLE)),
+        best_double=np.empty(DOUBLE),
+        second_double=np.empty(DOUBLE),
+        scores_double=np.empty((AT_ONCE, DOUBLE)),
+        found=np.empty(DOUBLE, np.int32),
+    )
+
+
+def make_tile(dim, heads):
+    """Scratch for the draws of a tile."""
+    return Tile(
+        points=np.empty((TILE // SINGLE, dim, SINGLE)),
+        size=np.empty(TILE),
+        error=np.zeros(TILE),
+        kept=np.empty(TILE, np.bool_),
+        undecided=np.empty(TILE, np.bool_),
+        winners=np.empty((heads, TILE), np.int32),
+        sums=np.empty((TILE, 2), np.uint64),
+    )
+
+
 @fragment(error_model="numpy")
 def lengths(block, size):
     """Upper bounds of ``|(x, 1)|`` for a block's points."""
@@ -95,21 +156,18 @@ def enter_blocks(inside, points, size, kept):
 
 
 @fragment(error_model="numpy")
-def draw_blocks(inside, law, seed, first, stop, points, size, kept):
+def draw_blocks(inside, law, seed, first, stop, points, size, kept, room):
     """Fill blocks with the draws from ``first`` on; sizes, and which are proved inside."""
-    keys = np.empty(SINGLE, np.uint64)
     for b in range(len(points)):
-        draw(law, seed, first + b * SINGLE, stop, keys, points[b])
+        draw(law, seed, first + b * SINGLE, stop, room.keys, points[b])
     enter_blocks(inside, points, size, kept)
 
 
 @fragment(error_model="numpy")
-def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_open):
+def _settle(scores, head, points, size, error, winner, undecided, room, n_open):
     """Decide the open draws of a head in double precision; mark those that stay open."""
-    dim = points.shape[1]
-    block = np.zeros((dim + 1, DOUBLE))
-    best, second, found = np.empty(DOUBLE), np.empty(DOUBLE), np.empty(DOUBLE, np.int32)
-    scratch = np.empty((AT_ONCE, DOUBLE))
+    dim, open_draws = points.shape[1], room.open_draws
+    block, best, second, found = room.block, room.best_double, room.second_double, room.found
     margin, pull = scores.margins[head, 1], scores.pulls[head]
     for r in range(DOUBLE):
         block[dim, r] = 1.0
@@ -120,7 +178,7 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
             for k in range(dim):
                 block[k, r] = points[i // lanes, k, i % lanes]
         start, stop = scores.starts[head], scores.starts[head + 1]
-        top_two(scores.double, start, stop, block, best, second, found, scratch)
+        top_two(scores.double, start, stop, block, best, second, found, room.scores_double)
         for r in range(min(DOUBLE, n_open - first)):
             i = open_draws[first + r]
             winner[i] = found[r]
@@ -129,18 +187,14 @@ def _settle(scores, head, points, size, error, winner, undecided, open_draws, n_
 
 
 @fragment(error_model="numpy")
-def route(scores, points, size, error, kept, n_draws, winners, undecided):
+def route(scores, points, size, error, kept, n_draws, winners, undecided, room):
     """Winners (H, >= n_draws) int32 of all heads at ``n_draws`` points, the kept ones proved.
 
     ``size`` and ``error``: bounds of ``|(x, 1)|`` and of the distance from the true point. Marks a
     kept draw as ``undecided`` where a head's lead does not exceed what rounding may do.
     """
     n_blocks, dim, _ = points.shape
-    near = np.empty((n_blocks, dim + 1, SINGLE), np.float32)
-    open_draws = np.empty(n_draws, np.int64)
-    best = np.empty(SINGLE, np.float32)
-    second = np.empty(SINGLE, np.float32)
-    scratch = np.empty((AT_ONCE, SINGLE), np.float32)
+    near, best, second, open_draws = room.near, room.best, room.second, room.open_draws
     for b in range(n_blocks):
         for r in range(SINGLE):
             for k in range(dim):
@@ -154,7 +208,7 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
             if low >= n_draws:
                 continue
             start, stop, won = scores.starts[h], scores.starts[h + 1], winner[low : low + SINGLE]
-            top_two(scores.single, start, stop, near[b], best, second, won, scratch)
+            top_two(scores.single, start, stop, near[b], best, second, won, room.scores)
             for r in range(min(SINGLE, n_draws - low)):
                 i = low + r
                 lead = np.float64(best[r]) - np.float64(second[r])
@@ -163,7 +217,7 @@ def route(scores, points, size, error, kept, n_draws, winners, undecided):
                     open_draws[n_open] = i
                     n_open += 1
         if n_open:
-            _settle(scores, h, points, size, error, winner, undecided, open_draws, n_open)
+            _settle(scores, h, points, size, error, winner, undecided, room, n_open)
 
 
 @fragment(error_model="numpy")
@@ -178,31 +232,26 @@ def add_words(scores, winners, n_draws, sums):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def patterns(scores, inside, law, seed, start, stop, hashes, draws, flag):
+def patterns(scores, inside, law, seed, start, stop, hashes, draws, tile, room, flag):
     """Hash the patterns of draws [start, stop); return how many were proved.
 
     ``hashes`` (stop - start, 2) uint64 and ``draws`` (stop - start,) int64 take the proved ones in
     order. ``flag[0]`` is polled.
     """
-    width = scores.double.shape[1]
-    n_heads = len(scores.starts) - 1
-    points = np.empty((TILE // SINGLE, width - 1, SINGLE))
-    size = np.empty(TILE)
-    error = np.zeros(TILE)
-    kept = np.empty(TILE, np.bool_)
-    undecided = np.empty(TILE, np.bool_)
-    winners = np.empty((n_heads, TILE), np.int32)
-    sums = np.empty((TILE, 2), np.uint64)
+    points, size, error, kept = tile.points, tile.size, tile.error, tile.kept
+    undecided, winners, sums = tile.undecided, tile.winners, tile.sums
     n_kept = 0
     for first in range(start, stop, TILE):
         if flag[0] != 0:
             break
         n_draws = min(TILE, stop - first)
         blocks = points[: -(-n_draws // SINGLE)]
-        draw_blocks(inside, law, seed, first, stop, blocks, size, kept)
-        sums[:] = np.uint64(0)
-        undecided[:] = False
-        route(scores, blocks, size, error, kept, n_draws, winners, undecided)
+        draw_blocks(inside, law, seed, first, stop, blocks, size, kept, room)
+        for r in range(TILE):
+            sums[r, 0] = np.uint64(0)
+            sums[r, 1] = np.uint64(0)
+            undecided[r] = False
+        route(scores, blocks, size, error, kept, n_draws, winners, undecided, room)
         add_words(scores, winners, n_draws, sums)
         for r in range(n_draws):
             if kept[r] and not undecided[r]:

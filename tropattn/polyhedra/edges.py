@@ -80,7 +80,8 @@ class Directions:
 
         def work(start: int) -> None:
             stop = min(start + _CHUNK, len(members))
-            kernel.extreme_members(vectors, rho, whole, members, start, stop, verdicts, bases, flag)
+            given, room = (vectors, rho, whole, members), kernel.make_room(self.dim)
+            kernel.extreme_members(*given, start, stop, room, verdicts, bases, flag)
 
         for _ in in_order(work, range(0, len(members), _CHUNK), threads, flag):
             pass

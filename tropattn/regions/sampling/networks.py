@@ -166,7 +166,8 @@ class NetworkSampler:
             lanes = -(-n // SINGLE) * SINGLE
             points = np.empty((lanes // SINGLE, self.dim, SINGLE))
             size, kept = np.empty(lanes), np.empty(lanes, np.bool_)
-            kernel.draw_blocks(self.walls.inside(), law, seed, low, end, points, size, kept)
+            room = kernel.make_room(0, self.dim)
+            kernel.draw_blocks(self.walls.inside(), law, seed, low, end, points, size, kept, room)
             flow = self._follow(n, points, size, kept, None, len(self.stages))
             at = np.flatnonzero(flow.kept[:n])
             hashes.append(flow.sums[at])
@@ -201,7 +202,9 @@ class NetworkSampler:
             scores = self.scores[level]
             winners = np.zeros((len(self.stages[level].units), len(size)), np.int32)
             undecided = np.zeros(len(size), np.bool_)
-            kernel.route(scores, flow.states, flow.reach, flow.error, kept, n, winners, undecided)
+            room = kernel.make_room(*flow.states.shape[:2])
+            given = flow.states, flow.reach, flow.error
+            kernel.route(scores, *given, kept, n, winners, undecided, room)
             still = np.flatnonzero(undecided[:n] & kept[:n])
             kept[still] = False
             flow.winners.append(winners)
@@ -262,7 +265,8 @@ class NetworkSampler:
         winners = np.zeros((len(piece.names), len(size)), np.int32)
         undecided = np.zeros(len(size), np.bool_)
         nothing, all_kept = np.zeros(len(size)), np.ones(len(size), np.bool_)
-        kernel.route(piece.scores, points, size, nothing, all_kept, n, winners, undecided)
+        room = kernel.make_room(*points.shape[:2])
+        kernel.route(piece.scores, points, size, nothing, all_kept, n, winners, undecided, room)
         proved = ~undecided[:n]
         decided = chosen[proved]
         for h, (names, tied) in enumerate(zip(piece.names, piece.tied, strict=True)):

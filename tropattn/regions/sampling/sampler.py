@@ -249,7 +249,10 @@ def _of_layer(
         def by_points(first: int, end: int) -> tuple[Array, Array, int]:
             hashes = np.empty((end - first, 2), np.uint64)
             indices = np.empty(end - first, np.int64)
-            kept = kernel.patterns(scores, inside, law, seed, first, end, hashes, indices, flag)
+            tile = kernel.make_tile(dim, len(heads))
+            room = kernel.make_room(kernel.TILE // SINGLE, dim)
+            given, found = (scores, inside, law, seed), (hashes, indices)
+            kept = kernel.patterns(*given, first, end, *found, tile, room, flag)
             return hashes[:kept], indices[:kept], end - first - kept
 
         return _Work(by_points, kernel.TILE, cost, data, flag)
