@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tropattn.files import printable
-from tropattn.progress import doing, printing
+from tropattn.progress import doing, duration, printing
 from tropattn.record import Record
 from tropattn.regions.result import RegionCount
 from tropattn.values import counted, decimal, number
@@ -30,6 +30,7 @@ __all__ = [
     "dynamics",
     "heads",
     "inspection",
+    "jobs",
     "number",
     "sample",
     "scaling",
@@ -496,3 +497,32 @@ def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
         return str(len(value))
     return "" if value is None else str(value)
+
+
+def jobs(record: Record, console: Console) -> None:
+    """How far a job is, a search after the other."""
+    spec, rows = record.spec, record.tables["searches"]
+    state = "a run works on it" if spec["held"] else "rests (tropattn resume goes on)"
+    if spec["finished"]:
+        state = f"done: {number(int(spec['count']))} in all"
+    console.print(Text(f"{spec['file']}: {state}"), soft_wrap=True)
+    for row in rows:
+        words = [
+            f"{counted(row['cells'], 'cell')} so far",
+            f"{counted(row['done'], 'range')} done",
+            f"{number(row['open'])} open",
+            f"{duration(row['seconds'])} of work",
+        ]
+        console.print(Text(f"  {row['search']}: {', '.join(words)}"), soft_wrap=True)
+        if row["left"] is not None:
+            console.print(Text(f"    left  {_left(row)}"), soft_wrap=True)
+    if spec["pace"] is not None and not spec["finished"]:
+        console.print(Text(f"  pace  {spec['pace']:,.0f} cells a second"), soft_wrap=True)
+
+
+def _left(row: Mapping[str, Any]) -> str:
+    """What is left of a search, as far as probes can tell."""
+    words = f"about {row['left']:,.0f} cells (estimate, standard error {row['left_error']:,.0f})"
+    if row["seconds_left"] is None:
+        return words
+    return f"{words}, {duration(row['seconds_left'])} at this pace"

@@ -355,6 +355,22 @@ class WorkQueue(ABC, Generic[Item, Result]):
     def collect(self, result: Result) -> list[Item]:
         """Add up what an item gave; return the items that it leaves."""
 
+    def begin(self, items: Iterable[Item]) -> Iterable[Item]:
+        """The items that are to be worked on: those given, unless some of the work is done."""
+        return items
+
+    def pool(self, threads: int) -> Pool:
+        """Who works."""
+        return Pool(threads, self.stop)
+
+    def task(self, item: Item) -> Any:
+        """What a worker does with an item."""
+        return self.work(item)
+
+    def taken(self, item: Item, result: Any) -> list[Item]:
+        """Take what came of an item; return the items that it leaves."""
+        return self.collect(result)
+
     def run(self, items: Iterable[Item], threads: int) -> None:
         """Work until nothing is left.
 
@@ -362,21 +378,25 @@ class WorkQueue(ABC, Generic[Item, Result]):
         ends the work. Raises ``Interrupted`` when stopped, with ``.lower``; ``MemoryError`` with
         ``.found``.
         """
-        source = iter(items)
+        source = iter(self.begin(items))
+        under_way: dict[int, Item] = {}
+        number = 0
         try:
-            with Pool(threads, self.stop) as pool:
+            with self.pool(threads) as pool:
                 while True:
-                    for _ in range(2 * threads - pool.busy):
+                    for _ in range(2 * pool.threads - pool.busy):
                         # What was left last goes first: so few wait as a search is deep.
                         self.waiting = self.waiting or [*islice(source, 1)]
                         if self.waiting:
-                            pool.submit(self.work, self.waiting.pop())
+                            number += 1
+                            under_way[number] = self.waiting.pop()
+                            pool.submit(self.task, under_way[number], number)
                     if not pool.busy:
                         return
-                    _, result, error = pool.result(self._tell)
+                    done, result, error = pool.result(self._tell)
                     if error is not None:
                         raise error
-                    self.waiting += self.collect(result)
+                    self.waiting += self.taken(under_way.pop(done), result)
                     self._tell()
         except MemoryError as error:
             error.found = self.found  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ with loading():
     from tropattn.cli.compiling import compile_all
     from tropattn.cli.dynamics import dynamics
     from tropattn.cli.inspecting import inspect
+    from tropattn.cli.jobs import jobs, resume
     from tropattn.cli.planes import plane
     from tropattn.cli.scaling import scaling
     from tropattn.cli.temperature import temperature
@@ -16,5 +17,5 @@ with loading():
 
 __all__ = ["main"]
 
-for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics):
+for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics, resume, jobs):
     main.add_command(command)

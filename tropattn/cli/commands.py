@@ -95,6 +95,14 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     help="Insist on engines that prove every decision, as all present ones do.",
 )
 @options.written("--certificate", "Write a proof of the count that `tropattn verify` can check.")
+@click.option(
+    "--job",
+    metavar="FILE",
+    type=click.Path(),
+    help="Keep what is done in this file, so that the count survives whatever ends it: the same "
+    "command, or tropattn resume FILE, goes on. Engines that search in ranges only.",
+)
+@options.hands
 @options.max_cells
 @options.threads
 @options.time_limit
@@ -116,6 +124,7 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
       tropattn count heads.npz --domain box:-1,1
       tropattn count demo --text 314159265= --layer 0 --json
       tropattn count demo --text 314= --layer all
+      tropattn count demo --text 314159265= --job demo.job
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.study import counting

@@ -31,6 +31,7 @@ __all__ = [
     "context",
     "domain",
     "figure",
+    "hands",
     "heads_input",
     "json_flag",
     "max_cells",
@@ -159,6 +160,21 @@ target = all_of(heads_input, context, approximate, domain)
 threads = click.option(
     "--threads", type=Whole(1, 1024), help="Worker threads. Default: all processors."
 )
+
+hands = all_of(
+    click.option(
+        "--workers",
+        type=Whole(1, 1024),
+        help="Processes on this machine that work on a job. Default: threads of this one.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler whose workers work on a job, e.g. tcp://10.0.0.1:8786; needs "
+        "tropattn[cluster].",
+    ),
+)
+"""Who works on a job."""
 
 json_flag = click.option(
     "--json", "as_json", is_flag=True, help="Print the full record as JSON instead of text."

@@ -16,13 +16,21 @@ from tropattn.regions.budget import Budget, out_of_memory
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.engines import ENGINES
+from tropattn.regions.jobs.driver import Job, Order
+from tropattn.regions.jobs.survey import Survey
 from tropattn.regions.question import Found, Question, able, answer, layer_bound, listed
-from tropattn.regions.result import RegionCount, one_cell
+from tropattn.regions.result import RegionCount, decimal, one_cell
 from tropattn.threads import aside, stoppable
 from tropattn.tropical.max_affine import on_parameters
 from tropattn.tropical.refinement import Refinement, domain_walls
 
-__all__ = ["count_regions", "count_with_bound", "enumerate_regions", "upper_bound"]
+__all__ = [
+    "count_regions",
+    "count_with_bound",
+    "enumerate_regions",
+    "survey_job",
+    "upper_bound",
+]
 
 
 @stoppable(one_cell)
@@ -34,6 +42,7 @@ def count_regions(
     engine: str = "auto",
     certify: bool = False,
     certificate: str | Path | None = None,
+    job: str | Path | None = None,
     max_cells: int | None = None,
     threads: int | None = None,
     progress: Listening = False,
@@ -57,6 +66,9 @@ def count_regions(
     certify : insist on engines that prove every decision, by forward error bounds in doubles or in
         rationals; all present ones do, and the result says so in ``certified`` either way.
     certificate : write a file that ``tropattn verify`` can check (and certify).
+    job : a file that keeps what is done, made where there is none. The same call with the same file
+        goes on where the last one ended, however it ended. Only engines that search in ranges are
+        asked: enumeration, depth, ReLU networks on a plane, and direct sums of these.
     max_cells : stop with ``BudgetExceeded`` beyond this many enumerated cells.
     threads : worker threads, default all; the result does not depend on it.
     progress : True shows on stderr what is done and how far it is, once that takes a second; a
@@ -87,7 +99,8 @@ def count_regions(
     """
     budget = Budget.checked(max_cells, threads)
     asked = {"of": of, "engine": engine, "budget": budget}
-    return _counted(target, domain, certificate, progress, asked)[0]
+    order = None if job is None else Order(job)
+    return _counted(target, domain, certificate, progress, asked, order)[0]
 
 
 @stoppable(one_cell)
@@ -98,6 +111,7 @@ def count_with_bound(
     of: str,
     engine: str,
     certificate: str | Path | None,
+    job: Order | None,
     max_cells: int | None,
     threads: int | None,
     progress: Listening,
@@ -105,7 +119,7 @@ def count_with_bound(
     """The answers of ``count_regions`` and ``upper_bound`` from one refinement of the heads."""
     budget = Budget.checked(max_cells, threads)
     asked = {"of": of, "engine": engine, "budget": budget}
-    found, question = _counted(target, domain, certificate, progress, asked)
+    found, question = _counted(target, domain, certificate, progress, asked, job)
     if question.stack is not None or len(question.stages) > 1:
         return found, question.bound
     # That of every head: the engine's own may leave out heads with equal cells.
@@ -118,6 +132,7 @@ def _counted(
     certificate: str | Path | None,
     progress: Listening,
     asked: dict[str, Any],
+    order: Order | None = None,
 ) -> tuple[RegionCount, Question]:
     """The count, and the question that was put to the engines."""
     started = time.perf_counter()
@@ -128,7 +143,10 @@ def _counted(
     left = "cells to be joined" if question.kind == "regions" else LEFT_OVER
     with counting(question.noun, progress, left) as question.budget.report:
         try:
-            found, question = _answered(question, certificate)
+            if order is None:
+                found, question = _answered(question, certificate)
+            else:
+                found = _kept(question, certificate, order)
         except MemoryError as error:
             raise out_of_memory(error) from None
     stats = {**found.stats, "seconds": time.perf_counter() - started}
@@ -154,6 +172,30 @@ def _answered(question: Question, certificate: str | Path | None) -> tuple[Found
         found = answer(question, ENGINES)
         proof.close(found.value)
         return found, question
+
+
+def _kept(question: Question, certificate: str | Path | None, order: Order) -> Found:
+    """The answer of a job, which notes it."""
+    if certificate is not None:
+        raise InvalidInput(
+            f"certificate: none beside a job needed, got {certificate}; a job keeps no steps, so "
+            "leave one of the two out."
+        )
+    with order.begun(question.numbers) as job:
+        found = answer(replace(question, job=job), ENGINES)
+        job.ledger.note("count", decimal(found.value))
+        return found
+
+
+@stoppable(one_cell)
+def survey_job(
+    target: Any, domain: Domain | None, *, of: str, engine: str, job: str | Path
+) -> list[Survey]:
+    """How far each search of a job is that ``count_regions`` was asked, and what is left of it."""
+    question = Question.about(target, as_domain(domain), of=of, engine=engine)
+    with Job.looked_at(job, question.numbers) as looked:
+        answer(replace(question, job=looked), ENGINES)
+        return looked.surveys or []
 
 
 @stoppable(one_cell)

@@ -22,6 +22,7 @@ from tropattn.regions.bounds.networks import moving_bound
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
+from tropattn.regions.jobs.driver import Job, Search
 from tropattn.regions.result import RegionCount, check_bound
 from tropattn.threads import aside
 from tropattn.tropical.bilinear import MovesTokens, TokenStack
@@ -49,6 +50,7 @@ class Question:
     stack : what moving tokens go through, None where keys are fixed.
     proof : the certificate that is to be written, or None.
     heads : the heads of the target that are asked for here, None for all.
+    job : the job that keeps what is done, or None.
     """
 
     stages: tuple[RoutingStage, ...]
@@ -59,6 +61,7 @@ class Question:
     stack: TokenStack | None = None
     proof: CertificateFile | None = None
     heads: tuple[int, ...] | None = None
+    job: Job | None = None
 
     def __post_init__(self) -> None:
         if self.of not in ("cells", "linear_regions"):
@@ -77,6 +80,18 @@ class Question:
         """The same question of some heads of a layer alone, for any engine."""
         units = tuple(self.stages[0].units[h] for h in heads)
         return replace(self, stages=(RoutingStage(units),), engine="auto", heads=tuple(heads))
+
+    def search(self, name: str, *given: Any) -> Search | None:
+        """The search of that name in the job, if this is one; ``given`` is what builds it.
+
+        The domain follows what is given.
+        """
+        return None if self.job is None else Search(self.job, name, (*given, self.domain))
+
+    @property
+    def numbers(self) -> tuple[Any, ...]:
+        """All that the answer depends on."""
+        return self.stages, self.domain, self.of, self.engine
 
     @property
     def kind(self) -> str:
@@ -148,14 +163,16 @@ class Engine(ABC):
 
     ``name`` is the word by which it is asked for, ``label`` the one in results (the name where it
     is empty), ``kinds`` the questions that are its own; ``lists`` says whether it has the cells as
-    well. The rest is its row in docs/engines.md: ``where`` it holds, its ``idea`` with the theorem,
-    its ``cost``, and what happens ``otherwise``, where it cannot prove its case.
+    well, ``ranges`` whether it searches in ranges, which a job can keep. The rest is its row in
+    docs/engines.md: ``where`` it holds, its ``idea`` with the theorem, its ``cost``, and what
+    happens ``otherwise``, where it cannot prove its case.
     """
 
     name: str
     label: str = ""
     kinds: tuple[str, ...] = ("layer",)
     lists: bool = False
+    ranges: bool = False
     where: str
     idea: str
     cost: str
@@ -187,7 +204,8 @@ def answer(question: Question, engines: Sequence[Engine]) -> Found:
             bound = question.bound if found.bound is None else found.bound
             # Linear regions are joined cells, so the bound is on these.
             cells = found.stats.get("cells", found.value)
-            check_bound(cells, bound.value, bound.engine, question.noun)
+            if question.job is None or question.job.surveys is None:
+                check_bound(cells, bound.value, bound.engine, question.noun)
             return replace(found, bound=bound)
     raise Degenerate(
         f"engine: a case that {question.engine} can prove needed, got another; use engine='auto'."
@@ -209,8 +227,15 @@ def able(question: Question, engines: Sequence[Engine]) -> list[Engine]:
         for engine in engines
         if question.kind in engine.kinds and question.engine in ("auto", engine.name)
     ]
+    kept = [engine for engine in found if engine.ranges or question.job is None]
+    if kept:
+        return kept
     if found:
-        return found
+        raise InvalidInput(
+            "job: cells counted by a search in ranges needed (enumeration, direct_sum, depth, "
+            f"ReLU networks on a plane), got {question.kind} and engine {question.engine!r}; leave "
+            "the job out."
+        )
     if question.stack is not None:
         raise InvalidInput(
             "engine: 'auto' or 'line' needed where keys are live, got "

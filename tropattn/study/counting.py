@@ -5,16 +5,20 @@ Where the work ends early, at a limit or on Ctrl-C, the lower bound found so far
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from tropattn.errors import BudgetExceeded, Inconclusive
+from tropattn.attention.loading.polynomials import STANDARD_INPUT
+from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import count_with_bound
+from tropattn.regions.jobs.driver import Order
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.sampler import Judge
 from tropattn.study.draws import default_law, sampled
@@ -35,6 +39,9 @@ class CountSpec:
     source, domain : as for ``open_target``.
     of, engine, certificate, max_cells, threads, progress : as for ``count_regions``.
     certify : kept in the record; every engine proves what it decides.
+    job : a file that keeps what is done, as for ``count_regions``; workers : processes that work on
+        its ranges, None for threads of this one; scheduler : the address of a Dask scheduler whose
+        workers do, or None.
     """
 
     source: Source
@@ -46,6 +53,9 @@ class CountSpec:
     max_cells: int | None = None
     threads: int | None = None
     progress: Listening = False
+    job: str | None = None
+    workers: int | None = None
+    scheduler: str | None = None
 
 
 def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
@@ -54,9 +64,12 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
     Raises as ``open_target`` and ``count_regions``. An early end leaves a record with the count
     ``lower``.
     """
+    order = _order(spec)
     opened, where, settings = resolved(spec.source, spec.domain)
     names = ("of", "engine", "certify", "max_cells")
     settings |= {name: getattr(spec, name) for name in names}
+    if order is not None:
+        settings["job"] = spec.job
 
     def record(found: RegionCount, counts: dict[str, RegionCount]) -> Record:
         return Record("count", settings, counts, answer=found)
@@ -64,8 +77,35 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
     with _early(spec.of, opened, where, lambda part: early(record(part, {"lower": part}))):
         asked = ("of", "engine", "certificate", "max_cells", "threads", "progress")
         given = {name: getattr(spec, name) for name in asked}
-        found, bound = count_with_bound(opened.target, where, **given)
+        found, bound = count_with_bound(opened.target, where, job=order, **given)
     return record(found, {"exact": found, "bound": bound})
+
+
+def _order(spec: CountSpec) -> Order | None:
+    """What is wanted of a job, if one is."""
+    if spec.job is None:
+        for name in ("workers", "scheduler"):
+            if getattr(spec, name) is not None:
+                raise InvalidInput(
+                    f"{name}: a job needed, got none; name a file that keeps its ranges (--job)."
+                )
+        return None
+    if spec.workers is not None and spec.scheduler is not None:
+        raise InvalidInput(
+            "workers, scheduler: one of the two needed, got both; a scheduler has its own workers."
+        )
+    if spec.source.path == STANDARD_INPUT:
+        raise InvalidInput(
+            "job: a file as INPUT needed, got standard input, which cannot be read again; write it "
+            "to a file."
+        )
+    # With whole paths, so that it can be gone on with from another folder.
+    source = asdict(spec.source) | {"path": str(Path(spec.source.path).resolve())}
+    kind, _, rest = (spec.domain or "").partition(":")
+    domain = f"{kind}:{Path(rest).resolve()}" if kind in ("plane", "line") else spec.domain
+    given = {name: getattr(spec, name) for name in ("of", "engine", "certify")}
+    about = {"spec": json.dumps({"source": source, "domain": domain, **given})}
+    return Order(spec.job, about, spec.workers, spec.scheduler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

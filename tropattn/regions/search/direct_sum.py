@@ -33,7 +33,7 @@ __all__ = ["DirectSum", "independent_groups"]
 class DirectSum(Engine):
     """The product of the counts of independent groups of heads, each counted by ``engines``."""
 
-    name = "direct_sum"
+    name, ranges = "direct_sum", True
     where = "whole space, heads with independent spans"
     idea = "product of the groups' counts (T8)"
     cost = "that of the groups"

@@ -3,14 +3,18 @@
 The search itself is a kernel (``_kernels/search``); this module feeds it work ranges from a queue
 to a thread pool, settles in rationals what doubles leave open, and stops cleanly on a limit or on
 Ctrl-C. A range is a path from the root and a budget, so the set of ranges, and with it every
-number, does not depend on the number of threads.
+number, does not depend on the number of threads. It can be written down, so that a ledger can keep
+the search (``regions/jobs``).
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+import flint
 import numpy as np
 
 from tropattn._kernels import search
@@ -22,9 +26,12 @@ from tropattn.polyhedra.strict import strictly_negative
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
+from tropattn.regions.jobs.driver import KeptQueue, Search
+from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.question import Engine, Found, Question
-from tropattn.threads import WorkQueue, aside, interrupted, thread_count
+from tropattn.threads import aside, interrupted, thread_count
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.witness import inner_points
 
 __all__ = ["Enumeration", "Outcome", "WorkRange", "explore"]
@@ -102,11 +109,13 @@ def explore(
     *,
     emit: bool = False,
     certificate: GroupWriter | None = None,
+    kept: Search | None = None,
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
-    ``certificate`` takes every step instead of the outcome. The budget is told of cells and of the
-    ranges left. Memory without ``emit`` depends on heads and keys, not on the number of cells.
+    ``certificate`` takes every step instead of the outcome; ``kept`` is the search of a job that
+    keeps its ranges. The budget is told of cells and of the ranges left. Memory without ``emit``
+    depends on heads and keys, not on the number of cells.
 
     Raises
     ------
@@ -114,7 +123,7 @@ def explore(
     BudgetExceeded, Interrupted : with ``.lower``, the cells found so far.
     """
     outcome = Outcome()
-    z, proved, exact_point = refinement.interior
+    z, _, exact_point = refinement.interior
     if len(refinement.starts) - 1 == len(refinement.terms):
         # No head has two different keys: one cell.
         outcome.cells = 1
@@ -123,10 +132,9 @@ def explore(
         if certificate is not None:
             certificate.add_single(z, exact_point)
         return outcome
-    path = np.full(2 * len(refinement.units), -1, np.int32)
-    root = WorkRange(path, _high(z), proved, 0, exact_point)
     driver = _Driver(refinement, outcome, emit, budget, certificate)
-    driver.run([root], thread_count(budget.threads))
+    driver.kept = kept
+    driver.run([driver.root], thread_count(budget.threads))
     return outcome
 
 
@@ -154,7 +162,7 @@ def _system(refinement: Refinement) -> dict[str, Array]:
     }
 
 
-class _Driver(WorkQueue[WorkRange, "_Found"]):
+class _Driver(KeptQueue[WorkRange, "_Found"]):
     """One search of a refinement, and its tally."""
 
     def __init__(
@@ -172,10 +180,80 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
         self.emit = emit or certificate is not None
         self.certificate = certificate
 
+    @classmethod
+    def built(cls, *given: Any) -> Self:
+        """The search of a layer's heads that differ, on a domain."""
+        refinement = Question((RoutingStage(given[0]),), given[1]).refinement
+        return cls(refinement, Outcome(), False, Budget(), None)
+
+    @property
+    def root(self) -> WorkRange:
+        """The whole search."""
+        z, proved, exact_point = self.refinement.interior
+        path = np.full(2 * len(self.refinement.units), -1, np.int32)
+        return WorkRange(path, _high(z), proved, 0, exact_point)
+
     @property
     def found(self) -> int:
         """Cells found so far."""
         return self.outcome.cells
+
+    @property
+    def tally(self) -> Counter[str]:
+        return Counter(cells=self.outcome.cells, **self.outcome.stats())
+
+    def add(self, tally: Mapping[str, int]) -> None:
+        for name, value in tally.items():
+            setattr(self.outcome, name, getattr(self.outcome, name) + value)
+
+    def written(self, item: WorkRange) -> Range:
+        path = [v for pair in path_pairs(item.path) for v in pair]
+        data: dict[str, Any] = {"path": path, "generation": item.generation}
+        if item.exact_point is None:
+            data["z"] = item.z.tolist() if item.z[1].any() else item.z[:1].tolist()
+            data["proved"] = item.proved
+        else:
+            # Of an exact point the doubles are a rounding.
+            data["point"] = [f"{int(v.p):x}/{int(v.q):x}" for v in item.exact_point]
+        if len(item.alive):
+            data["alive"] = np.packbits(item.alive).tobytes().hex()
+        if item.fine:
+            data["fine"] = True
+        return Range(" ".join(map(str, path)), data)
+
+    def read(self, data: Mapping[str, Any]) -> WorkRange:
+        try:
+            return self._read(data)
+        except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError):
+            raise damaged("a range of the search") from None
+
+    def _read(self, data: Mapping[str, Any]) -> WorkRange:
+        n, dim = self.refinement.terms.shape
+        starts, given = self.refinement.starts, np.array(data["path"], np.int64).reshape(-1, 2)
+        units = given[:, 0]
+        inside = (units >= 0) & (units < len(starts) - 1)
+        inside[inside] &= (given[inside, 1] >= starts[units[inside]]) & (
+            given[inside, 1] < starts[units[inside] + 1]
+        )
+        if not inside.all() or len(set(units.tolist())) < len(units):
+            raise ValueError
+        path = np.full(2 * (len(starts) - 1), -1, np.int32)
+        path[: given.size] = given.ravel()
+        point, z = None, np.zeros((2, dim))
+        if "point" in data:
+            halves = [[int(v, 16) for v in text.split("/")] for text in data["point"]]
+            point = tuple(flint.fmpq(p, q) for p, q in halves)
+            z[0] = as_doubles(point)
+        else:
+            rows = np.array(data["z"], np.float64)
+            z[: len(rows)] = rows
+        packed = np.frombuffer(bytes.fromhex(data.get("alive", "")), np.uint8)
+        alive = np.unpackbits(packed, count=n if len(packed) else 0).astype(np.bool_)
+        if not np.isfinite(z).all() or len(packed) not in (0, -(-n // 8)):
+            raise ValueError
+        proved = point is None and bool(data["proved"])
+        fine, generation = bool(data.get("fine", False)), int(data["generation"])
+        return WorkRange(path, z, proved, generation, point, alive, fine)
 
     def work(self, item: WorkRange) -> _Found:
         # Twice the precision costs time and its own compilation: only where doubles do not decide.
@@ -210,7 +288,7 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
             item.z,
             item.proved,
             item.alive,
-            _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
+            int(self.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)]),
             self.stop,
         )
         return _Found(item, fine, **buffers)
@@ -258,7 +336,7 @@ class _Driver(WorkQueue[WorkRange, "_Found"]):
 class Enumeration(Engine):
     """Every cell, whatever the heads and the domain (theory T5)."""
 
-    name, lists = "enumeration", True
+    name, lists, ranges = "enumeration", True, True
     where = "any dimension, any domain"
     idea = "depth first, one head after another, a point or a Farkas basis for every decision (T5)"
     cost = "a few small programs per cell"
@@ -270,7 +348,9 @@ class Enumeration(Engine):
         if question.proof is not None:
             heads = question.heads or range(len(question.stages[0].units))
             writer = GroupWriter(question.proof, refinement, heads)
-        outcome = explore(refinement, question.budget, certificate=writer)
+        heads = question.heads or ()
+        kept = question.search(" ".join([self.name, *map(str, heads)]), question.stages[0].units)
+        outcome = explore(refinement, question.budget, certificate=writer, kept=kept)
         return Found(outcome.cells, {**question.reduced, **outcome.stats()}, self.name)
 
     def cells(self, question: Question) -> RegionComplex:

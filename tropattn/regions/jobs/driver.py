@@ -1,0 +1,184 @@
+"""A search whose ranges are kept in a ledger: what is done is not done again.
+
+An engine that searches in ranges is a ``KeptQueue``: beside its work it says how a range is named
+and written down. Where the count is no job it is the work queue that it always was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+from tropattn.regions.jobs.digest import digest_of
+from tropattn.regions.jobs.ledger import Ledger, Range, Told
+from tropattn.regions.jobs.survey import Survey, surveyed
+from tropattn.regions.jobs.workers import Crew
+from tropattn.threads import Pool, WorkQueue
+
+__all__ = ["Job", "KeptQueue", "Order", "Search"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_LOG = logging.getLogger("tropattn")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller wants of a job.
+
+    Attributes
+    ----------
+    path : the ledger, made where there is none.
+    about : words that are kept in it, by name, such as the settings of a command.
+    workers : processes on this machine, None for threads of this process.
+    scheduler : the address of a Dask scheduler, or None.
+    """
+
+    path: str | Path
+    about: Mapping[str, str] | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+
+    def begun(self, question: tuple[Any, ...]) -> Job:
+        """The job, new or gone on with; ``question`` is all that its numbers depend on."""
+        about = {**(self.about or {}), "digest": digest_of(*question)}
+        return Job(self, Ledger.opened(self.path, about))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A count under way: its order, its ledger, and where it is only looked at, what is seen."""
+
+    order: Order
+    ledger: Ledger
+    surveys: list[Survey] | None = None
+
+    @classmethod
+    def looked_at(cls, path: str | Path, question: tuple[Any, ...]) -> Job:
+        """The job without work: its searches are surveyed, and count what is found by now."""
+        ledger = Ledger.looked_at(path)
+        ledger.check(digest_of(*question))
+        return cls(Order(path), ledger, [])
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ledger.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search of a job: its name there, and the arguments from which a worker builds it."""
+
+    job: Job
+    name: str
+    given: tuple[Any, ...]
+
+
+class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
+    """A work queue whose ranges can be kept in a ledger, by the name ``merge`` of their sum.
+
+    ``effort`` multiplies the budget of a range.
+    """
+
+    merge = "sum"
+    kept: Search | None = None
+    effort: float = 1.0
+
+    @classmethod
+    @abstractmethod
+    def built(cls, *given: Any) -> Self:
+        """The search of the arguments that a ``Search`` carries."""
+
+    @property
+    @abstractmethod
+    def tally(self) -> Counter[str]:
+        """Numbers that are added up over the ranges, ``cells`` among them."""
+
+    @abstractmethod
+    def add(self, tally: Mapping[str, int]) -> None:
+        """Add up what ranges found elsewhere or before."""
+
+    @abstractmethod
+    def written(self, item: Item) -> Range:
+        """A range as the ledger holds it."""
+
+    @abstractmethod
+    def read(self, data: Mapping[str, Any]) -> Item:
+        """The range again."""
+
+    def run(self, items: Iterable[Item], threads: int) -> None:
+        """Work until nothing is left; of a job that is looked at, estimate what is left."""
+        if self.kept is None or self.kept.job.surveys is None:
+            super().run(items, threads)
+            return
+        ledger, name = self.kept.job.ledger, self.kept.name
+        number = ledger.known(name)
+        if number is None:
+            left = [self.written(item) for item in items]
+        else:
+            self.add(ledger.tally(number))
+            left = ledger.open_ranges(number)
+        probed = type(self).built(*self.kept.given)
+        self.kept.job.surveys.append(surveyed(name, self.tally["cells"], probed, left))
+
+    def begin(self, items: Iterable[Item]) -> Iterable[Item]:
+        """The ranges that are open; what the others found is added up."""
+        if self.kept is None:
+            return items
+        ledger, name = self.kept.job.ledger, self.kept.name
+        self._number = ledger.search(name, self.merge, [self.written(item) for item in items])
+        found, left = ledger.tally(self._number), ledger.open_ranges(self._number)
+        if found:
+            self.add(found)
+            _LOG.info("%s: %s: resumed with %d open ranges", ledger.path, name, len(left))
+        return reversed([self.read(entry.data) for entry in left])
+
+    def pool(self, threads: int) -> Pool:
+        """Threads of this process, or the workers of the job."""
+        if self.kept is None:
+            return super().pool(threads)
+        order = self.kept.job.order
+        if order.workers is not None:
+            return Crew(order.workers, (type(self), self.kept.given), self.written, self.stop)
+        return super().pool(threads)
+
+    def task(self, item: Item) -> Any:
+        """The work on a range, and of a job the seconds that it took."""
+        if self.kept is None:
+            return self.work(item)
+        started = time.perf_counter()
+        return self.work(item), time.perf_counter() - started
+
+    def taken(self, item: Item, result: Any) -> list[Item]:
+        """Take what came of a range, and note it before anything that it left is begun."""
+        if self.kept is None:
+            return self.collect(result)
+        if isinstance(result, Told):
+            told, left = result, [self.read(entry.data) for entry in result.left]
+            self.add(told.tally)
+        else:
+            told, left = self.told(*result)
+        self.kept.job.ledger.finish(self._number, self.written(item).path, told)
+        return left
+
+    def told(self, result: Result, seconds: float) -> tuple[Told, list[Item]]:
+        """What came of a range, as plain values, and the ranges that it left."""
+        before = self.tally
+        left = self.collect(result)
+        found = {name: value - before[name] for name, value in self.tally.items()}
+        return Told(found, [self.written(entry) for entry in left], "", seconds), left
+
+    def answer(self, data: Mapping[str, Any]) -> Told:
+        """What comes of a range that was written down, worked on here."""
+        started = time.perf_counter()
+        result = self.work(self.read(data))
+        return self.told(result, time.perf_counter() - started)[0]

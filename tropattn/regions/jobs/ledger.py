@@ -1,0 +1,440 @@
+"""The ledger of a job: one SQLite file that holds every range of the search, open or done.
+
+A range is done in one transaction: its numbers, the ranges that it left and its state are written
+together or not at all, and on the disk when the transaction ends. A range that comes a second time
+changes nothing. So at every instant the numbers of the ranges that are done, and the ranges that
+are open, are the whole search: what is killed goes on from there.
+
+The file is a log ahead of the data (WAL), with the disk waited for at each commit; on a file system
+of a network, where such a log does not work, a rollback journal. Who works on it holds a lock of
+the operating system, which is gone with the process. Nothing in the file is unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tropattn.errors import InvalidInput
+from tropattn.outputs import output_path
+
+__all__ = ["Ledger", "Range", "SearchState", "Told", "damaged", "versions"]
+
+
+FORMAT = 1
+_MARK = 0x7461_6A62
+"""What says in the file's header that it is a ledger."""
+
+_NETWORKS = {
+    *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs", "gpfs", "lustre"),
+    *("ncpfs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf", "virtiofs"),
+}
+
+_TABLES = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE searches (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, merge TEXT NOT NULL
+);
+CREATE TABLE ranges (
+    id INTEGER PRIMARY KEY,
+    search INTEGER NOT NULL REFERENCES searches (id),
+    path TEXT NOT NULL,
+    parent INTEGER REFERENCES ranges (id),
+    open INTEGER NOT NULL,
+    data TEXT,
+    cells INTEGER,
+    tally TEXT,
+    children INTEGER,
+    worker TEXT,
+    seconds REAL,
+    ended REAL,
+    UNIQUE (search, path)
+);
+CREATE INDEX open_ranges ON ranges (search) WHERE open;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A range as the ledger holds it.
+
+    ``path`` names it within its search; ``data`` is what a worker needs, JSON values by name, where
+    it is open.
+    """
+
+    path: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a range: numbers to be added up, what it left, by whom and in how long.
+
+    ``tally`` has ``cells`` among its numbers.
+    """
+
+    tally: Mapping[str, int]
+    left: Sequence[Range]
+    worker: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """How far a search is: ranges that are done and open, cells in the former, and seconds."""
+
+    name: str
+    merge: str
+    done: int
+    open: int
+    cells: int
+    seconds: float
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made a ledger; another one of this package does not go on with it."""
+    names: tuple[str, ...] = ("tropattn", "numpy", "numba", "python-flint")
+    found: dict[str, str] = dict.fromkeys(names, "not installed")
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+class Ledger:
+    """A ledger that this process works on; ``opened`` makes one or goes on with one."""
+
+    def __init__(self, path: Path, file: sqlite3.Connection, lock: FileLock | None) -> None:
+        self.path, self._file, self._lock = path, file, lock
+
+    # ---- opening ------------------------------------------------------------------------------
+
+    @classmethod
+    def opened(cls, path: str | Path, about: Mapping[str, str]) -> Ledger:
+        """The ledger of a job, new or gone on with, held by this process alone.
+
+        ``about`` has the ``digest`` of what is counted, and more in words.
+
+        Raises ``InvalidInput`` for a file that is none, is held by another run or is about
+        another input or version, and where nothing can be written.
+        """
+        place = output_path(path, "job")
+        if place.exists() and not place.is_file():
+            raise InvalidInput(f"job: a regular file needed, got {place}; choose another path.")
+        lock = _locked(place)
+        try:
+            if not place.exists():
+                _make(place, {**about, "format": str(FORMAT), "versions": json.dumps(versions())})
+            self = cls(place, _connected(place, write=True), lock)
+        except BaseException:
+            lock.release()
+            raise
+        try:
+            self.check(about["digest"])
+            self.note("started", repr(time.time()))
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    @classmethod
+    def looked_at(cls, path: str | Path) -> Ledger:
+        """The ledger of a job, to be read only, also while a run works on it."""
+        place = Path(path)
+        if not place.is_file():
+            raise InvalidInput(
+                f"job: the file of a job needed, got {place} where there is none; count with "
+                "--job makes one."
+            )
+        self = cls(place, _connected(place, write=False), None)
+        self.check(None)
+        return self
+
+    def check(self, digest: str | None) -> None:
+        """Raise ``InvalidInput`` unless it is of this version and, where given, this input."""
+        about = self.about()
+        if about.get("format") != str(FORMAT):
+            raise damaged(self.path, f"its format is {about.get('format')!r}")
+        made, here = json.loads(about["versions"])["tropattn"], versions()["tropattn"]
+        if digest is not None and made != here:
+            raise InvalidInput(
+                f"job: a ledger of tropattn {here} needed, got {self.path} of {made}; go on with "
+                "that version, or begin another file."
+            )
+        if digest is not None and about["digest"] != digest:
+            raise InvalidInput(
+                f"job: a ledger of this input, domain and question needed, got {self.path} of "
+                "another; give what it was begun with, or begin another file."
+            )
+
+    def close(self) -> None:
+        """Let go of the file; at rest it has no other files beside it."""
+        if self._lock is not None:
+            with suppress(sqlite3.Error):
+                self._file.execute("PRAGMA journal_mode = DELETE")
+        self._file.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def held(self) -> bool:
+        """Whether a run works on the file at present."""
+        if self._lock is not None:
+            return True
+        try:
+            _locked(self.path).release()
+        except InvalidInput:
+            return True
+        return False
+
+    # ---- reading and writing ------------------------------------------------------------------
+
+    @contextmanager
+    def _asked(self) -> Iterator[sqlite3.Connection]:
+        """The connection, its errors in words."""
+        try:
+            yield self._file
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that the block writes, on the disk when it ends, or nothing."""
+        with self._asked() as file:
+            try:
+                file.execute("BEGIN IMMEDIATE")
+                yield file
+                file.execute("COMMIT")
+            except BaseException:
+                if file.in_transaction:
+                    with suppress(sqlite3.Error):
+                        file.execute("ROLLBACK")
+                raise
+
+    def about(self) -> dict[str, str]:
+        """What the job is about: ``digest``, ``versions``, ``format`` and more in words."""
+        with self._asked() as file:
+            return dict(file.execute("SELECT name, value FROM about").fetchall())
+
+    def note(self, name: str, value: str) -> None:
+        """Write down one word about the job."""
+        with self._transaction() as file:
+            file.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+
+    def known(self, name: str) -> int | None:
+        """The number of the search of that name, None where it has not begun."""
+        with self._asked() as file:
+            row = file.execute("SELECT id FROM searches WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    def search(self, name: str, merge: str, roots: Sequence[Range]) -> int:
+        """The number of the search of that name, which begins with ``roots`` where it is new."""
+        known = self.known(name)
+        if known is not None:
+            return known
+        with self._transaction() as file:
+            made = file.execute("INSERT INTO searches (name, merge) VALUES (?, ?)", (name, merge))
+            number = int(made.lastrowid or 0)
+            _insert(file, number, None, roots)
+            return number
+
+    def finish(self, search: int, path: str, told: Told) -> bool:
+        """Note that a range is done, what it found and what it left; False if it was done before.
+
+        What comes of a range a second time changes nothing.
+        """
+        numbers = json.dumps({name: value for name, value in told.tally.items() if value})
+        with self._transaction() as file:
+            done = file.execute(
+                "UPDATE ranges SET open = 0, data = NULL, cells = ?, tally = ?, children = ?, "
+                "worker = ?, seconds = ?, ended = ? WHERE search = ? AND path = ? AND open "
+                "RETURNING id",
+                (
+                    *(told.tally["cells"], numbers, len(told.left), told.worker, told.seconds),
+                    *(time.time(), search, path),
+                ),
+            ).fetchone()
+            if done is None:
+                return False
+            _insert(file, search, done[0], told.left)
+            return True
+
+    def open_ranges(self, search: int) -> list[Range]:
+        """The ranges of a search that are still to be done, those that came last at the end."""
+        with self._asked() as file:
+            rows = file.execute(
+                "SELECT path, data FROM ranges WHERE search = ? AND open ORDER BY id", (search,)
+            ).fetchall()
+        return [Range(path, json.loads(data)) for path, data in rows]
+
+    def tally(self, search: int) -> Counter[str]:
+        """The sums of what the ranges of a search found."""
+        total: Counter[str] = Counter()
+        with self._asked() as file:
+            for (numbers,) in file.execute(
+                "SELECT tally FROM ranges WHERE search = ? AND NOT open", (search,)
+            ):
+                total.update(json.loads(numbers))
+        return total
+
+    def states(self) -> list[SearchState]:
+        """How far each search is."""
+        with self._asked() as file:
+            rows = file.execute(
+                "SELECT name, merge, COALESCE(SUM(NOT open), 0), COALESCE(SUM(open), 0), "
+                "COALESCE(SUM(cells), 0), COALESCE(SUM(seconds), 0) FROM searches "
+                "LEFT JOIN ranges ON search = searches.id GROUP BY searches.id ORDER BY searches.id"
+            ).fetchall()
+        return [SearchState(*row) for row in rows]
+
+    def pace(self, seconds: float) -> tuple[int, float]:
+        """Cells found in the last seconds of the newest run, and how long these are.
+
+        They end with the newest range that is done, so that a job that rests has a pace too.
+        """
+        with self._asked() as file:
+            newest = file.execute("SELECT MAX(ended) FROM ranges").fetchone()[0]
+            if newest is None:
+                return 0, 0.0
+            since = max(newest - seconds, float(self.about().get("started", 0)))
+            cells = file.execute("SELECT SUM(cells) FROM ranges WHERE ended > ?", (since,))
+            return int(cells.fetchone()[0] or 0), newest - since
+
+
+def _insert(
+    file: sqlite3.Connection, search: int, parent: int | None, ranges: Sequence[Range]
+) -> None:
+    file.executemany(
+        "INSERT INTO ranges (search, path, parent, open, data) VALUES (?, ?, ?, 1, ?)",
+        [(search, r.path, parent, json.dumps(r.data, separators=(",", ":"))) for r in ranges],
+    )
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def _locked(place: Path) -> FileLock:
+    """A lock of the operating system on the job, gone with the process."""
+    lock = FileLock(f"{os.path.realpath(place)}-lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InvalidInput(
+            f"job: a ledger that no other run works on needed, got {place}, which one holds; wait "
+            "for it, or look with tropattn jobs."
+        ) from None
+    except OSError as error:
+        raise InvalidInput(
+            f"job: a file in a writable folder needed, got {place}, {error.strerror}; choose "
+            "another path."
+        ) from None
+    return lock
+
+
+def _make(place: Path, about: Mapping[str, str]) -> None:
+    """A new ledger under its name, whole: made beside it and renamed."""
+    beside = place.with_name(f".tropattn-{secrets.token_hex(8)}")
+    try:
+        file = sqlite3.connect(beside, isolation_level=None)
+        try:
+            file.execute("PRAGMA synchronous = FULL")
+            file.executescript(f"PRAGMA application_id = {_MARK}; {_TABLES}")
+            file.executemany("INSERT INTO about VALUES (?, ?)", [*about.items()])
+        finally:
+            file.close()
+        beside.replace(place)
+    except sqlite3.Error as error:
+        raise _failed(place, error) from None
+    except OSError as error:
+        raise InvalidInput(
+            f"job: a file in a writable folder needed, got {place}, {error.strerror}; choose "
+            "another path."
+        ) from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _connected(place: Path, write: bool) -> sqlite3.Connection:
+    """A connection to a ledger that is sound."""
+    mode = "rw" if write else "ro"
+    try:
+        file = sqlite3.connect(
+            f"{place.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None
+        )
+        try:
+            if file.execute("PRAGMA application_id").fetchone()[0] != _MARK:
+                raise damaged(place, "it is another kind of file")
+            flaw = file.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if flaw != "ok":
+                raise damaged(place, flaw)
+            if write:
+                journal = "DELETE" if _on_network(place) else "WAL"
+                file.execute(f"PRAGMA journal_mode = {journal}")
+                file.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            file.close()
+            raise
+    except sqlite3.Error as error:
+        raise _failed(place, error) from None
+    return file
+
+
+def _on_network(place: Path) -> bool:
+    """Whether the file system is one of a network, as far as the system says."""
+    target, found = os.path.realpath(place), ("", "")
+    with suppress(OSError), Path("/proc/mounts").open() as mounts:
+        for line in mounts:
+            _, point, kind, *_ = line.split()
+            point = point.replace("\\040", " ")
+            inside = target == point or target.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(found[0]):
+                found = point, kind
+    return found[1] in _NETWORKS
+
+
+def _failed(place: Path, error: sqlite3.Error) -> InvalidInput:
+    """What SQLite says, in one sentence."""
+    name = getattr(error, "sqlite_errorname", "")
+    words = " ".join(str(error).split())
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return InvalidInput(
+            f"job: room for the ledger needed, got {words} at {place}; make room and resume: what "
+            "was done is kept."
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return InvalidInput(
+            f"job: a file in a writable folder needed, got {place}, {words}; make it writable, or "
+            "choose another path."
+        )
+    if name.startswith("SQLITE_BUSY"):
+        return InvalidInput(
+            f"job: a ledger that nobody else writes needed, got {place}, {words}; end the other "
+            "program."
+        )
+    return damaged(place, words)
+
+
+def damaged(what: Any, why: str = "not what this search needs") -> InvalidInput:
+    """What a file raises that is none of ours, or none any more."""
+    return InvalidInput(
+        f"job: the ledger of a job needed, got {what}, which is damaged or none ({why}); take "
+        "another file, or begin anew."
+    )

@@ -1,0 +1,103 @@
+"""Jobs: counts whose work a ledger keeps. Going on with one, and how far one is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tropattn.errors import InvalidInput
+from tropattn.progress import Listening
+from tropattn.record import Record
+from tropattn.regions.count import survey_job
+from tropattn.regions.jobs.ledger import Ledger
+from tropattn.study.counting import CountSpec, count, resolved
+from tropattn.study.inputs import Source
+
+__all__ = ["look", "resume"]
+
+_RECENT = 600.0
+"""Seconds of work from which the pace is taken."""
+
+
+def resume(
+    path: str,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    max_cells: int | None = None,
+    progress: Listening = False,
+    early: Callable[[Record], object] = lambda _: None,
+) -> Record:
+    """Go on with a job that ``count`` began, as it was asked there; the record of ``count``.
+
+    Raises as ``count``, and ``InvalidInput`` where the file is no ledger of a command.
+    """
+    with Ledger.looked_at(path) as ledger:
+        spec = _spec(path, ledger.about())
+    if spec is None:
+        raise InvalidInput(
+            f"job: a job that tropattn count began needed, got {path} of a program; call "
+            "count_regions there again with the same job."
+        )
+    more: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "threads": threads}
+    more |= {"max_cells": max_cells, "progress": progress}
+    return count(replace(spec, **more), early)
+
+
+def look(path: str) -> Record:
+    """How far a job is: per search ranges done and open, cells, and an estimate of the rest.
+
+    The table ``searches`` has a row a search. ``left`` estimates the cells still to be found and
+    ``left_error`` is its standard error; both are None where nothing is left, or where a program
+    began the job, which alone has the input.
+
+    Raises ``InvalidInput`` where the file is no ledger, or the input is not what it was.
+    """
+    with Ledger.looked_at(path) as ledger:
+        about, states, held = ledger.about(), ledger.states(), ledger.held
+        cells, seconds = ledger.pace(_RECENT)
+    spec, finished = _spec(path, about), "count" in about
+    surveys = {}
+    if spec is not None and not finished:
+        opened, where, _ = resolved(spec.source, spec.domain)
+        found = survey_job(opened.target, where, of=spec.of, engine=spec.engine, job=path)
+        surveys = {survey.name: survey for survey in found}
+    pace = cells / seconds if seconds > 0 else None
+    rows: list[dict[str, Any]] = []
+    for state in states:
+        survey = surveys.pop(state.name, None)
+        left = None if survey is None else survey.left
+        rows.append(
+            {
+                "search": state.name,
+                "merge": state.merge,
+                "done": state.done,
+                "open": state.open,
+                "cells": state.cells,
+                "seconds": state.seconds,
+                "left": left,
+                "left_error": None if survey is None else survey.error,
+                "seconds_left": left / pace if left is not None and pace else None,
+            }
+        )
+    settings = {
+        "file": path,
+        "held": held,
+        "finished": finished,
+        "count": about.get("count"),
+        "pace": pace,
+        "versions": json.loads(about["versions"]),
+        "asked": None if spec is None else json.loads(about["spec"]),
+    }
+    return Record("jobs", settings, tables={"searches": rows})
+
+
+def _spec(path: str, about: dict[str, str]) -> CountSpec | None:
+    """What the command asked that began the job, None where none did."""
+    if "spec" not in about:
+        return None
+    given = json.loads(about["spec"])
+    return CountSpec(source=Source(**given.pop("source")), job=path, **given)
