@@ -11,10 +11,11 @@ with loading():
     from tropattn.cli.inspecting import inspect
     from tropattn.cli.planes import plane
     from tropattn.cli.scaling import scaling
+    from tropattn.cli.steering import steer
     from tropattn.cli.temperature import temperature
     from tropattn.cli.verifying import verify
 
 __all__ = ["main"]
 
-for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics):
+for command in (compile_all, inspect, plane, scaling, steer, temperature, verify, dynamics):
     main.add_command(command)
