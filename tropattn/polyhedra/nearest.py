@@ -130,7 +130,7 @@ def least_vector(
     Parameters
     ----------
     near, errors : (m, d + 1), rows ``(n_i, b_i)`` in doubles, and a bound on each entry's error.
-    exact : the true rows of some indices, in rationals.
+    exact : the true rows of some indices, in rationals; asked for the same ones again and again.
 
     Notes
     -----
@@ -147,26 +147,18 @@ def least_vector(
     >>> [int(v) for v in found.vector], int(found.squared), found.rows
     ([3, 4], 25, (0, 1))
     """
-    known: dict[int, list[flint.fmpq]] = {}
-
-    def matrix(rows: Sequence[int]) -> flint.fmpq_mat:
-        fresh = [i for i in rows if i not in known]
-        if fresh:
-            known.update(zip(fresh, exact(fresh).tolist(), strict=True))
-        return flint.fmpq_mat(len(rows), near.shape[1], [v for i in rows for v in known[i]])
-
-    held, weights = _consistent(Shortest(near).at(0.0)[1], matrix)
+    held, weights = _consistent(Shortest(near).at(0.0)[1], exact)
     while True:
         check()
-        vector = _combined(matrix(held), weights, near.shape[1] - 1)
-        entering = _violated(near, errors, vector, matrix)
+        vector = _combined(exact(held), weights, near.shape[1] - 1)
+        entering = _violated(near, errors, vector, exact)
         if entering is None:
-            rows = matrix(held)
+            rows = exact(held)
             squared = sum(
                 (w * rows[i, near.shape[1] - 1] for i, w in enumerate(weights)), flint.fmpq(0)
             )
             return LeastVector(tuple(vector), squared, *_positive(held, weights))
-        found = _enter(held, weights, entering, vector, matrix)
+        found = _enter(held, weights, entering, vector, exact)
         if found is not None:
             return LeastVector(None, flint.fmpq(0), *_positive(*found))
 

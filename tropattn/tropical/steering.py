@@ -241,6 +241,7 @@ class Cell:
     def __init__(self, units: Sequence[MaxAffine], point: Array, keys: Mapping[int, int]) -> None:
         self.units, self.point, self.keys = units, point, dict(keys)
         self.names: list[tuple[int, int]] = []
+        self._known: dict[int, list[flint.fmpq]] = {}
         near, errors = [], []
         state, off = to_float(point)
         for h, key in self.keys.items():
@@ -262,19 +263,19 @@ class Cell:
         """Some rows in rationals."""
         asked: dict[int, list[int]] = {}
         for i in rows:
-            asked.setdefault(self.names[i][0], []).append(i)
-        here = [*map(rational, self.point.tolist()), flint.fmpq(1)]
+            if i not in self._known:
+                asked.setdefault(self.names[i][0], []).append(i)
+        here = [*map(rational, self.point.tolist()), flint.fmpq(1)] if asked else []
         column = flint.fmpq_mat(len(here), 1, here)
-        found: dict[int, list[flint.fmpq]] = {}
         for h, places in asked.items():
             terms = self.units[h].exact_terms([self.keys[h], *(self.names[i][1] for i in places)])
             scores = (terms * column).entries()
             own, *others = terms.tolist()
             for at, i in enumerate(places):
                 slope = [a - b for a, b in zip(others[at][:-1], own[:-1], strict=True)]
-                found[i] = [*slope, scores[at + 1] - scores[0]]
-        flat = [v for i in rows for v in found[i]]
-        return flint.fmpq_mat(len(rows), len(here), flat)
+                self._known[i] = [*slope, scores[at + 1] - scores[0]]
+        flat = [v for i in rows for v in self._known[i]]
+        return flint.fmpq_mat(len(rows), self.near.shape[1], flat)
 
     def least(self) -> LeastVector:
         """The least vector into the closed cell."""

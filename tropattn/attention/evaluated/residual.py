@@ -361,36 +361,35 @@ class _Program:
         Within a ball of radius ``rho`` the rows hold with ``s`` replaced by its affine bounds, so
         that a vector is longer than ``rho`` or than what these rows allow.
         """
-        best, low, high = 0.0, 0.0, upper
-        for step in range(_HALVINGS):
-            radius = upper if step == 0 else (low + high) / 2
-            found = min(radius, self._relaxed(radius))
-            best = max(best, found)
-            if found >= radius * (1 - 1e-12):
-                low = radius
-                if step == 0:
-                    break
-            else:
-                high = radius
+        low, high = 0.0, upper
+        if self._relaxed(upper)[0] >= upper:
+            low = upper
+        for _ in range(_HALVINGS):
             if high - low < 1e-6 * upper:
                 break
-        return best
+            radius = (low + high) / 2
+            if self._relaxed(radius)[0] >= radius:
+                low = radius
+            else:
+                high = radius
+        # Doubles found the radius; rationals prove what its rows allow.
+        _, names, weights = self._relaxed(low)
+        return min(low, self._dual(names, weights, low))
 
-    def _relaxed(self, radius: float) -> float:
-        """The least length that the relaxed rows of a ball allow, from below."""
+    def _relaxed(self, radius: float) -> tuple[float, list[int], list[float]]:
+        """The least length that the relaxed rows of a ball allow, in doubles, and dual weights."""
         width = self.norm.width
         size = self._size(self.point)
         slope = self._centred(self.point) / (width * size)
         rows = self.normals + self.constants[:, None] * slope
         right = self.normals @ self.point + self.constants * size
         right += np.minimum(self.constants, 0.0) * radius**2 / (2 * width * size)
-        _, names = Shortest(np.column_stack([rows, right])).at(0.0)
-        if not len(names):
-            return 0.0
+        vector, names = Shortest(np.column_stack([rows, right])).at(0.0)
         chosen = rows[names]
         weights = np.linalg.lstsq(chosen @ chosen.T, right[names], rcond=None)[0]
         names, weights = names[weights > 0], weights[weights > 0]
-        return self._dual(names.tolist(), weights.tolist(), radius)
+        length = math.inf if vector is None else float(np.linalg.norm(vector))
+        return length, names.tolist(), weights.tolist()
 
     def _dual(self, names: list[int], weights: list[float], radius: float) -> float:
         """``sum w b / |sum w n|`` of relaxed rows in rationals, rounded down."""
@@ -415,7 +414,7 @@ class _Program:
             right += w * here
             part = k / (width * above)
             total = [t + w * (n + part * c) for t, n, c in zip(total, scaled, centred, strict=True)]
-        if right <= 0:
+        if right <= 0 or not names:
             return 0.0
         length = sum((v * v for v in total), flint.fmpq(0))
         if length == 0:
