@@ -26,6 +26,7 @@ from tropattn import errors
 if TYPE_CHECKING:
     from tropattn import dynamics, plotting
     from tropattn.attention import constructions, initialisers
+    from tropattn.attention.evaluated.residual import ResidualSteering, steer_residual
     from tropattn.attention.heads.fixed import FixedLayer
     from tropattn.attention.heads.head import AttentionHead
     from tropattn.attention.heads.layer import AttentionLayer
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from tropattn.tropical.geometry.subdivision import mixed_subdivision, mixed_volume, subdivision
     from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
     from tropattn.tropical.stage import RoutingStage
+    from tropattn.tropical.steering import Steering, Wall, nearest_walls, steer
 
 __all__ = [
     "Affine",
@@ -88,12 +90,15 @@ __all__ = [
     "PowerDiagram",
     "RegionComplex",
     "RegionCount",
+    "ResidualSteering",
     "RotaryEmbedding",
     "RoutingStage",
     "Sample",
     "Slice",
+    "Steering",
     "TropAttnError",
     "TropicalPolynomial",
+    "Wall",
     "bounds",
     "constructions",
     "count_regions",
@@ -110,9 +115,12 @@ __all__ = [
     "minkowski_sum",
     "mixed_subdivision",
     "mixed_volume",
+    "nearest_walls",
     "plane_cells",
     "plotting",
     "sample_regions",
+    "steer",
+    "steer_residual",
     "subdivision",
     "temperature",
     "upper_bound",
@@ -120,6 +128,7 @@ __all__ = [
 
 _NAMES = {
     "attention.heads.fixed": ("FixedLayer",),
+    "attention.evaluated.residual": ("ResidualSteering", "steer_residual"),
     "attention.networks.feedforward": ("Affine", "FeedForward", "Maxout"),
     "attention.heads.head": ("AttentionHead",),
     "attention.heads.layer": ("AttentionLayer",),
@@ -142,6 +151,7 @@ _NAMES = {
     "tropical.geometry.newton": ("NewtonPolytope",),
     "tropical.polynomial": ("PowerDiagram", "TropicalPolynomial"),
     "tropical.stage": ("RoutingStage",),
+    "tropical.steering": ("Steering", "Wall", "nearest_walls", "steer"),
     "tropical.geometry.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

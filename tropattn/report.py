@@ -31,15 +31,20 @@ __all__ = [
     "heads",
     "inspection",
     "jobs",
+    "listing",
     "number",
     "sample",
     "scaling",
+    "steered",
     "temperature",
     "witnesses",
 ]
 
 _COLUMN = 9
 _NAMED = 10
+_SQUARE = 60
+"""Characters from which an exact square is left to the record."""
+
 _HOPELESS = 0.9
 """Share of draws that show a new cell above which a sample says how many draws it took."""
 
@@ -154,6 +159,40 @@ def _table(
     for row in rows:
         table.add_row(*(Text(str(entry)) for entry in row))
     console.print(table)
+
+
+def listing(
+    record: Record, name: str, title: str, columns: Sequence[str], console: Console
+) -> None:
+    """Print some columns of a table of a record, those that hold anything; texts stand left."""
+    rows = record.tables[name]
+    present = [c for c in columns if any(row.get(c) is not None for row in rows)]
+    texts = {c for c in present if any(isinstance(row.get(c), str) for row in rows)}
+    headings = [("" if c in texts else ">") + c.replace("_", " ") for c in present]
+    _table(console, title, headings, ([_short(row.get(c)) for c in present] for row in rows))
+
+
+def steered(row: Mapping[str, Any], token: str, console: Console) -> None:
+    """Print what it takes to make heads choose given keys."""
+    pairs = zip(row["heads"], row["keys"], row["chose"], strict=True)
+    words = ", ".join(f"head {h}: {key} instead of {chose}" for h, key, chose in pairs)
+    console.print(Text(f"Layer {row['layer']}, {row['of']} of {token}. {words}"), soft_wrap=True)
+    far = (
+        f"{row['lower']:.6g}, exact"
+        if row["exact"]
+        else (f"at least {row['lower']:.6g}, at most {row['upper']:.6g}")
+    )
+    lines = [
+        ("distance", f"{far} (the {row['of']} itself is {row['state_length']:.4g} long)"),
+        ("vector", f"{row['length']:.6g} long, its winners proved"),
+    ]
+    if len(row.get("squared") or "") in range(1, _SQUARE):
+        lines.append(("squared", row["squared"]))
+    if "lead" in row:
+        lines.append(("lead", f"{row['lead']:.4g} behind the wall, scaled logits"))
+        lines.append(("held by", _names(row["walls"])))
+    for name, text in lines:
+        console.print(Text(f"  {name:<10}{text}"), soft_wrap=True)
 
 
 def _names(names: Sequence[str], most: int = 12) -> str:

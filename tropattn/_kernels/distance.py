@@ -124,3 +124,12 @@ def distances(near, terms, programs, tried, todo, start, stop, out, flag):
             if ending != nnls.SEPARATED:
                 out[place[lane]] = answer
                 programs.key[lane] = -1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def shortest(system, held, residual, value, scratch):
+    """Run one least-distance program over all its rows: the number held, and how it ended.
+
+    Arguments as of ``nnls.improve``, from no row held.
+    """
+    return nnls.improve(system, system.shape[1], held, np.int64(0), 0.0, residual, value, scratch)

@@ -12,10 +12,22 @@ with loading():
     from tropattn.cli.jobs import jobs, resume
     from tropattn.cli.planes import plane
     from tropattn.cli.scaling import scaling
+    from tropattn.cli.steering import steer
     from tropattn.cli.temperature import temperature
     from tropattn.cli.verifying import verify
 
 __all__ = ["main"]
 
-for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics, resume, jobs):
+for command in (
+    compile_all,
+    dynamics,
+    inspect,
+    jobs,
+    plane,
+    resume,
+    scaling,
+    steer,
+    temperature,
+    verify,
+):
     main.add_command(command)

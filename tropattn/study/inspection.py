@@ -33,7 +33,7 @@ from tropattn.study.reachable import distances, query_ellipsoid
 from tropattn.threads import in_order
 from tropattn.tropical.geometry.live_terms import live_terms
 
-__all__ = ["InspectionSpec", "inspect", "run", "vocabulary_scene"]
+__all__ = ["InspectionSpec", "Scene", "context_of", "inspect", "run", "scenes", "vocabulary_scene"]
 
 Row = dict[str, Any]
 
@@ -96,13 +96,8 @@ def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
                     "the embedding are the context."
                 )
             context: Any = None
-        elif (source.text is None) == (source.ids is None):
-            raise InvalidInput(
-                f"text, ids: one of the two needed for the model in {source.path}, got "
-                f"{'neither' if source.text is None else 'both'}; they name the context."
-            )
         else:
-            context = model.ids(source.ids) if source.text is None else source.text
+            context = context_of(model, source)
     return inspect(model, context, spec, step)
 
 
@@ -141,10 +136,10 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         raise InvalidInput(f"keys: 'context' or 'vocabulary' needed, got {spec.keys!r}; see help.")
     whole = spec.keys == "vocabulary"
     with step("states that enter the heads"):
-        scenes = [vocabulary_scene(model, spec)] if whole else _scenes(model, context, spec)
+        seen = [vocabulary_scene(model, spec)] if whole else scenes(model, context, spec)
     heads: list[Row] = []
     layers: list[Row] = []
-    for scene in scenes:
+    for scene in seen:
         # The counters of a vocabulary follow each head; two live lines at once would clash.
         opened = nullcontext if whole else step
         with opened(f"layer {scene.index}: keys that can win, keys that do"):
@@ -164,23 +159,33 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
                 words = [] if plane is None else [scene.names[real[i]] for i in plane[1]]
                 found |= {"plane": plane and plane[0], "plane_tokens": words}
                 layers.append({"layer": scene.index, **found})
-    variables = {scene.fixed.variable for scene in scenes}
+    variables = {scene.fixed.variable for scene in seen}
     settings = {
         "source": spec.source,
         "keys": spec.keys,
         "variable": variables.pop() if len(variables) == 1 else sorted(variables),
-        "tokens": scenes[0].names[:1000],
+        "tokens": seen[0].names[:1000],
         "heads": spec.heads,
         "unread": list(model.unread),
     }
     return Record("inspect", settings, {}, {"heads": heads, "layers": layers})
 
 
+def context_of(model: Model, source: Source) -> Any:
+    """The text or the ids that a source names, one of the two."""
+    if (source.text is None) == (source.ids is None):
+        raise InvalidInput(
+            f"text, ids: one of the two needed for the model in {source.path}, got "
+            f"{'neither' if source.text is None else 'both'}; they name the context."
+        )
+    return model.ids(source.ids) if source.text is None else source.text
+
+
 # ---- what is looked at --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
+class Scene:
     """One layer, of chosen heads, with its context fixed; ``whole``: all words are keys."""
 
     index: int
@@ -194,7 +199,8 @@ class _Scene:
     kept: NDArray[np.bool_] | None = None
 
 
-def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
+def scenes(model: Model, context: Any, spec: InspectionSpec) -> list[Scene]:
+    """The layers asked for, each with its context fixed for the token asked for."""
     entering = model.states(context, spec.source.mask)
     n_tokens = len(entering[0])
     names = [str(i) for i in range(n_tokens)]
@@ -228,11 +234,11 @@ def _scenes(model: Model, context: Any, spec: InspectionSpec) -> list[_Scene]:
         stop = place + 1 if model.causal else n_tokens
         mask = None if kept is None else kept[:stop]
         fixed = layer.fix(rows[:stop], mask=mask, query_position=place)
-        out.append(_Scene(index, layer, fixed, rows, names, chosen_heads, place, False, kept))
+        out.append(Scene(index, layer, fixed, rows, names, chosen_heads, place, False, kept))
     return out
 
 
-def vocabulary_scene(model: Model, spec: InspectionSpec) -> _Scene:
+def vocabulary_scene(model: Model, spec: InspectionSpec) -> Scene:
     """All words at one place of layer 0."""
     if spec.source.layer not in (None, 0):
         raise InvalidInput(
@@ -252,7 +258,7 @@ def vocabulary_scene(model: Model, spec: InspectionSpec) -> _Scene:
     heads = _heads(model.layers[0], spec)
     layer = _with_heads(model.layers[0].without_rope(), heads)
     names = [token_name(model, i) for i in range(len(rows))]
-    return _Scene(0, layer, layer.fix(rows), rows, names, heads, place, True)
+    return Scene(0, layer, layer.fix(rows), rows, names, heads, place, True)
 
 
 def _heads(layer: AttentionLayer, spec: InspectionSpec) -> Sequence[int]:
@@ -277,7 +283,7 @@ def _within(name: str, value: int, count: int) -> int:
 # ---- one head -----------------------------------------------------------------------------------
 
 
-def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row:
+def _head_row(model: Model, scene: Scene, at: int, spec: InspectionSpec) -> Row:
     head, poly = scene.layer.heads[at], scene.fixed.heads[at]
     names = ["sink" if t < 0 else scene.names[t] for t in scene.fixed.tokens[at].tolist()]
     query = in_query_space(poly)
@@ -311,7 +317,7 @@ def _head_row(model: Model, scene: _Scene, at: int, spec: InspectionSpec) -> Row
     return row | _own_context(model, scene, at)
 
 
-def _own_context(model: Model, scene: _Scene, at: int) -> Row:
+def _own_context(model: Model, scene: Scene, at: int) -> Row:
     """What the queries of the context's own tokens choose, each among the keys that it sees."""
     head = scene.layer.heads[at]
     how: dict[str, Any] = {"causal": model.causal, "window": scene.layer.window, "mask": scene.kept}
@@ -340,7 +346,7 @@ def _hardness(soft: Floats, seen: NDArray[Any]) -> Floats:
         return np.where(seen > 1, 1 - entropy / np.log(seen), np.nan)
 
 
-def _own_vocabulary(scene: _Scene, at: int, threads: int | None, progress: Listening) -> Row:
+def _own_vocabulary(scene: Scene, at: int, threads: int | None, progress: Listening) -> Row:
     """The same with every word as a query; winners in doubles, in chunks of queries."""
     head, poly = scene.layer.heads[at], scene.fixed.heads[at]
     keys, biases = poly.keys.astype(np.float64).T, poly.biases.astype(np.float64)

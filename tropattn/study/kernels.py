@@ -18,7 +18,7 @@ from tropattn.attention.networks.feedforward import FeedForward
 from tropattn.attention.networks.network import Network
 from tropattn.dynamics import Hardmax, simulate, sync_diagram
 from tropattn.polyhedra.domain import Box, Line, Slice
-from tropattn.polyhedra.nearest import cell_distances
+from tropattn.polyhedra.nearest import Shortest, cell_distances
 from tropattn.regions.count import count_regions
 from tropattn.regions.lines.envelopes import line_cells
 from tropattn.regions.polygons.cells import plane_cells
@@ -81,6 +81,7 @@ def _works() -> Iterator[Callable[[], object]]:
     yield lambda: gaussian_heads(40, 1, 2, seed=0)[0].power_diagram().vertices
     yield lambda: gaussian_heads(16, 1, 13, seed=0)[0].power_diagram().adjacency()
     yield partial(cell_distances, space[0].slopes, space[0].intercepts)
+    yield lambda: Shortest(np.eye(3)).at(1.0)
     yield partial(count_regions, twins, engine="enumeration")
     # The same for draws, and tokens that are many enough for the hull to be looked for.
     close = TropicalPolynomial(np.vstack([solid[0].slopes, solid[0].slopes * (1 + 2.0**-50)]))
