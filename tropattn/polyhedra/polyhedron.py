@@ -79,8 +79,7 @@ class Polyhedron(Value):
     def __post_init__(self) -> None:
         for name, axes, shape in (("A", 2, "(m, d)"), ("b", 1, "(m,)")):
             given = getattr(self, name)
-            known = isinstance(given, np.ndarray) and not given.flags.writeable
-            if not (known and given.ndim == axes and given.dtype in (np.float64, object)):
+            if not _ready(given, axes):
                 object.__setattr__(self, name, as_array(name, given, axes, shape=shape))
         if len(self.A) != len(self.b) or not self.A.shape[1]:
             raise InvalidInput(
@@ -109,7 +108,8 @@ class Polyhedron(Value):
     @classmethod
     def of_rows(cls, rows: list[Row], width: int, behind: tuple[Any, ...] = ()) -> Polyhedron:
         """The closed set ``<row, (x, 1)> <= 0`` of integer rows of that width."""
-        table = np.array(rows, dtype=object).reshape(-1, width)
+        table = np.empty((len(rows), width), dtype=object)
+        table.ravel()[:] = [Fraction(v) for row in rows for v in row]
         return cls(freeze(plain(table[:, :-1])), freeze(plain(-table[:, -1])), behind)
 
     def __repr__(self) -> str:
@@ -380,3 +380,10 @@ class Polyhedron(Value):
         (True, True)
         """
         return inscribed_ball(self._rows, self.dim)
+
+
+def _ready(given: Any, axes: int) -> bool:
+    """Whether an array is one of this package's exact ones, which need not be read again."""
+    if not isinstance(given, np.ndarray) or given.dtype != object or given.flags.writeable:
+        return False
+    return given.ndim == axes and all(type(v) is Fraction for v in given.flat)

@@ -110,6 +110,12 @@ def test_integers_of_any_size():
     assert {tuple(row) for row in cell.corners.tolist()} == corners
 
 
+def test_frozen_arrays_of_integers_are_not_rounded():
+    row = np.array([[2**70 + 1]], dtype=object)
+    row.setflags(write=False)
+    assert Polyhedron(row, [1.0]).corners[0, 0] == Fraction(1, 2**70 + 1)
+
+
 def test_rows_from_int64_to_pythons_integers():
     # Products pass 2**63 halfway.
     rng = np.random.default_rng(3)

@@ -23,6 +23,7 @@ from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.question import Engine, Found, Question
+from tropattn.regions.walls import CellWalls
 from tropattn.threads import WorkQueue, aside, interrupted, thread_count
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.witness import inner_points
@@ -282,7 +283,9 @@ class Enumeration(Engine):
             raise interrupted(outcome.cells) from None
         stats = {**question.reduced, **outcome.stats()}
         stage = question.stages[0]
-        return RegionComplex(patterns, witnesses, inside, question.where, stage, stats)
+        walls = CellWalls(question.stages, question.domain)
+        where = question.where
+        return RegionComplex(patterns, witnesses, inside, where, stage, stats, walls=walls)
 
 
 def _sorted(outcome: Outcome, question: Question) -> tuple[Array, Array, Array]:
