@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from tropattn.polyhedra.domain import Box, Line, Polytope, Slice
     from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
+    from tropattn.polyhedra.polyhedron import Polyhedron
     from tropattn.regions import bounds
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
@@ -86,6 +87,7 @@ __all__ = [
     "Network",
     "NewtonPolytope",
     "PlaneCells",
+    "Polyhedron",
     "Polytope",
     "PowerDiagram",
     "RegionComplex",
@@ -140,6 +142,7 @@ _NAMES = {
     "errors": errors.__all__,
     "polyhedra.domain": ("Box", "Line", "Polytope", "Slice"),
     "polyhedra.minkowski": ("MinkowskiSum", "minkowski_sum"),
+    "polyhedra.polyhedron": ("Polyhedron",),
     "regions.complex": ("RegionComplex",),
     "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
     "regions.sampling.estimates": ("Sample", "merge_samples"),

@@ -7,16 +7,18 @@ library otherwise. cddlib writes ``b + A x >= 0`` and marks equations apart; bot
 from __future__ import annotations
 
 import importlib
+import math
 from fractions import Fraction
 from typing import Any
 
+import flint
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.arrays import is_exact
+from tropattn.arrays import is_exact, pivot_columns, to_float
 from tropattn.errors import EngineError, InvalidInput
 
-__all__ = ["generators", "inequalities"]
+__all__ = ["cone_rays", "generators", "inequalities"]
 
 
 def _plain() -> Any:
@@ -38,7 +40,7 @@ def _library(array: Array) -> tuple[Any, list[list[Any]]]:
     try:
         exact = importlib.import_module("cdd.gmp")
     except ImportError:
-        return plain, [[float(v) for v in row] for row in array]
+        return plain, to_float(array)[0].tolist()
     return exact, [[Fraction(v) for v in row] for row in array]
 
 
@@ -83,7 +85,8 @@ def generators(a: Array, b: Array) -> tuple[Array, Array]:
     lines = set(found.lin_set)
     for at, row in enumerate(found.array):
         values = [float(v) for v in row[1:]]
-        if row[0] != 0 and at not in lines:
+        # Corners have height 1; in doubles a ray's may be a rounding error instead of 0.
+        if row[0] > 0.5 and at not in lines:
             vertices.append(values)
         else:
             rays.append(values)
@@ -94,3 +97,77 @@ def generators(a: Array, b: Array) -> tuple[Array, Array]:
         # cddlib leaves the apex of a cone unsaid.
         vertices.append([0.0] * width)
     return np.array(vertices).reshape(-1, width), np.array(rays).reshape(-1, width)
+
+
+Row = tuple[int, ...]
+
+
+def cone_rays(rows: list[Row], dim: int) -> tuple[list[Row], list[Row]]:
+    """Corners and rays of ``<row, (x, 1)> <= 0``, without lines, as primitive ``(p w, w)``.
+
+    In rationals with ``cdd.gmp``. Else what doubles propose is computed anew: the nearest rows that
+    are independent and determine it are solved in rationals, and the solution has to satisfy every
+    row. Raises ``EngineError`` where it does not.
+
+    >>> cone_rays([(-1, 0), (2, -3)], 1)
+    ([(0, 1), (3, 2)], [])
+    """
+    try:
+        importlib.import_module("cdd.gmp")
+    except ImportError:
+        _plain()
+        table = np.array(rows, dtype=object).reshape(-1, dim + 1)
+        sizes = [max(1, *map(abs, row)) for row in rows]
+        near = np.array([[v / n for v in row] for row, n in zip(rows, sizes, strict=True)])
+        near = near.reshape(-1, dim + 1)
+        corners, rays = generators(near[:, :-1], -near[:, -1])
+        proposed = [*np.hstack([corners, np.ones((len(corners), 1))])]
+        proposed += [*np.hstack([rays, np.zeros((len(rays), 1))])]
+        found = {_verified(table, near, point) for point in proposed}
+    else:
+        exact = np.array([[Fraction(v) for v in row] for row in rows], dtype=object)
+        exact = exact.reshape(-1, dim + 1)
+        library, numbers = _library(np.hstack([-exact[:, -1:], -exact[:, :-1]]))
+        matrix = library.matrix_from_array(numbers, rep_type=_plain().RepType.INEQUALITY)
+        given = library.copy_generators(library.polyhedron_from_matrix(matrix))
+        found = set()
+        for height, *point in given.array:
+            found.add(_whole([Fraction(v) for v in (*point, height)]))
+        if found and not any(row[-1] for row in found):
+            found.add((*[0] * dim, 1))
+    return sorted(row for row in found if row[-1]), sorted(row for row in found if not row[-1])
+
+
+def _whole(row: list[Fraction]) -> Row:
+    """The positive multiple in coprime integers."""
+    below = math.lcm(*(v.denominator for v in row))
+    whole = [int(v * below) for v in row]
+    common = math.gcd(*whole) or 1
+    return tuple(v // common for v in whole)
+
+
+def _verified(rows: Array, near: Array, point: Array) -> Row:
+    """The exact corner or ray that a point in doubles stands for."""
+    width = rows.shape[1]
+    slack = np.abs(near @ point)
+    tight = [rows[i].tolist() for i in np.argsort(slack, kind="stable").tolist()]
+    height = [*[0] * (width - 1), 1]
+    # A ray has height 0, and of a corner that is the last row to be thought of.
+    tight = [height, *tight] if point[-1] == 0 else [*tight, height]
+    flat = [row[k] for k in range(width) for row in tight]
+    echelon, _, rank = flint.fmpz_mat(width, len(tight), flat).rref()
+    chosen = [tight[i] for i in pivot_columns(echelon, rank)][: width - 1]
+    free = flint.fmpq_mat(len(chosen), width, [v for row in chosen for v in row]).rref()[0]
+    pivots = pivot_columns(free, len(chosen))
+    (other,) = (k for k in range(width) if k not in pivots)
+    values = [Fraction(1)] * width
+    for i, k in enumerate(pivots):
+        values[k] = -Fraction(int(free[i, other].p), int(free[i, other].q))
+    backward = sum(float(v) * w for v, w in zip(values, point.tolist(), strict=True)) < 0
+    found = _whole([-v for v in values] if backward else values)
+    if (rows @ np.array(found, dtype=object) > 0).any() or found[-1] < 0:
+        raise EngineError(
+            f"cddlib: corners proved in rationals needed, got {point.tolist()} in doubles, which "
+            "is none; install pycddlib with cdd.gmp."
+        )
+    return found

@@ -1,4 +1,4 @@
-"""The one door to HiGHS (through scipy): the box around a polyhedron, for drawing and sampling."""
+"""The one door to HiGHS (through scipy): the box around a polyhedron, the largest ball inside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 from tropattn._types import Array
 from tropattn.errors import EngineError, InvalidInput
 
-__all__ = ["bounding_box"]
+__all__ = ["bounding_box", "largest_ball"]
 
 _LARGE = 2.0**30
 """Right-hand sides beyond it are scaled."""
@@ -37,6 +37,24 @@ def bounding_box(a: Array, b: Array) -> tuple[Array, Array]:
             elif found.status not in (3, 4):
                 raise EngineError(f"HiGHS: bounds of coordinate {k} failed: {found.message}")
     return low, high
+
+
+def largest_ball(normals: Array, slacks: Array) -> tuple[Array, Array]:
+    """Centre (d,) of a largest ball in ``{x : N x <= s}``, N of unit rows, and the rows' weights.
+
+    Doubles: proposals, proved by whoever asks. Weights of 0 where the program has no optimum.
+
+    >>> centre, weights = largest_ball(np.array([[1.0], [-1.0]]), np.array([2.0, 0.0]))
+    >>> centre.tolist(), weights.tolist()
+    ([1.0], [0.5, 0.5])
+    """
+    dim = normals.shape[1]
+    cost = np.append(np.zeros(dim), -1.0)
+    rows = np.column_stack([normals, np.ones(len(normals))])
+    found = linprog(cost, A_ub=rows, b_ub=slacks, bounds=(None, None), method="highs")
+    if found.status != 0:
+        return np.zeros(dim), np.zeros(len(normals))
+    return found.x[:-1], -found.ineqlin.marginals
 
 
 def _contradicting(a: Array) -> InvalidInput:

@@ -16,7 +16,16 @@ import networkx as nx
 from tropattn.arrays import pivot_columns
 from tropattn.errors import EngineError
 
-__all__ = ["closure", "cone_facets", "lattice_graph", "positions", "primitive", "ranks", "volume"]
+__all__ = [
+    "closure",
+    "cone_facets",
+    "lattice_graph",
+    "positions",
+    "primitive",
+    "ranks",
+    "simplices",
+    "volume",
+]
 
 Vector = tuple[int, ...]
 
@@ -187,13 +196,26 @@ def volume(points: Sequence[Vector], facets: Iterable[int]) -> Fraction:
     Fraction(4, 1)
     """
     dim = len(points[0])
-    whole = (1 << len(points)) - 1
+    total = 0
+    for first, *others in simplices(len(points), facets, dim):
+        rows = [p - q for at in others for p, q in zip(points[at], points[first], strict=True)]
+        total += abs(int(flint.fmpz_mat(dim, dim, rows).det()))
+    return Fraction(total, factorial(dim))
+
+
+def simplices(n_vertices: int, facets: Iterable[int], dim: int) -> list[list[int]]:
+    """The pulling triangulation of a polytope of that dimension, each simplex by its vertices.
+
+    >>> simplices(4, [0b0011, 0b0101, 0b1010, 0b1100], 2)      # a square
+    [[0, 1, 3], [0, 2, 3]]
+    """
+    whole = (1 << n_vertices) - 1
     levels: dict[int, list[int]] = {}
     for face, rank in ranks(closure(facets) | {0, whole}).items():
         levels.setdefault(rank, []).append(face)
     known: dict[int, list[list[int]]] = {}
 
-    def simplices(face: int, rank: int) -> list[list[int]]:
+    def within(face: int, rank: int) -> list[list[int]]:
         if rank == 1:
             return [positions(face)]
         if face not in known:
@@ -202,12 +224,8 @@ def volume(points: Sequence[Vector], facets: Iterable[int]) -> Fraction:
                 [apex, *rest]
                 for below in levels[rank - 1]
                 if below & face == below and not below >> apex & 1
-                for rest in simplices(below, rank - 1)
+                for rest in within(below, rank - 1)
             ]
         return known[face]
 
-    total = 0
-    for first, *others in simplices(whole, dim + 1):
-        rows = [p - q for at in others for p, q in zip(points[at], points[first], strict=True)]
-        total += abs(int(flint.fmpz_mat(dim, dim, rows).det()))
-    return Fraction(total, factorial(dim))
+    return within(whole, dim + 1)

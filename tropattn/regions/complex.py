@@ -10,8 +10,11 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn.arrays import is_whole
 from tropattn.errors import InvalidInput
+from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.adjacency import adjacency, region_graph
+from tropattn.regions.walls import CellWalls
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value, counted
@@ -48,6 +51,7 @@ class RegionComplex(Value):
     domain : in words; stage : the last one, None where keys move; stats : the work done.
     pieces : of a network, the cells with their exact walls and maps; on a line with moving keys
         the intervals with theirs; else None.
+    walls : what ``cell`` reads a cell's walls from; None where keys move.
     """
 
     patterns: NDArray[np.int32]
@@ -57,6 +61,7 @@ class RegionComplex(Value):
     stage: RoutingStage | None
     stats: dict[str, Any] = field(compare=False)
     pieces: tuple[Cell, ...] | None = field(default=None, compare=False)
+    walls: CellWalls | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         heads = counted(self.patterns.shape[1], "unit")
@@ -64,6 +69,32 @@ class RegionComplex(Value):
 
     def __len__(self) -> int:
         return len(self.patterns)
+
+    def cell(self, i: int) -> Polyhedron:
+        """The closed cell of row i of ``patterns`` as a polyhedron in the domain's parameters.
+
+        One row for each key that does not win, redundant ones too, then the domain's: ``facets``
+        are those that bound the cell, and ``behind`` the pair (unit, key) that waits beyond each
+        row, the unit by its column in ``patterns``; None beyond a wall of the domain. On a slice
+        parameters are those of its basis. Raises ``InvalidInput`` for another index, or where keys
+        move.
+
+        >>> from tropattn import Box, TropicalPolynomial, enumerate_regions
+        >>> head = TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
+        >>> cell = enumerate_regions(head, Box([-1, -1], [1, 1])).cell(0)
+        >>> [cell.behind[i] for i in cell.facets], cell.volume()
+        ([(0, 1), (0, 2), None, None], Fraction(1, 1))
+        """
+        if self.walls is None:
+            raise InvalidInput(
+                "complex: cells of fixed keys needed, got a line along which they move; see "
+                "pieces for the ends of its intervals."
+            )
+        if not is_whole(i) or not -len(self) <= i < len(self):
+            raise InvalidInput(
+                f"i: an index in 0..{len(self) - 1} needed, got {i!r}; rows of patterns."
+            )
+        return self.walls.cell(self.patterns[int(i)].tolist())
 
     def maps(self) -> list[AffineMap]:
         """The affine map that each cell applies to the state, in the order of ``patterns``.

@@ -24,7 +24,6 @@ from tropattn.arrays import (
     is_whole,
     of_kind,
     plain,
-    to_float,
 )
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, Polytope, as_domain, check_space
@@ -390,8 +389,13 @@ class PowerDiagram(Value):
     def cell(self, j: int) -> Polyhedron:
         """The closed cell of site ``j`` as ``A x <= b`` (it may be empty or flat: a dead site).
 
-        Rows of equal sites with equal weights are left out: they share the cell. Differences of
-        doubles are rounded once, from the exact terms where the sites are products of factors.
+        Rows of equal sites with equal weights are left out: they share the cell. ``behind`` names
+        the site beyond each row. Rows are exact: in doubles where these hold all of them, else in
+        rationals.
+
+        >>> cell = PowerDiagram([[0, 0], [2, 0], [0, 2], [9, 9]]).cell(0)
+        >>> [cell.behind[i] for i in cell.facets], len(cell.corners), cell.bounded
+        ([1, 2], 1, False)
         """
         n = len(self.sites)
         if not is_whole(j) or not 0 <= j < n:
@@ -402,16 +406,17 @@ class PowerDiagram(Value):
     def _beside(self, j: int, others: NDArray[np.int64]) -> Polyhedron:
         """Where site j beats the others."""
         f = self._polynomial
-        if f.maps or f.scale != 1 or self._power:
-            terms = fraction_array(f.exact_terms([j, *others.tolist()]))
-            apart = terms[1:] - terms[0]
-            apart[:, -1] *= Fraction(2) ** self._power
-            rows, _ = to_float(apart)
-            return Polyhedron(freeze(rows[:, :-1].copy()), freeze(-rows[:, -1]))
-        slopes, intercepts = f.slopes, f.intercepts
-        return Polyhedron(
-            freeze(slopes[others] - slopes[j]), freeze(intercepts[j] - intercepts[others])
-        )
+        behind = tuple(others.tolist())
+        if not (f.maps or f.scale != 1 or self._power):
+            slopes, intercepts = f.slopes, f.intercepts
+            apart = slopes[others] - slopes[j], intercepts[j] - intercepts[others]
+            given = (slopes[others], slopes[j]), (intercepts[j], intercepts[others])
+            if all(_no_rounding(*pair, found) for pair, found in zip(given, apart, strict=True)):
+                return Polyhedron(freeze(apart[0]), freeze(apart[1]), behind)
+        terms = fraction_array(f.exact_terms([j, *behind]))
+        rows = terms[1:] - terms[0]
+        rows[:, -1] *= Fraction(2) ** self._power
+        return Polyhedron(freeze(plain(rows[:, :-1].copy())), freeze(plain(-rows[:, -1])), behind)
 
     def locate(self, points: Any) -> NDArray[np.int64]:
         """The site whose cell each row of ``points`` (m, d) lies in; on a wall the smallest.
@@ -459,7 +464,7 @@ class PowerDiagram(Value):
         out = {}
         for j in live[live_terms(some, window).live].tolist():
             cell = self._beside(j, np.array(sorted(graph[j]), np.int64))
-            out[j] = Polyhedron(freeze(np.vstack([cell.A, a])), freeze(np.concatenate([cell.b, b])))
+            out[j] = cell.intersection(Polyhedron.of(domain))
         return out
 
     def __repr__(self) -> str:
@@ -470,6 +475,19 @@ class PowerDiagram(Value):
 def _upper_terms(f: TropicalPolynomial) -> frozenset[tuple[Any, ...]]:
     """The terms that win on an open set, as rationals."""
     return frozenset(map(tuple, f.exact_terms(live_terms(f).live).tolist()))
+
+
+def _no_rounding(one: Array, two: Array, apart: Array) -> bool:
+    """Whether ``one - two`` is exactly what doubles made of it, or is exact anyway.
+
+    Knuth's sum without branches gives the error of each difference.
+    """
+    if apart.dtype == object:
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        back = apart - one
+        lost = (one - (apart - back)) - (two + back)
+    return bool(np.isfinite(apart).all() and not lost.any())
 
 
 def _squares(sites: Array) -> Array:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.arrays import freeze, rational_matrix
+from tropattn.arrays import freeze
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
@@ -28,19 +28,12 @@ from tropattn.regions.networks.cells import CellSystem, DepthCell
 from tropattn.regions.networks.witness import depth_witnesses
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Outcome, explore
+from tropattn.regions.walls import CellWalls, domain_state, integer_walls
 from tropattn.threads import WorkQueue, aside, check, interrupted, thread_count
-from tropattn.tropical.affine_state import AffineState, whole
 from tropattn.tropical.integer_stage import IntegerStage
-from tropattn.tropical.refinement import domain_walls
 from tropattn.tropical.stage import RoutingStage
 
-__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells", "integer_walls"]
-
-
-def integer_walls(domain: Domain | None, width: int) -> tuple[Row, ...]:
-    """The walls of a domain as primitive integer rows, negative inside; none without a normal."""
-    rows = [whole(row)[0] for row in rational_matrix(domain_walls(domain, width)).tolist()]
-    return tuple(primitive(row) for row in rows if any(row[:-1]))
+__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells"]
 
 
 class LayerwiseRefinement:
@@ -65,8 +58,7 @@ class LayerwiseRefinement:
         """The whole domain, with the input as its state."""
         stage = self.tables[0].stage
         check_space(self.domain, stage.dim)
-        embedding = None if self.domain is None else self.domain.embedding
-        state = AffineState.of(*(embedding or (np.eye(stage.dim), np.zeros(stage.dim))))
+        state = domain_state(self.domain, stage.dim)
         k = state.numerators.nrows() - 1
         walls = integer_walls(self.domain, k + 1)
         return DepthCell(0, (), walls, Frame((0,) * k), state, ())
@@ -335,8 +327,8 @@ class Layerwise(Engine):
         patterns = freeze(np.array([cell.pattern for cell in cells], dtype=np.int32))
         witnesses, inside = depth_witnesses(refinement.tables, domain, cells)
         stats = {"stages": len(stages), **refinement.inner.stats()}
-        where, pieces = question.where, tuple(cells)
-        return RegionComplex(patterns, witnesses, inside, where, stages[-1], stats, pieces)
+        where, pieces, walls = question.where, tuple(cells), CellWalls(stages, domain)
+        return RegionComplex(patterns, witnesses, inside, where, stages[-1], stats, pieces, walls)
 
 
 def all_cells(

@@ -26,10 +26,11 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Frame, Row, by_angle, strictly_feasible, tightened
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.budget import Budget
-from tropattn.regions.networks.layerwise import LayerwiseRefinement, integer_walls
+from tropattn.regions.networks.layerwise import LayerwiseRefinement
 from tropattn.regions.networks.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.result import RegionCount
+from tropattn.regions.walls import integer_walls
 from tropattn.threads import WorkQueue, thread_count
 from tropattn.tolerance import UNIT
 from tropattn.tropical.affine_state import AffineState

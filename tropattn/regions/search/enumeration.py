@@ -29,6 +29,7 @@ from tropattn.regions.complex import RegionComplex
 from tropattn.regions.jobs.driver import KeptQueue, Search
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.question import Engine, Found, Question
+from tropattn.regions.walls import CellWalls
 from tropattn.threads import aside, interrupted, thread_count
 from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import RoutingStage
@@ -362,7 +363,9 @@ class Enumeration(Engine):
             raise interrupted(outcome.cells) from None
         stats = {**question.reduced, **outcome.stats()}
         stage = question.stages[0]
-        return RegionComplex(patterns, witnesses, inside, question.where, stage, stats)
+        walls = CellWalls(question.stages, question.domain)
+        where = question.where
+        return RegionComplex(patterns, witnesses, inside, where, stage, stats, walls=walls)
 
 
 def _sorted(outcome: Outcome, question: Question) -> tuple[Array, Array, Array]:
