@@ -119,8 +119,18 @@ def draw_hardmax(run: Trajectory, pieces: Sequence[tuple[Polygon, int]] = ()) ->
     axis.plot(*states[-1, leading].T, "*", color=_RED, mec="black", mew=0.6, ms=13, zorder=5)
     if states.shape[1] <= _NUMBERED:
         _numbers(axis, states[0], leading)
-    start = {"marker": "o", "color": "white", "markeredgecolor": "black", "linestyle": "none"}
-    star = {"marker": "*", "color": _RED, "markeredgecolor": "black", "markersize": 11}
+    start: dict[str, Any] = {
+        "marker": "o",
+        "color": "white",
+        "markeredgecolor": "black",
+        "linestyle": "none",
+    }
+    star: dict[str, Any] = {
+        "marker": "*",
+        "color": _RED,
+        "markeredgecolor": "black",
+        "markersize": 11,
+    }
     handles.append(Line2D([], [], **start, markersize=5, label="token at layer 0"))
     handles.append(Line2D([], [], **star, linestyle="none", label="leader, at rest"))
     axis.legend(
