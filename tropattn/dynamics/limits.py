@@ -35,7 +35,7 @@ from tropattn.threads import check, stoppable
 from tropattn.tropical.polynomial import PowerDiagram
 from tropattn.values import Value, counted
 
-__all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit"]
+__all__ = ["Basins", "HardmaxLimit", "basins", "cells_per_layer", "hardmax_limit", "settled_layers"]
 
 
 _PROBE_LAYERS = 64
@@ -190,6 +190,26 @@ def basins(
             states.append(states[-1] + float(model.part) * (ends - states[-1]))
         leaders = freeze(np.array(state.leaders, dtype=np.int64))
         return Basins(diagram, leaders, layer, tuple(freeze(z) for z in states), model)
+    raise Inconclusive(
+        f"basins: a settled layer needed, none among the first {max_layers}; raise max_layers."
+    )
+
+
+def settled_layers(
+    model: Hardmax, tokens: Any, more: int, *, max_layers: int = 200
+) -> tuple[list[flint.fmpq_mat], frozenset[int], int]:
+    """Tokens of the layers up to the first settled one and ``more`` beyond, leaders, that layer.
+
+    Raises as ``basins``.
+    """
+    states: list[flint.fmpq_mat] = []
+    settled, leaders = None, frozenset[int]()
+    for layer, state in enumerate(_layers(model, tokens, max_layers + more)):
+        states.append(state.tokens)
+        if settled is None and layer < max_layers and _goals(model, state) is not None:
+            settled, leaders = layer, frozenset(state.leaders)
+        if settled is not None and layer >= settled + more:
+            return states, leaders, settled
     raise Inconclusive(
         f"basins: a settled layer needed, none among the first {max_layers}; raise max_layers."
     )

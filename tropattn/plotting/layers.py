@@ -20,8 +20,7 @@ from tropattn.plotting.style import INKS, counted, fill, lighter, new_figure, se
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Row
-from tropattn.polyhedra.polygon import Polygon, cut_exactly, exact_polygon, integer_row
-from tropattn.polyhedra.polygon import Row as Line
+from tropattn.polyhedra.polygon import Polygon, cut_by_walls, exact_polygon
 from tropattn.progress import counting, doing
 from tropattn.regions.budget import Budget
 from tropattn.regions.networks.layerwise import Layerwise, LayerwiseRefinement
@@ -87,7 +86,7 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
     with doing("layers", len(cutting)) as done:
         for k in cutting:
             done(len(out))
-            cells = {cell.pattern: _polygon(cell.walls, *window) for cell in found[k]}
+            cells = {cell.pattern: cut_by_walls(cell.walls, *window) for cell in found[k]}
             rows = {cell.pattern: cell.walls for cell in found[k]}
             head = f"behind {k + 1} of {len(stages)} layers: "
             if plane.whole:
@@ -99,16 +98,6 @@ def _levels(stages: Sequence[RoutingStage], plane: Plane) -> list[_PanelLevel]:
             units = counted(len(stages[k].units), noun)
             out.append(_PanelLevel(k, units, cells, rows, head))
     return out
-
-
-def _polygon(walls: Sequence[Row], sides: list[Line], points: list[Line]) -> Polygon:
-    """The window cut by the walls of a cell, exactly; sides carry the number of their wall."""
-    names = {integer_row(row): i for i, row in enumerate(walls)} | dict.fromkeys(sides, -1)
-    for row in walls:
-        sides, points = cut_exactly(sides, points, integer_row(row))
-    # There a side ends in its corner, here it starts there.
-    labels = np.roll([names[side] for side in sides], -1)
-    return Polygon(np.array([(x / z, y / z) for x, y, z in points]), labels)
 
 
 def _draw(axes: Axes, plane: Plane, levels: Sequence[_PanelLevel]) -> None:

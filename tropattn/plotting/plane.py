@@ -13,17 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from tropattn.errors import InvalidInput
 from tropattn.plotting.colouring import colouring
 from tropattn.plotting.layers import layer_panels
 from tropattn.plotting.style import (
-    DASHES,
     FILLS,
     INKS,
     counted,
+    drawn_wall,
     fill,
+    fits,
     lighter,
+    name_outside,
     named,
     new_figure,
     segments,
@@ -32,7 +35,7 @@ from tropattn.plotting.window import Plane, drawn, mark
 from tropattn.polyhedra.domain import Domain, Slice
 from tropattn.polyhedra.polygon import Polygon
 from tropattn.regions.count import count_regions
-from tropattn.regions.polygons.cells import plane_cells
+from tropattn.regions.polygons.cells import PlaneCells, plane_cells
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
@@ -40,7 +43,10 @@ __all__ = ["diagram", "panels", "partition"]
 
 
 _MAX_CELLS = 20_000
-_MAX_PANELS = 16
+_CROWDED = 0.06
+"""Where the middle half of the cells fill less of the window than this, they are drawn larger."""
+_OUTSIDE = 14
+"""So many names, at most, are written beside a picture with lines to their cells."""
 _LABELLED = 60
 """Cells of a refinement are labelled by their pattern up to this number."""
 
@@ -142,12 +148,17 @@ def partition(
             mark(axes, points, point_names if axes is figure.axes[-1] else (), small=True)
         return figure
     plane = Plane.of(target, domain, window)
-    figure = new_figure(7.2, 6.4 * plane.tall + 1.3 + _legend_height(plane))
-    axes = figure.add_subplot()
-    cells = _draw_refinement(axes, plane, labels)
+    found, cells = _refinement(plane)
+    crowd = _crowd(plane, cells)
+    wide = 7.2 if crowd is None else 13.6
+    figure = new_figure(wide, 6.4 * plane.tall + 1.3 + _legend_height(plane))
+    axes, *closer = np.atleast_1d(figure.subplots(1, 1 if crowd is None else 2)).tolist()
+    _draw_refinement(axes, plane, found, cells, labels)
     mark(axes, points, point_names)
+    for part in closer:
+        _draw_closer(part, axes, plane, found, cells, crowd)
     heads = counted(len(plane.units), "head")
-    axes.set_title(f"{_counted(plane, cells)} ({heads})", fontsize=11)
+    axes.set_title(f"{_counted(plane, len(cells))} ({heads})", fontsize=11)
     figure.suptitle(title or plane.words, fontsize=10, parse_math=False)
     return figure
 
@@ -171,43 +182,63 @@ def panels(
 
     Raises
     ------
-    InvalidInput, BudgetExceeded : as ``partition``. At most 16 heads get a panel of their own.
+    InvalidInput, BudgetExceeded : as ``partition``.
+
+    Notes
+    -----
+    Where most cells crowd in a small part of the window, that part is drawn once more, larger.
     """
     plane = Plane.of(target, domain, window)
-    shown = min(len(plane.units), _MAX_PANELS)
-    columns = int(np.ceil(np.sqrt(shown)))
-    lines = -(-shown // columns)
-    # So many panels are as high together as the refinement beside them.
-    share = min(columns / lines, 1.5)
-    side = 12.6 / (1 + share)
-    figure = new_figure(15.0, side * plane.tall + 2.0 + _legend_height(plane))
-    halves = figure.add_gridspec(1, 2, width_ratios=[share, 1])
+    found, refined = _refinement(plane)
+    crowd = _crowd(plane, refined)
+    stack = 1 if crowd is None else 2
+    n_heads = len(plane.units)
+    columns = int(np.ceil(np.sqrt(n_heads / stack)))
+    lines = -(-n_heads // columns)
+    # The panels are as high together as the refinement beside them, which is not too small.
+    larger = max(lines / stack, columns / 1.5)
+    side = 15.0 / (columns + larger)
+    height = max(lines * (side * plane.tall + 0.45), stack * (larger * side * plane.tall + 0.6))
+    figure = new_figure(15.0, height + 1.0 + _legend_height(plane))
+    halves = figure.add_gridspec(1, 2, width_ratios=[columns, larger])
     left, right = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for h, axes in enumerate(grid.ravel().tolist()):
-        if h >= shown:
+        if h >= n_heads:
             axes.set_visible(False)
             continue
         names = None if labels is None else labels[h]
-        cells = _draw_head(axes, plane, h, names, small=columns > 1)
+        cells = _draw_head(axes, plane, h, names, small=columns > 1, inches=0.8 * side)
         mark(axes, points, (), small=columns > 1)
         axes.set_title(f"head {h}: {cells} of {_keys(plane.units[h])}", fontsize=10)
         axes.label_outer()
-    axes = right.subplots()
-    cells = _draw_refinement(axes, plane, labels)
+    axes, *closer = np.atleast_1d(right.subplots(stack, 1)).tolist()
+    _draw_refinement(axes, plane, found, refined, labels)
     mark(axes, points, point_names)
-    axes.set_title(f"common refinement: {_counted(plane, cells)}", fontsize=11)
+    axes.set_title(f"common refinement: {_counted(plane, len(refined))}", fontsize=11)
+    for part in closer:
+        _draw_closer(part, axes, plane, found, refined, crowd)
     figure.suptitle(title or plane.words, parse_math=False)
     return figure
 
 
 def _legend_height(plane: Plane) -> float:
     """Inches that the legend of heads takes below the axes."""
-    return 0.2 + 0.22 * -(-min(len(plane.units), len(INKS)) // 2)
+    return 0.2 + 0.22 * -(-len(plane.units) // _legend_columns(plane))
+
+
+def _legend_columns(plane: Plane) -> int:
+    return 2 if len(plane.units) <= len(INKS) else 4
 
 
 def _draw_head(
-    axes: Axes, plane: Plane, h: int, labels: Sequence[str] | None = None, *, small: bool = False
+    axes: Axes,
+    plane: Plane,
+    h: int,
+    labels: Sequence[str] | None = None,
+    *,
+    small: bool = False,
+    inches: float = 5.2,
 ) -> int:
     """Draw one head's cells; return their number."""
     unit = plane.units[h]
@@ -220,11 +251,19 @@ def _draw_head(
         colours = colouring(list(cells), edges)
     fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
     plane.prepare(axes)
-    whole = plane.window.area
+    inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
+    outside = []
     for j, cell in cells.items():
-        wide = np.ptp(cell.vertices, axis=0).min() > (0.12 if small else 0.05) * whole**0.5
-        if wide and cell.area > (0.012 if small else 0.004) * whole:
-            named(axes, cell, str(j) if labels is None else labels[j], 8 if small else 10)
+        name = str(j) if labels is None else labels[j]
+        size = next(
+            (size for size in ((8, 6) if small else (10, 8)) if fits(cell, name, size, inch)), None
+        )
+        if size is not None:
+            named(axes, cell, name, size)
+        else:
+            outside.append((cell, name))
+    if not small and len(outside) <= _OUTSIDE:
+        name_outside(axes, outside, 8)
     if not small and not isinstance(plane.counted, Slice):
         _draw_sites(axes, unit, colours)
     return len(cells)
@@ -252,50 +291,98 @@ def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -
         axes.legend(loc="best", fontsize=8, framealpha=0.9)
 
 
-def _draw_refinement(
-    axes: Axes, plane: Plane, labels: Sequence[Sequence[str]] | None = None
-) -> int:
-    """Draw the cells of all heads together and the walls of each; return the number of cells."""
+Cells = dict[tuple[int, ...], Polygon]
+
+
+def _refinement(plane: Plane) -> tuple[PlaneCells, Cells]:
     found = plane_cells(plane.units, plane.parameters, max_cells=_MAX_CELLS)
-    cells = drawn(found)
+    return found, drawn(found)
+
+
+def _crowd(plane: Plane, cells: Cells) -> Polygon | None:
+    """The box of the middle half of the cells' centres, if it is small: there they crowd."""
+    if len(cells) <= _LABELLED:
+        return None
+    centres = np.array([cell.centroid for cell in cells.values()])
+    low, high = np.quantile(centres, [0.25, 0.75], axis=0)
+    window = plane.window
+    if np.prod(high - low) > _CROWDED * window.area or not (high > low).all():
+        return None
+    # Of the shape of the window, and a little wider.
+    whole = np.ptp(window.vertices, axis=0)
+    half = 0.75 * whole * float(((high - low) / whole).max())
+    middle = (low + high) / 2
+    return Polygon.box(middle - half, middle + half)
+
+
+def _draw_closer(
+    axes: Axes, first: Axes, plane: Plane, found: PlaneCells, cells: Cells, box: Polygon | None
+) -> None:
+    """The crowded part of the first picture, larger, and a frame round it there."""
+    assert box is not None
+    _paint(axes, plane, found, cells)
+    plane.prepare(axes)
+    (low, high) = box.vertices[0], box.vertices[2]
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    inside = sum(bool(((c.centroid > low) & (c.centroid < high)).all()) for c in cells.values())
+    times = float(np.ptp(plane.window.vertices, axis=0)[0] / (high - low)[0])
+    axes.set_title(f"the frame {times:.1f} times larger, round {inside} cells", fontsize=10)
+    first.add_patch(Rectangle(low.tolist(), *(high - low).tolist(), fill=False, lw=1.6))
+
+
+def _paint(axes: Axes, plane: Plane, found: PlaneCells, cells: Cells) -> None:
+    """Fills that differ across every wall, and the walls head by head."""
     patterns = list(cells)
     edges = [(patterns[i], patterns[j]) for i, j in found.adjacency().edges]
     colours = colouring(patterns, edges)
     fill(axes, cells.values(), [lighter(colours[p], 0.35) for p in cells])
-    handles = []
     for h, unit in enumerate(plane.units):
-        ink, dash = INKS[h % len(INKS)], DASHES[h % len(DASHES)]
+        ink, dash = drawn_wall(h)
         # Each wall once: from the cell of its smaller key.
         walls = [wall for j, cell in plane.cells(unit).items() for wall in segments(cell, j + 1)]
         axes.add_collection(LineCollection(walls, colors=ink, linewidths=1.3, linestyles=[dash]))
-        if h < len(INKS):
-            alike = ", ".join(map(str, range(h, len(plane.units), len(INKS))))
-            name = (
-                f"walls of head {h} ({_keys(unit)})"
-                if len(plane.units) <= len(INKS)
-                else (f"walls of head{'s' if ',' in alike else ''} {alike}")
-            )
-            handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
+
+
+def _draw_refinement(
+    axes: Axes,
+    plane: Plane,
+    found: PlaneCells,
+    cells: Cells,
+    labels: Sequence[Sequence[str]] | None = None,
+) -> None:
+    _paint(axes, plane, found, cells)
+    handles = []
+    for h, unit in enumerate(plane.units):
+        ink, dash = drawn_wall(h)
+        few = len(plane.units) <= len(INKS)
+        name = f"walls of head {h} ({_keys(unit)})" if few else f"head {h}"
+        handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
     plane.prepare(axes)
     if len(cells) <= _LABELLED:
         _name_patterns(axes, plane, cells, labels)
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, fontsize=8
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.09),
+        ncols=_legend_columns(plane),
+        fontsize=8,
+        handlelength=3.2,
+        title=None if len(plane.units) <= len(INKS) else "walls",
     )
-    return len(cells)
 
 
 def _name_patterns(
     axes: Axes,
     plane: Plane,
-    cells: dict[tuple[int, ...], Polygon],
+    cells: Cells,
     labels: Sequence[Sequence[str]] | None,
 ) -> None:
-    whole = plane.window.area
+    inch = float(np.ptp(plane.window.vertices, axis=0).max()) / 6.0
     for pattern, cell in cells.items():
-        if cell.area > 0.006 * whole and np.ptp(cell.vertices, axis=0).min() > 0.06 * whole**0.5:
-            names = [str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)]
-            named(axes, cell, " ".join(names) if labels is None else _folded(names), 6)
+        names = [str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)]
+        name = " ".join(names) if labels is None else _folded(names)
+        if fits(cell, name, 6, inch):
+            named(axes, cell, name, 6)
 
 
 def _folded(names: Sequence[str]) -> str:

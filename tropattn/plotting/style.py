@@ -21,8 +21,11 @@ __all__ = [
     "INKS",
     "MARKERS",
     "counted",
+    "drawn_wall",
     "fill",
+    "fits",
     "lighter",
+    "name_outside",
     "named",
     "new_figure",
     "segments",
@@ -38,10 +41,10 @@ FILLS = (
     "#BBCC33",
     "#AAAA00",
     "#DDDDDD",
-    "#FFFFFF",
+    "#C9B2E0",
 )
 """Fills of cells under black text: P. Tol, *Colour Schemes* (SRON/EPS/TN/09-002, 2021), "light",
-and white."""
+and a violet. White is the ground on which nothing was found."""
 
 INKS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A6D00", "#5B3A9E", "#6E6E6E")
 """Lines and markers: black, four of Okabe and Ito (2008), and three darker ones beyond."""
@@ -93,6 +96,46 @@ def named(axes: Axes, cell: Polygon, name: str, size: float) -> None:
     middle = {"ha": "center", "va": "center", "fontsize": size}
     x, y = cell.centroid.tolist()
     axes.text(x, y, name, **middle, parse_math=False, clip_on=True)
+
+
+def drawn_wall(h: int) -> tuple[str, Any]:
+    """Ink and dashes of the walls of head h; the first 64 heads have no two alike.
+
+    >>> len({drawn_wall(h) for h in range(64)})
+    64
+    """
+    return INKS[h % len(INKS)], DASHES[(h + h // len(INKS)) % len(DASHES)]
+
+
+def fits(cell: Polygon, name: str, size: float, inch: float) -> bool:
+    """Whether a name in points, centred in a cell, lies inside it; ``inch`` is one in its units.
+
+    >>> square = Polygon.box([0, 0], [1, 1])
+    >>> fits(square, "one", 10, 1.0), fits(square, "a name too long", 10, 1.0)
+    (True, False)
+    """
+    rows = name.split("\n")
+    half = np.array([0.3 * max(map(len, rows)), 0.6 * len(rows)]) * size / 72 * inch
+    corners = cell.centroid + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    sides = np.roll(cell.vertices, -1, axis=0) - cell.vertices
+    rel = corners[:, None] - cell.vertices
+    return bool((sides[:, 0] * rel[..., 1] - sides[:, 1] * rel[..., 0] >= 0).all())
+
+
+def name_outside(axes: Axes, cells: Sequence[tuple[Polygon, str]], size: float) -> None:
+    """Names right of the axes, in the order of their cells, each with a line into its cell."""
+    ranked = sorted(cells, key=lambda pair: float(pair[0].centroid[1]))
+    for k, (cell, name) in enumerate(ranked):
+        axes.annotate(
+            name,
+            cell.centroid.tolist(),
+            xytext=(1.03, (k + 1) / (len(ranked) + 1)),
+            textcoords="axes fraction",
+            fontsize=size,
+            va="center",
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": INKS[7], "shrinkB": 0},
+        )
 
 
 def segments(cell: Polygon, least: int = 0) -> list[Array]:

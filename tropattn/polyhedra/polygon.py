@@ -22,6 +22,7 @@ __all__ = [
     "as_window",
     "bounding_window",
     "cross",
+    "cut_by_walls",
     "cut_exactly",
     "exact_corners",
     "exact_polygon",
@@ -244,6 +245,23 @@ def cut_exactly(sides: list[Row], points: list[Row], row: Row) -> tuple[list[Row
         cut.append(sides[after])
         left.append(cross(sides[after], row))
     return cut, left
+
+
+def cut_by_walls(walls: Sequence[Sequence[Any]], sides: list[Row], points: list[Row]) -> Polygon:
+    """The polygon of ``exact_polygon`` cut by walls, exactly, its corners rounded once.
+
+    Sides carry the number of their wall, -1 those that were there before.
+
+    >>> from tropattn.polyhedra.domain import Box
+    >>> cut_by_walls([(1, 0, -1)], *exact_polygon(Box([0, 0], [2, 2]))).area     # x >= 1
+    2.0
+    """
+    names = {integer_row(row): i for i, row in enumerate(walls)} | dict.fromkeys(sides, -1)
+    for row in walls:
+        sides, points = cut_exactly(sides, points, integer_row(row))
+    # There a side ends in its corner, here it starts there.
+    labels = np.roll([names[side] for side in sides], -1)
+    return Polygon(np.array([(x / z, y / z) for x, y, z in points]), labels)
 
 
 def cross(first: Row, second: Row) -> Row:

@@ -8,18 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from tropattn.arrays import as_array
+from tropattn.arrays import as_array, to_float
+from tropattn.dynamics.basin_pieces import basin_pieces
+from tropattn.dynamics.closed_forms import equiangular_time
 from tropattn.dynamics.diagnosis import metastable_windows, soft_hard_horizon
 from tropattn.dynamics.flow import Flow, Head
-from tropattn.dynamics.gaussian import Gaussian, freezing_level, simulate_gaussian
+from tropattn.dynamics.gaussian import (
+    Gaussian,
+    GaussianTrajectory,
+    freezing_level,
+    simulate_gaussian,
+)
 from tropattn.dynamics.gram import random_gram, sync_diagram
 from tropattn.dynamics.hardmax import Hardmax, coalescence_horizon
-from tropattn.dynamics.limits import basins, cells_per_layer, hardmax_limit
+from tropattn.dynamics.limits import cells_per_layer, hardmax_limit
 from tropattn.dynamics.phase import classify
 from tropattn.dynamics.sentiment import load_sentiment
 from tropattn.dynamics.trajectory import simulate
-from tropattn.errors import Inconclusive, InvalidInput
+from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
 from tropattn.files import named, read_npz
+from tropattn.polyhedra.domain import Box
 from tropattn.record import Record
 
 __all__ = ["COMMANDS", "run"]
@@ -28,7 +36,7 @@ Report = Callable[[int, int], None] | None
 Show = Callable[..., None] | None
 Settings = Mapping[str, Any]
 
-_MARGIN, _GRID = 0.15, 201
+_MARGIN = 0.15
 _LAYERS, _STORED = 20_000, 2**24
 """Layers of a simulation, and numbers that a run may keep."""
 _TOKENS, _EXACT, _BITS = 2000, 20_000, 2**31
@@ -103,7 +111,7 @@ def _simulate(given: Settings, report: Report, show: Show) -> Record:
     }
     windows = [w for w in metastable_windows(path.time, counts) if w.clusters < given["n"]]
     if show is not None:
-        show(path, given["radius"])
+        show(path, given["radius"], space)
     return _record("simulate", given, {"summary": [summary], "windows": windows, "run": rows})
 
 
@@ -151,8 +159,16 @@ def _phase(given: Settings, report: Report, show: Show) -> Record:
         half = diagram.times[met[0]] if len(met) else None
         rows.append({"beta": beta, "half_met_at": half, "met_at_end": line[-1]})
     if show is not None:
-        show(diagram)
+        show(diagram, _boundary(n, betas, diagram.times[-1], normalised))
     return _record("phase", given, {"rows": rows})
+
+
+def _boundary(n: int, betas: Any, last: float, normalised: bool) -> Any:
+    """Rows (t, beta): when orthogonal tokens have met, up to the last time shown."""
+    fine = np.linspace(betas[0], betas[-1], 60)
+    times = [equiangular_time(n, beta, normalised=normalised) for beta in fine.tolist()]
+    rows = np.column_stack([times, fine])
+    return rows[rows[:, 0] <= last]
 
 
 def _hardmax(given: Settings, report: Report, show: Show) -> Record:
@@ -190,7 +206,7 @@ def _hardmax(given: Settings, report: Report, show: Show) -> Record:
         except Inconclusive as error:
             summary["limit"] = str(error)
     if show is not None:
-        show(path, None if found is None else _basin_grid(model, tokens))
+        show(path, () if found is None else _basins(model, tokens))
     return _record("hardmax", given, tables)
 
 
@@ -243,7 +259,7 @@ def _gaussian(given: Settings, report: Report, show: Show) -> Record:
         for k in range(0, len(path.time), every)
     ]
     if show is not None:
-        show(path, level)
+        show(path, level, _portrait(flow, start, path) if dim == 2 else ())
     return _record("gaussian", given, {"summary": [summary], "run": rows})
 
 
@@ -309,9 +325,24 @@ def _array(path: str, data: dict[str, Any], name: str, shape: str) -> Any:
     return as_array(f"{path}, {name}", data[name], 2, shape=shape)
 
 
-def _basin_grid(model: Hardmax, tokens: Any) -> tuple[Any, Any] | None:
-    low, high = tokens.min(axis=0), tokens.max(axis=0)
-    wide = _MARGIN * (high - low).max()
-    sides = [np.linspace(low[k] - wide, high[k] + wide, _GRID) for k in range(2)]
-    points = np.stack(np.meshgrid(*sides), axis=2).reshape(-1, 2)
-    return points, basins(model, tokens).label(points)
+def _basins(model: Hardmax, tokens: Any) -> Any:
+    """The basins as polygons in a window round the tokens; none where they are too many."""
+    low, high = (to_float(edge(tokens, axis=0)[None])[0][0] for edge in (np.min, np.max))
+    wide = _MARGIN * (float((high - low).max()) or 1.0)
+    try:
+        return basin_pieces(model, tokens, Box(low - wide, high + wide))
+    except BudgetExceeded:
+        return ()
+
+
+def _portrait(flow: Flow, start: Gaussian, path: GaussianTrajectory) -> list[GaussianTrajectory]:
+    """Runs from twelve other shapes of the same trace, as long as the first."""
+    trace = float(np.trace(start.covariance))
+    if not trace > 0:
+        return []
+    times, found = np.linspace(0, path.time[-1], 401), []
+    for turn in 2 * np.pi * np.arange(12) / 12:
+        u, v = 0.85 * np.cos(turn), 0.85 * np.sin(turn)
+        shape = trace / 2 * np.array([[1 + u, v], [v, 1 - u]])
+        found.append(simulate_gaussian(flow, Gaussian(start.mean, shape), times))
+    return found

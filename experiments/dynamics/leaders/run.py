@@ -16,16 +16,17 @@ import numpy as np
 from tropattn import plotting
 from tropattn.dynamics import (
     Hardmax,
-    basins,
     cells_per_layer,
     coalescence_horizon,
     hardmax_limit,
     leader_margins,
     simulate,
 )
+from tropattn.dynamics.basin_pieces import basin_pieces
 from tropattn.dynamics.hardmax import decide, step
 from tropattn.outputs import writing
 from tropattn.plotting import dynamics
+from tropattn.polyhedra.domain import Box
 
 PROFILES = {"smoke": {"runs": 10, "n": 20}, "full": {"runs": 400, "n": 40}}
 
@@ -57,9 +58,8 @@ def tokens(n: int, run: int) -> np.ndarray:
 def picture(model: Hardmax, start: np.ndarray, path: Path) -> None:
     """Token paths over the basins of the leaders."""
     run = simulate(model, start, 20, engine="exact")
-    sides = np.linspace(-3, 3, 301)
-    points = np.stack(np.meshgrid(sides, sides), axis=2).reshape(-1, 2)
-    plotting.save(dynamics.draw_hardmax(run, (points, basins(model, start).label(points))), path)
+    pieces = basin_pieces(model, start, Box([-3, -3], [3, 3]))
+    plotting.save(dynamics.draw_hardmax(run, pieces), path)
 
 
 def statistics(model: Hardmax, start: np.ndarray) -> dict[str, float]:
