@@ -7,6 +7,7 @@ another road. So no three sides meet in one ray.
 
 from __future__ import annotations
 
+from math import cos, pi, sin
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ TINY = 1e-290
 # their cross products are exact.
 _GRID = 2.0**20
 _GENERIC = (0.4386, 0.5517, 0.7094)
+# Directions round the middle, at equal angles and none of them special.
+_TURNS = tuple((cos(angle), sin(angle)) for angle in (0.7, 0.7 + 2 * pi / 3, 0.7 + 4 * pi / 3))
 # Corners of the four cones, each turned so that consecutive cross products point inwards.
 _FACES = ((0, 1, 2), (1, 0, 3), (0, 2, 3), (2, 1, 3))
 
@@ -39,6 +42,7 @@ class ClippedPolygon:
     ray_errors: np.ndarray  # (room,)
     sides: np.ndarray  # (room,) int8 of a cut on which the rays lie
     ends: np.ndarray  # (2, 3) rays where a cut meets the polygon
+    row: np.ndarray  # (3,) that cuts
 
 
 class Tiles(NamedTuple):
@@ -63,6 +67,7 @@ def make_polygon(room):
         ray_errors=np.empty(room),
         sides=np.empty(room, np.int8),
         ends=np.empty((2, 3)),
+        row=np.empty(3),
     )
 
 
@@ -219,12 +224,13 @@ def _rotate(polygon, first):
 
 @fragment()
 def simplex_cones(middle, cones, height):
-    """Rows (4, 3, 3) of the four cones over a simplex, the first and widest around ``middle``.
+    """Rows of the four cones over a simplex, the first and widest around ``middle``.
 
-    That one has an inner slope of ``0.5 / height``; heights from 1e-5 are far above its rounding.
-    The corners are integers, so the rows are exact and the cones tile R^3 wherever they point.
+    They are ``cones[:4, :3]`` of an array (6, 4, 3), the rest of which is scratch. The first has an
+    inner slope of ``0.5 / height``; heights from 1e-5 are far above its rounding. The corners are
+    integers, so the rows are exact and the cones tile R^3 wherever they point.
     """
-    ring = np.empty((3, 3))
+    ring, corners = cones[4], cones[5]
     length = np.sqrt(middle[0] ** 2 + middle[1] ** 2 + middle[2] ** 2)
     for c in range(3):
         ring[2, c] = middle[c] / length if length > 0.0 else _GENERIC[c]
@@ -238,11 +244,11 @@ def simplex_cones(middle, cones, height):
     for c in range(3):
         d, e = (c + 1) % 3, (c + 2) % 3
         ring[1, c] = ring[2, d] * ring[0, e] - ring[2, e] * ring[0, d]
-    corners = np.zeros((4, 3))
+    for c in range(3):
+        corners[3, c] = 0.0
     for m in range(3):
-        angle = 0.7 + m * 2.0 * np.pi / 3.0
         for c in range(3):
-            ray = height * ring[2, c] + np.cos(angle) * ring[0, c] + np.sin(angle) * ring[1, c]
+            ray = height * ring[2, c] + _TURNS[m][0] * ring[0, c] + _TURNS[m][1] * ring[1, c]
             corners[m, c] = np.rint(_GRID * ray)
             corners[3, c] -= corners[m, c]
     for p in range(4):
@@ -255,7 +261,7 @@ def simplex_cones(middle, cones, height):
 
 @fragment()
 def start_polygon(corner_rows, walls, wall_errors, polygon):
-    """The simplicial cone ``corner_rows . z < 0`` (3, 3) cut by the walls; as ``cut`` returns."""
+    """The cone ``corner_rows . z < 0`` of three rows cut by the walls; as ``cut`` returns."""
     rows, ray_errors = polygon.rows, polygon.ray_errors
     polygon.count = 3
     for m in range(3):
@@ -278,7 +284,7 @@ def start_polygon(corner_rows, walls, wall_errors, polygon):
 def tile(middle, height, rows, wall_errors, cones, polygon, tiles):
     """Tile the domain by the four cones over a simplex; how many have sides, 0 if not proved.
 
-    ``rows`` (g, 3) are its walls; ``cones`` (4, 3, 3) and ``polygon`` are scratch.
+    ``rows`` (g, 3) are its walls; ``cones`` (6, 4, 3) and ``polygon`` are scratch.
     """
     simplex_cones(middle, cones, height)
     used = np.int64(0)

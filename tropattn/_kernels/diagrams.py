@@ -8,6 +8,8 @@ meet except at the vertices of one head, and no vertex lies on a wall of another
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tropattn._kernels.clipping import TINY, U, cut, load
@@ -40,9 +42,9 @@ def score_bound(size, error, ray_error):
 
 
 @fragment()
-def _largest(scores):
+def _largest(scores, n):
     best = 0
-    for k in range(1, len(scores)):
+    for k in range(1, n):
         if scores[k] > scores[best]:
             best = k
     return best
@@ -56,8 +58,7 @@ def cell(i, terms, size, error, polygon, scores):
     Rays at which row ``i`` is proved to win are never cut off; they come last, since a cut puts its
     two rays first and those before the ones that it cut off at the end.
     """
-    n = terms.shape[1]
-    row = np.empty(3)
+    n, row = terms.shape[1], polygon.row
     labels, rays, ray_errors = polygon.labels, polygon.rays, polygon.ray_errors
     at, proved, count = 0, 0, polygon.count
     while at < count - proved:
@@ -85,28 +86,40 @@ def cell(i, terms, size, error, polygon, scores):
     return count
 
 
+class Tops(NamedTuple):
+    """What is known of a head at the corners of a start polygon of up to S sides."""
+
+    scores: np.ndarray  # (S, >= n) of the n rows
+    bounds: np.ndarray  # (S,) on the error of a difference
+    winners: np.ndarray  # (S,) int64
+
+
+def make_tops(sides, n):
+    """Room for polygons of that many sides and a head of n rows."""
+    return Tops(np.empty((sides, n)), np.empty(sides), np.empty(sides, np.int64))
+
+
 @fragment()
-def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, stop):
+def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, tops, stop):
     """Cells of one head in each tile: ``live`` rows (N,), and ``arcs`` between them, from ``made``.
 
     ``terms`` (3, N) rows column by column, ``size`` and ``error`` bounds on entries and errors;
-    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores`` scratch. Returns the
-    number of arcs and a status. Cost O(N^2) and more only where cells have many sides.
+    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores``, ``tops`` scratch.
+    Returns the number of arcs and a status. Cost O(N^2) and more only where cells have many sides.
     """
     n = terms.shape[1]
-    live[:n] = False
+    for i in range(n):
+        live[i] = False
     for p in range(len(tiles.counts)):
         count = tiles.counts[p]
-        corners, bounds = np.empty((count, n)), np.empty(count)
-        winners = np.empty(count, np.int64)
         for m in range(count):
-            _scores(terms[0], terms[1], terms[2], tiles.rays[p, m], corners[m])
-            winners[m] = _largest(corners[m])
-            bounds[m] = score_bound(size, error, tiles.ray_errors[p, m])
+            _scores(terms[0], terms[1], terms[2], tiles.rays[p, m], tops.scores[m])
+            tops.winners[m] = _largest(tops.scores[m], n)
+            tops.bounds[m] = score_bound(size, error, tiles.ray_errors[p, m])
         for i in range(n if count else 0):
             if stop[0]:
                 return made, STOPPED
-            if _beaten(i, corners, winners, bounds):
+            if _beaten(i, tops, count):
                 continue
             load(tiles, p, polygon)
             sides = cell(i, terms, size, error, polygon, scores)
@@ -127,16 +140,17 @@ def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, stop):
 
 
 @fragment()
-def _beaten(i, corners, winners, bounds):
+def _beaten(i, tops, count):
     """Whether the winner at some corner is proved to beat row ``i`` at all of them."""
-    for w in range(len(winners)):
+    scores, bounds, winners = tops.scores, tops.bounds, tops.winners
+    for w in range(count):
         k = winners[w]
         if k == i or (w > 0 and k == winners[w - 1]):
             continue
         m = 0
-        while m < len(winners) and corners[m, k] - corners[m, i] > bounds[m]:
+        while m < count and scores[m, k] - scores[m, i] > bounds[m]:
             m += 1
-        if m == len(winners):
+        if m == count:
             return True
     return False
 
@@ -187,8 +201,22 @@ def links(arcs, owners, terms, starts, first, last):
     return offsets[:-1], others, apart, begin
 
 
+class Way(NamedTuple):
+    """Where one thread is on its way along arcs."""
+
+    at: np.ndarray  # (H,) int64 a row of each head
+    low: np.ndarray  # (n + 1,) intervals of an arc in which it crosses walls
+    high: np.ndarray
+    gains: np.ndarray  # (2, 4 n) of a row's neighbours, each once in every tile
+
+
+def make_way(n, heads):
+    """Room for heads of n rows together."""
+    return Way(np.empty(heads, np.int64), np.empty(n + 1), np.empty(n + 1), np.empty((2, 4 * n)))
+
+
 @fragment()
-def crossings(arcs, owners, sizes, errors, near, start, stop_at, stop):
+def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
     """Points where arcs ``start .. stop_at`` cross walls of later heads, and a status.
 
     Along an arc from u to v a head's scores are affine in the share of v, its winners form an upper
@@ -197,19 +225,18 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, stop):
     in the open domain, the first wall belongs to one of them, which is ahead from there on. So the
     winner at u is climbed to, and the next one is found, among neighbours alone.
     ``arcs`` (A, ARC) with the heads ``owners``, ascending; ``sizes`` and ``errors`` (H,) bounds on
-    the entries of a head's rows and on their errors; ``near`` as from ``links``.
+    the entries of a head's rows and on their errors; ``near`` as from ``links``; ``way`` scratch.
     Cost: the neighbours of the winners, and of the way to the first.
     """
-    heads = len(sizes)
-    at = near[3].copy()
-    low, high = np.empty(len(near[0])), np.empty(len(near[0]))
-    gains = np.empty((2, len(near[0])))
-    total = 0
+    heads, total = len(sizes), 0
+    at, low, high, gains = way
+    for g in range(heads):
+        at[g] = near[3][g]
     for arc in range(start, stop_at):
         if stop[0]:
             return total, STOPPED
         u, v = arcs[arc, 0:3], arcs[arc, 3:6]
-        found = 0
+        found = np.int64(0)
         for g in range(owners[arc] + 1, heads):
             if at[g] < 0:
                 continue

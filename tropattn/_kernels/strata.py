@@ -26,10 +26,14 @@ from tropattn._kernels.diagrams import (
     PROVED,
     STOPPED,
     UNPROVED,
+    Tops,
+    Way,
     cell,
     crossings,
     diagram,
     links,
+    make_tops,
+    make_way,
     write_arc,
 )
 from tropattn._kernels.structures import structure
@@ -55,6 +59,8 @@ class Wall:
     live: np.ndarray  # (n,) bool
     arcs: np.ndarray  # (A, ARC)
     owners: np.ndarray  # (A,) int64
+    tops: Tops
+    way: Way
 
 
 def make_wall(n, heads, walls):
@@ -75,6 +81,8 @@ def make_wall(n, heads, walls):
         live=np.empty(n, np.bool_),
         arcs=np.empty((arcs, ARC)),
         owners=np.empty(arcs, np.int64),
+        tops=make_tops(room, n),
+        way=make_way(n, heads),
     )
 
 
@@ -177,7 +185,7 @@ def _outline(wall, head, i, j, count):
     """Tile the wall of rows i and j with polygons, ``count`` rows on it; False if not proved."""
     tiles, polygon = wall.tiles, wall.polygon
     own = np.ascontiguousarray(wall.own[:, :count])
-    middle, cones = np.empty(3), np.empty((4, 3, 3))
+    middle, cones = np.empty(3), np.empty((6, 4, 3))
     _direction(i, own, count, middle)
     simplex_cones(middle, cones, 0.1)
     tiles.counts[:] = 0
@@ -221,6 +229,7 @@ def _pieces(wall, starts, head, made, stop):
             made,
             wall.polygon,
             wall.scores[: last - first],
+            wall.tops,
             stop,
         )
         if status != PROVED:
@@ -261,10 +270,10 @@ def strata(terms, starts, sizes, errors, walls, wall_errors, wall, pairs, first,
             return total, status
         met = 0
         near = links(arcs, owners, wall.terms, starts, on_edges, made)
-        size, error = wall.sizes, wall.errors
-        crossed, status = crossings(arcs, owners, size, error, near, zero, on_edges, stop)
+        size, error, way = wall.sizes, wall.errors, wall.way
+        crossed, status = crossings(arcs, owners, size, error, near, zero, on_edges, way, stop)
         if status == PROVED:
-            met, status = crossings(arcs, owners, size, error, near, on_edges, made, stop)
+            met, status = crossings(arcs, owners, size, error, near, on_edges, made, way, stop)
         if status != PROVED:
             return total, status
         total += 4 * (pieces + met - crossed) + weight

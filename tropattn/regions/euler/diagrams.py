@@ -37,6 +37,11 @@ class HeadColumns:
         self.sizes = np.array([np.abs(refinement.terms[s]).max() for s in spans])
         self.errors = np.array([refinement.errors[s].max() for s in spans])
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The number of rows and of heads."""
+        return self.terms.shape[1], len(self.starts) - 1
+
     def keep(self, live: list[Array]) -> None:
         """Drop dead rows: ``live`` (N_h,) bool for each head."""
         self.terms = np.ascontiguousarray(self.terms[:, np.concatenate(live)])
@@ -58,10 +63,10 @@ class HeadColumns:
             mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
             arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
             scratch = clipping.make_polygon(start.rows.shape[1] + mine.shape[1])
-            scores, size, error = np.empty(mine.shape[1]), self.sizes[h], self.errors[h]
-            made, status = diagrams.diagram(
-                mine, size, error, start, live[h], arcs, 0, scratch, scores, stop
-            )
+            scores = np.empty(mine.shape[1])
+            tops = diagrams.make_tops(start.rows.shape[1], mine.shape[1])
+            given = mine, self.sizes[h], self.errors[h], start
+            made, status = diagrams.diagram(*given, live[h], arcs, 0, scratch, scores, tops, stop)
             return arcs[:made], status
 
         try:
@@ -100,7 +105,7 @@ def _tiles(refinement: Refinement, middle: Array, height: float) -> clipping.Til
     room = 3 + len(refinement.walls)
     tiles, cones, polygon = (
         clipping.make_tiles(room),
-        np.empty((4, 3, 3)),
+        np.empty((6, 4, 3)),
         clipping.make_polygon(room),
     )
     # What is read-only is of another type, for which the kernels would be compiled again.

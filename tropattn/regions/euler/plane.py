@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._kernels import diagrams
+from tropattn._types import Array
 from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
 from tropattn.regions.question import Engine, Found, Question
@@ -82,7 +83,7 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
         return None
     arcs = np.vstack([p for p, _ in parts])
     owners = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
-    near = diagrams.links(arcs, owners, heads.terms, heads.starts, 0, len(arcs))
+    near = _links(arcs, owners, heads)
     step = max(16, _RANGE // (1 + heads.terms.shape[1]))
     bounds = np.cumsum([0, *(len(p) for p, _ in parts)]).tolist()
     ranges = [
@@ -93,7 +94,8 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
     stop = np.zeros(1, np.int64)
 
     def work(part: tuple[int, int]) -> Any:
-        return diagrams.crossings(arcs, owners, heads.sizes, heads.errors, near, *part, stop)
+        given = arcs, owners, heads.sizes, heads.errors, near
+        return diagrams.crossings(*given, *part, diagrams.make_way(*heads.extent), stop)
 
     try:
         for i, (part, status) in enumerate(in_order(work, ranges, budget.threads, stop)):
@@ -104,6 +106,19 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
     except KeyboardInterrupt:
         raise interrupted(tally.lower) from None
     return tally.cells, {"arcs": len(arcs), "crossings": tally.crossed}
+
+
+def _links(arcs: Array, owners: Array, heads: HeadColumns) -> tuple[Array, ...]:
+    """For each row the rows that it shares an arc with, as the kernel ``links`` finds them."""
+    count, n_heads = heads.extent
+    sides = heads.starts[owners][:, None] + arcs[:, 8:10].astype(np.int64)
+    row, other = sides.ravel(), sides[:, ::-1].ravel()
+    order = np.argsort(row, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))])
+    apart = np.ascontiguousarray((heads.terms[:, other] - heads.terms[:, row])[:, order].T)
+    begin = np.full(n_heads, -1, np.int64)
+    begin[owners] = sides[:, 1]
+    return offsets, other[order], apart, begin
 
 
 class EulerTally:
