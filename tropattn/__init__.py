@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from tropattn.regions import bounds
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
+    from tropattn.regions.faces import FaceComplex, face_complex
     from tropattn.regions.lines.envelopes import LineCells, line_cells
     from tropattn.regions.polygons.cells import PlaneCells, plane_cells
     from tropattn.regions.result import RegionCount
@@ -70,6 +71,7 @@ __all__ = [
     "BudgetExceeded",
     "Degenerate",
     "EngineError",
+    "FaceComplex",
     "FeedForward",
     "FixedLayer",
     "Inconclusive",
@@ -102,6 +104,7 @@ __all__ = [
     "draw_sample",
     "dynamics",
     "enumerate_regions",
+    "face_complex",
     "from_torch",
     "initialisers",
     "line_cells",
@@ -136,6 +139,7 @@ _NAMES = {
     "polyhedra.polyhedron": ("Polyhedron",),
     "regions.complex": ("RegionComplex",),
     "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
+    "regions.faces": ("FaceComplex", "face_complex"),
     "regions.sampling.estimates": ("Sample", "merge_samples"),
     "regions.lines.envelopes": ("LineCells", "line_cells"),
     "regions.polygons.cells": ("PlaneCells", "plane_cells"),
