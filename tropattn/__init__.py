@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from tropattn.regions import bounds
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
+    from tropattn.regions.decisions import DecisionBoundary, decision_boundary
     from tropattn.regions.faces import FaceComplex, face_complex
     from tropattn.regions.lines.envelopes import LineCells, line_cells
     from tropattn.regions.polygons.cells import PlaneCells, plane_cells
@@ -69,6 +70,7 @@ __all__ = [
     "AttentionLayer",
     "Box",
     "BudgetExceeded",
+    "DecisionBoundary",
     "Degenerate",
     "EngineError",
     "FaceComplex",
@@ -101,6 +103,7 @@ __all__ = [
     "bounds",
     "constructions",
     "count_regions",
+    "decision_boundary",
     "draw_sample",
     "dynamics",
     "enumerate_regions",
@@ -139,6 +142,7 @@ _NAMES = {
     "polyhedra.polyhedron": ("Polyhedron",),
     "regions.complex": ("RegionComplex",),
     "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
+    "regions.decisions": ("DecisionBoundary", "decision_boundary"),
     "regions.faces": ("FaceComplex", "face_complex"),
     "regions.sampling.estimates": ("Sample", "merge_samples"),
     "regions.lines.envelopes": ("LineCells", "line_cells"),

@@ -7,6 +7,7 @@ its witness (``witnessed``). Only the centre of the ball is proposed in doubles.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -34,7 +35,7 @@ from tropattn.polyhedra import _cdd, faces
 from tropattn.polyhedra.ball import Ball, inscribed_ball
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.double_description import ConeRays, cone_rays
-from tropattn.polyhedra.integer_rows import Frame, Row, strictly_feasible, tightened
+from tropattn.polyhedra.integer_rows import Frame, Row, primitive, strictly_feasible, tightened
 from tropattn.polyhedra.strict import primitive_rows
 from tropattn.values import Value, counted
 
@@ -106,11 +107,14 @@ class Polyhedron(Value):
         return cls(a, b, (None,) * len(b))
 
     @classmethod
-    def of_rows(cls, rows: list[Row], width: int, behind: tuple[Any, ...] = ()) -> Polyhedron:
+    def of_rows(cls, rows: Sequence[Row], width: int, behind: tuple[Any, ...] = ()) -> Polyhedron:
         """The closed set ``<row, (x, 1)> <= 0`` of integer rows of that width."""
         table = np.empty((len(rows), width), dtype=object)
         table.ravel()[:] = [Fraction(v) for row in rows for v in row]
-        return cls(freeze(plain(table[:, :-1])), freeze(plain(-table[:, -1])), behind)
+        found = cls(freeze(plain(table[:, :-1])), freeze(plain(-table[:, -1])), behind)
+        # What the property would read back from the numbers.
+        found.__dict__["rows"] = tuple(map(primitive, rows))
+        return found
 
     def __repr__(self) -> str:
         return f"Polyhedron({counted(len(self.b), 'inequality', 'inequalities')} in R^{self.dim})"

@@ -11,12 +11,15 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 from tropattn.polyhedra.integer_rows import Row, primitive
 from tropattn.polyhedra.polyhedron import Polyhedron
+from tropattn.regions.adjacency import WalledCell
+from tropattn.regions.complex import RegionComplex
 from tropattn.threads import check
 
-__all__ = ["PlaneEdge", "plane_edges"]
+__all__ = ["PlaneEdge", "plane_edges", "solid_cells"]
 
 Interval = tuple[Fraction | None, Fraction | None]
 
@@ -38,6 +41,14 @@ class PlaneEdge:
     high: Fraction | None
     ends: tuple[Row, Row]
     cells: tuple[int, ...]
+
+
+def solid_cells(cells: RegionComplex) -> list[Polyhedron]:
+    """The closed cells in the parameters, of a network by the walls that it was cut by."""
+    if cells.pieces is None or cells.walls is None:
+        return [cells.cell(i) for i in range(len(cells))]
+    width, pieces = cells.walls.width, cast("tuple[WalledCell, ...]", cells.pieces)
+    return [Polyhedron.of_rows(piece.walls, width) for piece in pieces]
 
 
 def plane_edges(cells: Sequence[Polyhedron]) -> list[PlaneEdge]:

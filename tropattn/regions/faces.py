@@ -24,7 +24,7 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.count import enumerate_regions
-from tropattn.regions.edges import plane_edges
+from tropattn.regions.edges import plane_edges, solid_cells
 from tropattn.regions.result import one_cell
 from tropattn.threads import check, stoppable
 from tropattn.values import Value, counted
@@ -315,7 +315,7 @@ def _of_plane(cells: RegionComplex, max_faces: int) -> FaceComplex:
     corners: dict[Face, bool] = {}
     around: list[set[int]] = [set() for _ in range(len(cells))]
     edges: list[tuple[Face, Face]] = []
-    for edge in plane_edges([cells.cell(i) for i in range(len(cells))]):
+    for edge in plane_edges(solid_cells(cells)):
         check()
         ends = tuple(map(numbers.of, edge.ends))
         edges.append((ends, edge.cells))
