@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from tropattn.tropical.geometry.newton import NewtonPolytope
     from tropattn.tropical.geometry.subdivision import mixed_subdivision, mixed_volume, subdivision
     from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
+    from tropattn.tropical.reading import read
     from tropattn.tropical.stage import RoutingStage
 
 __all__ = [
@@ -120,6 +121,7 @@ __all__ = [
     "mixed_volume",
     "plane_cells",
     "plotting",
+    "read",
     "sample_regions",
     "subdivision",
     "temperature",
@@ -152,6 +154,7 @@ _NAMES = {
     "tropical.geometry.live_terms": ("LiveTerms", "live_terms"),
     "tropical.geometry.newton": ("NewtonPolytope",),
     "tropical.polynomial": ("PowerDiagram", "TropicalPolynomial"),
+    "tropical.reading": ("read",),
     "tropical.stage": ("RoutingStage",),
     "tropical.geometry.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),
 }
