@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tropattn.regions.decisions import DecisionBoundary, decision_boundary
     from tropattn.regions.faces import FaceComplex, face_complex
     from tropattn.regions.lines.envelopes import LineCells, line_cells
+    from tropattn.regions.measure import CellMeasure, cell_measure
     from tropattn.regions.polygons.cells import PlaneCells, plane_cells
     from tropattn.regions.result import RegionCount
     from tropattn.regions.sampling.estimates import Sample, merge_samples
@@ -71,6 +72,7 @@ __all__ = [
     "AttentionLayer",
     "Box",
     "BudgetExceeded",
+    "CellMeasure",
     "DecisionBoundary",
     "Degenerate",
     "EngineError",
@@ -102,6 +104,7 @@ __all__ = [
     "TropAttnError",
     "TropicalPolynomial",
     "bounds",
+    "cell_measure",
     "constructions",
     "count_regions",
     "decision_boundary",
@@ -148,6 +151,7 @@ _NAMES = {
     "regions.faces": ("FaceComplex", "face_complex"),
     "regions.sampling.estimates": ("Sample", "merge_samples"),
     "regions.lines.envelopes": ("LineCells", "line_cells"),
+    "regions.measure": ("CellMeasure", "cell_measure"),
     "regions.polygons.cells": ("PlaneCells", "plane_cells"),
     "regions.result": ("RegionCount",),
     "regions.sampling.sampler": ("draw_sample", "sample_regions"),

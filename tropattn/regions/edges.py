@@ -33,14 +33,20 @@ class PlaneEdge:
     line : its row, primitive, the first coefficient positive.
     low, high : its ends along ``(-b, a)`` for the row ``(a, b, c)``, None at infinity.
     ends : the same as corners ``(x w, y w, w)`` or directions ``(x, y, 0)``, in integers.
-    cells : the cell where the row is negative, then the other one; one alone at the border.
+    below, above : the cell where the row is negative, and the one beyond; None outside.
     """
 
     line: Row
     low: Fraction | None
     high: Fraction | None
     ends: tuple[Row, Row]
-    cells: tuple[int, ...]
+    below: int | None
+    above: int | None
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The cells on both sides, the one below first; one alone at the border."""
+        return tuple(cell for cell in (self.below, self.above) if cell is not None)
 
 
 def solid_cells(cells: RegionComplex) -> list[Polyhedron]:
@@ -103,20 +109,20 @@ def _cut(
     a, b, _ = line
     stops = sorted(places)
     # Edge k runs from stop k - 1 to stop k.
-    sides: list[list[int]] = [[] for _ in range(len(stops) + 1)]
-    for (low, high), cell, _ in sorted(pieces, key=lambda piece: piece[2]):
+    sides: list[list[int | None]] = [[None, None] for _ in range(len(stops) + 1)]
+    for (low, high), cell, beyond in pieces:
         first = 0 if low is None else bisect_left(stops, low) + 1
         last = len(stops) if high is None else bisect_left(stops, high)
         for k in range(first, last + 1):
-            sides[k].append(cell)
+            sides[k][beyond] = cell
     out = []
-    for k, touching in enumerate(sides):
-        if touching:
+    for k, (below, above) in enumerate(sides):
+        if below is not None or above is not None:
             low = stops[k - 1] if k else None
             high = stops[k] if k < len(stops) else None
             ends = (
                 primitive((b, -a, 0)) if low is None else places[low],
                 primitive((-b, a, 0)) if high is None else places[high],
             )
-            out.append(PlaneEdge(line, low, high, ends, tuple(touching)))
+            out.append(PlaneEdge(line, low, high, ends, below, above))
     return out

@@ -122,18 +122,9 @@ def _against_a_grid(net, found, n):
 
 def _cell(found, i):
     """One cell by the edges around it."""
-    rows = []
-    for edge in found._edges:
-        if i in edge.cells:
-            below = edge.cells[0] == i and (len(edge.cells) == 2 or _negative(edge, found, i))
-            rows.append(edge.line if below else tuple(-v for v in edge.line))
+    rows = [edge.line for edge in found._edges if edge.below == i]
+    rows += [tuple(-v for v in edge.line) for edge in found._edges if edge.above == i]
     return Polyhedron.of_rows(rows, 3)
-
-
-def _negative(edge, found, i):
-    """Whether a cell at the window's border lies where the row is negative: in the window."""
-    a, b, c = edge.line
-    return a * 0 + b * 0 + c < 0
 
 
 @pytest.mark.parametrize("n", [300, pytest.param(4000, marks=pytest.mark.slow)])
