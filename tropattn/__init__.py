@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from tropattn.regions import bounds
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
+    from tropattn.regions.decisions import DecisionBoundary, decision_boundary
+    from tropattn.regions.faces import FaceComplex, face_complex
     from tropattn.regions.lines.envelopes import LineCells, line_cells
+    from tropattn.regions.measure import CellMeasure, cell_measure
     from tropattn.regions.polygons.cells import PlaneCells, plane_cells
     from tropattn.regions.result import RegionCount
     from tropattn.regions.sampling.estimates import Sample, merge_samples
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from tropattn.tropical.geometry.newton import NewtonPolytope
     from tropattn.tropical.geometry.subdivision import mixed_subdivision, mixed_volume, subdivision
     from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
+    from tropattn.tropical.reading import read
     from tropattn.tropical.stage import RoutingStage
     from tropattn.tropical.steering import Steering, Wall, nearest_walls, steer
 
@@ -70,8 +74,11 @@ __all__ = [
     "AttentionLayer",
     "Box",
     "BudgetExceeded",
+    "CellMeasure",
+    "DecisionBoundary",
     "Degenerate",
     "EngineError",
+    "FaceComplex",
     "FeedForward",
     "FixedLayer",
     "Inconclusive",
@@ -102,11 +109,14 @@ __all__ = [
     "TropicalPolynomial",
     "Wall",
     "bounds",
+    "cell_measure",
     "constructions",
     "count_regions",
+    "decision_boundary",
     "draw_sample",
     "dynamics",
     "enumerate_regions",
+    "face_complex",
     "from_torch",
     "initialisers",
     "line_cells",
@@ -120,6 +130,7 @@ __all__ = [
     "nearest_walls",
     "plane_cells",
     "plotting",
+    "read",
     "sample_regions",
     "steer",
     "steer_residual",
@@ -145,14 +156,18 @@ _NAMES = {
     "polyhedra.polyhedron": ("Polyhedron",),
     "regions.complex": ("RegionComplex",),
     "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
+    "regions.decisions": ("DecisionBoundary", "decision_boundary"),
+    "regions.faces": ("FaceComplex", "face_complex"),
     "regions.sampling.estimates": ("Sample", "merge_samples"),
     "regions.lines.envelopes": ("LineCells", "line_cells"),
+    "regions.measure": ("CellMeasure", "cell_measure"),
     "regions.polygons.cells": ("PlaneCells", "plane_cells"),
     "regions.result": ("RegionCount",),
     "regions.sampling.sampler": ("draw_sample", "sample_regions"),
     "tropical.geometry.live_terms": ("LiveTerms", "live_terms"),
     "tropical.geometry.newton": ("NewtonPolytope",),
     "tropical.polynomial": ("PowerDiagram", "TropicalPolynomial"),
+    "tropical.reading": ("read",),
     "tropical.stage": ("RoutingStage",),
     "tropical.steering": ("Steering", "Wall", "nearest_walls", "steer"),
     "tropical.geometry.subdivision": ("mixed_subdivision", "mixed_volume", "subdivision"),

@@ -5,8 +5,10 @@ Independent of the library under test.
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, product
 from math import factorial, gcd, lcm
+
+from .brute import strictly_feasible
 
 Point = tuple[Fraction, ...]
 
@@ -123,3 +125,90 @@ def simplex_volume(points: Sequence[Sequence]) -> Fraction:
             factor = rows[i][k] / rows[k][k]
             rows[i] = [v - factor * w for v, w in zip(rows[i], rows[k], strict=True)]
     return abs(det) / factorial(len(rows))
+
+
+# ------------------------------------------------------------------------- common refinements
+
+
+def refinement_faces(units, box=None) -> dict[int, int]:
+    """Return the numbers of relatively open faces by dimension, from the definition.
+
+    A face is a choice of tied keys of each unit (and, in a box, of a side or none in each
+    coordinate) that are exactly the best at some point. ``units`` are (slopes, intercepts).
+    """
+    dim = len(units[0][0][0])
+    counts: dict[int, int] = {}
+    ties = []
+    for slopes, heights in units:
+        rows = [(*map(Fraction, a), Fraction(c)) for a, c in zip(slopes, heights, strict=True)]
+        # Of equal keys the first.
+        rows = list(dict.fromkeys(rows))
+        options = []
+        for size in range(1, len(rows) + 1):
+            for chosen in combinations(rows, size):
+                first = chosen[0]
+                equal = [_minus(row, first) for row in chosen[1:]]
+                below = [_minus(row, first) for row in rows if row not in chosen]
+                options.append((equal, below))
+        ties.append(options)
+    sides = [[([], [])]] * dim
+    if box is not None:
+        sides = []
+        for k, (low, high) in enumerate(zip(*box, strict=True)):
+            up = [Fraction(int(i == k)) for i in range(dim)] + [-Fraction(high)]
+            down = [-Fraction(int(i == k)) for i in range(dim)] + [Fraction(low)]
+            sides.append([([], [up, down]), ([up], [down]), ([down], [up])])
+    for part in product(*ties, *sides):
+        equal = [row for e, _ in part for row in e]
+        below = [row for _, b in part for row in b]
+        if _is_face(equal, below, dim):
+            size = dim - rank(equal)
+            counts[size] = counts.get(size, 0) + 1
+    return counts
+
+
+def _minus(one: Sequence, two: Sequence) -> list[Fraction]:
+    return [a - b for a, b in zip(one, two, strict=True)]
+
+
+def _is_face(equal: list, below: list, dim: int) -> bool:
+    """Return whether ``<row, (x, 1)> = 0`` and ``< 0`` have a common solution."""
+    echelon = reduced(equal)
+    pivots = [next(k for k, v in enumerate(row) if v) for row in echelon]
+    if dim in pivots:
+        return False
+    rows = []
+    for row in below:
+        for done, at in zip(echelon, pivots, strict=True):
+            row = [v - row[at] * w for v, w in zip(row, done, strict=True)]
+        free = [v for k, v in enumerate(row[:-1]) if k not in pivots]
+        if not any(free):
+            if row[-1] >= 0:
+                return False
+            continue
+        rows.append((free, -row[-1]))
+    return not rows or strictly_feasible(rows) is not None
+
+
+def arrangement_f_vector(hyperplanes: Sequence[Sequence]) -> list[int]:
+    """Return the numbers of faces of an arrangement by Zaslavsky's theorem.
+
+    ``f_k`` is the sum of ``|mu(X, Y)|`` over all flats X of dimension k and flats Y inside them.
+    """
+    dim = len(hyperplanes[0]) - 1
+    flats = {(): 0}
+    for row in hyperplanes:
+        for known in list(flats):
+            echelon = reduced([*known, row])
+            if all(any(r[:-1]) for r in echelon):
+                flats[tuple(map(tuple, echelon))] = len(echelon)
+    counts = [0] * (dim + 1)
+    names = sorted(flats, key=flats.__getitem__)
+    for x in names:
+        mu = {x: 1}
+        for y in names:
+            if flats[y] > flats[x] and len(reduced([*x, *y])) == flats[y]:
+                inside = [z for z in mu if len(reduced([*z, *y])) == flats[y]]
+                mu[y] = -sum(mu[z] for z in inside)
+        counts[dim - flats[x]] += sum(map(abs, mu.values()))
+    return counts

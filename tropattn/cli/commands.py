@@ -114,7 +114,8 @@ def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     INPUT is an .npz, .json or .safetensors file with slopes (H, N, d) and optional intercepts (H,
     N), or slopes_0, intercepts_0, ... for unequal heads; or an .npy of slopes; or a .csv with a key
     a row, slopes in columns, and names head and intercept in its first row for those columns; or -,
-    any of these but .safetensors on standard input; or a model's .safetensors file or folder, with
+    any of these but .safetensors on standard input; or the points of an .off or polymake (.poly)
+    file as the keys of one head; or a model's .safetensors file or folder, with
     its context in --text or --ids; or the word demo, the model in the package. With --layer all one
     token's state moves through the whole network, the other tokens where the hard network has them.
     Every decision is proved, by error bounds or in rationals.

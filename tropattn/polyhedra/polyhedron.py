@@ -7,6 +7,7 @@ its witness (``witnessed``). Only the centre of the ball is proposed in doubles.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -34,7 +35,7 @@ from tropattn.polyhedra import _cdd, faces
 from tropattn.polyhedra.ball import Ball, inscribed_ball
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.double_description import ConeRays, cone_rays
-from tropattn.polyhedra.integer_rows import Frame, Row, strictly_feasible, tightened
+from tropattn.polyhedra.integer_rows import Frame, Row, primitive, strictly_feasible, tightened
 from tropattn.polyhedra.strict import primitive_rows
 from tropattn.values import Value, counted
 
@@ -106,11 +107,14 @@ class Polyhedron(Value):
         return cls(a, b, (None,) * len(b))
 
     @classmethod
-    def of_rows(cls, rows: list[Row], width: int, behind: tuple[Any, ...] = ()) -> Polyhedron:
+    def of_rows(cls, rows: Sequence[Row], width: int, behind: tuple[Any, ...] = ()) -> Polyhedron:
         """The closed set ``<row, (x, 1)> <= 0`` of integer rows of that width."""
         table = np.empty((len(rows), width), dtype=object)
         table.ravel()[:] = [Fraction(v) for row in rows for v in row]
-        return cls(freeze(plain(table[:, :-1])), freeze(plain(-table[:, -1])), behind)
+        found = cls(freeze(plain(table[:, :-1])), freeze(plain(-table[:, -1])), behind)
+        # What the property would read back from the numbers.
+        found.__dict__["rows"] = tuple(map(primitive, rows))
+        return found
 
     def __repr__(self) -> str:
         return f"Polyhedron({counted(len(self.b), 'inequality', 'inequalities')} in R^{self.dim})"
@@ -133,24 +137,47 @@ class Polyhedron(Value):
     # ---- what spans it ------------------------------------------------------------------------
 
     @cached_property
-    def _rows(self) -> list[Row]:
-        """Primitive integer rows, ``<row, (x, 1)> <= 0``."""
+    def rows(self) -> tuple[Row, ...]:
+        """Its inequalities as primitive integer rows, ``<row, (x, 1)> <= 0``."""
         a, b = self.A, self.b
         if is_exact(a) != is_exact(b):
             a, b = as_fractions(a), as_fractions(b)
         whole = primitive_rows(rational_matrix(np.column_stack([a, -b])))
-        return [tuple(map(int, row)) for row in whole.tolist()]
+        return tuple(tuple(map(int, row)) for row in whole.tolist())
 
     @cached_property
     def _cone(self) -> ConeRays:
         """The cone over the polyhedron at height 1; its last row says that heights are >= 0."""
         beyond = (*[0] * self.dim, -1)
-        return cone_rays([*self._rows, beyond], self.dim + 1)
+        return cone_rays((*self.rows, beyond), self.dim + 1)
 
     @cached_property
     def _high(self) -> NDArray[np.bool_]:
         """Which rays of the cone are corners."""
         return (self._cone.rays[:, -1] > 0).astype(bool)
+
+    @cached_property
+    def spans(self) -> tuple[Row, ...]:
+        """Its corners as integers ``(p w, w)``, ``w > 0``, then its rays as ``(r, 0)``.
+
+        In the order of ``corners`` and ``rays``: the numbers by which ``faces`` names them.
+
+        >>> Polyhedron([[-2, 0], [0, -1]], [-1, 0]).spans
+        ((1, 0, 2), (0, 1, 0), (1, 0, 0))
+        """
+        found = [tuple(row) for row in self._cone.rays.tolist()]
+        high = [row for row in found if row[-1]]
+        if not high:
+            return ()
+        high.sort(key=lambda row: [Fraction(v, row[-1]) for v in row])
+        return (*high, *(row for row in found if not row[-1]))
+
+    @cached_property
+    def tight(self) -> NDArray[np.bool_]:
+        """(m, v + r): which rows hold with equality at which corner, vanish along which ray."""
+        place = {tuple(row): i for i, row in enumerate(self._cone.rays.tolist())}
+        order = [place[row] for row in self.spans]
+        return freeze(self._cone.tight[order, :-1].T.copy())
 
     @property
     def empty(self) -> bool:
@@ -164,15 +191,14 @@ class Polyhedron(Value):
         Where there are lines, one point of each smallest face instead: the one with 0 in the
         coordinates that lines leave free.
         """
-        high = self._cone.rays[self._high]
-        found = [[Fraction(v, row[-1]) for v in row[:-1]] for row in high.tolist()]
-        return freeze(np.array(sorted(found), dtype=object).reshape(-1, self.dim))
+        found = [[Fraction(v, row[-1]) for v in row[:-1]] for row in self.spans if row[-1]]
+        return freeze(np.array(found, dtype=object).reshape(-1, self.dim))
 
     @cached_property
     def rays(self) -> NDArray[np.object_]:
         """Primitive integer directions of its unbounded edges, (r, d), modulo ``lineality``."""
-        found = self._cone.rays[~self._high][:, :-1]
-        return freeze(found if not self.empty else found[:0])
+        found = [row[:-1] for row in self.spans if not row[-1]]
+        return freeze(np.array(found, dtype=object).reshape(-1, self.dim))
 
     @cached_property
     def lineality(self) -> NDArray[np.object_]:
@@ -190,9 +216,8 @@ class Polyhedron(Value):
         """Dimension of the polyhedron itself, -1 where it is empty."""
         if self.empty:
             return -1
-        rays = self._cone.rays
-        flat = rays.ravel().tolist()
-        rank = flint.fmpz_mat(len(rays), self.dim + 1, flat).rank()
+        flat = [v for row in self.spans for v in row]
+        rank = flint.fmpz_mat(len(self.spans), self.dim + 1, flat).rank()
         return int(rank) - 1 + len(self.lineality)
 
     def generators(self) -> tuple[Array, Array]:
@@ -220,13 +245,13 @@ class Polyhedron(Value):
         lines = self._cone.lineality.tolist()
         apart = {next(k for k, v in enumerate(line) if v) for line in lines}
         columns = [k for k in range(self.dim + 1) if k not in apart]
-        rows = [tuple(row[k] for k in columns) for row in self._rows]
+        rows = [tuple(row[k] for k in columns) for row in self.rows]
         if len(columns) == 1:
             # Lines alone: there is nothing to propose.
             return True
         corners, rays = _cdd.cone_rays(rows, len(columns) - 1)
-        own = self._cone.rays if not self.empty else self._cone.rays[:0]
-        return sorted([*corners, *rays]) == sorted(map(tuple, own[:, columns].tolist()))
+        own = [tuple(row[k] for k in columns) for row in self.spans]
+        return sorted([*corners, *rays]) == sorted(own)
 
     # ---- faces --------------------------------------------------------------------------------
 
@@ -234,15 +259,14 @@ class Polyhedron(Value):
     def _facet_rows(self) -> dict[int, int]:
         """The rows of the facets, of equal ones the first, with the corners and rays on each.
 
-        A face is the mask of the rays of the cone on it; the largest proper ones are the facets.
+        A face is the mask of its corners and rays; the largest proper ones are the facets.
         """
-        tight = self._cone.tight[:, :-1]
         masks: dict[int, int] = {}
-        whole = (1 << len(tight)) - 1
-        for i, column in enumerate(tight.T):
-            mask = int("".join("1" if bit else "0" for bit in column[::-1].tolist()) or "0", 2)
+        whole, high = (1 << len(self.spans)) - 1, (1 << len(self.corners)) - 1
+        for i, row in enumerate(self.tight):
+            mask = int("".join("1" if bit else "0" for bit in row[::-1].tolist()) or "0", 2)
             # A row that no corner lies on is a face at infinity.
-            if mask != whole and (column & self._high).any():
+            if mask != whole and mask & high:
                 masks.setdefault(mask, i)
         top = [m for m in masks if not any(m & other == m != other for other in masks)]
         return {masks[m]: m for m in sorted(top, key=masks.__getitem__)}
@@ -255,11 +279,11 @@ class Polyhedron(Value):
         row (theory T13); else corners are found first.
         """
         if self.dim > _FEW and "_cone" not in self.__dict__:
-            rows = [row for row in dict.fromkeys(self._rows) if any(row)]
-            if strictly_feasible(rows):
+            rows = [row for row in dict.fromkeys(self.rows) if any(row)]
+            # Of fewer rows ``tightened`` would try none.
+            if len(rows) > self.dim and strictly_feasible(rows):
                 kept = tightened(tuple(rows), Frame((0,) * self.dim))
-                # So few rows that nothing was tried are independent or opposite.
-                return tuple(sorted(map(self._rows.index, kept)))
+                return tuple(sorted(map(self.rows.index, kept)))
         return tuple(self._facet_rows)
 
     @cached_property
@@ -273,18 +297,21 @@ class Polyhedron(Value):
         >>> Polyhedron([[1], [1], [-1]], [2, 1, 0], ("far", "near", None)).irredundant().behind
         ('near', None)
         """
-        rows = sorted({*self.facets, *(self.equations if self.dim <= _FEW else ())})
+        facets = self.facets
+        flat = "_cone" in self.__dict__ and (self.empty or self.own_dim < self.dim)
+        if flat and self.empty:
+            return self
+        rows = sorted({*facets, *(self.equations if flat else ())})
         behind = tuple(self.behind[i] for i in rows) if self.behind else ()
         return Polyhedron(freeze(self.A[rows]), freeze(self.b[rows]), behind)
 
     @cached_property
     def _faces(self) -> dict[int, int]:
-        """All faces but the empty one, as masks of rays of the cone, with their dimensions."""
+        """All faces but the empty one, as masks of ``spans``, with their dimensions."""
         if self.empty:
             return {}
         masks = list(self._facet_rows.values())
-        whole = (1 << len(self._high)) - 1
-        high = sum(1 << i for i in np.flatnonzero(self._high).tolist())
+        whole, high = (1 << len(self.spans)) - 1, (1 << len(self.corners)) - 1
         known = faces.ranks([m for m in faces.closure(masks) | {whole} if m & high])
         return {mask: rank + len(self.lineality) for mask, rank in known.items()}
 
@@ -308,6 +335,14 @@ class Polyhedron(Value):
                 "witnesses contradict each other, please report the input."
             )
         return tuple(counts[k] for k in range(self.own_dim))
+
+    def faces(self, k: int) -> list[tuple[int, ...]]:
+        """Its faces of dimension k, itself included, each by its corners and rays in ``spans``.
+
+        >>> Polyhedron([[-1, 0], [0, -1], [1, 1]], [0, 0, 1]).faces(1)
+        [(0, 1), (0, 2), (1, 2)]
+        """
+        return sorted(tuple(faces.positions(m)) for m, dim in self._faces.items() if dim == k)
 
     # ---- size ---------------------------------------------------------------------------------
 
@@ -358,10 +393,9 @@ class Polyhedron(Value):
                 "window: one in which the volume is finite needed, got an unbounded polyhedron; "
                 "give a Box."
             )
-        rays = self._cone.rays.tolist()
         total = Fraction(0)
-        for simplex in faces.simplices(len(rays), self._facet_rows.values(), self.dim):
-            rows = [rays[i] for i in simplex]
+        for simplex in faces.simplices(len(self.spans), self._facet_rows.values(), self.dim):
+            rows = [self.spans[i] for i in simplex]
             flat = [v for row in rows for v in row]
             det = abs(int(flint.fmpz_mat(len(rows), len(rows), flat).det()))
             total += Fraction(det, prod(row[-1] for row in rows))
@@ -379,7 +413,7 @@ class Polyhedron(Value):
         >>> ball.lower <= 1 <= ball.upper, ball.upper - ball.lower < 1e-9
         (True, True)
         """
-        return inscribed_ball(self._rows, self.dim)
+        return inscribed_ball(self.rows, self.dim)
 
 
 def _ready(given: Any, axes: int) -> bool:

@@ -52,6 +52,11 @@ class CellWalls(Value):
     stages: tuple[RoutingStage, ...]
     domain: Domain | None
 
+    @property
+    def width(self) -> int:
+        """Length of a wall's row: the parameters and 1."""
+        return (self.stages[0].dim if self.domain is None else self.domain.dim) + 1
+
     @cached_property
     def tables(self) -> list[IntegerStage]:
         """The stages in integers, read once."""

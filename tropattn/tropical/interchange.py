@@ -1,4 +1,4 @@
-"""Polynomials, polytopes, fans and graphs as text: JSON, gfan, polymake, networkx."""
+"""Polynomials, polytopes, fans and graphs as text: JSON, gfan, polymake, Sage, networkx."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from tropattn.arrays import as_array, as_fractions, freeze
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
 from tropattn.polyhedra.normal_fan import NormalFan
+from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.polynomial import TropicalPolynomial
-from tropattn.tropical.sums import NAME, SIGNED, Product, read_sums, refused
+from tropattn.tropical.sums import NAME, SIGNED, read_maximum, read_sums, refused
 from tropattn.tropical.terms import AffineMap
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "to_json",
     "to_polymake",
     "to_polymake_polynomial",
+    "to_sage",
 ]
 
 
@@ -441,44 +443,58 @@ def from_polymake_polynomial(text: str, dim: int) -> TropicalPolynomial:
     >>> [[int(v) for v in row] for row in f.slopes], [int(v) for v in f.intercepts]
     ([[0, 0], [2, -1]], [1, -3])
     """
-    match = re.match(r"\s*max\s*\(", text)
-    if not match:
+    slopes, intercepts, least = read_maximum(text, dim=dim)
+    if least:
         raise InvalidInput(f"text: max(term, ...) needed, got {text[:40]!r}.")
-    terms = read_sums(text, match.end(), ")", powers=False)
-    columns = _columns(text, [product for term in terms for product in term], dim)
-    slopes, intercepts = [], []
-    for term in terms:
-        slope, constant = [Fraction(0)] * dim, Fraction(0)
-        for product in term:
-            if product.powers:
-                (name,) = product.powers
-                slope[columns[name]] += product.number
-            else:
-                constant += product.number
-        slopes.append(slope)
-        intercepts.append(constant)
     return TropicalPolynomial(
         np.array(slopes, dtype=object).reshape(-1, dim), np.array(intercepts, dtype=object)
     )
 
 
-def _columns(text: str, products: list[Product], dim: int) -> dict[str, int]:
-    """The coordinate of each variable."""
-    for product in products:
-        if sum(product.powers.values()) > 1:
-            raise refused(text, product.place, "one variable a product")
-    places = {name: product.place for product in products for name in product.powers}
-    numbered = {name: re.fullmatch(r"x_?([0-9]+)", name) for name in places}
-    if not all(numbered.values()):
-        odd = next(name for name in places if not numbered[name])
-        if any(numbered.values()) or len(places) != dim:
-            raise refused(text, places[odd], f"variables x0, ..., or {dim} other names")
-        return {name: k for k, name in enumerate(sorted(places))}
-    columns = {name: int(match[1]) for name, match in numbered.items() if match}
-    for k in columns.values():
-        if k >= dim:
-            raise InvalidInput(f"dim: above {k} needed for x{k}, got {dim}.")
-    return columns
+# ---- Sage ---------------------------------------------------------------------------------------
+
+
+def to_sage(value: TropicalPolynomial | Polyhedron | Any) -> str:
+    """A polyhedron, points (an array, or an object with ``.points``) or a polynomial for Sage.
+
+    Polynomials are over the max-plus semiring of the rationals; their slopes are exponents, so
+    integers >= 0.
+
+    >>> print(to_sage(TropicalPolynomial([[0, 0], [2, 1]], [1, -3])))
+    PolynomialRing(TropicalSemiring(QQ, use_min=False), 'x0,x1')({(0,0): 1, (2,1): -3})
+    >>> print(to_sage(Polyhedron([[1, 2]], [3])))
+    Polyhedron(ieqs=[(3, -1, -2)], base_ring=QQ)
+    """
+    if isinstance(value, TropicalPolynomial):
+        points = as_fractions(term_points(value, lifted=True))
+        exponents = _whole(points[:, :-1])
+        if (exponents < 0).any():
+            raise InvalidInput(
+                "value: slopes >= 0 needed for exponents, got a negative one; add one linear "
+                "function to all terms."
+            )
+        terms = zip(exponents.tolist(), points[:, -1].tolist(), strict=True)
+        best: dict[tuple[int, ...], Fraction] = {}
+        for row, constant in terms:
+            best[tuple(row)] = max(constant, best.get(tuple(row), constant))
+        entries = ", ".join(
+            f"({','.join(map(str, row))}{',' if len(row) == 1 else ''}): {constant}"
+            for row, constant in best.items()
+        )
+        names = ",".join(f"x{k}" for k in range(value.dim))
+        return f"PolynomialRing(TropicalSemiring(QQ, use_min=False), {names!r})({{{entries}}})"
+    if isinstance(value, Polyhedron):
+        rows = [(Fraction(-row[-1]), *(-v for v in row[:-1])) for row in value.rows]
+        listed = ", ".join(f"({', '.join(map(str, row))})" for row in rows)
+        if not rows:
+            listed = f"({', '.join(['0'] * (value.dim + 1))})"
+        return f"Polyhedron(ieqs=[{listed}], base_ring=QQ)"
+    points = as_array("value", getattr(value, "points", value), 2, shape="(N, d)")
+    rows = [
+        f"({', '.join(map(str, row))}{',' if len(row) == 1 else ''})"
+        for row in as_fractions(points).tolist()
+    ]
+    return f"Polyhedron(vertices=[{', '.join(rows)}], base_ring=QQ)"
 
 
 # ---- networkx -----------------------------------------------------------------------------------

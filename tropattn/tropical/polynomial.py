@@ -5,6 +5,7 @@ One is the other: sites are slopes. The polynomial gives what is dual to its cel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ from tropattn.arrays import (
     freeze,
     is_exact,
     is_whole,
+    listed,
     of_kind,
     plain,
 )
@@ -43,6 +45,7 @@ from tropattn.tropical.geometry.sites import (
 from tropattn.tropical.geometry.subdivision import subdivision
 from tropattn.tropical.max_affine import MaxAffine, with_terms
 from tropattn.tropical.refinement import Refinement
+from tropattn.tropical.sums import read_maximum
 from tropattn.tropical.terms import PRIME
 from tropattn.values import Value, counted
 
@@ -76,6 +79,37 @@ class TropicalPolynomial(MaxAffine):
     >>> f.argmax([1.0]), f.gap([1.0])       # a tie: the smallest index
     (0, 0.0)
     """
+
+    @classmethod
+    def parse(cls, text: str, variables: Sequence[str] | None = None) -> TropicalPolynomial:
+        """The polynomial written as ``max(term, ...)``, in rationals.
+
+        Terms are sums of numbers (``2``, ``3/2``, ``0.5``) and multiples of variables (``2*y``,
+        ``2y``). Coordinates are ``variables`` in their order; without them ``x0, x1, ...``, or
+        other names in alphabetical order. Of ``min(term, ...)`` it is the maximum of the terms with
+        all signs changed: it has the same winners and cells. Raises ``InvalidInput`` with the place
+        of what is not read.
+
+        >>> f = TropicalPolynomial.parse("max(0, x + 1, 2*y - 3/2)")
+        >>> [str(v) for v in f.intercepts], f([1, 0])
+        (['0', '1', '-3/2'], Fraction(2, 1))
+        >>> TropicalPolynomial.parse("min(y, x)", ["x", "y"]).argmax([[1, 2], [2, 1]]).tolist()
+        [1, 0]
+        """
+        of_kind("text", text, str, "e.g. 'max(0, x + 1)'")
+        names = None if variables is None else listed("variables", variables, "e.g. ['x', 'y']")
+        for name in names or ():
+            of_kind("variables", name, str, "e.g. ['x', 'y']")
+        if names is not None and len(set(names)) < len(names):
+            raise InvalidInput(f"variables: different names needed, got {names}.")
+        slopes, intercepts, least = read_maximum(text, names)
+        if not slopes[0]:
+            raise InvalidInput(
+                "text: at least one variable needed, got numbers alone; name them in variables."
+            )
+        sign = -1 if least else 1
+        rows = np.array([[sign * v for v in row] for row in slopes], dtype=object)
+        return cls(rows, np.array([sign * v for v in intercepts], dtype=object))
 
     def active_terms(self, domain: Domain | None = None) -> NDArray[np.int64]:
         """Indices of the live terms on the domain's interior, ascending; duplicates once (T2)."""

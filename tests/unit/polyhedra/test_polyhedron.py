@@ -88,7 +88,7 @@ def test_rays_in_doubles_are_no_corners():
 def test_a_wrong_witness_is_noticed(monkeypatch):
     square = Polyhedron([[1, 0], [-1, 0], [0, 1], [0, -1]], [1, 1, 1, 1])
     assert square.witnessed()
-    right = _cdd.cone_rays(square._rows, 2)
+    right = _cdd.cone_rays(square.rows, 2)
     monkeypatch.setattr(_cdd, "cone_rays", lambda *_: (right[0][1:], right[1]))
     assert not square.witnessed()
 
@@ -146,6 +146,8 @@ def test_facets_of_many_dimensions_need_no_corners():
     cell = Polyhedron(a, np.concatenate([np.ones(2 * dim), [100.0], [2.0]]), range(2 * dim + 2))
     assert cell.facets == tuple(range(2 * dim))
     assert cell.irredundant().behind == tuple(range(2 * dim))
+    few = Polyhedron(np.eye(20)[[0, 1, 0]] + np.eye(20)[[0, 1, 1]], [2, 2, 9])
+    assert few.facets == (0, 1)
     low = Polyhedron(a[:, :4], cell.b)
     assert low.facets == (0, 1, 2, 3, 20, 21, 22, 23)
 

@@ -88,7 +88,7 @@ def test_networks_on_slices():
     cells = [found.cell(i) for i in range(len(found))]
     assert sum(cell.volume() for cell in cells) == 4
     for cell, piece in zip(cells, found.pieces, strict=True):
-        assert {cell._rows[i] for i in cell.facets} <= set(piece.walls)
+        assert {cell.rows[i] for i in cell.facets} <= set(piece.walls)
     assert {v[0] for cell in cells for v in cell.behind if v is not None} == set(range(5))
 
 

@@ -26,7 +26,9 @@ from tropattn.files import (
     standard_input,
 )
 from tropattn.numerals import real, whole
+from tropattn.tropical.interchange import from_polymake
 from tropattn.tropical.polynomial import TropicalPolynomial
+from tropattn.tropical.reading import from_off
 
 __all__ = [
     "STANDARD_INPUT",
@@ -39,9 +41,10 @@ __all__ = [
 
 STANDARD_INPUT = "-"
 
-_ARRAYS = (".npz", ".npy", ".csv", ".json")
+_ARRAYS = (".npz", ".npy", ".csv", ".json", ".off", ".poly")
 _STARTS = ((b"PK", ".npz"), (b"\x93NUMPY", ".npy"), (b"{", ".json"), (b"[", ".json"))
 """How arrays on standard input are told; all else is a table."""
+_POINTS = {".off": from_off, ".poly": from_polymake}
 _NAME = re.compile(r"(slopes|intercepts)_(0|[1-9]\d{0,5})")
 
 
@@ -55,6 +58,7 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
         ``intercepts_0`` (N_0,), ``slopes_1``, ... An ``.npy`` file, or a bare list in ``.json``, is
         slopes, (H, N, d) or (N, d) of one head. A ``.csv`` file has a key a row, its slopes in
         columns; where the first row has names, the columns ``head`` and ``intercept`` are those.
+        Points of an ``.off`` or polymake (``.poly``) file are the slopes of one head.
 
     Raises
     ------
@@ -124,6 +128,8 @@ def _read(place: Path) -> tuple[Path, dict[str, Any]]:
         return place, read_npz(place, data=data)
     if kind == ".csv":
         return place, _table(place, data)
+    if kind in _POINTS:
+        return place, {"slopes": [_points(place, kind, data)]}
     if kind == ".npy":
         value: Any = read_array(place, data)
     else:
@@ -137,6 +143,14 @@ def _read(place: Path) -> tuple[Path, dict[str, Any]]:
     if isinstance(value, dict):
         return place, value
     return place, {"slopes": [value] if n_axes(value) == 2 else value}
+
+
+def _points(place: Path, kind: str, data: bytes) -> Array:
+    """The points of an OFF or polymake file."""
+    try:
+        return _POINTS[kind](data.decode("utf-8-sig"))
+    except (UnicodeDecodeError, InvalidInput) as error:
+        raise InvalidInput(f"{place}: {error}") from None
 
 
 def _table(place: Path, data: bytes) -> dict[str, Any]:

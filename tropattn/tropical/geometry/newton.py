@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import ceil, floor, prod
 from typing import Any
 
 import networkx as nx
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.errors import InvalidInput
+from tropattn.arrays import as_array, freeze
+from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra import _cdd
-from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
+from tropattn.polyhedra.minkowski import Facet, MinkowskiSum, minkowski_sum
 from tropattn.polyhedra.normal_fan import NormalFan
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.geometry.points import term_points
@@ -63,6 +65,15 @@ class NewtonPolytope(Value):
         vertices = live_terms(MaxAffine(points)).live
         return cls(points, vertices, live_terms(f).live, lifted)
 
+    @classmethod
+    def from_points(cls, points: Any) -> NewtonPolytope:
+        """The convex hull of points (N, d).
+
+        >>> NewtonPolytope.from_points([[0, 0], [2, 0], [0, 2], [1, 1]]).indices.tolist()
+        [0, 1, 2]
+        """
+        return cls.of(MaxAffine(as_array("points", points, 2, shape="(N, d)")))
+
     @property
     def vertices(self) -> Array:
         """Coordinates of the vertices, in the order of ``indices``: the V-representation."""
@@ -107,6 +118,39 @@ class NewtonPolytope(Value):
     def graph(self) -> nx.Graph[int]:
         """Vertices (places in ``indices``) and edges."""
         return self.hull.graph()
+
+    def facets(self) -> tuple[Facet, ...]:
+        """All facets with their vertices (places in ``indices``). See ``MinkowskiSum.facets``.
+
+        >>> [f.normal for f in NewtonPolytope.from_points([[0, 0], [1, 0], [0, 1]]).facets()]
+        [(-1, 0), (0, -1), (1, 1)]
+        """
+        return self.hull.facets()
+
+    def lattice_points(self, most: int = 1_000_000) -> NDArray[np.int64]:
+        """Integer points of the polytope and its boundary, (n, d), in lexicographic order.
+
+        Cost: the integer points of the box around it, at most ``most`` of them; else
+        ``BudgetExceeded``.
+
+        >>> NewtonPolytope.from_points([[0, 0], [2, 0], [0, 1]]).lattice_points().tolist()
+        [[0, 0], [0, 1], [1, 0], [2, 0]]
+        """
+        exact = self.hull.exact_vertices()
+        low = [ceil(min(column)) for column in exact.T.tolist()]
+        high = [floor(max(column)) for column in exact.T.tolist()]
+        sizes = [max(0, b - a + 1) for a, b in zip(low, high, strict=True)]
+        if prod(sizes) > most:
+            raise BudgetExceeded(
+                f"most: at least {prod(sizes)} needed for the box around it, got {most}; raise it.",
+                0,
+            )
+        grid = np.indices(sizes).reshape(len(sizes), -1).T.astype(object)
+        grid = grid + np.array(low, dtype=object)
+        rows, right, equations, level = self.inequalities()
+        inside = (grid @ rows.T <= right).all(axis=1) if len(rows) else np.ones(len(grid), bool)
+        inside &= (grid @ equations.T == level).all(axis=1) if len(equations) else True
+        return freeze(grid[inside.astype(bool)].astype(np.int64))
 
     def face_lattice(self) -> nx.DiGraph[frozenset[int]]:
         """Hasse diagram of the faces, as sets of places in ``indices``; ``dim`` on each node."""

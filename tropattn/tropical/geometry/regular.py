@@ -39,11 +39,23 @@ class TropicalHypersurface(Value):
         span: coordinates outside the span's axes are 0).
     walls : pairs of live terms whose cells share a wall, ascending.
     ridges : the live terms around each face of codimension 2, ascending.
+    counts : numbers of faces of dimension 0, ..., d - 1, as ``f_vector`` gives them.
     """
 
     points: NDArray[np.object_]
     walls: tuple[tuple[int, int], ...]
     ridges: tuple[tuple[int, ...], ...]
+    counts: tuple[int, ...] = ()
+
+    def f_vector(self) -> tuple[int, ...]:
+        """Numbers of faces of dimension 0, ..., d - 1, bounded and unbounded.
+
+        >>> from tropattn.tropical.geometry.subdivision import subdivision
+        >>> from tropattn.tropical.max_affine import MaxAffine
+        >>> subdivision(MaxAffine([[0, 0], [1, 0], [0, 1]])).hypersurface().f_vector()
+        (1, 3)
+        """
+        return self.counts
 
     def __repr__(self) -> str:
         words = counted(len(self.points), "vertex", "vertices"), counted(len(self.walls), "wall")
@@ -151,7 +163,9 @@ class RegularSubdivision(Value):
             return sorted(tuple(j for j in face if j in corners) for face in self.faces(k))
 
         walls = tuple((pair[0], pair[1]) for pair in live(1))
-        return TropicalHypersurface(self.points, walls, tuple(live(2)))
+        d = self.points.shape[1]
+        counts = tuple(len(self.faces(d - k)) for k in range(d))
+        return TropicalHypersurface(self.points, walls, tuple(live(2)), counts)
 
 
 def _restored(

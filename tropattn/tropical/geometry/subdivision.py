@@ -191,7 +191,8 @@ def mixed_subdivision(polynomials: Sequence[MaxAffine]) -> MixedSubdivision:
 def mixed_volume(polytopes: Sequence[Any]) -> Fraction:
     """The mixed volume of ``d`` polytopes in R^d, exactly.
 
-    ``polytopes`` are arrays of points (N_i, d) or objects with ``.points``. A lifting by
+    ``polytopes`` are arrays of points (N_i, d), objects with ``.points``, or polynomials, which
+    stand for their Newton polytopes. A lifting by
     fixed pseudo-random integers makes mixed cells; what it leaves unsplit is settled by inclusion
     and exclusion of volumes, so any lifting gives the exact number. ``MV(P, ..., P) = d! vol(P)``;
     it counts the torus roots of generic equations (Bernstein 1975).
@@ -201,12 +202,17 @@ def mixed_volume(polytopes: Sequence[Any]) -> Fraction:
     Fraction(1, 1)
     """
     points = [
-        as_array(f"polytopes[{i}]", getattr(p, "points", p), 2, shape="(N, d)")
-        for i, p in enumerate(polytopes)
+        as_array(f"polytopes[{i}]", _points(p), 2, shape="(N, d)") for i, p in enumerate(polytopes)
     ]
     stream = np.random.Generator(np.random.Philox(5))
     heads = [MaxAffine(p, stream.integers(-1000, 1001, len(p)).astype(np.float64)) for p in points]
     return mixed_subdivision(heads).mixed_volume()
+
+
+def _points(polytope: Any) -> Any:
+    if isinstance(polytope, MaxAffine):
+        return term_points(polytope, lifted=False)
+    return getattr(polytope, "points", polytope)
 
 
 def _cayley(lifted: list[Array]) -> Array:
