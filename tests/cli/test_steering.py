@@ -52,3 +52,37 @@ def test_bad_input_is_one_line_and_code_2(invoke, more, words, tmp_path, monkeyp
 def test_without_a_context(invoke):
     ended = invoke("steer", "demo")
     assert ended.exit_code == 2 and "text, ids: one of the two needed" in ended.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "md", "latex"])
+@pytest.mark.parametrize("table", ["tokens", "keys", "heads"])
+def test_inspect_prints_one_table(invoke, form, table):
+    words = ["inspect", "demo", "--text", "314=", "--no-cells", "--layer", 0]
+    ended = invoke(*words, "--format", form, "--table", table)
+    assert ended.exit_code == 0, ended.stderr
+    assert "head" in ended.stdout.splitlines()[1 if form in ("latex", "json") else 0] or (
+        form == "json" and '"head"' in ended.stdout
+    )
+    if form == "json":
+        rows = json.loads(ended.stdout)
+        assert {row["head"] for row in rows} == {0, 1, 2, 3}
+
+
+def test_inspect_refuses_tables_that_do_not_fit(invoke):
+    words = ["inspect", "demo", "--text", "314=", "--no-cells", "--layer", 0]
+    for more, said in (
+        (["--table", "keys"], "--table goes with --format"),
+        (["--format", "csv", "--json"], "got both"),
+        (["--format", "xls"], "--format"),
+    ):
+        ended = invoke(*words, *more)
+        assert ended.exit_code == 2 and said in ended.stderr
+
+
+def test_inspect_draws_attention(invoke, tmp_path):
+    path = tmp_path / "heads.png"
+    words = ["inspect", "demo", "--text", "314=", "--no-cells", "--layer", 0]
+    assert invoke(*words, "--attention", path).exit_code == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    ended = invoke("inspect", "demo", "--text", "314=", "--no-cells", "--attention", path)
+    assert ended.exit_code == 2 and "rows of one layer" in ended.stderr

@@ -1,4 +1,7 @@
+import csv
+import io
 import json
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -96,3 +99,61 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_write_to_nowhere(tmp_path, where):
     with pytest.raises(InvalidInput, match="writable folder needed"):
         Record("count", {}).write(tmp_path / where)
+
+
+def _table():
+    count = ta.RegionCount(HUGE, "exact", "cells", "R^2", "direct_sum")
+    rows = [
+        {"head": 0, "key": 'a "b", c', "cells": count, "row": np.array([0.5, float("nan")])},
+        {"head": 1, "key": "x|y\n&_", "live": True},
+    ]
+    return Record("inspect", {}, {}, {"heads": rows}).table("heads")
+
+
+def test_a_table_as_csv_is_read_back():
+    rows = list(csv.DictReader(io.StringIO(_table().text("csv"))))
+    assert rows[0] == {
+        "head": "0",
+        "key": 'a "b", c',
+        "cells": str_of(HUGE),
+        "row": "[0.5, null]",
+        "live": "",
+    }
+    assert rows[1]["key"] == "x|y\n&_" and rows[1]["live"] == "true"
+
+
+def test_a_table_as_json_has_every_column_in_every_row():
+    rows = json.loads(_table().text("json"))
+    assert [list(row) for row in rows] == [["head", "key", "cells", "row", "live"]] * 2
+    assert rows[0]["row"] == [0.5, None] and rows[1]["cells"] is None
+
+
+def test_a_table_as_markdown_and_latex_escapes_its_signs():
+    lines = _table().text("md").splitlines()
+    assert len(lines) == 4 and lines[3].startswith("| 1 | x\\|y &_ |")
+    assert r"1 & x|y \&\_ &" in _table().text("latex")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_table_as_a_frame(library):
+    pytest.importorskip(library)
+    frame = _table().to_frame(library)
+    assert list(frame.columns) == ["head", "key", "cells", "row", "live"]
+    assert len(frame) == 2
+    assert list(frame["head"]) == [0, 1]
+
+
+def test_what_tables_refuse():
+    with pytest.raises(InvalidInput, match=r"a table of the record \(heads\) needed, got 'x'"):
+        Record("inspect", {}, {}, {"heads": []}).table("x")
+    with pytest.raises(InvalidInput, match="csv, json, md or latex needed"):
+        _table().text("xlsx")
+    with pytest.raises(InvalidInput, match="'pandas' or 'polars' needed"):
+        _table().to_frame("dask")
+
+
+def test_a_frame_without_its_library_says_what_to_do(monkeypatch):
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InvalidInput, match="pandas or polars needed, got no such package"):
+        _table().to_frame()

@@ -18,7 +18,7 @@ from tropattn.progress import printing
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tropattn.record import Record
+    from tropattn.record import Record, Table
     from tropattn.study.inputs import Source
 
 __all__ = [
@@ -39,8 +39,10 @@ __all__ = [
     "seed",
     "shipped",
     "show",
+    "show_table",
     "source_and_settings",
     "source_of",
+    "table",
     "target",
     "threads",
     "time_limit",
@@ -250,6 +252,24 @@ def figure(required: bool, **default: str) -> Decorator:
     return written("--output", words, endings=FIGURES, required=required, **default)
 
 
+def table(names: Sequence[str]) -> Decorator:
+    """The options ``--table`` and ``--format``: one table of the record, for other programs."""
+    return all_of(
+        click.option(
+            "--table",
+            type=click.Choice(names),
+            help=f"Which table --format prints. Default: {names[0]}.",
+        ),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(["csv", "parquet", "json", "md", "latex"]),
+            help="Print one table alone, in this form. parquet needs polars, or pandas with "
+            "pyarrow, and a file or pipe behind it.",
+        ),
+    )
+
+
 def whole(name: str, default: int, help_: str, least: int, most: int) -> Decorator:
     """An option that takes an integer in a range."""
     return click.option(name, type=Whole(least, most), default=default, help=help_)
@@ -319,3 +339,14 @@ def show(
             click.echo(record.to_json())
         else:
             tell(record, console())
+
+
+def show_table(table: Table, form: str) -> None:
+    """Print one table of a record in a form for other programs."""
+    if form == "parquet":
+        if sys.stdout.isatty():
+            raise click.UsageError("--format parquet: a file or pipe needed, got a terminal.")
+        click.get_binary_stream("stdout").write(table.parquet())
+        return
+    with printing():
+        click.echo(table.text(form), nl=False)

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Floats
-from tropattn.attention.evaluated.forward import attention_scores, attention_weights
-from tropattn.attention.heads.fixed import FixedLayer, softmax
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.heads.linear import row_products
 from tropattn.attention.loading import load
@@ -30,8 +29,10 @@ from tropattn.study.inputs import Source, token_name
 from tropattn.study.layer import Step
 from tropattn.study.layer_cells import in_query_space, layer_row, on_token_plane
 from tropattn.study.reachable import distances, query_ellipsoid
+from tropattn.study.tokens import answers, key_rows, token_rows
 from tropattn.threads import in_order
-from tropattn.tropical.geometry.live_terms import live_terms
+from tropattn.tropical.geometry.live_terms import LiveTerms, live_terms
+from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["InspectionSpec", "Scene", "context_of", "inspect", "run", "scenes", "vocabulary_scene"]
 
@@ -122,6 +123,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         weight of the winner) and ``hardness`` (1 - entropy / log of the keys in sight, mean).
         Table ``layers``, one row per layer: see ``layer_cells.layer_row``; ``plane``, the cells on
         the plane through the states of ``plane_tokens``. Both tables name the variable.
+        Tables ``tokens``, a row per layer, head and query, and ``keys``, a row per layer, head and
+        key: see ``tokens.token_rows`` and ``key_rows``; empty with ``keys="vocabulary"``.
 
     Raises
     ------
@@ -139,12 +142,17 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         seen = [vocabulary_scene(model, spec)] if whole else scenes(model, context, spec)
     heads: list[Row] = []
     layers: list[Row] = []
+    tokens: list[Row] = []
+    keys: list[Row] = []
     for scene in seen:
         # The counters of a vocabulary follow each head; two live lines at once would clash.
         opened = nullcontext if whole else step
         with opened(f"layer {scene.index}: keys that can win, keys that do"):
-            rows = [_head_row(model, scene, at, spec) for at in range(len(scene.heads))]
+            parts = [_head_row(model, scene, at, spec) for at in range(len(scene.heads))]
+        rows = [row for row, _, _ in parts]
         heads += rows
+        tokens += [row for _, asked, _ in parts for row in asked]
+        keys += [row for _, _, asked in parts for row in asked]
         n_heads = len(model.layers[scene.index].heads)
         if spec.cells and not whole and list(scene.heads) == list(range(n_heads)):
             with step(f"layer {scene.index}: cells of all heads together"):
@@ -168,7 +176,8 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         "heads": spec.heads,
         "unread": list(model.unread),
     }
-    return Record("inspect", settings, {}, {"heads": heads, "layers": layers})
+    tables = {"heads": heads, "layers": layers, "tokens": tokens, "keys": keys}
+    return Record("inspect", settings, {}, tables)
 
 
 def context_of(model: Model, source: Source) -> Any:
@@ -283,7 +292,10 @@ def _within(name: str, value: int, count: int) -> int:
 # ---- one head -----------------------------------------------------------------------------------
 
 
-def _head_row(model: Model, scene: Scene, at: int, spec: InspectionSpec) -> Row:
+def _head_row(
+    model: Model, scene: Scene, at: int, spec: InspectionSpec
+) -> tuple[Row, list[Row], list[Row]]:
+    """One head's row, and its rows of the tables ``tokens`` and ``keys``."""
     head, poly = scene.layer.heads[at], scene.fixed.heads[at]
     names = ["sink" if t < 0 else scene.names[t] for t in scene.fixed.tokens[at].tolist()]
     query = in_query_space(poly)
@@ -303,6 +315,7 @@ def _head_row(model: Model, scene: Scene, at: int, spec: InspectionSpec) -> Row:
         "farthest": None,
     }
     norm = model.norms[scene.index] if model.norms else None
+    far = None
     if norm is not None and query is not poly:
         projection = model.projection if scene.index == 0 else None
         solid = query_ellipsoid(head, norm, projection)
@@ -313,31 +326,30 @@ def _head_row(model: Model, scene: Scene, at: int, spec: InspectionSpec) -> Row:
             row["farthest"] = float(far.max())
             row["reach_margin"] = float(np.abs(1 - far).min())
     if scene.whole:
-        return row | _own_vocabulary(scene, at, spec.threads, watched)
-    return row | _own_context(model, scene, at)
+        return row | _own_vocabulary(scene, at, spec.threads, watched), [], []
+    own = answers(head, scene.states, model.causal, scene.layer.window, scene.kept)
+    words = [*scene.names, "sink"]
+    seen = np.isfinite(own.scores).sum(axis=1)
+    wins, mass, weight = own.hard.sum(axis=0), own.soft.mean(axis=0), own.soft.max(axis=1)
+    row |= _summary(words, wins, mass, weight, own.gaps, _hardness(own.soft, seen))
+    place = {"layer": scene.index, "head": scene.heads[at]}
+    keys = key_rows(
+        place, own, scene.names, scene.fixed.tokens[at], *_of_every_key(query, found, far)
+    )
+    return row, token_rows(place, own, scene.names), keys
 
 
-def _own_context(model: Model, scene: Scene, at: int) -> Row:
-    """What the queries of the context's own tokens choose, each among the keys that it sees."""
-    head = scene.layer.heads[at]
-    how: dict[str, Any] = {"causal": model.causal, "window": scene.layer.window, "mask": scene.kept}
-    asking = slice(None) if scene.kept is None else scene.kept
-    scores = attention_scores(head, scene.states, **how)[asking]
-    hard = attention_weights(head, scene.states, temperature=0, **how)[asking]
-    soft = softmax(scores, 1.0)
-    # Tokens with one and the same key tie for ever; a gap is to another key.
-    keys = head.keys(scene.states, query_position=0)
-    _, classes = np.unique(keys, axis=0, return_inverse=True)
-    classes = classes.ravel()
-    if scores.shape[1] > len(classes):
-        classes = np.append(classes, -1)
-    winner = hard.argmax(axis=1)
-    others = np.where(classes[None, :] == classes[winner][:, None], -np.inf, scores)
-    gaps = scores.max(axis=1) - others.max(axis=1)
-    wins = hard.sum(axis=0)
-    names = [*scene.names, "sink"]
-    seen = np.isfinite(scores).sum(axis=1)
-    return _summary(names, wins, soft.mean(axis=0), soft.max(axis=1), gaps, _hardness(soft, seen))
+def _of_every_key(
+    f: TropicalPolynomial, found: LiveTerms, far: Floats | None
+) -> tuple[NDArray[np.bool_], Floats | None]:
+    """Whether each term is live, and how far its cell is; equal terms alike."""
+    firsts, classes = f.distinct
+    live = np.isin(firsts, found.live)[classes]
+    if far is None:
+        return live, None
+    reach = np.full(len(firsts), np.inf)
+    reach[np.searchsorted(firsts, found.live)] = far
+    return live, reach[classes]
 
 
 def _hardness(soft: Floats, seen: NDArray[Any]) -> Floats:
