@@ -13,12 +13,9 @@ from reference import polytopes
 from reference.slow_subdivision import slow_subdivision
 
 from tropattn import enumerate_regions
-from tropattn._kernels import hull_signs
 from tropattn.arrays import fraction, fraction_array, rational_matrix
 from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.hull import proved as proved_hull
-from tropattn.polyhedra.hull.insertion import inserted_hull
-from tropattn.polyhedra.hull.proof import HullTask, exact_places, proved
 from tropattn.polyhedra.minkowski import minkowski_sum
 from tropattn.tropical import interchange
 from tropattn.tropical.geometry.diagram import head_diagram
@@ -164,120 +161,6 @@ def test_five_thousand_diagrams_are_as_defined(kind):
     print(f"\n{kind}: {dict(counts)}", end="")  # noqa: T201
 
 
-def joined(facets: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and neighbours of facets, ridges matched in the order in which they come."""
-    rows = np.array([sorted(f) for f in facets], np.int64)
-    neighbours = np.full(rows.shape, -1, np.int64)
-    waiting: dict = {}
-    for f, facet in enumerate(rows.tolist()):
-        for i in range(len(facet)):
-            ridge = tuple(facet[:i] + facet[i + 1 :])
-            if ridge in waiting:
-                g, j = waiting.pop(ridge)
-                neighbours[f, i], neighbours[g, j] = g, f
-            else:
-                waiting[ridge] = f, i
-    return rows, neighbours
-
-
-def task_of(points, vertical: bool = False):
-    """The points, read exactly, as the prover takes them."""
-    p = np.array(points, dtype=float)
-    return HullTask(p, np.zeros(p.shape), lambda js: rational_matrix(p[np.asarray(js)]), vertical)
-
-
-def boundary(points) -> list[list[int]]:
-    """A triangulation of the boundary of the hull, by exact insertion."""
-    task = task_of(points)
-    rows, _ = inserted_hull(task.points, task.errors, task.rows, range(task.n), False)
-    return rows.tolist()
-
-
-OCTAHEDRON = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
-
-
-def test_false_hulls_are_rejected():
-    task = task_of(OCTAHEDRON)
-    true = boundary(OCTAHEDRON)
-    assert proved(task, *joined(true)) is not None
-    for f in range(8):
-        assert proved(task, *joined(true[:f] + true[f + 1 :])) is None
-        assert proved(task, *joined([*true, true[f]])) is None
-    assert proved(task, *joined(true + true)) is None
-    for f in range(8):
-        for g in range(f):
-            # A facet with one vertex exchanged: matched ridges are missing or doubled.
-            wrong = [list(x) for x in true]
-            wrong[f][0] = next(v for v in range(6) if v not in wrong[f])
-            assert proved(task, *joined(wrong)) is None
-            # Neighbours exchanged.
-            rows, neighbours = joined(true)
-            neighbours[[f, g]] = neighbours[[g, f]]
-            assert proved(task, rows, neighbours) is None
-
-
-def test_a_flipped_edge_is_flipped_back_or_rejected():
-    # The square 0 2 1 3 of a flat bipyramid with its top cut by the wrong diagonal.
-    points = [[1, 0, 0], [-1, 0, 0], [0, 1, 0.1], [0, -1, 0.1], [0, 0, -1]]
-    base = [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4]]
-    wrong, right = joined([[0, 1, 2], [0, 1, 3], *base]), joined([[2, 3, 0], [2, 3, 1], *base])
-    task = task_of(points)
-    assert proved(task, *wrong, flip=False) is None
-    assert proved(task, *right, flip=False) is not None
-    found = proved(task, *wrong)
-    assert sorted(found.facets.tolist()) == sorted(right[0].tolist())
-
-
-def test_surfaces_that_turn_twice_are_rejected():
-    angle = 2 * np.pi * np.arange(5) / 5
-    star = np.round(64 * np.column_stack([np.cos(angle), np.sin(angle)]))
-    pentagram = [[i, (i + 2) % 5] for i in range(5)]
-    assert proved(task_of(star), *joined(pentagram)) is None
-    assert proved(task_of(star), *joined([[i, (i + 1) % 5] for i in range(5)]))
-    # The same with two tips: all ridges are convex, and every side sees the middle.
-    solid = [*[[*p, 0] for p in star.tolist()], [0, 0, 50], [0, 0, -50]]
-    double = [[*e, t] for e in pentagram for t in (5, 6)]
-    assert proved(task_of(solid), *joined(double)) is None
-    # Lifted: triangles around a middle point that go round twice.
-    cone = [[*p, 0] for p in star.tolist()] + [[0, 0, 9]]
-    wall = 6
-    twice = [[*e, t] for e in pentagram for t in (5, wall)]
-    once = [[i, (i + 1) % 5, t] for i in range(5) for t in (5, wall)]
-    assert proved(task_of(cone, vertical=True), *joined(twice)) is None
-    assert proved(task_of(cone, vertical=True), *joined(once)) is not None
-
-
-def test_polytopes_glued_at_a_square_are_rejected():
-    cube = [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
-    other = [[x + 1, y, z] for x, y, z in cube]
-    points = sorted({tuple(p) for p in cube + other})
-    number = {p: i for i, p in enumerate(points)}
-    both = []
-    for part in (cube, other):
-        for facet in boundary(part):
-            both.append([number[tuple(part[v])] for v in facet])
-    assert proved(task_of(points), *joined(both)) is None
-    # Without the square the surface is the hull, though no vertex of the square is a corner.
-    square = [f for f in both if all(points[v][0] == 1 for v in f)]
-    outer = [f for f in both if f not in square]
-    assert proved(task_of(points), *joined(outer)) is not None
-
-
-def test_a_point_that_a_hull_leaves_out_is_found():
-    points = [[0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5], [0.25, 0.25]]
-    task = task_of(points)
-    assert task.whole
-    proof = proved(task, *joined([[0, 1], [0, 2], [1, 2]]))
-    places = proved_hull._Places.of(task, proof)
-    assert places.outside.tolist() == [3]
-    assert places.on.tolist() == [False] * 4 + [True, False]
-    lifted = task_of([[0, 0], [2, 0], [0, 2], [1, 1], [0.5, 0.5], [2, 2]] @ np.eye(2, 3), True)
-    # Flat lifted points: the upper hull of a triangle sees one of the others outside.
-    corner = joined([[0, 1, 2], [0, 1, 6], [0, 2, 6], [1, 2, 6]])
-    found = proved_hull._Places.of(lifted, proved(lifted, *corner))
-    assert found.outside.tolist() == [5] and found.on.tolist() == [False] * 3 + [True] * 2 + [False]
-
-
 @pytest.mark.parametrize("wrong", ["nothing", "fewer", "shuffled"])
 def test_bad_proposals_are_repaired(monkeypatch, wrong):
     def propose(points):
@@ -352,16 +235,6 @@ def test_resonance_arrangements(n, cells):
     assert sum((-1) ** i * v for i, v in enumerate(found.f_vector())) == 1
 
 
-@pytest.mark.parametrize("mirror", [1, -1])
-def test_a_flat_triangle_is_rejected(mirror):
-    # The edge 0 1 is cut by its middle on one side only, with a triangle of no area between.
-    points = [[0, 0, 0], [2 * mirror, 0, 0], [0, 2, 0], [0, 0, 2], [mirror, 0, 0]]
-    rest = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 3, 4], [1, 3, 4]]
-    assert proved(task_of(points), *joined([*rest, [0, 1, 4]])) is None
-    whole = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [0, 1, 3]]
-    assert proved(task_of(points), *joined(whole)) is not None
-
-
 def test_points_that_a_proposal_leaves_out_are_added(monkeypatch):
     left_out = np.array([3, 50, 77])
 
@@ -382,48 +255,6 @@ def test_points_that_a_proposal_leaves_out_are_added(monkeypatch):
         assert found.live.tolist() == true.live.tolist()
         assert found.walls.tolist() == true.walls.tolist()
         assert sorted(found.cells) == sorted(true.cells)
-
-
-@pytest.mark.parametrize("vertical", [False, True])
-@pytest.mark.parametrize("k", range(2, 9))
-def test_signs_of_doubles_are_those_of_integers(k, vertical):
-    # Every sign on which a proof rests, in every dimension: a kernel that turned one would pass.
-    rng = np.random.Generator(np.random.Philox([k, vertical]))
-    points = 2.0 * rng.integers(-50, 51, (k + max(4, 12 - k), k))
-    middles = [(points[0] + points[1]) / 2, *(np.round(points[i:].mean(axis=0)) for i in range(3))]
-    points = np.vstack([points, middles])
-    task = task_of(points, vertical)
-    found = proved(task, *proved_hull._proposal(task, np.arange(task.n), task.near), flip=False)
-    m, sign = len(found.facets), task.rows.sign
-    for f, facet in enumerate(found.facets.tolist()):
-        side = sign([*facet, task.n]) if vertical and facet[-1] < task.n else 0
-        assert bool(found.walls[f]) == (vertical and side == 0)
-        assert found.sides[f] == (side or sign([*facet, task.n + 1]))
-        for i, (g, j) in enumerate(zip(found.neighbours[f], found.back[f], strict=True)):
-            assert found.signs[f, i] == found.sides[f] * sign([*facet, found.facets[g, j]])
-    idle = np.setdiff1d(np.arange(task.n), found.used)
-    where, state = np.full(len(idle), found.start), np.zeros(len(idle), np.int8)
-    coordinates, seen = np.zeros((len(idle), k), np.int8), np.zeros(m, np.bool_)
-    hull_signs.locate(
-        task.points, task.errors, found.facets, found.neighbours, found.sides, found.normals,
-        found.slacks, found.inner, found.inner_error, vertical, task.whole, found.walls,
-        found.start, idle, where, state, coordinates, np.zeros(1, np.int64),
-    )  # fmt: skip
-    for j, f, here, signs in zip(idle.tolist(), where.tolist(), state, coordinates, strict=True):
-        height = found.sides[f] * sign([*found.facets[f].tolist(), j])
-        expected = {1: hull_signs.IN, 0: hull_signs.ON, -1: hull_signs.OUT}[height]
-        assert here in (expected, hull_signs.UNSURE)
-        exact = exact_places(task, found, f, j)
-        assert all(a in (b, hull_signs.OPEN) for a, b in zip(signs.tolist(), exact, strict=True))
-    for f in np.flatnonzero(~found.walls)[:20].tolist():
-        middle = task.mean(task.n + 2, found.facets[f])
-        hull_signs.hit(
-            task.points, task.errors, found.facets, found.walls, found.sides, *middle,
-            found.inner, found.inner_error, vertical, seen,
-        )  # fmt: skip
-        assert seen[f] and seen.sum() < max(m // 2, 3)
-        for g in np.flatnonzero(~seen & ~found.walls).tolist():
-            assert min(exact_places(task, found, g, task.n + 2)) < 0
 
 
 @pytest.mark.slow
