@@ -111,8 +111,7 @@ class _Process:
                 told, error = pickle.loads(_receive(process.stdout))
             except (OSError, EOFError):
                 with self._lock:
-                    process.kill()
-                    process.wait()
+                    _over(process)
                     self._process = None
                 continue
             if error is not None:
@@ -146,12 +145,18 @@ class _Process:
         with self._lock:
             self._ended = True
             if self._process is not None:
-                self._process.kill()
-                self._process.wait()
-                for stream in (self._process.stdin, self._process.stdout):
-                    assert stream is not None
-                    with suppress(OSError):
-                        stream.close()
+                _over(self._process)
+
+
+def _over(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and let go of its pipes."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        # What it was not given any more is still in the stream.
+        with suppress(OSError):
+            stream.close()
 
 
 def _send(stream: IO[bytes], message: bytes) -> None:
