@@ -7,7 +7,6 @@ the two refuses is no contradiction: transformers refuses null and wrong types, 
 does not implement.
 """
 
-import importlib
 import json
 import random
 
@@ -15,7 +14,21 @@ import numpy as np
 import pytest
 
 from tropattn.attention.evaluated.forward import attention_weights
-from tropattn.attention.loading import albert, bert, gpt2, llama, load, vit
+from tropattn.attention.loading import (
+    albert,
+    bert,
+    gemma,
+    gpt2,
+    gpt_neox,
+    llama,
+    load,
+    mixtral,
+    olmo2,
+    phi3,
+    qwen,
+    smollm3,
+    vit,
+)
 from tropattn.errors import InvalidInput
 
 torch = pytest.importorskip("torch")
@@ -47,6 +60,8 @@ VIT = {k: v for k, v in SMALL.items() if k not in ("vocab_size", "max_position_e
 LLAMA = {**SMALL, "num_key_value_heads": 2}
 WINDOW = {**LLAMA, "use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}
 KINDS = ["sliding_attention", "full_attention", "sliding_attention"]
+LONG = {"rope_type": "longrope", "short_factor": [1.0, 2.0], "long_factor": [2.0, 4.0]}
+GEMMA = {**LLAMA, "head_dim": 6, "query_pre_attn_scalar": 9, "sliding_window": 4}
 BASES = {
     "bert": ("Bert", SMALL, bert.ENTRIES["bert"]),
     "roberta": ("Roberta", {**SMALL, "pad_token_id": 1}, bert.ENTRIES["roberta"]),
@@ -66,9 +81,23 @@ BASES = {
         {**LLAMA, "num_attention_heads": 8, "num_key_value_heads": 8, "sliding_window": None},
         llama.ENTRIES["mistral"],
     ),
-    "qwen2": ("Qwen2", LLAMA, llama.ENTRIES["qwen2"]),
-    "qwen2 window": ("Qwen2", WINDOW, llama.ENTRIES["qwen2"]),
-    "qwen2 kinds": ("Qwen2", {**WINDOW, "layer_types": KINDS}, llama.ENTRIES["qwen2"]),
+    "qwen2": ("Qwen2", LLAMA, qwen.ENTRIES["qwen2"]),
+    "qwen2 window": ("Qwen2", WINDOW, qwen.ENTRIES["qwen2"]),
+    "qwen2 kinds": ("Qwen2", {**WINDOW, "layer_types": KINDS}, qwen.ENTRIES["qwen2"]),
+    "qwen3": ("Qwen3", {**LLAMA, "head_dim": 6}, qwen.ENTRIES["qwen3"]),
+    "qwen3 window": ("Qwen3", {**WINDOW, "head_dim": 4}, qwen.ENTRIES["qwen3"]),
+    "olmo2": ("Olmo2", LLAMA, olmo2.ENTRIES["olmo2"]),
+    "smollm3": ("SmolLM3", {**LLAMA, "no_rope_layer_interval": 2}, smollm3.ENTRIES["smollm3"]),
+    "phi3": ("Phi3", {**LLAMA, "sliding_window": 6}, phi3.ENTRIES["phi3"]),
+    "phi3 long": ("Phi3", {**LLAMA, "rope_parameters": LONG}, phi3.ENTRIES["phi3"]),
+    "gemma2": ("Gemma2", GEMMA, gemma.ENTRIES["gemma2"]),
+    "gemma3": ("Gemma3Text", {**GEMMA, "layer_types": KINDS}, gemma.ENTRIES["gemma3_text"]),
+    "gpt neox": ("GPTNeoX", {**SMALL, "hidden_size": 32}, gpt_neox.ENTRIES),
+    "mixtral": (
+        "Mixtral",
+        {**LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
+        mixtral.ENTRIES["mixtral"],
+    ),
     "vit": (
         "ViT",
         {**VIT, "image_size": 12, "patch_size": 4, "num_channels": 3},
@@ -95,6 +124,21 @@ OTHERS = {
         {"type": "default", "rope_theta": 9.0},
         {"rope_theta": 30.0},
         {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4},
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8},
+        {"rope_type": "yarn", "factor": 2.0, "attention_factor": 1.7, "truncate": False},
+        {
+            "rope_type": "llama3",
+            "factor": 4.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 12,
+        },
+        {"rope_type": "default", "partial_rotary_factor": 0.5},
+        {"rope_type": "linear", "factor": 4.0, "partial_rotary_factor": 0.5},
+        {"rope_type": "default", "mrope_section": [1, 1]},
+        {"full_attention": {"rope_type": "linear", "factor": 2.0}},
+        {**LONG, "attention_factor": 1.3},
+        {**LONG, "factor": 4.0, "original_max_position_embeddings": 16},
         {},
     ],
     "rope_scaling": [
@@ -102,14 +146,24 @@ OTHERS = {
         {"rope_type": "default"},
         {"type": "linear", "factor": 2.0},
         {"rope_type": "dynamic", "factor": 2.0},
+        LONG,
+        {**LONG, "type": "su", "rope_type": "su"},
         {},
     ],
+    "rope_local_base_freq": [40.0],
+    "rotary_pct": [0.5, 1.0],
+    "rotary_emb_base": [40.0],
+    "original_max_position_embeddings": [8, 12, 16],
+    "no_rope_layers": [[1, 1, 0], [0, 0, 0, 0], [1, 1]],
+    "hidden_activation": ["relu", "gelu", "gelu_pytorch_tanh"],
+    "attn_logit_softcapping": [2.0, 30.0],
+    "num_experts": [4, 3],
     "partial_rotary_factor": [1.0, 0.5],
     "quantization_config": [{"bits": 8}],
     "num_key_value_heads": [1, 2, 4, 8],
     "head_dim": [2, 4, 6, 8],
     "image_size": [8, 12, 16, [12, 12]],
-    "model_type": ["bert", "roberta", "llama", "mistral", "qwen2", "gpt2"],
+    "model_type": ["bert", "roberta", "llama", "mistral", "qwen2", "gpt2", "qwen3", "phi3"],
 }
 """Legal values of entries that are no plain truth value or number."""
 
@@ -138,29 +192,6 @@ def saved(family, settings, folder):
     made.save_pretrained(folder)
 
 
-@pytest.fixture
-def in_doubles(monkeypatch):
-    """Keep the reference in doubles where it norms and rotates in single precision."""
-
-    def norm(self, x):
-        return self.weight * x * (x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon) ** -0.5
-
-    def rotary(self, x, position_ids):
-        config = self.config
-        width = getattr(config, "head_dim", None)
-        width = width or config.hidden_size // config.num_attention_heads
-        steps = torch.arange(0, width, 2, dtype=torch.float64) / width
-        turns = config.rope_parameters["rope_theta"] ** -torch.cat([steps, steps])
-        angles = position_ids[..., None] * turns
-        return angles.cos(), angles.sin()
-
-    for family in ("Llama", "Mistral", "Qwen2"):
-        stem = f"transformers.models.{family.lower()}.modeling_{family.lower()}"
-        modeling = importlib.import_module(stem)
-        monkeypatch.setattr(getattr(modeling, family + "RMSNorm"), "forward", norm)
-        monkeypatch.setattr(getattr(modeling, family + "RotaryEmbedding"), "forward", rotary)
-
-
 def reference(folder, image):
     """Attention weights by transformers, None where it does not read the folder whole."""
     try:
@@ -181,6 +212,8 @@ def reference(folder, image):
         if missing or info["mismatched_keys"] or info.get("error_msgs"):
             return None
         made.eval()
+        if hasattr(made.config, "_experts_implementation"):
+            made.set_experts_implementation("eager")
         given = {"input_ids": torch.tensor([IDS])}
         if image is not None:
             given = {"pixel_values": torch.tensor(image)[None]}

@@ -260,7 +260,7 @@ def vocabulary_scene(model: Model, spec: InspectionSpec) -> Scene:
     rows = model.embedding
     if model.positions is not None:
         rows = rows + model.positions[_within("position", place, len(model.positions))]
-    if model.norms:
+    if model.norms and model.norms[0] is not None:
         rows = model.norms[0](rows)
     if model.projection is not None:
         rows = row_products("states", rows, model.projection.matrix) + model.projection.offset

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import read_mask
 from tropattn.errors import EngineError, InvalidInput
@@ -31,6 +32,15 @@ __all__ = ["TAUS", "TemperatureSpec", "run", "softened", "token_agreement"]
 
 
 TAUS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
+
+
+def _refuse_logits(fixed: FixedLayer) -> None:
+    if fixed.logits is not None:
+        raise InvalidInput(
+            "model: scores that softmax takes as they are needed, got norms of queries or soft "
+            "caps, under which gaps depend on the state; use inspect, which takes them at the "
+            "tokens' own states."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +107,8 @@ def run(spec: TemperatureSpec, step: Step = nullcontext) -> Record:
     """
     with step("reading weights, fixing the context"):
         opened, where = open_layer(spec.source, spec.domain)
+    if isinstance(opened.target, FixedLayer):
+        _refuse_logits(opened.target)
     with step("points, gaps and softmax"):
         units = on_parameters(opened.heads, where)
         points = _points(opened, where, units[0].dim, spec)
@@ -223,6 +235,7 @@ def token_agreement(
             for number, place in enumerate(places):
                 done(number)
                 fixed = model.fix(rows, layer=layer, position=place, mask=kept)
+                _refuse_logits(fixed)
                 x = rows[place : place + 1]
                 parts = [agreement([head], x, temperatures, tolerance) for head in fixed.heads]
                 promised.append(np.array([part.guaranteed for part in parts]))

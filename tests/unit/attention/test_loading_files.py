@@ -455,9 +455,9 @@ ATTENTION = "model__layers__0__self_attn__"
     ("config", "changes", "message"),
     [
         (
-            {"model_type": "gemma2"},
+            {"model_type": "mamba"},
             {},
-            "model_type .*'llama', .* needed, got 'gemma2'; other families",
+            "model_type .*'llama', .* needed, got 'mamba'; other families",
         ),
         ({"num_attention_heads": 3}, {}, "q_proj.weight: rows in 3 equal heads needed, got 8"),
         ({"num_attention_heads": 0}, {}, "a positive integer as num_attention_heads needed, got"),
@@ -478,7 +478,7 @@ ATTENTION = "model__layers__0__self_attn__"
         (
             {"rope_parameters": {"full": {"rope_theta": 1.0}}},
             {},
-            "'default' needed, got \"\\['full'",
+            "'default', .* needed, got \"\\['full'",
         ),
         ({"sliding_window": 4}, {}, "no entry as sliding_window needed, got '4'"),
         ({"model_type": "mistral", "is_causal": False}, {}, "is_causal true beside a sliding win"),
@@ -488,8 +488,14 @@ ATTENTION = "model__layers__0__self_attn__"
             {},
             "use_sliding_window true needed",
         ),
-        ({"rope_scaling": {"type": "linear"}}, {}, "rope_type 'default' needed, got 'linear'"),
-        ({"rope_parameters": {"rope_type": "llama3"}}, {}, "'default' needed, got 'llama3'"),
+        ({"rope_scaling": {"type": "axial"}}, {}, "rope_type 'default', .* needed, got 'axial'"),
+        ({"rope_scaling": {"type": "linear"}}, {}, "a positive number as factor needed, got 'None"),
+        (
+            {"rope_parameters": {"rope_type": "llama3", "factor": 2}},
+            {},
+            "an entry max_position_embeddings needed, got none|as low_freq_factor needed",
+        ),
+        ({"rope_parameters": {"sections": [1]}}, {}, r"rope_type .* needed, got \"\['sections'\]"),
         ({"partial_rotary_factor": 0.5}, {}, "partial_rotary_factor 1 needed"),
         ({}, {ATTENTION + "q_norm__weight": np.ones(4)}, "got .*q_norm.weight as well; this is"),
         ({}, {ATTENTION + "v_proj__weight": None}, "tensor .*v_proj.weight needed"),

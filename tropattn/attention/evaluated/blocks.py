@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import erf, expit
 
 from tropattn._types import Floats
+from tropattn.attention.evaluated.experts import Experts
 from tropattn.attention.evaluated.norms import Norm
 from tropattn.errors import InvalidInput
 from tropattn.values import Value
 
-__all__ = ["ACTIVATIONS", "MLP", "Block"]
+__all__ = ["ACTIVATIONS", "MLP", "Block", "Scaling"]
 
 
 def _gelu(x: Floats) -> Floats:
@@ -104,7 +105,10 @@ class Block(Value):
 
     With ``norm_first`` the stream is not normalised, ``r -> r + mlp(norm(r))`` (GPT-2, Llama, ViT);
     without it ``norm`` closes the attention and the next layer's own norm closes the MLP,
-    ``s -> h + mlp(h)`` with ``h = norm(s)`` (BERT).
+    ``s -> h + mlp(h)`` with ``h = norm(s)`` (BERT). Without ``norm`` the MLP reads the stream
+    itself (OLMo 2). ``after_attention`` and ``after_mlp`` take what either adds to the stream, rows
+    (N, d), before it is added: norms (Gemma 2) or scales (DINOv2). With ``parallel`` the MLP reads
+    what the attention read, ``r -> r + attention + mlp(norm(r))`` (GPT-NeoX).
 
     >>> from tropattn.attention.evaluated.norms import RMSNorm
     >>> mlp = MLP(np.eye(1), None, np.eye(1), None, "relu")
@@ -113,11 +117,52 @@ class Block(Value):
     [[[6.0]], [[2.0]]]
     """
 
-    mlp: MLP
-    norm: Norm
+    mlp: MLP | Experts
+    norm: Norm | None
     norm_first: bool
+    after_attention: Callable[[Floats], Floats] | None = None
+    after_mlp: Callable[[Floats], Floats] | None = None
+    parallel: bool = False
+
+    def parts(self) -> tuple[MLP, Norm]:
+        """The MLP and its norm, of a block that has nothing else; raises ``InvalidInput``."""
+        more = self.parallel or self.after_attention is not None or self.after_mlp is not None
+        if more or self.norm is None or not isinstance(self.mlp, MLP):
+            raise InvalidInput(
+                "model: blocks of one norm and one MLP needed, got others (parallel, with further "
+                "norms or experts); analyse one layer with model.fix."
+            )
+        return self.mlp, self.norm
 
     def __call__(self, stream: Floats) -> Floats:
         """Take the sum of residual and attention, (N, d), to what leaves the layer, (N, d)."""
-        inner = self.norm(stream)
-        return (stream if self.norm_first else inner) + self.mlp(inner)
+        inner = stream if self.norm is None else self.norm(stream)
+        return (stream if self.norm_first else inner) + self._added(inner)
+
+    def behind(self, stream: Floats, attended: Floats) -> Floats:
+        """Take the residual and what the attention adds to it, (N, d), to what leaves the layer."""
+        if self.after_attention is not None:
+            attended = self.after_attention(attended)
+        if not self.parallel:
+            return self(stream + attended)
+        inner = stream if self.norm is None else self.norm(stream)
+        return stream + attended + self._added(inner)
+
+    def _added(self, inner: Floats) -> Floats:
+        out = self.mlp(inner)
+        return out if self.after_mlp is None else self.after_mlp(out)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Scaling(Value):
+    """The map ``x -> weight * x``, coordinate by coordinate; ``weight`` (d,).
+
+    >>> Scaling(np.array([1.0, 2.0]))(np.array([[3.0, 3.0]])).tolist()
+    [[3.0, 6.0]]
+    """
+
+    weight: Floats
+
+    def __call__(self, rows: Floats) -> Floats:
+        """Scale each row, (N, d)."""
+        return rows * self.weight

@@ -37,8 +37,8 @@ def attend(
     ----------
     states : (N, d_model), or (m, N, d_model) for ``m`` sequences.
     temperature : divides the scores (scaled logits); 1 as trained, 0 hard.
-    causal : whether token ``i`` sees the keys ``0..i`` only, and of these only the last
-        ``layer.window`` where the layer has one.
+    causal : whether token ``i`` sees the keys ``0..i`` only; a layer with a window sees those fewer
+        than ``layer.window`` places away.
     mask : (N,), True for a key in sight of the queries; None for all. A query that would see none
         sees its own key.
 
@@ -83,15 +83,15 @@ def attention_scores(
 ) -> Floats:
     """Return the scores (scaled logits) of each query with each key, -inf where it is not seen.
 
-    Of shape (..., N, N), one column more with a sink; in doubles. Source: theory T1. Cost
-    ``O(N^2 d_head)``.
+    Norms of queries and soft caps are in them: these are what softmax takes. Of shape (..., N, N),
+    one column more with a sink; in doubles. Source: theory T1. Cost ``O(N^2 d_head)``.
 
     >>> head = AttentionHead([[1]], [[1]], [[1]], [[1]])
     >>> attention_scores(head, np.array([[1.0], [2.0]])).tolist()
     [[1.0, -inf], [2.0, 4.0]]
     """
     rows = np.asarray(states, dtype=np.float64)
-    return _hidden(_scores(head, rows), _unseen(rows.shape[-2], causal, window, mask))
+    return _hidden(_logits(head, rows), _unseen(rows.shape[-2], causal, window, mask))
 
 
 def attention_weights(
@@ -116,9 +116,9 @@ def attention_weights(
     rows = np.asarray(states, dtype=np.float64)
     n_tokens = rows.shape[-2]
     unseen = _unseen(n_tokens, causal, window, mask)
-    scores = _hidden(_scores(head, rows), unseen)
     if warmth > 0:
-        return softmax(scores, warmth)
+        return softmax(_hidden(_logits(head, rows), unseen), warmth)
+    scores = _hidden(_scores(head, rows), unseen)
     errors = _errors(head, rows)
     floor = (scores - errors).max(axis=-1, keepdims=True)
     close = scores + errors >= floor
@@ -140,12 +140,14 @@ def _unseen(
     n_tokens: int, causal: bool, window: int | None, mask: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
     """Keys (N, N) that each query does not see: later ones, ones too far before it, masked ones."""
-    if not causal and mask is None:
+    if not causal and mask is None and window is None:
         return None
     unseen = np.zeros((n_tokens, n_tokens), dtype=bool)
-    if causal:
+    if causal or window is not None:
         distance = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
-        unseen = (distance < 0) | (distance >= (n_tokens if window is None else window))
+        unseen = np.abs(distance) >= (n_tokens if window is None else window)
+        if causal:
+            unseen |= distance < 0
     if mask is not None:
         unseen |= ~mask
         alone = np.flatnonzero(unseen.all(axis=1))
@@ -163,22 +165,48 @@ def _hidden(scores: Floats, unseen: NDArray[np.bool_] | None) -> Floats:
 
 def _scores(head: AttentionHead, rows: Floats) -> Floats:
     """All scores (..., N, N [+ 1]) in doubles."""
-    keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
+    keys = _keys(head, rows)
     with np.errstate(over="ignore", invalid="ignore"):
         queries = rows @ to_float(head.W_Q)[0] + to_float(head.b_Q)[0]
+        if head.q_norm is not None:
+            queries = queries * to_float(head.q_norm.weight)[0]
         scores = float(head.scale) * (_turned(head, queries) @ _turned(head, keys).swapaxes(-1, -2))
+        if head.slant is not None:
+            scores += head.slant * _ahead(rows)
     if not np.isfinite(scores).all():
         raise InvalidInput(_OVERFLOW)
     return _with_sink(head, scores, head.sink)
 
 
+def _logits(head: AttentionHead, rows: Floats) -> Floats:
+    """What softmax takes: scores, or these under the norm of queries and the soft cap."""
+    scores = _scores(head, rows)
+    return scores if head.logits is None else head.logits(rows, scores)
+
+
+def _keys(head: AttentionHead, rows: Floats) -> Floats:
+    """Keys (..., N, d_head) before they rotate."""
+    keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
+    return keys if head.k_norm is None else head.k_norm.keys(rows, keys)
+
+
+def _ahead(rows: Floats) -> Floats:
+    """How far each key stands before each query, (N, N), negative behind it."""
+    places = np.arange(float(rows.shape[-2]))
+    return places - places[:, None]
+
+
 def _errors(head: AttentionHead, rows: Floats) -> Floats:
     """A bound on the errors of all scores for the given keys, of their shape."""
-    keys = row_products("states", rows, to_float(head.W_K)[0], to_float(head.b_K)[0])
+    keys = _keys(head, rows)
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(rows) @ np.abs(to_float(head.W_Q)[0]) + np.abs(to_float(head.b_Q)[0])
+        if head.q_norm is not None:
+            sizes = sizes * np.abs(to_float(head.q_norm.weight)[0])
         left, right = _reach(head, sizes), _reach(head, np.abs(keys))
         reach = float(head.scale) * (left @ right.swapaxes(-1, -2))
+        if head.slant is not None:
+            reach += abs(head.slant) * np.abs(_ahead(rows))
     if not np.isfinite(reach).all():
         raise InvalidInput(_OVERFLOW)
     reach = _with_sink(head, reach, None if head.sink is None else abs(head.sink))
@@ -207,7 +235,7 @@ def _turned(head: AttentionHead, vectors: Floats) -> Floats:
 
 def _reach(head: AttentionHead, sizes: Floats) -> Floats:
     """What bounds the parts of inner products: sizes, under RoPE of pairs, which turn together."""
-    return sizes if head.rope is None else np.hypot(*head.rope.pairs(sizes))
+    return sizes if head.rope is None else head.rope.reach(sizes)
 
 
 def _read_sequences(layer: AttentionLayer, states: Any) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import as_array, as_fractions, freeze, is_exact, listed, to_float
 from tropattn.attention.heads.linear import exact_sum, loose, n_axes, read_vector, shared
+from tropattn.attention.heads.logits import Logits
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.stage import OwnValue, RoutingStage, Selected, exact_mean
@@ -35,6 +36,8 @@ class FixedLayer(Value):
     variable : the name of the state that moves, for records.
     own : one ``OwnValue`` or None a head, where the token's own value moves with its state; None
         where all values are constants.
+    logits : one ``Logits`` or None a head, what softmax takes in place of the scores; None where
+        these are the scores. Winners are the same.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class FixedLayer(Value):
     residual: bool
     variable: str
     own: tuple[OwnValue | None, ...] | None
+    logits: tuple[Logits | None, ...] | None
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class FixedLayer(Value):
         residual: bool = True,
         variable: str = "layer input",
         own: Sequence[OwnValue | None] | None = None,
+        logits: Sequence[Logits | None] | None = None,
     ) -> None:
         units = RoutingStage(tuple(listed("heads", heads, "pass a list of polynomials"))).units
         read = _per_head("values", values, units)
@@ -97,6 +102,7 @@ class FixedLayer(Value):
         object.__setattr__(self, "residual", bool(residual))
         object.__setattr__(self, "variable", str(variable))
         object.__setattr__(self, "own", _read_own(own, units, d_out))
+        object.__setattr__(self, "logits", _read_logits(logits, units))
 
     @property
     def dim(self) -> int:
@@ -144,7 +150,7 @@ class FixedLayer(Value):
             points = to_float(points)[0]
             total = np.tile(self.b_O.astype(np.float64), (len(points), 1))
             for h, (head, value) in enumerate(zip(self.heads, self.values, strict=True)):
-                weights = softmax(head.scores(points), warmth)
+                weights = softmax(self._logits(h, points, head.scores(points)), warmth)
                 total += weights @ value.astype(np.float64)
                 own = self._own(h)
                 if own is not None:
@@ -169,6 +175,10 @@ class FixedLayer(Value):
                     total = total + points[i] @ matrix / len(winners[i])
             rows.append(total)
         return np.array(rows)
+
+    def _logits(self, h: int, points: Array, scores: Array) -> Array:
+        change = None if self.logits is None else self.logits[h]
+        return scores if change is None else change(points, scores)
 
     def _own(self, h: int) -> OwnValue | None:
         return None if self.own is None else self.own[h]
@@ -342,6 +352,20 @@ def _read_own(
             )
         read.append(OwnValue(value.term, matrix))
     return tuple(read) if any(value is not None for value in read) else None
+
+
+def _read_logits(
+    logits: Any, heads: Sequence[TropicalPolynomial]
+) -> tuple[Logits | None, ...] | None:
+    if logits is None:
+        return None
+    read = tuple(logits)
+    if len(read) != len(heads):
+        raise InvalidInput(
+            f"logits: one Logits or None a head needed ({len(heads)}), got {len(read)}; give None "
+            "for heads whose scores softmax takes as they are."
+        )
+    return read if any(change is not None for change in read) else None
 
 
 def _read_tokens(tokens: Any, heads: Sequence[TropicalPolynomial]) -> tuple[NDArray[np.int64], ...]:

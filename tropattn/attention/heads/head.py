@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, as_fractions, is_exact
-from tropattn.attention.heads.linear import loose, read_vector, row_products, shared
+from tropattn.arrays import as_array, as_fractions, is_exact, to_float
+from tropattn.attention.heads.linear import exact_sum, loose, read_vector, row_products, shared
+from tropattn.attention.heads.logits import HeadNorm, Logits, read_cap
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -36,10 +37,16 @@ class AttentionHead(Value):
         after it.
     rope : a ``RotaryEmbedding``, or None.
     sink : a learned logit (scaled) of one more key, with slope 0 and value 0, or None.
+    slant : ``m`` of a bias ``m (p_j - p)`` on a key at position ``p_j`` (ALiBi), or None.
+    q_norm, k_norm : a ``HeadNorm`` of queries and of keys before they rotate, or None. That of
+        queries divides all scores of a query by one number: the polynomial is without it, and
+        gaps depend on the state (``logits``).
+    cap : ``c`` of a soft cap ``c tanh(s / c)`` on the logits, or None; cells are those without it.
 
     Raises
     ------
-    InvalidInput : shapes that do not fit, NaN or infinity, a scale that is not positive.
+    InvalidInput : shapes that do not fit, NaN or infinity, a scale that is not positive, a sink or
+        a slant beside ``q_norm`` or ``cap``: winners would then depend on these.
 
     Notes
     -----
@@ -66,6 +73,10 @@ class AttentionHead(Value):
     scale: Any
     rope: RotaryEmbedding | None
     sink: Any
+    slant: float | None
+    q_norm: HeadNorm | None
+    k_norm: HeadNorm | None
+    cap: float | None
 
     def __init__(
         self,
@@ -80,6 +91,10 @@ class AttentionHead(Value):
         scale: Any = None,
         rope: RotaryEmbedding | None = None,
         sink: Any = None,
+        slant: float | None = None,
+        q_norm: HeadNorm | None = None,
+        k_norm: HeadNorm | None = None,
+        cap: float | None = None,
     ) -> None:
         read = _weights(W_Q, W_K, W_V, W_O)
         d_head, d_v = read["W_Q"].shape[1], read["W_V"].shape[1]
@@ -93,13 +108,34 @@ class AttentionHead(Value):
                 f"rope: a RotaryEmbedding or None needed, got {type(rope).__name__}; "
                 "pass RotaryEmbedding(theta, layout)."
             )
-        if rope is not None and d_head % 2:
+        if rope is not None and (rope.rotated(d_head) % 2 or rope.rotated(d_head) > d_head):
             raise InvalidInput(
                 f"rope: an even d_head needed, got {d_head}; coordinates rotate in pairs."
             )
         object.__setattr__(self, "rope", rope)
         object.__setattr__(self, "scale", _read_scale(scale, d_head))
         object.__setattr__(self, "sink", None if sink is None else _number("sink", sink))
+        slant = None if slant is None else float(_number("slant", slant))
+        object.__setattr__(self, "slant", slant)
+        for name, norm in (("q_norm", q_norm), ("k_norm", k_norm)):
+            object.__setattr__(self, name, _read_norm(name, norm, d_head))
+        object.__setattr__(self, "cap", read_cap(cap))
+        self._refuse_added("sink" if sink is not None else "slant", sink is None and slant is None)
+
+    def _refuse_added(self, name: str, nothing: bool) -> None:
+        """Raise where something is added to scores that a norm of queries or a cap changes."""
+        if not nothing and (self.q_norm is not None or self.cap is not None):
+            raise InvalidInput(
+                f"{name}: nothing added to the scores needed beside a norm of queries or a soft "
+                f"cap, got a {name}; its weight against the keys would depend on the state."
+            )
+
+    @property
+    def logits(self) -> Logits | None:
+        """From scores to what softmax takes, None where these are the scores themselves."""
+        if self.q_norm is None and self.cap is None:
+            return None
+        return Logits(AffineMap(self.W_Q, self.b_Q), self.q_norm, self.cap)
 
     # ---- widths -------------------------------------------------------------------------------
 
@@ -137,7 +173,14 @@ class AttentionHead(Value):
         rows = read_states(states, self.d_model)
         where, query = read_positions(positions, query_position, len(rows))
         keys = row_products("states", rows, self.W_K, self.b_K)
-        return keys if self.rope is None else self.rope.rotate(keys, where - query)
+        if self.k_norm is not None:
+            keys = self.k_norm.keys(rows, keys)
+        if self.rope is not None:
+            keys = self.rope.rotate(keys, where - query, both=True)
+        if self.q_norm is not None:
+            # The weights of queries, put to the other side of the inner product.
+            keys = to_float(self.q_norm.weight)[0] * to_float(keys)[0]
+        return keys
 
     def values(self, states: Any) -> Array:
         """Return what each token adds when it wins, ``(x_j W_V + b_V) W_O``, (N, d_out).
@@ -188,7 +231,11 @@ class AttentionHead(Value):
         """
         rows = read_states(states, self.d_model)
         kept = kept_tokens(len(rows), mask)
+        self._refuse_added("bias", bias is None)
         biases = read_vector("bias", bias, len(rows), why="one a row of states")[kept]
+        if self.slant is not None:
+            where, query = read_positions(positions, query_position, len(rows))
+            biases = exact_sum(biases, self.slant * (where - query)[kept])
         keys = self.keys(rows, positions=positions, query_position=query_position)[kept]
         if self.sink is not None:
             keys = np.vstack([keys, np.zeros((1, self.d_head), dtype=int)])
@@ -202,6 +249,9 @@ class AttentionHead(Value):
         source = "" if self.d_query == self.d_model else f", d_query={self.d_query}"
         more = "" if self.rope is None else f", rope={self.rope}"
         more += "" if self.sink is None else f", sink={self.sink}"
+        more += "" if self.slant is None else f", slant={self.slant}"
+        more += "" if self.q_norm is None else ", queries normed"
+        more += "" if self.cap is None else f", cap={self.cap}"
         return (
             f"AttentionHead(d_model={self.d_model}{source}, d_head={self.d_head}, "
             f"scale={self.scale}{more})"
@@ -249,6 +299,15 @@ def _read_scale(scale: Any, d_head: int) -> Any:
             f"scale: a positive number needed, got {scale}; omit it for 1/sqrt(d_head)."
         )
     return number
+
+
+def _read_norm(name: str, norm: Any, d_head: int) -> HeadNorm | None:
+    if norm is None or (isinstance(norm, HeadNorm) and len(norm.weight) == d_head):
+        return norm
+    raise InvalidInput(
+        f"{name}: a HeadNorm with {d_head} weights or None needed, got {norm!r}; weights are one a "
+        "column of W_Q."
+    )
 
 
 def _number(name: str, value: Any) -> Any:

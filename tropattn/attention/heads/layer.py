@@ -15,6 +15,7 @@ from tropattn.arrays import as_array, as_fractions, freeze, is_exact, to_float
 from tropattn.attention.heads.fixed import FixedLayer, OwnValue
 from tropattn.attention.heads.head import AttentionHead, kept_tokens, read_positions, read_states
 from tropattn.attention.heads.linear import exact_product, loose, n_axes, read_vector, row_products
+from tropattn.attention.heads.logits import HeadNorm
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.errors import InvalidInput
 from tropattn.values import Value, counted
@@ -32,8 +33,8 @@ class AttentionLayer(Value):
     b_O : (d_model,), zero when omitted.
     residual : whether the query's state itself is added.
     variable : the name of the state that queries are read from, for records.
-    window : a query sees the keys fewer than ``window`` positions before its own (sliding-window
-        attention), or None for all.
+    window : a query sees the keys fewer than ``window`` positions before or behind its own
+        (sliding-window attention), or None for all.
 
     Raises
     ------
@@ -92,6 +93,10 @@ class AttentionLayer(Value):
         scale: Any = None,
         rope: RotaryEmbedding | None = None,
         sinks: Any = None,
+        slants: Any = None,
+        q_norms: Sequence[HeadNorm] | None = None,
+        k_norms: Sequence[HeadNorm] | None = None,
+        cap: float | None = None,
         residual: bool = True,
         variable: str = "layer input",
         window: int | None = None,
@@ -104,7 +109,8 @@ class AttentionLayer(Value):
         W_K, W_V : (H_kv, d_model, d_head) and (H_kv, d_model, d_v), ``H`` a multiple of ``H_kv``;
             query head ``h`` reads key head ``h // (H / H_kv)`` (grouped-query attention).
         b_Q : (H, d_head). b_K, b_V : (H_kv, d_head) and (H_kv, d_v). b_O : (d_model,).
-        sinks : (H,) logits, or None. The rest as in ``AttentionHead`` and ``AttentionLayer``.
+        sinks, slants : (H,), or None. q_norms, k_norms : ``H`` and ``H_kv`` of them, or None. The
+            rest as in ``AttentionHead`` and ``AttentionLayer``.
 
         Raises
         ------
@@ -131,11 +137,15 @@ class AttentionLayer(Value):
             _split("b_V", b_V, 1, n_shared),
         )
         logits = _split("sinks", sinks, 0, n_heads)
+        leaning = _split("slants", slants, 0, n_heads)
+        q_normed = [None] * n_heads if q_norms is None else list(q_norms)
+        k_normed = [None] * n_shared if k_norms is None else list(k_norms)
         heads = []
         for h in range(n_heads):
             g = h * n_shared // n_heads
             arrays = (query[h], key[g], value[g], out[h], biases[0][h], biases[1][g], biases[2][g])
-            heads.append(AttentionHead(*arrays, scale=scale, rope=rope, sink=logits[h]))
+            more = {"slant": leaning[h], "q_norm": q_normed[h], "k_norm": k_normed[g], "cap": cap}
+            heads.append(AttentionHead(*arrays, scale=scale, rope=rope, sink=logits[h], **more))
         return cls(heads, b_O, residual, variable, window)
 
     def without_rope(self) -> AttentionLayer:
@@ -147,7 +157,7 @@ class AttentionLayer(Value):
         >>> AttentionLayer([head]).without_rope().heads[0].rope is None
         True
         """
-        heads = [replace(head, rope=None) for head in self.heads]
+        heads = [replace(head, rope=None, slant=None) for head in self.heads]
         return AttentionLayer(heads, self.b_O, self.residual, self.variable)
 
     # ---- the context --------------------------------------------------------------------------
@@ -227,7 +237,9 @@ class AttentionLayer(Value):
                 value, kept = np.vstack([value, zero]), np.append(kept, -1)
             values.append(value)
             tokens.append(kept)
-        return FixedLayer(heads, values, tokens, self.b_O, self.residual, self.variable, own)
+        logits = [head.logits for head in self.heads]
+        more = {"variable": self.variable, "own": own, "logits": logits}
+        return FixedLayer(heads, values, tokens, self.b_O, self.residual, **more)
 
     def _own_row(
         self, where: NDArray[np.int64], query: int, own_key: str, own_value: str
@@ -273,7 +285,7 @@ class AttentionLayer(Value):
                 )
             flags &= given
         if self.window is not None:
-            flags &= query - where < self.window
+            flags &= np.abs(query - where) < self.window
         if own_key == "excluded":
             own = where == query
             if own.sum() != 1:

@@ -112,7 +112,8 @@ class Config:
                         f"needed, got {values[name]!r} and {value!r}; remove one of them."
                     )
         given = Config(self.where, values)
-        given.refuse({**_CHANGED, **entries.fixed}, "other scores or weights are not read")
+        changed = {name: ok for name, ok in _CHANGED.items() if name not in entries.read}
+        given.refuse({**changed, **entries.fixed}, "other scores or weights are not read")
         known = {*entries.read, *entries.fixed, *_CHANGED, *_IDLE}
         unread = tuple(sorted(str(name)[:60] for name in values if name not in known))
         for name, value in values.items():

@@ -79,7 +79,7 @@ def count_layers(
     """
     before, after = (re.escape(part) for part in layer.split("{}"))
     pattern = re.compile(rf"{before}(\d{{1,4}}){after}(.+)")
-    known = {part + end for part in parts for end in (".weight", ".bias", ".gamma", ".beta")}
+    known = {part + end for part in parts for end in (".weight", ".bias", ".gamma", ".beta", "")}
     found, unknown = set(), []
     for name in tensors.shapes:
         match = pattern.fullmatch(name)
@@ -89,7 +89,7 @@ def count_layers(
                 unknown.append(name)
     if unknown:
         raise InvalidInput(
-            f"{tensors.path}: layers of {', '.join(parts)} only needed, got {named(unknown)} as "
+            f"{tensors.path}: layers of {_listed(parts)} only needed, got {named(unknown)} as "
             "well; this is another family, which is not read."
         )
     count = len(found) if listed is None else listed
@@ -99,6 +99,11 @@ def count_layers(
             "incomplete, or the configuration belongs to another."
         )
     return count
+
+
+def _listed(parts: Iterable[str]) -> str:
+    names = list(parts)
+    return ", ".join(names) if len(names) < 20 else named(names)
 
 
 def attention(

@@ -7,18 +7,21 @@ or a module in memory; the families of models see names, shapes and numbers only
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.errors import InvalidInput
 from tropattn.files import named
 
-__all__ = ["Tensors", "first_prefix", "found_prefixes", "named", "unwrapped"]
+__all__ = ["Tensors", "cut", "first_prefix", "found_prefixes", "named", "unwrapped"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -141,6 +144,48 @@ def unwrapped(tensors: Tensors) -> Tensors:
         return tensors
     shapes = {name: tensors.shapes[stored] for name, stored in plain.items()}
     return _Renamed(tensors.path, tensors.metadata, shapes, tensors, plain)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class _Cut(Tensors):
+    """Tensors of another source, some of which are rows of larger ones."""
+
+    _source: Tensors
+    _rows: dict[str, tuple[str, NDArray[np.int64]]]
+
+    def _stored(self, name: str) -> Array:
+        if name not in self._rows:
+            return self._source._stored(name)
+        stored, rows = self._rows[name]
+        return self._source._stored(stored)[rows]
+
+
+def cut(tensors: Tensors, parts: Mapping[str, Mapping[str, Any]]) -> Tensors:
+    """Return the tensors with fused ones cut: a stem gives a stem and its rows for each part.
+
+    Rows are given by their numbers. Raises ``InvalidInput`` for a fused tensor with other
+    rows than its parts have together.
+    """
+    shapes = dict(tensors.shapes)
+    found: dict[str, tuple[str, NDArray[np.int64]]] = {}
+    for name, shape in tensors.shapes.items():
+        stem, _, end = name.rpartition(".")
+        for fused, pieces in parts.items():
+            if not f".{stem}".endswith(f".{fused}") or end not in ("weight", "bias"):
+                continue
+            rows = {piece: np.asarray(chosen) for piece, chosen in pieces.items()}
+            total = sum(map(len, rows.values()))
+            if not shape or shape[0] != total:
+                raise InvalidInput(
+                    f"{tensors.path}, {name}: {total} rows needed as the configuration says, got "
+                    f"shape {shape}; the files do not belong together."
+                )
+            del shapes[name]
+            for piece, chosen in rows.items():
+                new = f"{stem.removesuffix(fused)}{piece}.{end}"
+                shapes[new] = (len(chosen), *shape[1:])
+                found[new] = (name, chosen)
+    return _Cut(tensors.path, tensors.metadata, shapes, tensors, found)
 
 
 def found_prefixes(tensors: Tensors, anchor: str, prefixes: tuple[str, ...]) -> list[str]:

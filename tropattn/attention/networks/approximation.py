@@ -79,8 +79,10 @@ def approximate_network(
     stream, place, kept = one_moving(model, ids, position, mask)
     layers: list[Layer] = []
     for index, layer in enumerate(model.layers):
-        norm = frozen(model.norms[index], stream[place : place + 1])[0]
-        entering = model.norms[index](stream)
+        before = model.norms[index]
+        assert before is not None
+        norm = frozen(before, stream[place : place + 1])[0]
+        entering = before(stream)
         if index == 0 and model.projection is not None:
             entering = _projected(model.projection, entering)
             norm = _composed(norm, model.projection)
@@ -121,28 +123,34 @@ def entering_states(
     """
     rows, place, _ = one_moving(model, ids, position, mask)
     if model.norms and model.layers[0].residual:
-        rows = model.norms[0](rows)
+        rows = rows if model.norms[0] is None else model.norms[0](rows)
         rows = rows if model.projection is None else _projected(model.projection, rows)
     return rows, place
 
 
 def _check(model: Transformer) -> None:
-    if not (model.norms and model.blocks):
+    if not (model.norms and model.blocks) or None in model.norms:
         raise InvalidInput(
             "model: norms and the blocks between them needed, got one without; analyse one layer "
             "with model.fix."
         )
+    if any(head.logits is not None for layer in model.layers for head in layer.heads):
+        raise InvalidInput(
+            "model: scores without norms of queries and soft caps needed, got some; analyse one "
+            "layer with model.fix."
+        )
     for index, block in enumerate(model.blocks):
-        if block.mlp.W_gate is not None:
+        mlp, _ = block.parts()
+        if mlp.W_gate is not None:
             raise InvalidInput(
-                f"model: MLPs without a gate needed, got a gated {block.mlp.activation} in layer "
+                f"model: MLPs without a gate needed, got a gated {mlp.activation} in layer "
                 f"{index}; there two moving factors are multiplied, which no choice of activation "
                 "makes piecewise affine. Analyse one layer with model.fix."
             )
 
 
 def _words(model: Transformer) -> str:
-    names = {block.mlp.activation for block in model.blocks} - {"relu"}
+    names = {block.parts()[0].activation for block in model.blocks} - {"relu"}
     replaced = "".join(f", {name} replaced by ReLU" for name in sorted(names))
     return f"norms frozen at this context's scales{replaced}"
 
@@ -174,9 +182,10 @@ def _behind(norm: AffineMap, fixed: FixedLayer) -> FixedLayer:
 
 def _block(block: Block, reference: Array) -> list[Layer]:
     """The MLP with its norm frozen at the token's state (1, d)."""
-    norm = frozen(block.norm, reference)[0]
+    mlp, before = block.parts()
+    norm = frozen(before, reference)[0]
     if not block.norm_first:
-        return [Affine(norm.matrix, norm.offset), FeedForward(*block.mlp.doubles(), residual=True)]
-    first, shift, second, last = block.mlp.doubles()
+        return [Affine(norm.matrix, norm.offset), FeedForward(*mlp.doubles(), residual=True)]
+    first, shift, second, last = mlp.doubles()
     bias = norm.offset @ first + (0.0 if shift is None else shift)
     return [FeedForward(norm.matrix @ first, bias, second, last, residual=True)]

@@ -64,14 +64,16 @@ def read_layers(layers: Any, width: int) -> tuple[AttentionLayer, ...]:
     return units
 
 
-def read_norms(norms: Any, widths: list[int]) -> tuple[Norm, ...]:
-    """Read one norm per layer, or none, of the widths of what enters them."""
+def read_norms(norms: Any, widths: list[int]) -> tuple[Norm | None, ...]:
+    """Read one norm or None per layer, or no norms, of the widths of what enters them."""
     units = tuple(norms)
     if units and len(units) != len(widths):
         raise InvalidInput(
             f"norms: one a layer needed ({len(widths)}), got {len(units)}; give all or none."
         )
     for place, norm in enumerate(units):
+        if norm is None:
+            continue
         if not isinstance(norm, Norm) or norm.width != widths[place]:
             raise InvalidInput(
                 f"norms: RMSNorm or LayerNorm values of width {widths[place]} needed, got another "

@@ -25,7 +25,8 @@ class Model(Transformer):
         unless there is a projection.
     vocabulary : at most V distinct strings, the token of each id, or None.
     positions : (max_length, e) learned positions, added to the embedding, or None.
-    norms : one ``RMSNorm`` or ``LayerNorm`` a layer, whose output enters its heads, or none.
+    norms : one ``RMSNorm`` or ``LayerNorm`` a layer, whose output enters its heads, or none; None
+        in the place of a layer whose heads read the stream itself.
     unembedding, b_U : (d, V) and (V,), or None.
     causal : whether a token sees only itself and earlier ones.
     max_length : the longest context, or None for no limit; the rows of ``positions`` if given.

@@ -306,16 +306,25 @@ def _entry(steps: Sequence[LayerStep]) -> int:
 
 def _seen(layer: AttentionLayer, n_tokens: int, token: int, causal: bool) -> tuple[int, int]:
     """First and stop of the keys that a token sees."""
-    if not causal:
-        return 0, n_tokens
-    return 0 if layer.window is None else max(0, token + 1 - layer.window), token + 1
+    reach = n_tokens if layer.window is None else layer.window
+    stop = token + 1 if causal else min(n_tokens, token + reach)
+    return max(0, token + 1 - reach), stop
 
 
 def _mapped(rows: Array, step: AffineMap) -> Array:
     return row_products("states", rows, step.matrix, step.offset)
 
 
+def _refuse_head(head: AttentionHead) -> None:
+    if head.slant is not None or head.k_norm is not None or head.logits is not None:
+        raise InvalidInput(
+            "model: keys and scores without norms, position biases and soft caps needed where "
+            "keys are live, got some; use own_key='frozen'."
+        )
+
+
 def _bilinear_head(head: AttentionHead) -> BilinearHead:
+    _refuse_head(head)
     return BilinearHead(
         query=AffineMap(head.W_Q, head.b_Q),
         key=AffineMap(head.W_K, head.b_K),
@@ -329,7 +338,7 @@ def _bilinear_head(head: AttentionHead) -> BilinearHead:
 def _turning(rope: RotaryEmbedding, width: int) -> Callable[[int], Array]:
     """The matrix by which a key at a distance is turned; its doubles are its data."""
     eye = np.eye(width)
-    return lambda distance: rope.rotate(eye, np.full(width, distance))
+    return lambda distance: rope.rotate(eye, np.full(width, distance), both=True)
 
 
 # ---- the stack of a model -------------------------------------------------------------------
@@ -371,11 +380,12 @@ def live_network(
     LiveNetwork(2 layers, 2 of 2 tokens move, d_model=1)
     """
     warmth = read_warmth(keys_from)
-    if model.norms and not model.blocks:
+    if model.norms and (not model.blocks or None in model.norms):
         raise InvalidInput(
             "model: the blocks between its norms needed, got none; analyse one layer with "
             "model.fix."
         )
+    _refuse_keys(model)
     rows, place, kept = model.kept_context(ids_or_states, position, mask)
     if kept is not None:
         raise InvalidInput(
@@ -385,6 +395,14 @@ def live_network(
     builder = _Builder(model, rows, warmth, place is not None)
     moving = tuple(range(len(rows))) if place is None else (place,)
     return LiveNetwork.of_steps(builder.steps(), len(rows), model.causal, moving)
+
+
+def _refuse_keys(model: Transformer) -> None:
+    """Raise where scores are no bilinear function of states, and for blocks of another kind."""
+    for head in (head for layer in model.layers for head in layer.heads):
+        _refuse_head(head)
+    for block in model.blocks:
+        block.parts()
 
 
 @dataclass(slots=True)
@@ -410,6 +428,7 @@ class _Builder:
         entering, before = self.stream, None
         if model.norms:
             norm = model.norms[index]
+            assert norm is not None
             entering, before = norm(self.stream), frozen(norm, self.stream)
         projection = model.projection if index == 0 else None
         if before is not None and (layer.residual or projection is not None):
@@ -426,11 +445,12 @@ class _Builder:
         return out
 
     def _block(self, block: Block) -> list[LayerStep]:
-        before = frozen(block.norm, self.stream)
+        mlp, norm = block.parts()
+        before = frozen(norm, self.stream)
         self.stream = block(self.stream)
         if block.norm_first:
-            return [LayerStep(_feed_forward(block.mlp, residual=False), True, before)]
-        return [LayerStep(None, before=before), LayerStep(_feed_forward(block.mlp, residual=True))]
+            return [LayerStep(_feed_forward(mlp, residual=False), True, before)]
+        return [LayerStep(None, before=before), LayerStep(_feed_forward(mlp, residual=True))]
 
 
 def _feed_forward(mlp: MLP, residual: bool) -> FeedForward:

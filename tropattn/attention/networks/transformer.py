@@ -48,7 +48,7 @@ class Transformer(Value):
     embedding: Array | None
     vocabulary: tuple[str, ...] | None
     positions: Array | None
-    norms: tuple[Norm, ...]
+    norms: tuple[Norm | None, ...]
     unembedding: Array | None
     b_U: Array | None
     causal: bool
@@ -67,7 +67,7 @@ class Transformer(Value):
         vocabulary: Sequence[str] | None = None,
         *,
         positions: Any = None,
-        norms: Sequence[Norm] = (),
+        norms: Sequence[Norm | None] = (),
         unembedding: Any = None,
         b_U: Any = None,
         causal: bool = True,
@@ -275,21 +275,31 @@ class Transformer(Value):
         first, stream = value, None
         if kind != "states":
             stream = self._stream(kind, value)
-            first = self.norms[0](stream) if self.norms else stream
+            first = self._normed(0, stream)
             if self.projection is not None:
                 first = row_products("states", first, self.projection.matrix)
                 first = first + self.projection.offset
+        elif self.norms and self.norms[0] is None:
+            stream = value
         entering = [first]
         if self.norms and (not self.blocks or (stream is None and self.blocks[0].norm_first)):
             return entering
         for index, layer in enumerate(self.layers[:last]):
             out = attend(layer, entering[-1], causal=self.causal, mask=kept)
             if self.blocks:
-                stream = out if layer.residual or stream is None else stream + out
-                stream = self.blocks[index](stream)
-                out = self.norms[index + 1](stream)
+                block = self.blocks[index]
+                if layer.residual or stream is None:
+                    stream = block(out)
+                else:
+                    stream = block.behind(stream, out)
+                out = self._normed(index + 1, stream)
             entering.append(out)
         return entering
+
+    def _normed(self, index: int, stream: Array) -> Array:
+        """What leaves the norm before a layer's heads, the stream itself where there is none."""
+        norm = self.norms[index] if self.norms else None
+        return stream if norm is None else norm(stream)
 
     def embedded(self, ids: NDArray[np.int64]) -> Array:
         """Return embedding plus positions of the tokens, (n, e), before any norm.
