@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import to_float
 from tropattn.errors import InvalidInput
-from tropattn.values import Value
+from tropattn.values import Value, counted
 
 __all__ = ["RotaryEmbedding"]
 
@@ -75,6 +75,11 @@ class RotaryEmbedding(Value):
                 f"turns, factor: finite angles and a positive factor needed, got {self.turns} and "
                 f"{self.factor}; omit them for the plain rotation."
             )
+
+    def __repr__(self) -> str:
+        more = "" if self.turns is None else f", {counted(len(self.turns), 'pair')} turned"
+        more += "" if self.factor == 1.0 else f", factor={self.factor:g}"
+        return f"RotaryEmbedding({self.theta:g}, {self.layout!r}{more})"
 
     def frequencies(self, width: int) -> NDArray[np.float64]:
         """Return the angle by which each pair of ``width`` coordinates turns a position.
