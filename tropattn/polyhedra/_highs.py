@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linprog
 
 from tropattn._types import Array
 from tropattn.errors import EngineError, InvalidInput
@@ -23,6 +22,9 @@ def bounding_box(a: Array, b: Array) -> tuple[Array, Array]:
     dim = a.shape[1]
     if ((a != 0).sum(axis=1) == 1).all():
         return _sides(a, b)
+    # Here, since most commands need no program and would wait for it.
+    from scipy.optimize import linprog
+
     low, high = np.full(dim, -np.inf), np.full(dim, np.inf)
     rows, right, scale = _moderate(a, b)
     for k in range(dim):
@@ -48,6 +50,8 @@ def largest_ball(normals: Array, slacks: Array) -> tuple[Array, Array]:
     >>> centre.tolist(), weights.tolist()
     ([1.0], [0.5, 0.5])
     """
+    from scipy.optimize import linprog
+
     dim = normals.shape[1]
     cost = np.append(np.zeros(dim), -1.0)
     rows = np.column_stack([normals, np.ones(len(normals))])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from scipy.spatial import ConvexHull, QhullError
-
 from tropattn._types import Array
 
 __all__ = ["proposed_hull"]
@@ -20,6 +18,9 @@ def proposed_hull(points: Array) -> tuple[Array, Array, Array] | None:
     >>> sorted(map(sorted, simplices.tolist()))
     [[0, 1], [0, 2], [1, 2]]
     """
+    # Here, since most commands need no hull and would wait for it.
+    from scipy.spatial import ConvexHull, QhullError
+
     if len(points) <= points.shape[1]:
         return None
     try:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, expit
 
 from tropattn._types import Floats
 from tropattn.attention.evaluated.experts import Experts
@@ -25,6 +24,8 @@ __all__ = ["ACTIVATIONS", "MLP", "Block", "Scaling"]
 
 
 def _gelu(x: Floats) -> Floats:
+    from scipy.special import erf
+
     return x * 0.5 * (1 + erf(x / math.sqrt(2)))
 
 
@@ -37,6 +38,8 @@ def _relu(x: Floats) -> Floats:
 
 
 def _silu(x: Floats) -> Floats:
+    from scipy.special import expit
+
     return x * expit(x)
 
 
