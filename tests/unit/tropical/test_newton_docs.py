@@ -1,4 +1,4 @@
-"""The worked examples of docs/cells.md, polytopes.md and power-diagrams.md are run as they stand."""
+"""The worked examples of cells.md, polytopes.md and power-diagrams.md are run as they stand."""
 
 from __future__ import annotations
 
