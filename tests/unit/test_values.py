@@ -49,6 +49,7 @@ def examples() -> dict[str, object]:
     tiny = dynamics.Flow((dynamics.Head(beta=0.5),), "flat")
     words = ["<pad>", "<unk>", "good", "bad"]
     vectors = [[0.0], [0.0], [2.0], [-2.0]]
+    wide = ta.Network([ta.Affine([[1, -1], [0, 2]])])
     found = [
         *(F, layer, net, *net.layers[1:], head, ta.AttentionLayer([head, head]), head.rope, model),
         *(PLANE, ta.Polytope([[1, 1], [-1, 0], [0, -1]], [1, 0, 0]), ta.Line([0, 0], [1, 2], -3)),
@@ -60,6 +61,8 @@ def examples() -> dict[str, object]:
         *(F.newton_polytope(), F.newton_polytope(lifted=True), F.newton_polytope().hull),
         *(F.power_diagram(), F.power_diagram().cell(0), F.subdivision(), layer.stages()[0]),
         *(F.subdivision().hypersurface(), F.newton_polytope().normal_fan()),
+        *(ta.face_complex(F, PLANE), ta.cell_measure(F, PLANE), ta.decision_boundary(wide, PLANE)),
+        ta.enumerate_regions(net, PLANE).cell(0).inscribed_ball(),
         *(F.newton_polytope().hull.facets()[0], ta.mixed_subdivision([F, F])),
         *(ta.draw_sample(F, 100, seed=0, domain=PLANE), model.fix("314=", layer=0)),
         ta.temperature.agreement([F], [[0.0, 1.0]], [1.0, 0.5]),

@@ -25,6 +25,7 @@ from tropattn.arrays import (
     freeze,
     is_exact,
     is_point,
+    listed,
     of_kind,
     plain,
     rational_matrix,
@@ -87,7 +88,8 @@ class Polyhedron(Value):
                 f"A, b: shapes (m, d) and (m,) with d >= 1 needed, got {self.A.shape} and "
                 f"{self.b.shape}; one right-hand side a row."
             )
-        object.__setattr__(self, "behind", tuple(self.behind))
+        labels = listed("behind", self.behind, "give one entry a row, or ()")
+        object.__setattr__(self, "behind", tuple(labels))
         if self.behind and len(self.behind) != len(self.b):
             raise InvalidInput(
                 f"behind: one entry a row needed ({len(self.b)}), got {len(self.behind)}; give "

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tropattn._types import Array
 from tropattn.arrays import as_array, freeze, is_point, is_whole, to_float
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.polyhedra.integer_rows import Row, primitive
 from tropattn.regions.count import enumerate_regions
 from tropattn.regions.edges import PlaneEdge, plane_edges, solid_cells
@@ -224,7 +224,7 @@ def decision_boundary(
     >>> [(p.kind, p.decisions) for p in found.pieces], found.components
     ([('tie', (1, 0)), ('tie', (1, 0)), ('tie', (1, 0))], 1)
     """
-    stages = stages_of(target)
+    stages, domain = stages_of(target), as_domain(domain)
     width = _outputs(stages)
     dim = stages[0].dim if domain is None else domain.dim
     if width < 2 or dim != 2:

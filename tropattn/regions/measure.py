@@ -143,7 +143,7 @@ def cell_measure(
     >>> found.lower.round(9).tolist() == [0.25, 0.375, 0.375]
     True
     """
-    if law not in _LAWS:
+    if not isinstance(law, str) or law not in _LAWS:
         raise InvalidInput(f"law: one of {', '.join(_LAWS)} needed, got {law!r}.")
     cells = enumerate_regions(target, domain, max_cells=max_cells, threads=threads)
     if cells.walls is None:

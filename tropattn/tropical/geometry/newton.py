@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, freeze
+from tropattn.arrays import as_array, freeze, is_whole
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra import _cdd
 from tropattn.polyhedra.minkowski import Facet, MinkowskiSum, minkowski_sum
@@ -136,6 +136,8 @@ class NewtonPolytope(Value):
         >>> NewtonPolytope.from_points([[0, 0], [2, 0], [0, 1]]).lattice_points().tolist()
         [[0, 0], [0, 1], [1, 0], [2, 0]]
         """
+        if not is_whole(most) or most < 1:
+            raise InvalidInput(f"most: an integer >= 1 needed, got {most!r}; points of the box.")
         exact = self.hull.exact_vertices()
         low = [ceil(min(column)) for column in exact.T.tolist()]
         high = [floor(max(column)) for column in exact.T.tolist()]

@@ -202,7 +202,8 @@ def mixed_volume(polytopes: Sequence[Any]) -> Fraction:
     Fraction(1, 1)
     """
     points = [
-        as_array(f"polytopes[{i}]", _points(p), 2, shape="(N, d)") for i, p in enumerate(polytopes)
+        as_array(f"polytopes[{i}]", _points(p), 2, shape="(N, d)")
+        for i, p in enumerate(listed("polytopes", polytopes, "give a list of arrays (N, d)"))
     ]
     stream = np.random.Generator(np.random.Philox(5))
     heads = [MaxAffine(p, stream.integers(-1000, 1001, len(p)).astype(np.float64)) for p in points]
