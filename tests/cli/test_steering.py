@@ -100,3 +100,14 @@ def test_words_on_the_command_line(invoke):
     ):
         ended = invoke("inspect", "demo", "--unembedding", *more)
         assert ended.exit_code == 2 and said in ended.stderr
+
+
+def test_compare_on_the_command_line(invoke):
+    words = ["compare", "demo", "demo", "--text", "314=", "--no-cells", "--layer", 0]
+    ended = invoke(*words)
+    assert ended.exit_code == 0 and "a before and b after; 4 queries" in ended.stdout
+    rows = json.loads(invoke(*words, "--format", "json").stdout)
+    assert [row["changed"] for row in rows] == [0, 0, 0, 0]
+    ended = invoke(*words, "--unembedding")
+    assert ended.exit_code == 2 and "compares the last maps alone" in ended.stderr
+    assert "sayable" in invoke("compare", "demo", "demo", "--unembedding").stdout
