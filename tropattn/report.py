@@ -37,11 +37,15 @@ __all__ = [
     "scaling",
     "steered",
     "temperature",
+    "unembedding",
     "witnesses",
 ]
 
 _COLUMN = 9
 _NAMED = 10
+_SHOWN = 25
+"""Rows of a long table that are printed."""
+
 _SQUARE = 60
 """Characters from which an exact square is left to the record."""
 
@@ -193,6 +197,30 @@ def steered(row: Mapping[str, Any], token: str, console: Console) -> None:
         lines.append(("held by", _names(row["walls"])))
     for name, text in lines:
         console.print(Text(f"  {name:<10}{text}"), soft_wrap=True)
+
+
+def unembedding(record: Record, console: Console) -> None:
+    """Print how many words can be said, then those that cannot, and words that are the same."""
+    row = record.tables["unembedding"][0]
+    spec = record.spec
+    norm = "no norm" if spec["norm"] is None else f"behind {spec['norm']}"
+    bias = "with bias" if spec["bias"] else "no bias"
+    words = f"{row['sayable']:,} of {row['distinct']:,} distinct words can win"
+    console.print(Text(f"{words} ({row['words']:,} rows in R^{row['dimension']}, {bias}, {norm})"))
+    dead = [f"{row['dead']:,} dead", f"{row['exact_decisions']:,} decided in rationals"]
+    if row["reachable"] is not None:
+        far = row["live"] - row["reachable"]
+        dead.append(f"{far:,} live but out of the norm's reach, margin {row['reach_margin']:.2g}")
+    console.print(Text("  " + "; ".join(dead)), soft_wrap=True)
+    if record.tables["dead"]:
+        columns = ("id", "word", "why", "second", "reach", "members", "others")
+        rows = [dict(r, others=_names(r["others"], 5)) for r in record.tables["dead"]]
+        shown = Record(record.command, {}, {}, {"dead": rows[:_SHOWN]})
+        listing(shown, "dead", "Words that no state says", columns, console)
+        if len(rows) > _SHOWN:
+            console.print(Text(f"  and {len(rows) - _SHOWN:,} more; --json or --format has all"))
+    for group in record.tables["twins"][:_SHOWN]:
+        console.print(Text(f"  one row: {_names(group['words'])}"), soft_wrap=True)
 
 
 def _names(names: Sequence[str], most: int = 12) -> str:

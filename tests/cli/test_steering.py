@@ -86,3 +86,28 @@ def test_inspect_draws_attention(invoke, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
     ended = invoke("inspect", "demo", "--text", "314=", "--no-cells", "--attention", path)
     assert ended.exit_code == 2 and "rows of one layer" in ended.stderr
+
+
+def test_words_on_the_command_line(invoke):
+    ended = invoke("inspect", "demo", "--unembedding")
+    assert ended.exit_code == 0 and "11 of 11 distinct words can win" in ended.stdout
+    rows = json.loads(invoke("inspect", "demo", "--unembedding", "--json").stdout)
+    assert rows["tables"]["unembedding"][0]["sayable"] == 11
+    for more, said in (
+        (["--text", "314="], "looks at the last map alone"),
+        (["--vocabulary"], "looks at the last map alone"),
+        (["--format", "csv", "--table", "keys"], "--table keys goes without --unembedding"),
+    ):
+        ended = invoke("inspect", "demo", "--unembedding", *more)
+        assert ended.exit_code == 2 and said in ended.stderr
+
+
+def test_compare_on_the_command_line(invoke):
+    words = ["compare", "demo", "demo", "--text", "314=", "--no-cells", "--layer", 0]
+    ended = invoke(*words)
+    assert ended.exit_code == 0 and "a before and b after; 4 queries" in ended.stdout
+    rows = json.loads(invoke(*words, "--format", "json").stdout)
+    assert [row["changed"] for row in rows] == [0, 0, 0, 0]
+    ended = invoke(*words, "--unembedding")
+    assert ended.exit_code == 2 and "compares the last maps alone" in ended.stderr
+    assert "sayable" in invoke("compare", "demo", "demo", "--unembedding").stdout

@@ -6,6 +6,7 @@ from tropattn.cli.signals import loading
 
 with loading():
     from tropattn.cli.commands import main
+    from tropattn.cli.comparing import compare
     from tropattn.cli.compiling import compile_all
     from tropattn.cli.dynamics import dynamics
     from tropattn.cli.inspecting import inspect
@@ -19,6 +20,7 @@ with loading():
 __all__ = ["main"]
 
 for command in (
+    compare,
     compile_all,
     dynamics,
     inspect,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +12,14 @@ from tropattn.cli import options
 from tropattn.numerals import Whole
 from tropattn.outputs import FIGURES
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tropattn.record import Record
+
 __all__ = ["inspect"]
+
+_ALONE = "--unembedding looks at the last map alone: leave the other options out."
 
 
 @click.command(short_help="Tabulate the heads of a trained model.")
@@ -21,6 +29,11 @@ __all__ = ["inspect"]
 @click.option(
     "--vocabulary", is_flag=True, help="Take every word of the embedding as a key (layer 0)."
 )
+@click.option(
+    "--unembedding",
+    is_flag=True,
+    help="Which words of the vocabulary can ever be the model's answer, instead of its heads.",
+)
 @click.option("--no-cells", is_flag=True, help="Leave out the cells of each layer.")
 @options.figure(required=False)
 @options.written(
@@ -28,7 +41,7 @@ __all__ = ["inspect"]
     "Figure to write: soft attention of the heads of one layer, dead keys struck through.",
     endings=FIGURES,
 )
-@options.table(("tokens", "keys", "heads", "layers"))
+@options.table(("tokens", "keys", "heads", "layers", "unembedding", "dead", "twins"))
 @options.threads
 @options.time_limit
 @options.json_flag
@@ -36,6 +49,7 @@ def inspect(
     path: str,
     heads: tuple[int, ...],
     vocabulary: bool,
+    unembedding: bool,
     no_cells: bool,
     output: str | None,
     attention: str | None,
@@ -59,24 +73,35 @@ def inspect(
     keys are live, how far their cells are in radii of the norm's ellipsoid (below 1: in reach), how
     often they win, their mean weight; heads; or layers.
 
+    With --unembedding no context: which words can win in the last map, each proved; for the others
+    the combination of words that is never below them.
+
     \b
     Examples:
       tropattn inspect demo --text 314159265=
       tropattn inspect demo --text 314159265= --no-cells --format csv --table keys
       tropattn inspect demo --text 314159265= --layer 1 --output heads.png
+      tropattn inspect demo --unembedding
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.plotting import save
     from tropattn.plotting.attention import attention as attention_of
     from tropattn.plotting.inspection import inspection
+    from tropattn.study import unembedding as words
     from tropattn.study.inspection import InspectionSpec, run
 
-    if table is not None and form is None:
-        raise click.UsageError("--table goes with --format, which says how to print it.")
-    if as_json and form is not None:
-        raise click.UsageError("--json or --format needed, got both; --json prints the record.")
-    if vocabulary and (attention is not None or (form is not None and table in (None, "tokens"))):
-        raise click.UsageError("--attention and the table tokens need a context, not --vocabulary.")
+    _check(table, form, as_json, vocabulary, unembedding, attention)
+    watched = options.watching()
+    step = report.Steps(options.console(err=True)) if watched else nullcontext
+    if unembedding:
+        if heads or output is not None or any(value for value in context.values()):
+            raise click.UsageError(
+                "--unembedding looks at the last map alone: leave the others out."
+            )
+        source = options.source_of(path, {})
+        asked = words.UnembeddingSpec(path=source.path, threads=threads, progress=watched)
+        _show(words.run(asked, step), as_json, report.unembedding, table or "dead", form)
+        return
     spec = InspectionSpec(
         source=options.source_of(path, context),
         heads=heads or None,
@@ -85,13 +110,45 @@ def inspect(
         threads=threads,
         progress=options.watching(),
     )
-    watched = options.watching()
-    record = run(spec, report.Steps(options.console(err=True)) if watched else nullcontext)
+    record = run(spec, step)
     if output is not None:
         save(inspection(record.tables["heads"]), output)
     if attention is not None:
         save(attention_of(record.tables["tokens"], record.tables["keys"]), attention)
+    _show(record, as_json, report.inspection, table or "tokens", form)
+
+
+def _check(
+    table: str | None,
+    form: str | None,
+    as_json: bool,
+    vocabulary: bool,
+    unembedding: bool,
+    attention: str | None,
+) -> None:
+    """Refuse options that contradict each other, before the work."""
+    if table is not None and form is None:
+        raise click.UsageError("--table goes with --format, which says how to print it.")
+    if as_json and form is not None:
+        raise click.UsageError("--json or --format needed, got both; --json prints the record.")
+    words = ("unembedding", "dead", "twins")
+    if table is not None and (table in words) != unembedding:
+        word = "without" if unembedding else "with"
+        raise click.UsageError(f"--table {table} goes {word} --unembedding.")
+    if unembedding and (vocabulary or attention is not None):
+        raise click.UsageError(_ALONE)
+    if vocabulary and (attention is not None or (form is not None and table in (None, "tokens"))):
+        raise click.UsageError("--attention and the table tokens need a context, not --vocabulary.")
+
+
+def _show(
+    record: Record,
+    as_json: bool,
+    tell: Callable[[Record, Console], None],
+    table: str,
+    form: str | None,
+) -> None:
     if form is None:
-        options.show(record, as_json, report.inspection)
+        options.show(record, as_json, tell)
     else:
-        options.show_table(record.table(table or "tokens"), form)
+        options.show_table(record.table(table), form)

@@ -174,6 +174,7 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         "variable": variables.pop() if len(variables) == 1 else sorted(variables),
         "tokens": seen[0].names[:1000],
         "heads": spec.heads,
+        **({"words": seen[0].names} if whole else {}),
         "unread": list(model.unread),
     }
     tables = {"heads": heads, "layers": layers, "tokens": tokens, "keys": keys}
@@ -326,6 +327,7 @@ def _head_row(
             row["farthest"] = float(far.max())
             row["reach_margin"] = float(np.abs(1 - far).min())
     if scene.whole:
+        row["dead_keys"] = found.dead.tolist()
         return row | _own_vocabulary(scene, at, spec.threads, watched), [], []
     own = answers(head, scene.states, model.causal, scene.layer.window, scene.kept)
     words = [*scene.names, "sink"]

@@ -1,0 +1,317 @@
+"""Words that can never be said: which rows of a model's last map win for some state.
+
+weights -> rows of the unembedding, its bias, the norm before it -> one tropical polynomial of what
+the norm gives -> live words, each proved -> those within reach of the norm.
+
+Behind an RMSNorm without bias every direction is a state's, so the whole space is the domain.
+Behind a LayerNorm ``gamma * u + beta`` the ``u`` of all states fill the open ball ``|u|^2 < d`` of
+the centred hyperplane: a word can win exactly if its cell meets that ball.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tropattn._types import Array, Floats
+from tropattn.arrays import as_array, to_float
+from tropattn.attention.evaluated.norms import LayerNorm, Norm, RMSNorm
+from tropattn.attention.loading import load
+from tropattn.attention.loading.own import is_own
+from tropattn.attention.loading.paths import open_tensors
+from tropattn.attention.loading.tensors import Tensors
+from tropattn.attention.loading.vocabulary import read_words
+from tropattn.errors import InvalidInput
+from tropattn.files import existing_path, named, read_json
+from tropattn.polyhedra.nearest import cell_distances
+from tropattn.progress import Listening, counting
+from tropattn.record import Record
+from tropattn.study.layer import Step
+from tropattn.study.reachable import on_hyperplane
+from tropattn.threads import check
+from tropattn.tolerance import gamma
+from tropattn.tropical.geometry.live_terms import LiveTerms, live_terms
+from tropattn.tropical.polynomial import TropicalPolynomial
+
+__all__ = ["Unembedding", "UnembeddingSpec", "read_unembedding", "run", "words"]
+
+Row = dict[str, Any]
+
+_NAMED = 8
+"""Words of a combination that a row names."""
+
+_SECONDS = 500
+"""Dead words of which it is asked whether they come second."""
+
+_STEPS = 60
+"""Steps towards a state where a dead word comes second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnembeddingSpec:
+    """Settings of ``run``: the model file, worker threads, who listens to the progress."""
+
+    path: str
+    threads: int | None = None
+    progress: Listening = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unembedding:
+    """The last map of a model: logits ``rows @ x + bias`` of what its norm gives.
+
+    ``rows`` (V, d), ``bias`` (V,) or None, ``norm`` or None, ``names`` of the words.
+    """
+
+    rows: Array
+    bias: Array | None
+    norm: Norm | None
+    names: Sequence[str]
+
+
+def run(spec: UnembeddingSpec, step: Step = nullcontext) -> Record:
+    """Find the words of a model file that no state can say; record and errors as ``words``."""
+    with step("reading weights"):
+        last = read_unembedding(spec.path)
+    return words(last, spec, step)
+
+
+def words(last: Unembedding, spec: UnembeddingSpec, step: Step = nullcontext) -> Record:
+    """Decide for every word of a last map whether some state makes it win (theory T2, T3).
+
+    Returns
+    -------
+    Record
+        Table ``unembedding``, one row: ``words``, ``distinct`` rows, ``live`` (exact), ``dead``,
+        ``reachable`` (doubles; None where every live word is), ``reach_margin``, and the
+        ``exact_decisions`` among them. Table ``dead``, a row per word that cannot win: ``why``
+        ("dead": never above a combination of others, its largest members in ``others`` with their
+        ``weights``; "out of reach": only beyond the norm's ball), ``second`` whether a state was
+        found, and proved, at which one word alone beats it (None: not asked). Table ``twins``:
+        words with equal rows, which win and lose together and count as one.
+
+    Raises
+    ------
+    InvalidInput : numbers that do not fit each other.
+    Interrupted : stopped, with the number of words proved live by then.
+
+    Notes
+    -----
+    "State" is any residual vector. Source: Grivas, Bogoychev, Lopez (2022), *Low-rank softmax can
+    have unargmaxable classes in theory but rarely in practice*, for the question; each row is one
+    program over the few rivals that matter, proved as in ``live_terms``. Cost: a few passes over
+    the V rows per word, shared by 32 words.
+    """
+    shape = as_array("rows", last.rows, 2, shape="(V, d)")
+    plain = TropicalPolynomial(shape, last.bias)
+    f, ball = _variable(plain, last.norm)
+    with step(f"words that can win, of {f.n_terms:,}"):
+        found = live_terms(f, threads=spec.threads, progress=spec.progress)
+    far = None
+    if ball is not None:
+        with step("words within the norm's ball"):
+            far = _distances(plain, ball, found.live, spec)
+    reached = found.live if far is None else found.live[far < 1]
+    with step("dead words that come second"):
+        rows = _dead_rows(f, found, far, last.names)
+    summary: Row = {
+        "words": f.n_terms,
+        "distinct": len(f.distinct[0]),
+        "dimension": f.dim,
+        "live": len(found.live),
+        "dead": len(found.dead),
+        "reachable": None if far is None else len(reached),
+        "reach_margin": None if far is None else float(np.abs(1 - far).min()),
+        "sayable": len(reached),
+        "exact_decisions": found.exact_decisions,
+    }
+    settings = {
+        "source": spec.path,
+        "norm": None if last.norm is None else type(last.norm).__name__,
+        "bias": last.bias is not None,
+        "variable": "residual before the last norm" if last.norm else "last state",
+    }
+    tables = {"unembedding": [summary], "dead": rows, "twins": _twins(f, last.names)}
+    return Record("unembedding", settings, {}, tables)
+
+
+def _variable(f: TropicalPolynomial, norm: Norm | None) -> tuple[TropicalPolynomial, Norm | None]:
+    """The polynomial of a variable that ranges over a whole space; the norm where it is a ball."""
+    if norm is None:
+        return f, None
+    if norm.width != f.dim:
+        raise InvalidInput(f"norm: one of width {f.dim} needed, got {norm.width}.")
+    scales = norm.weight.astype(np.float64)
+    constants = f.biases.any() or norm.shift.any()
+    if not norm.centred and not constants and scales.all():
+        # gamma * u is any direction as u is.
+        return f, None
+    pulled = on_hyperplane(f, norm)
+    if not constants:
+        return pulled, None
+    heights = pulled.exact_terms()
+    last = heights.ncols() - 1
+    equal = all(heights[j, last] == heights[0, last] for j in range(heights.nrows()))
+    return pulled, None if equal else norm
+
+
+def _distances(
+    f: TropicalPolynomial, norm: Norm, live: NDArray[np.int64], spec: UnembeddingSpec
+) -> Floats:
+    """How far the cell of each live word is from the ball's centre, in its radii; in doubles."""
+    slopes = to_float(f.slopes)[0]
+    heights = slopes @ norm.shift.astype(np.float64) + to_float(f.intercepts)[0]
+    slopes = slopes * norm.weight.astype(np.float64)
+    if norm.centred:
+        slopes = slopes - slopes.mean(axis=1, keepdims=True)
+    with counting("words measured", spec.progress, "") as report:
+        far = cell_distances(slopes, heights, live, spec.threads, report)
+    return far / np.sqrt(norm.width)
+
+
+def _dead_rows(
+    f: TropicalPolynomial, found: LiveTerms, far: Floats | None, names: Sequence[str]
+) -> list[Row]:
+    rows: list[Row] = []
+    terms, errors = f.float_terms()
+    for at, j in enumerate(found.dead.tolist()):
+        check()
+        others, weights = found.combinations[j]
+        order = np.argsort(-weights)[:_NAMED]
+        rows.append(
+            {
+                "id": j,
+                "word": names[j],
+                "why": "dead",
+                "second": _comes_second(terms, errors, j) if at < _SECONDS else None,
+                "members": len(others),
+                "others": [names[int(i)] for i in others[order]],
+                "weights": [float(w) for w in weights[order]],
+                "reach": None,
+            }
+        )
+    if far is not None:
+        for j, radii in zip(found.live.tolist(), far.tolist(), strict=True):
+            if radii >= 1:
+                row: Row = {"id": j, "word": names[j], "why": "out of reach"}
+                row |= {"second": None, "members": 0, "others": [], "weights": [], "reach": radii}
+                rows.append(row)
+    return rows
+
+
+def _comes_second(terms: Floats, errors: Floats, j: int) -> bool:
+    """Whether a state was found at which one term alone is above term j, by doubles beyond doubt.
+
+    A perceptron's steps: away from the terms that are above, the best of them left out.
+    """
+    apart = terms - terms[j]
+    length = np.sqrt((apart**2).sum(axis=1))
+    reach = np.abs(terms).max(axis=1) + np.abs(terms[j]).max()
+    loss = errors.max(axis=1) + errors[j].max() + gamma(terms.shape[1] + 4) * reach
+    z = terms[j] - terms.mean(axis=0)
+    z[-1] = abs(z[-1]) + 1e-3 * float(np.abs(z).max())
+    unit = apart / np.where(length > 0, length, 1.0)[:, None]
+    for _ in range(_STEPS):
+        scores = apart @ z
+        bound = loss * float(np.abs(z).sum())
+        above = np.flatnonzero((scores > -bound) & (length > 0))
+        if len(above) <= 1:
+            return bool(z[-1] > 0)
+        best = above[int(np.argmax(scores[above]))]
+        worst = above[above != best]
+        step = worst[int(np.argmax(unit[worst] @ z))]
+        z = z - 1.5 * max(float(unit[step] @ z), 1e-6 * float(np.linalg.norm(z))) * unit[step]
+        if z[-1] <= 0:
+            z[-1] = 1e-3 * float(np.abs(z).max())
+    return False
+
+
+def _twins(f: TropicalPolynomial, names: Sequence[str]) -> list[Row]:
+    firsts, classes = f.distinct
+    if len(firsts) == f.n_terms:
+        return []
+    sizes = np.bincount(classes)
+    order = np.argsort(classes, kind="stable")
+    starts = np.cumsum([0, *sizes.tolist()])
+    out: list[Row] = []
+    for c in np.flatnonzero(sizes > 1).tolist():
+        group = order[starts[c] : starts[c + 1]].tolist()
+        out.append({"ids": group, "words": [names[i] for i in group]})
+    return out
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+_RMS = ("llama", "mistral", "qwen2")
+_MASKED = ("bert",)
+_CAUSAL = ("gpt2",)
+
+
+def read_unembedding(path: str) -> Unembedding:
+    """Read the last map of a model file, its norm and the names of its words.
+
+    Of Llama, Mistral and Qwen2 the rows ``lm_head.weight`` (where tied, the embedding) behind
+    ``model.norm``; of GPT-2 the embedding behind ``ln_f``; of BERT with a head for masked words the
+    embedding with ``cls.predictions.bias`` behind the norm of the head; of the package's own format
+    ``unembedding`` and ``b_U``. Raises ``InvalidInput`` for others.
+    """
+    place = existing_path(path)
+    tensors = open_tensors(place)
+    if is_own(tensors):
+        model = load(path)
+        if model.unembedding is None:
+            raise InvalidInput(f"{path}: a model with an unembedding needed, got one without.")
+        names = model.vocabulary or [str(i) for i in range(model.unembedding.shape[1])]
+        bias = None if model.b_U is None or not model.b_U.any() else model.b_U
+        return Unembedding(model.unembedding.T, bias, None, list(names))
+    folder = tensors.path.parent
+    config = read_json(folder / "config.json") or {}
+    kind = str(config.get("model_type"))
+    if kind in _RMS:
+        rows = _first(tensors, ("lm_head.weight", "model.embed_tokens.weight"))
+        width = rows.shape[1]
+        norm: Norm = RMSNorm(tensors.vector("model.norm.weight", width))
+        return Unembedding(rows, None, norm, _names(folder, len(rows), config))
+    if kind in _CAUSAL:
+        rows = _first(tensors, ("lm_head.weight", "transformer.wte.weight", "wte.weight"))
+        stem = "transformer.ln_f" if "transformer.ln_f.weight" in tensors.shapes else "ln_f"
+        norm = _layer_norm(tensors, stem, rows.shape[1])
+        return Unembedding(rows, None, norm, _names(folder, len(rows), config))
+    if kind in _MASKED:
+        stem = "cls.predictions.transform.LayerNorm"
+        rows = _first(
+            tensors, ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")
+        )
+        norm = _layer_norm(tensors, stem, rows.shape[1])
+        bias = tensors.weight("cls.predictions.bias", (len(rows),))
+        return Unembedding(rows, bias, norm, _names(folder, len(rows), config))
+    known = ", ".join(sorted((*_RMS, *_MASKED, *_CAUSAL)))
+    raise InvalidInput(
+        f"{path}: a model_type whose last map is known ({known}) needed in config.json, got "
+        f"{config.get('model_type')!r}; of another, pass its arrays to study.unembedding.words."
+    )
+
+
+def _first(tensors: Tensors, names: Sequence[str]) -> Array:
+    for name in names:
+        if name in tensors.shapes:
+            return tensors.weight(name, (None, None))
+    raise InvalidInput(
+        f"{tensors.path}: one of the tensors {', '.join(names)} needed, got "
+        f"{named(tensors.shapes)}; the model has no map to words."
+    )
+
+
+def _layer_norm(tensors: Tensors, stem: str, width: int) -> LayerNorm:
+    weight, bias = (tensors.vector(f"{stem}.{part}", width) for part in ("weight", "bias"))
+    return LayerNorm(weight, bias)
+
+
+def _names(folder: Any, count: int, config: dict[str, Any]) -> list[str]:
+    known = read_words(folder, count, str(config.get("tokenizer_class") or "")).vocabulary or []
+    return [*known, *(f"<{i}>" for i in range(len(known), count))]
