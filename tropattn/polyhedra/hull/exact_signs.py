@@ -163,7 +163,7 @@ def _volume(a: list[int], b: list[int], c: list[int], d: list[int]) -> int:
 def _determinants(matrices: Array) -> Array:
     """Determinants of integer matrices (m, k, k), by the minors of the first 1, 2, ... rows."""
     k = matrices.shape[1]
-    minors = {(c,): matrices[:, 0, c] for c in range(k)}
+    minors: dict[tuple[int, ...], Any] = {(c,): matrices[:, 0, c] for c in range(k)}
     for r in range(1, k):
         larger = {}
         for chosen in combinations(range(k), r + 1):
