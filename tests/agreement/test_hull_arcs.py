@@ -7,7 +7,7 @@ import pytest
 
 from tropattn import Box, Polytope, Slice, TropicalPolynomial, count_regions
 from tropattn.regions.budget import Budget
-from tropattn.regions.euler import diagrams, plane
+from tropattn.regions.euler import diagrams, plane, strata
 from tropattn.regions.euler.hull_arcs import hull_arcs
 from tropattn.tropical.refinement import Refinement
 
@@ -93,3 +93,53 @@ def test_a_wall_through_a_vertex_and_a_window_without_arcs_are_left_to_others():
     assert hull_arcs(Refinement.ready([head], Box([0.1, 0.1], [0.2, 0.2])), 0) is None
     tilted = Polytope([[1, 0.1], [-1, 0.1], [0.1, 1], [0.1, -1]], [0.8, 0.1, 0.4, 0.1])
     assert len(hull_arcs(Refinement.ready([head], tilted), 0)) == 1
+
+
+READ = []
+
+
+def space(seed):
+    """Heads in four columns, some with dead, cocircular or repeated keys, and a domain."""
+    rng = np.random.default_rng([81, seed])
+    central = seed % 3 == 2
+    dim = 4 if central else 3
+    heads = []
+    for size in rng.integers(5, 12, 1 + seed % 3):
+        slopes = rng.standard_normal((size, dim))
+        heights = np.zeros(size) if central else rng.standard_normal(size) * 0.4
+        if seed % 5 == 1 and not central and not heads:
+            slopes = rng.integers(0, 3, (size, dim)) * 1.0
+            heights = -(slopes**2).sum(axis=1) / 2
+        heads.append(TropicalPolynomial(slopes, heights))
+    domain = None
+    if seed % 2 and not central:
+        domain = Box([-0.7] * dim, [0.9] * dim)
+    if seed % 7 == 3:
+        # A cone, for central heads.
+        sides = np.full(dim + 4, 0.0 if central else 0.3)
+        domain = Polytope(rng.random((dim + 4, dim)) - 0.2, sides)
+    return heads, domain
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_strata_from_hulls_count_as_the_search(seed, monkeypatch):
+    heads, domain = space(seed)
+    expected = count_regions(heads, domain, engine="enumeration", threads=1).value
+    refinement = Refinement.ready(heads, domain)
+    tried = strata.euler_count(refinement, Budget(threads=1))
+    monkeypatch.setattr(strata, "_MANY", 2)
+    monkeypatch.setattr(strata, "_live", None)
+    try:
+        read = strata.euler_count(refinement, Budget(threads=1))
+    except TypeError:
+        # A hull that is not simplicial, or not proved by doubles, leaves all pairs to be tried.
+        READ.append(0)
+        assert tried is None or seed % 5 == 1
+        return
+    assert tried is None or tried[0] == expected
+    assert read is None or read[0] == expected
+    if read is not None and tried is not None:
+        assert read[1]["walls_tried"] <= tried[1]["walls_tried"]
+    READ.append(read is not None)
+    if seed == 39 and len(READ) == 40:
+        assert sum(READ) > 25

@@ -215,6 +215,21 @@ def test_diagrams_agree_with_the_road_of_minkowski_sums(seed):
     assert {tuple(sorted(edge)) for edge in graph.edges} == set(map(tuple, found.walls.tolist()))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_newton_polytopes_read_the_diagram(kind):
+    for seed in range(3):
+        f = polynomial_of(kind, seed)
+        polytope = f.newton_polytope(lifted=True)
+        lower = TropicalPolynomial(polytope.points[:, :-1], -polytope.points[:, -1])
+        down = lower.newton_polytope(lifted=True)
+        points = TropicalPolynomial(polytope.points)
+        assert polytope.upper.tolist() == live_terms(f).live.tolist()
+        assert down.upper.tolist() == live_terms(lower).live.tolist()
+        assert polytope.indices.tolist() == live_terms(points).live.tolist()
+        assert polytope.indices.tolist() == down.indices.tolist()
+        assert {*polytope.upper.tolist(), *down.upper.tolist()} <= {*polytope.indices.tolist()}
+
+
 def test_midpoints_in_nine_dimensions():
     # Qhull names 33 corners here: one of the two midpoints.
     rng = np.random.Generator(np.random.PCG64(7))

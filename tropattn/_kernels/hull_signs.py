@@ -399,23 +399,25 @@ def locate(
     k = points.shape[1]
     size = k - 1 if vertical else k
     work = _scratch(size)
-    planes, losses = np.zeros((k, size)), np.zeros((k, size))
+    # The ridges of each facet that a walk has come to.
+    every, every_lost = np.zeros((len(facets), k, size)), np.zeros((len(facets), k, size))
+    known = np.zeros(len(facets), np.bool_)
     steps, lost = np.zeros((2, k)), np.zeros((2, k))
     noisy = errors.any()
     places_whole = whole and vertical  # The inner point is no integer point.
     at = start
-    known = -1
     for q in range(len(queries)):
         if flag[0] != 0:
             return
         j = queries[q]
         state[q] = LOST
         for tries in range(len(facets) + 100):
-            if at != known:
+            planes, losses = every[at], every_lost[at]
+            if not known[at]:
                 _sides_of(
                     points, errors, facets[at], inner, inner_error, vertical, work, planes, losses
                 )
-                known = at
+                known[at] = True
             _step(points, errors, j, facets[at, 0], steps[0], lost[0])
             _step(points, errors, j, facets[at, 1], steps[1], lost[1])
             signs = coordinates[q]

@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from typing import Any
 
 import flint
+import numpy as np
+from numpy.typing import NDArray
 
+from tropattn._types import Array
 from tropattn.threads import check
 
 __all__ = ["ExactRows"]
+
+_TOGETHER = 4
+"""Up to so many dimensions determinants are taken of many matrices at once, by minors."""
+
+_CHUNK = 2000
+"""Determinants between two looks at an interruption."""
 
 
 class ExactRows:
     """Homogeneous integer rows of ``n`` points, of infinity (number n) and of means of points.
 
-    ``exact(indices)`` gives rows of R^k in rationals. A point ``p`` becomes a positive multiple of
-    ``(p, 1)``; infinity, straight down, is ``(0, ..., 0, -1, 0)``.
+    ``exact(indices)`` gives rows of R^k in rationals; ``whole(indices)``, where it is given, the
+    same points as Python's integers, each column times a positive number, which changes no sign.
+    A point ``p`` becomes a positive multiple of ``(p, 1)``; infinity, straight down, is
+    ``(0, ..., 0, -1, 0)``.
 
     >>> rows = ExactRows(lambda js: flint.fmpq_mat([[int(j), int(j) ** 2] for j in js]), 3, 2)
     >>> rows.sign([0, 1, 2]), rows.sign([0, 2, 3])      # left of 0 -> 1; right of 0 -> 2
     (1, -1)
     """
 
-    def __init__(self, exact: Callable[[Any], flint.fmpq_mat], n: int, k: int) -> None:
-        self._exact = exact
+    def __init__(
+        self,
+        exact: Callable[[Any], flint.fmpq_mat],
+        n: int,
+        k: int,
+        whole: Callable[[Array], list[list[int]]] | None = None,
+    ) -> None:
+        self._exact, self._whole = exact, whole
         self._rows: dict[int, list[Any]] = {n: [0] * (k - 1) + [-1, 0]}
         self._means: dict[int, list[int]] = {}
         self.n, self.k = n, k
         self.count = 0
+
+    def as_given(self) -> ExactRows:
+        """The same points with no column scaled."""
+        return self if self._whole is None else ExactRows(self._exact, self.n, self.k)
 
     def set_mean(self, index: int, members: Iterable[int]) -> None:
         """Let the number ``index``, above n, stand for the mean of the members."""
@@ -45,12 +67,15 @@ class ExactRows:
         for j in list(wanted):
             wanted.update(self._means.get(j, []))
         fresh = sorted(j for j in wanted if j < self.n and j not in self._rows)
-        if fresh:
+        if fresh and self._whole is not None:
+            rows = self._whole(np.array(fresh, np.int64))
+            self._rows.update(zip(fresh, ([*row, 1] for row in rows), strict=True))
+        elif fresh:
             matrix = self._exact(fresh)
             for i, j in enumerate(fresh):
                 row = flint.fmpq_mat(1, self.k, [matrix[i, c] for c in range(self.k)])
                 whole, denominator = row.numer_denom()
-                self._rows[j] = [*whole.entries(), denominator]
+                self._rows[j] = [*map(int, whole.entries()), int(denominator)]
         for j in wanted:
             if j not in self._rows:
                 self._rows[j] = self._mean(self._means[j])
@@ -62,7 +87,7 @@ class ExactRows:
             total = [s + flint.fmpq(v, row[-1]) for s, v in zip(total, row, strict=False)]
         matrix = flint.fmpq_mat(1, self.k, [s / len(members) for s in total])
         whole, denominator = matrix.numer_denom()
-        return [*whole.entries(), denominator]
+        return [*map(int, whole.entries()), int(denominator)]
 
     def row(self, index: int) -> list[Any]:
         """The integers of one point."""
@@ -77,13 +102,42 @@ class ExactRows:
             check()
         rows = self._rows
         try:
-            flat = [v for j in indices for v in rows[j]]
+            chosen = [rows[j] for j in indices]
         except KeyError:
             self.need(indices)
-            flat = [v for j in indices for v in rows[j]]
-        value = flint.fmpz_mat(self.k + 1, self.k + 1, flat).det()
+            chosen = [rows[j] for j in indices]
+        if self.k == 3:
+            value = _volume(*chosen)
+            return (value > 0) - (value < 0)
+        value = flint.fmpz_mat(self.k + 1, self.k + 1, [v for row in chosen for v in row]).det()
         sign = (value > 0) - (value < 0)
         return -sign if self.k & 1 else sign
+
+    def signs(self, batch: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The same for each row of (m, k + 1) numbers; the first of each must not be infinity.
+
+        >>> rows = ExactRows(lambda js: flint.fmpq_mat([[int(j), int(j) ** 2] for j in js]), 3, 2)
+        >>> rows.signs(np.array([[0, 1, 2], [0, 2, 3], [0, 1, 1]])).tolist()
+        [1, -1, 0]
+        """
+        if self.k > _TOGETHER:
+            return np.array([self.sign(row) for row in batch.tolist()], np.int8)
+        out = [np.zeros(0, np.int8)]
+        for begin in range(0, len(batch), _CHUNK):
+            check()
+            names, place = np.unique(batch[begin : begin + _CHUNK], return_inverse=True)
+            self.need(names)
+            table = np.array([self._rows[j] for j in names.tolist()], dtype=object)
+            points = table[place.reshape(-1, self.k + 1)]
+            first, others = points[:, :1], points[:, 1:]
+            if (table[:, -1] == 1).all():
+                steps = others[:, :, :-1] - first[:, :, :-1]
+            else:
+                steps = others[:, :, :-1] * first[:, :, -1:] - first[:, :, :-1] * others[:, :, -1:]
+            values = _determinants(steps)
+            out.append((values > 0).astype(np.int8) - (values < 0).astype(np.int8))
+        self.count += len(batch)
+        return np.concatenate(out)
 
     def normal(self, facet: Sequence[int]) -> list[Any]:
         """The functional, up to a factor, that vanishes on k independent points: k + 1 integers."""
@@ -94,3 +148,29 @@ class ExactRows:
         if nullity != 1:
             raise ArithmeticError("independent points needed")
         return [kernel[c, 0] for c in range(self.k + 1)]
+
+
+def _volume(a: list[int], b: list[int], c: list[int], d: list[int]) -> int:
+    """The determinant of the steps from a to b, c, d in R^3, times a positive number."""
+    x, y, z, w = a
+    (b1, b2, b3, v), (c1, c2, c3, u), (d1, d2, d3, t) = b, c, d
+    b1, b2, b3 = b1 * w - x * v, b2 * w - y * v, b3 * w - z * v
+    c1, c2, c3 = c1 * w - x * u, c2 * w - y * u, c3 * w - z * u
+    d1, d2, d3 = d1 * w - x * t, d2 * w - y * t, d3 * w - z * t
+    return b1 * (c2 * d3 - c3 * d2) - b2 * (c1 * d3 - c3 * d1) + b3 * (c1 * d2 - c2 * d1)
+
+
+def _determinants(matrices: Array) -> Array:
+    """Determinants of integer matrices (m, k, k), by the minors of the first 1, 2, ... rows."""
+    k = matrices.shape[1]
+    minors: dict[tuple[int, ...], Any] = {(c,): matrices[:, 0, c] for c in range(k)}
+    for r in range(1, k):
+        larger = {}
+        for chosen in combinations(range(k), r + 1):
+            total: Any = 0
+            for place, c in enumerate(chosen):
+                part = matrices[:, r, c] * minors[chosen[:place] + chosen[place + 1 :]]
+                total = total - part if (r + place) & 1 else total + part
+            larger[chosen] = total
+        minors = larger
+    return minors[tuple(range(k))]

@@ -41,6 +41,9 @@ OPEN = hull_signs.OPEN
 _WHOLE_BITS = 40
 """Columns of integers up to this size are scaled to integers, so that zeros can be proved."""
 
+_LONG_BITS = 200
+"""Columns of integers up to this size are read as such, longer ones as rationals."""
+
 
 class HullTask:
     """The points of one hull, scaled by powers of two column by column, and their exact rows."""
@@ -49,7 +52,7 @@ class HullTask:
         self.n, self.k = points.shape
         self.vertical = vertical
         self.points, self.errors, self.whole, self.near, self.powers = _scaled(points, errors)
-        self.rows = ExactRows(exact, self.n, self.k)
+        self.rows = ExactRows(exact, self.n, self.k, _integers(self.points, self.errors))
         # How far the caller has come: which moves were tried, and whether insertion was needed.
         self.level = 0
         self.inserted = False
@@ -84,6 +87,29 @@ def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array, ND
     # What scaling takes below the doubles is an error too.
     moved = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
     return near, moved, False, near, -top
+
+
+def _integers(points: Array, errors: Array) -> Callable[[Array], list[list[int]]] | None:
+    """Some points as integers, each column times a power of two; None where doubles are not exact.
+
+    None also where the numbers of a column are so different that its integers would be long.
+    """
+    if errors.any():
+        return None
+    top, low = np.empty((2, points.shape[1]), np.int64)
+    hull_links.extents(points, top, low)
+    if (top - low).max() > _LONG_BITS:
+        return None
+
+    def whole(chosen: Array) -> list[list[int]]:
+        fractions, exponents = np.frexp(points[chosen])
+        digits = (fractions * 2.0**53).astype(np.int64)
+        shifts = exponents.astype(np.int64) - 53 - low
+        # What is shifted out are zeros.
+        digits >>= np.minimum(np.maximum(-shifts, 0), 53)
+        return (digits.astype(object) << np.maximum(shifts, 0)).tolist()
+
+    return whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,14 +232,15 @@ def _settle_signs(task: HullTask, found: Proof, all_of_them: bool) -> None:
     if not all_of_them and (signs == -1).any():
         return
     doubtful = np.argwhere(signs == OPEN)
-    task.rows.need(np.unique(facets[doubtful[:, 0]]))
-    for f, i in doubtful.tolist():
-        g, j = int(neighbours[f, i]), int(found.back[f, i])
-        if f < g:
-            sign = int(found.sides[f]) * task.rows.sign([*facets[f].tolist(), int(facets[g, j])])
-            signs[f, i] = signs[g, j] = sign
-            if sign < 0 and not all_of_them:
-                return
+    f, i = doubtful[doubtful[:, 0] < neighbours[doubtful[:, 0], doubtful[:, 1]]].T
+    g, j = neighbours[f, i], found.back[f, i]
+    step = len(f) if all_of_them else 64
+    for some in (slice(begin, begin + step) for begin in range(0, len(f), max(step, 1))):
+        rows = np.column_stack([facets[f[some]], facets[g[some], j[some]]])
+        settled = found.sides[f[some]] * task.rows.signs(rows)
+        signs[f[some], i[some]] = signs[g[some], j[some]] = settled
+        if not all_of_them and (settled < 0).any():
+            return
 
 
 def _exact_side(task: HullTask, facet: list[int]) -> tuple[int, bool]:

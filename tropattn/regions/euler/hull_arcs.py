@@ -19,7 +19,25 @@ from tropattn.polyhedra.hull.proved import ProvedHull, hull
 from tropattn.tolerance import TINY, UNIT
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["hull_arcs"]
+__all__ = ["head_hull", "hull_arcs"]
+
+
+def head_hull(refinement: Refinement, h: int) -> ProvedHull | None:
+    """The hull dual to head h, in the refinement's columns, where doubles prove one that spans.
+
+    It knows of no window: corners are the keys that are live somewhere, edges the walls.
+    """
+    rows = slice(int(refinement.starts[h]), int(refinement.starts[h + 1]))
+    terms, error = refinement.terms[rows], refinement.errors[rows]
+    errors = np.repeat(error[:, None], terms.shape[1], axis=1)
+
+    def exact(chosen: Any) -> flint.fmpq_mat:
+        given = refinement.units[h].exact_terms(refinement.kept[h][np.asarray(chosen)])
+        columns = refinement.columns.tolist()
+        flat = [given[i, c] for i in range(given.nrows()) for c in columns]
+        return flint.fmpq_mat(given.nrows(), len(columns), flat)
+
+    return hull(terms, errors, exact, vertical=not refinement.central, repair=False)
 
 
 def hull_arcs(refinement: Refinement, h: int) -> Array | None:
@@ -28,22 +46,14 @@ def hull_arcs(refinement: Refinement, h: int) -> Array | None:
     What meets at their ends is not given. None where doubles do not prove a hull that spans the
     three columns, where a wall of the domain passes by a vertex, or where there are no arcs.
     """
-    rows = slice(int(refinement.starts[h]), int(refinement.starts[h + 1]))
-    terms, error = refinement.terms[rows], refinement.errors[rows]
-    errors = np.repeat(error[:, None], 3, axis=1)
-
-    def exact(chosen: Any) -> flint.fmpq_mat:
-        given = refinement.units[h].exact_terms(refinement.kept[h][np.asarray(chosen)])
-        columns = refinement.columns.tolist()
-        flat = [given[i, c] for i in range(given.nrows()) for c in columns]
-        return flint.fmpq_mat(given.nrows(), len(columns), flat)
-
-    found = hull(terms, errors, exact, vertical=not refinement.central, repair=False)
+    found = head_hull(refinement, h)
     arcs = None if found is None else _whole(found)
     if arcs is None:
         return None
     # The homogenising coordinate is the last wall, and the hull has seen to it.
     walls = refinement.walls if refinement.central else refinement.walls[:-1]
+    rows = slice(int(refinement.starts[h]), int(refinement.starts[h + 1]))
+    terms, error = refinement.terms[rows], refinement.errors[rows]
     size = 2.0 * float(error.max()) + 2.0 * UNIT * float(np.abs(terms).max())
     for wall, rho in zip(walls, refinement.wall_rho.tolist(), strict=False):
         arcs = _cut(arcs, wall, rho, terms, size)

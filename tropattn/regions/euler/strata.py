@@ -23,6 +23,7 @@ from tropattn._types import Array
 from tropattn.errors import Degenerate
 from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns
+from tropattn.regions.euler.hull_arcs import head_hull
 from tropattn.regions.euler.plane import EulerPlane
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Enumeration, explore
@@ -35,8 +36,8 @@ __all__ = ["Strata", "euler_count"]
 _RANGE = 8_000
 """Pairs times keys in a work range, some milliseconds."""
 
-_MANY = 24
-"""From this many keys on, a head's dead keys are looked for before its pairs are formed."""
+_MANY = 20
+"""From this many keys on, a head's walls are read from its hull, or its dead keys looked for."""
 
 _WORK = 300_000_000
 """Pairs of keys times keys up to which strata are preferred to enumeration."""
@@ -104,16 +105,20 @@ def _worthwhile(refinement: Refinement) -> bool:
 def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where some sign is not proved.
 
-    Cost: for each pair of live keys of a head whether they share a wall, O(N_h^2 * n); for each
-    wall the diagrams of the later heads on it, n live keys in all, and their crossings.
+    Cost: a proved hull for each large head; of others, for each pair of live keys whether they
+    share a wall, O(N_h^2 * n); for each wall the diagrams of the later heads on it, n live keys in
+    all, and their crossings.
     """
     heads = HeadColumns(refinement)
-    live = [_live(refinement, h) for h in heads.all]
-    # Live keys that were looked for are cells of their head, which the others only cut.
-    lower = max([1, *(int(rows.sum()) for rows in live if len(rows) >= _MANY)])
+    own = [_own_walls(refinement, h) for h in heads.all]
+    live = [mine for mine, _ in own]
+    # Live keys that were looked for are cells of their head, which the others only cut; but not
+    # all corners of a hull have cells in a window.
+    whole = len(refinement.walls) == (not refinement.central)
+    lower = max([1, *(int(rows.sum()) for rows in live if whole and len(rows) >= _MANY)])
     heads.keep(live)
     walls = np.ascontiguousarray(refinement.walls.T).reshape(4, -1)
-    pairs = _pairs(np.diff(heads.starts))
+    pairs = np.vstack([np.insert(mine, 0, h, axis=1) for h, (_, mine) in enumerate(own)])
     step = max(4, _RANGE // (1 + heads.terms.shape[1]))
     ranges = [(a, min(a + step, len(pairs))) for a in range(0, len(pairs), step)]
     stop = np.zeros(1, np.int64)
@@ -140,13 +145,19 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
     return cells + (1 if len(refinement.walls) else 0), {"walls_tried": len(pairs)}
 
 
-def _pairs(sizes: Array) -> Array:
-    """(head, i, j) for all pairs i < j of rows of each head, (Q, 3)."""
-    parts = []
-    for h, size in enumerate(sizes.tolist()):
-        first, second = np.triu_indices(size, 1)
-        parts.append(np.column_stack([np.full(len(first), h), first, second]))
-    return np.ascontiguousarray(np.vstack(parts), np.int64)
+def _own_walls(refinement: Refinement, h: int) -> tuple[Array, Array]:
+    """Rows of a head that may win somewhere (N,), and pairs of these that may share a wall (w, 2).
+
+    Pairs number the rows that are left. They are the edges of a proved hull if it is simplicial:
+    where more than four cells meet, all pairs are tried, and their signs are not proved.
+    """
+    count = int(refinement.starts[h + 1] - refinement.starts[h])
+    found = head_hull(refinement, h) if count >= _MANY else None
+    if found is not None and (found.signs == 1).all() and not found.on.any():
+        number = np.cumsum(found.corner) - 1
+        return found.corner, number[found.edges()]
+    live = _live(refinement, h)
+    return live, np.column_stack(np.triu_indices(int(live.sum()), 1))
 
 
 def _live(refinement: Refinement, h: int) -> Array:

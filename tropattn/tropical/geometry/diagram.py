@@ -169,11 +169,12 @@ class HeadDiagram:
     def _ties(self, found: ProvedHull, facets: Array) -> Array:
         """Where all terms of these facets tie, in the columns of the hull, exactly."""
         out = np.empty((len(facets), self.dim), dtype=object)
-        found.rows.need(np.unique(found.facets[facets]))
+        rows = found.rows.as_given()
+        rows.need(np.unique(found.facets[facets]))
         for i, facet in enumerate(found.facets[facets].tolist()):
             check()
             # The hyperplane n . (a, c, 1) = 0 has the slope -n_a / n_c, and the tie is opposite.
-            *normal, height, _ = found.rows.normal(facet)
+            *normal, height, _ = rows.normal(facet)
             out[i] = [fraction(flint.fmpq(v, height)) for v in normal]
         return out
 

@@ -18,6 +18,8 @@ from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.polyhedra import _cdd
 from tropattn.polyhedra.minkowski import Facet, MinkowskiSum, minkowski_sum
 from tropattn.polyhedra.normal_fan import NormalFan
+from tropattn.threads import aside
+from tropattn.tropical.geometry.diagram import head_diagram
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.geometry.points import term_points
 from tropattn.tropical.max_affine import MaxAffine
@@ -56,14 +58,15 @@ class NewtonPolytope(Value):
     def of(cls, f: MaxAffine, lifted: bool = False) -> NewtonPolytope:
         """The polytope of ``f``; every vertex is decided exactly.
 
+        Cost: two proved hulls of the N terms (T20), or two small programs a term.
+
         >>> f = MaxAffine([[0], [1], [2]], [0, -1, 0])
         >>> NewtonPolytope.of(f).vertices.tolist(), NewtonPolytope.of(f, lifted=True).f_vector()
         ([[0.0], [2.0]], (3, 3))
         """
         points = term_points(f, lifted)
         # The vertices of a hull are the live terms of the polynomial without intercepts.
-        vertices = live_terms(MaxAffine(points)).live
-        return cls(points, vertices, live_terms(f).live, lifted)
+        return cls(points, _live(MaxAffine(points)), _live(f), lifted)
 
     @classmethod
     def from_points(cls, points: Any) -> NewtonPolytope:
@@ -190,3 +193,9 @@ class NewtonPolytope(Value):
         3.0
         """
         return self.hull.support(directions)
+
+
+def _live(f: MaxAffine) -> NDArray[np.int64]:
+    """The live terms, from one proved hull (T20) or, where that might be too large, one by one."""
+    found = aside(head_diagram, f)
+    return live_terms(f).live if found is None else found.live
