@@ -38,7 +38,7 @@ CASES = {
     "plane": (*PLANE, network(2, (16, 16), 0), SQUARE),
     "plane with ties": (*PLANE, network(2, (14, 14), 1, True), SQUARE),
     "depth": (*DEPTH, network(3, (4, 4, 3), 2), None),
-    "depth with ties": (*DEPTH, network(3, (9, 6), 3, True), ta.Box.cube(-1, 1, 3)),
+    "depth with ties": (*DEPTH, network(3, (4, 9), 3, True), ta.Box.cube(-1, 1, 3)),
 }
 
 
