@@ -150,8 +150,13 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         if self.kept is None:
             return super().pool(threads)
         order = self.kept.job.order
+        search = type(self), self.kept.given
         if order.workers is not None:
-            return Crew(order.workers, (type(self), self.kept.given), self.written, self.stop)
+            return Crew(order.workers, search, self.written, self.stop)
+        if order.scheduler is not None:
+            from tropattn.regions.jobs.cluster import Cluster
+
+            return Cluster(order.scheduler, search, self.written, self.stop)
         return super().pool(threads)
 
     def task(self, item: Item) -> Any:

@@ -119,12 +119,12 @@ def _add(rows: dict[tuple[str, str], Row], row: Row, part: str | Path) -> None:
         rows[name] = row
         return
     done = row if row.data is None else other
-    if row.data is None and other.data is None:
-        if (_cells(row), row.children) != (_cells(other), other.children):
-            raise InvalidInput(
-                f"merge: one result a range needed, got two for {row.path!r} of {row.search}, the "
-                f"second in {part}; one of the two machines is not sound."
-            )
+    both = row.data is None and other.data is None
+    if both and (_cells(row), row.children) != (_cells(other), other.children):
+        raise InvalidInput(
+            f"merge: one result a range needed, got two for {row.path!r} of {row.search}, the "
+            f"second in {part}; one of the two machines is not sound."
+        )
     rows[name] = replace(done, parent=row.parent if other.parent is None else other.parent)
 
 
