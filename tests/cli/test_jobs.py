@@ -104,3 +104,18 @@ def test_what_cannot_be_is_one_line(invoke, four, tmp_path):
         assert ended.exit_code == 2, args
         assert words in ended.stderr, (args, ended.stderr)
         assert ended.stderr.count("\n") == 1
+
+
+def test_a_job_is_shared_by_files(invoke, four, tmp_path):
+    job, lines = tmp_path / "four.job", tmp_path / "open.jsonl"
+    assert invoke("count", four, "--job", job, "--max-cells", 100).exit_code == 3
+    written = invoke("jobs", job, "--export", lines)
+    assert written.exit_code == 0 and "open ranges" in written.stderr
+    part, whole = tmp_path / "part.job", tmp_path / "whole.job"
+    assert "a part of a job" in invoke("jobs", part, "--merge", lines).stderr
+    ended = invoke("resume", part)
+    assert ended.exit_code == 3 and "a part of one, which is done" in ended.stderr
+    assert "a whole job" in invoke("jobs", whole, "--merge", job, part).stderr
+    assert json.loads(invoke("resume", whole, "--json").stdout)["value"] == "370"
+    assert invoke("jobs", whole, "--merge").exit_code == 2
+    assert invoke("jobs", whole, job).exit_code == 2

@@ -8,6 +8,7 @@ import click
 
 from tropattn.cli import options
 from tropattn.cli.endings import lower_bounds
+from tropattn.progress import printing
 
 __all__ = ["jobs", "resume"]
 
@@ -42,20 +43,45 @@ def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
 
 @click.command(short_help="Show how far a count is that --job keeps.")
 @click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("parts", nargs=-1, type=click.Path(dir_okay=False))
+@click.option(
+    "--merge",
+    is_flag=True,
+    help="Make FILE of PARTS: ledgers, or files of lines that --export wrote, cut as you like.",
+)
+@options.written("--export", "Write the open ranges to this file, as lines of JSON.")
 @options.time_limit
 @options.json_flag
-def jobs(file: str, as_json: bool) -> None:
+def jobs(file: str, parts: tuple[str, ...], merge: bool, export: str | None, as_json: bool) -> None:
     """Show how far a job is, also while it runs: ranges, cells, pace, and what may be left.
 
     Cells found are a lower bound (of a direct sum each search has its own, and counts multiply).
     The rest is an estimate from random probes, with its standard error; it takes some seconds.
 
+    Machines without a network share a job by files: --export writes a header and a line for each
+    open range; the header with some of the lines is a part, of which --merge makes a job for resume
+    on another machine with the same input. At the end --merge unites the parts with the job that
+    they came from, and checks that no range is missing or counted twice.
+
     \b
     Examples:
       tropattn jobs demo.job
-      tropattn jobs demo.job --json
+      tropattn jobs demo.job --export open.jsonl
+      tropattn jobs part.job --merge half.jsonl
+      tropattn jobs whole.job --merge demo.job part1.job part2.job
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.study import jobs as study
 
+    if bool(parts) != merge:
+        raise click.UsageError("PARTS and --merge go together, got one of the two.")
+    if merge:
+        whole = study.merged(file, parts)
+        with printing():
+            kind = "a whole job" if whole else "a part of a job"
+            click.echo(f"written: {file}, {kind}", err=True)
+    if export is not None:
+        count = study.exported(file, export)
+        with printing():
+            click.echo(f"written: {export}, {count:,} open ranges", err=True)
     options.show(study.look(file), as_json, report.jobs)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tropattn.errors import InvalidInput
+from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.outputs import output_path
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.progress import LEFT_OVER, Listening, counting
@@ -183,8 +183,19 @@ def _kept(question: Question, certificate: str | Path | None, order: Order) -> F
         )
     with order.begun(question.numbers) as job:
         found = answer(replace(question, job=job), ENGINES)
+        if "part" in job.ledger.about():
+            raise _partial(found.value, order)
         job.ledger.note("count", decimal(found.value))
         return found
+
+
+def _partial(cells: int, order: Order) -> BudgetExceeded:
+    """What a part of a job raises when it is done."""
+    return BudgetExceeded(
+        f"job: a whole job needed for a count, got {order.path}, a part of one, which is done; "
+        "unite it with the others by tropattn jobs --merge.",
+        cells,
+    )
 
 
 @stoppable(one_cell)

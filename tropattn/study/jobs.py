@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,12 @@ from tropattn.errors import InvalidInput
 from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import survey_job
+from tropattn.regions.jobs.exchange import export, united
 from tropattn.regions.jobs.ledger import Ledger
 from tropattn.study.counting import CountSpec, count, resolved
 from tropattn.study.inputs import Source
 
-__all__ = ["look", "resume"]
+__all__ = ["exported", "look", "merged", "resume"]
 
 _RECENT = 600.0
 """Seconds of work from which the pace is taken."""
@@ -87,12 +88,24 @@ def look(path: str) -> Record:
         "file": path,
         "held": held,
         "finished": finished,
+        "part": "part" in about,
         "count": about.get("count"),
         "pace": pace,
         "versions": json.loads(about["versions"]),
         "asked": None if spec is None else json.loads(about["spec"]),
     }
     return Record("jobs", settings, tables={"searches": rows})
+
+
+def exported(path: str, to: str) -> int:
+    """Write the open ranges of a job as lines of JSON; the number of them."""
+    with Ledger.looked_at(path) as ledger:
+        return export(ledger, to)
+
+
+def merged(path: str, parts: Sequence[str]) -> bool:
+    """Unite ledgers and files of lines in a new one; whether it is a whole job (``exchange``)."""
+    return united(path, parts)
 
 
 def _spec(path: str, about: dict[str, str]) -> CountSpec | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from tropattn.regions.jobs.digest import digest_of
-from tropattn.regions.jobs.ledger import Ledger, Range, Told
+from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
 from tropattn.regions.jobs.workers import Crew
 from tropattn.threads import Pool, WorkQueue
@@ -137,18 +137,26 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         ledger, name = self.kept.job.ledger, self.kept.name
         self._number = ledger.search(name, self.merge, [self.written(item) for item in items])
         found, left = ledger.tally(self._number), ledger.open_ranges(self._number)
+        ranges = [self.read(entry.data) for entry in left]
+        if any(self.written(item).path != e.path for item, e in zip(ranges, left, strict=True)):
+            raise damaged(ledger.path, "a range goes by another's name")
         if found:
             self.add(found)
             _LOG.info("%s: %s: resumed with %d open ranges", ledger.path, name, len(left))
-        return reversed([self.read(entry.data) for entry in left])
+        return reversed(ranges)
 
     def pool(self, threads: int) -> Pool:
         """Threads of this process, or the workers of the job."""
         if self.kept is None:
             return super().pool(threads)
         order = self.kept.job.order
+        search = type(self), self.kept.given
         if order.workers is not None:
-            return Crew(order.workers, (type(self), self.kept.given), self.written, self.stop)
+            return Crew(order.workers, search, self.written, self.stop)
+        if order.scheduler is not None:
+            from tropattn.regions.jobs.cluster import Cluster
+
+            return Cluster(order.scheduler, search, self.written, self.stop)
         return super().pool(threads)
 
     def task(self, item: Item) -> Any:

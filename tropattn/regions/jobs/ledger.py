@@ -19,7 +19,7 @@ import secrets
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from tropattn.errors import InvalidInput
 from tropattn.outputs import output_path
 
-__all__ = ["Ledger", "Range", "SearchState", "Told", "damaged", "versions"]
+__all__ = ["Ledger", "Range", "Row", "SearchState", "Told", "damaged", "versions"]
 
 
 FORMAT = 1
@@ -89,6 +89,26 @@ class Told:
     left: Sequence[Range]
     worker: str = ""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A range with all that is known of it: where it came from and, where it is done, what it gave.
+
+    ``parent`` is the path of the range that left it, None for a root; ``data`` is JSON text where
+    it is open, None where it is done.
+    """
+
+    search: str
+    merge: str
+    path: str
+    parent: str | None
+    data: str | None
+    tally: str | None = None
+    children: int | None = None
+    worker: str | None = None
+    seconds: float | None = None
+    ended: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +315,25 @@ class Ledger:
                 total.update(json.loads(numbers))
         return total
 
+    def rows(self) -> Iterator[Row]:
+        """All ranges, each behind the one that left it."""
+        with self._asked() as file:
+            yield from (
+                Row(*row)
+                for row in file.execute(
+                    "SELECT searches.name, merge, own.path, above.path, "
+                    "CASE WHEN own.open THEN own.data END, own.tally, own.children, own.worker, "
+                    "own.seconds, own.ended FROM ranges own "
+                    "JOIN searches ON searches.id = own.search "
+                    "LEFT JOIN ranges above ON above.id = own.parent ORDER BY own.id"
+                )
+            )
+
+    @classmethod
+    def made(cls, place: Path, about: Mapping[str, str], rows: Iterable[Row]) -> None:
+        """Write a ledger of these ranges, which must not be there yet, whole or not at all."""
+        _make(output_path(place, "job"), about, rows)
+
     def states(self) -> list[SearchState]:
         """How far each search is."""
         with self._asked() as file:
@@ -328,6 +367,29 @@ def _insert(
     )
 
 
+def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Write ranges that other ledgers held; those that left others may come after these."""
+    searches: dict[str, int] = {}
+    numbers: dict[tuple[str, str | None], int] = {}
+    ranges = [*rows]
+    for number, row in enumerate(ranges, 1):
+        if row.search not in searches:
+            searches[row.search] = len(searches) + 1
+            given = (searches[row.search], row.search, row.merge)
+            file.execute("INSERT INTO searches VALUES (?, ?, ?)", given)
+        numbers[row.search, row.path] = number
+    for number, row in enumerate(ranges, 1):
+        above = numbers.get((row.search, row.parent)) if row.parent is not None else None
+        cells = None if row.tally is None else json.loads(row.tally).get("cells", 0)
+        file.execute(
+            "INSERT INTO ranges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(number, searches[row.search], row.path, above, row.data is not None, row.data),
+                *(cells, row.tally, row.children, row.worker, row.seconds, row.ended),
+            ),
+        )
+
+
 # ---- files ------------------------------------------------------------------------------------
 
 
@@ -349,7 +411,7 @@ def _locked(place: Path) -> FileLock:
     return lock
 
 
-def _make(place: Path, about: Mapping[str, str]) -> None:
+def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> None:
     """A new ledger under its name, whole: made beside it and renamed."""
     beside = place.with_name(f".tropattn-{secrets.token_hex(8)}")
     try:
@@ -357,7 +419,10 @@ def _make(place: Path, about: Mapping[str, str]) -> None:
         try:
             file.execute("PRAGMA synchronous = FULL")
             file.executescript(f"PRAGMA application_id = {_MARK}; {_TABLES}")
+            file.execute("BEGIN")
             file.executemany("INSERT INTO about VALUES (?, ?)", [*about.items()])
+            _copy(file, rows)
+            file.execute("COMMIT")
         finally:
             file.close()
         beside.replace(place)

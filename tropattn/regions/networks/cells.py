@@ -8,7 +8,7 @@ one of width 1. The change is exact as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -28,7 +28,7 @@ from tropattn.tropical.refinement import Refinement, two_doubles
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import counted
 
-__all__ = ["CellSystem", "DepthCell"]
+__all__ = ["CellSystem", "DepthCell", "cell_of_words", "cell_to_words"]
 
 
 _SMALL = 2**29
@@ -63,6 +63,54 @@ class DepthCell:
     def map(self) -> AffineMap:
         """The map of the parameters, in rationals."""
         return self.state.map()
+
+
+def cell_to_words(cell: DepthCell) -> dict[str, Any]:
+    """A cell as JSON values; integers of any length are hexadecimal.
+
+    >>> state = AffineState.of(np.array([[-3.0]]), np.array([0.5]))
+    >>> cell = DepthCell(1, (2,), ((1, -4),), Frame((3,), 0, -1), state, (0.1,))
+    >>> again = cell_of_words(cell_to_words(cell))
+    >>> (again.walls, again.frame, again.witness) == (cell.walls, cell.frame, cell.witness)
+    True
+    >>> again.key() == cell.key()
+    True
+    """
+    state, frame = cell.state, cell.frame
+    return {
+        "depth": cell.depth,
+        "pattern": [*cell.pattern],
+        "walls": [_words(row) for row in cell.walls],
+        "frame": [_words(frame.shift), frame.grid, frame.scale],
+        "state": [_words([int(v) for v in row]) for row in state.numerators.tolist()],
+        "denominator": f"{state.denominator:x}",
+        "witness": [*cell.witness],
+    }
+
+
+def cell_of_words(data: Mapping[str, Any]) -> DepthCell:
+    """The cell again; ``ValueError``, ``TypeError`` or ``KeyError`` where it is none."""
+    shift, grid, scale = data["frame"]
+    walls = tuple(_numbers(row) for row in data["walls"])
+    state = AffineState(
+        flint.fmpz_mat([[*_numbers(row)] for row in data["state"]]), int(data["denominator"], 16)
+    )
+    frame = Frame(_numbers(shift), int(grid), int(scale))
+    if any(len(row) != len(frame.shift) + 1 for row in walls):
+        raise ValueError
+    if state.numerators.nrows() != len(frame.shift) + 1 or state.denominator < 1:
+        raise ValueError
+    witness = tuple(float(v) for v in data["witness"])
+    pattern = tuple(int(j) for j in data["pattern"])
+    return DepthCell(int(data["depth"]), pattern, walls, frame, state, witness)
+
+
+def _words(numbers: Sequence[int]) -> str:
+    return " ".join(f"{v:x}" for v in numbers)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word, 16) for word in text.split())
 
 
 @dataclass(frozen=True, eq=False)

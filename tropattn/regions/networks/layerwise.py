@@ -12,8 +12,10 @@ cell (a dead ReLU in front, say) are equal integer rows and merge there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,16 +26,25 @@ from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.networks.cells import CellSystem, DepthCell
+from tropattn.regions.jobs.driver import KeptQueue
+from tropattn.regions.jobs.ledger import Range, damaged
+from tropattn.regions.networks.cells import CellSystem, DepthCell, cell_of_words, cell_to_words
 from tropattn.regions.networks.witness import depth_witnesses
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Outcome, explore
 from tropattn.regions.walls import CellWalls, domain_state, integer_walls
-from tropattn.threads import WorkQueue, aside, check, interrupted, thread_count
+from tropattn.threads import aside, check, interrupted, thread_count
 from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.stage import RoutingStage
 
 __all__ = ["Layerwise", "LayerwiseRefinement", "all_cells"]
+
+
+_SEARCHES = (4, 30, 200)
+"""Cells above the last stage that a range searches, by generation: few at first."""
+
+_KNOWN = 16
+"""Cells whose own cells are kept for the next range."""
 
 
 class LayerwiseRefinement:
@@ -102,40 +113,32 @@ class LayerwiseRefinement:
         # Behind the first stage walls are tight already.
         return corners(cell.walls if cell.depth else tightened(cell.walls, cell.frame))
 
-    def children(self, cell: DepthCell, budget: Budget, mapped: bool = True) -> Iterator[DepthCell]:
-        """The cells into which the next stage cuts a cell, each with its state behind it.
+    def cut(self, cell: DepthCell, budget: Budget) -> _Children:
+        """What the next stage makes of a cell: its cells by number, made one by one when asked.
 
-        All patterns are found first (and held); the cells are then made one by one.
+        Patterns are in lexicographic order, so that a number means the same cell at any time.
         """
-        table = self.tables[cell.depth]
         parent = self.system(cell)
         if cell.depth:
             # One cell of many is a small search: a pool of its own would cost more than it saves.
             budget = replace(budget, threads=1)
         outcome = explore(parent.system, budget, emit=True)
         found = np.vstack(outcome.patterns) - parent.system.starts[:-1]
+        order = np.lexsort(found.T[::-1])
+        local = parent.system.to_parameters(np.vstack(outcome.points)[order])
         self.widest = max(self.widest, len(found))
-        local = parent.system.to_parameters(np.vstack(outcome.points))
-        self.inner.add(outcome)
-        cuts = _Cuts(found, parent)
-        alone = [members[0] for members in parent.classes]
-        for numbers, q in zip(found.tolist(), local, strict=True):
+        return _Children(cell, self.tables, parent, found[order], local, outcome)
+
+    def children(self, cell: DepthCell, budget: Budget, mapped: bool = True) -> Iterator[DepthCell]:
+        """The cells into which the next stage cuts a cell, each with its state behind it.
+
+        All patterns are found first (and held); the cells are then made one by one.
+        """
+        cut = self.cut(cell, budget)
+        self.inner.add(cut.outcome)
+        for number in range(len(cut.found)):
             check()
-            chosen = alone.copy()
-            for h, number in zip(parent.cutting, numbers, strict=True):
-                chosen[h] = parent.classes[h][number]
-            tied = [
-                [j - start for j in members]
-                for members, start in zip(chosen, table.starts, strict=False)
-            ]
-            state = table.advance(cell.state, parent.rows, tied) if mapped else cell.state
-            walls, frame = framed([*cell.walls, *cuts.of(numbers)], cell.frame, q)
-            if cell.depth + 1 < len(self.tables):
-                # In higher dimension a spare wall costs the search less than a program to drop it.
-                walls = tightened(walls, frame, spare=3 * len(q) if len(q) > 2 else 0)
-            point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
-            pattern = (*cell.pattern, *(members[0] for members in tied))
-            yield DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
+            yield cut.child(number, mapped)
 
     def levels(self, budget: Budget) -> list[list[DepthCell]]:
         """The cells behind each stage, in lexicographic order of their patterns.
@@ -196,6 +199,44 @@ class _Parent:
     cutting: list[int]
 
 
+class _Children:
+    """The cells of one cell: their patterns ``found``, and how each is made."""
+
+    def __init__(
+        self,
+        cell: DepthCell,
+        tables: Sequence[IntegerStage],
+        parent: _Parent,
+        found: Array,
+        local: Array,
+        outcome: Outcome,
+    ) -> None:
+        self.cell, self.parent, self.found, self.local = cell, parent, found, local
+        self.table, self.last = tables[cell.depth], cell.depth + 1 == len(tables)
+        self.outcome = outcome
+        self._cuts = _Cuts(found, parent)
+        self._alone = [members[0] for members in parent.classes]
+
+    def child(self, number: int, mapped: bool) -> DepthCell:
+        """The cell of that number, and with ``mapped`` the state behind it."""
+        cell, parent, q = self.cell, self.parent, self.local[number]
+        numbers, chosen = self.found[number].tolist(), self._alone.copy()
+        for h, winner in zip(parent.cutting, numbers, strict=True):
+            chosen[h] = parent.classes[h][winner]
+        tied = [
+            [j - start for j in members]
+            for members, start in zip(chosen, self.table.starts, strict=False)
+        ]
+        state = self.table.advance(cell.state, parent.rows, tied) if mapped else cell.state
+        walls, frame = framed([*cell.walls, *self._cuts.of(numbers)], cell.frame, q)
+        if not self.last:
+            # In higher dimension a spare wall costs the search less than a program to drop it.
+            walls = tightened(walls, frame, spare=3 * len(q) if len(q) > 2 else 0)
+        point = tuple(cell.frame.to_parameters(q[None, :])[0].tolist())
+        pattern = (*cell.pattern, *(members[0] for members in tied))
+        return DepthCell(cell.depth + 1, pattern, walls, frame, state, point)
+
+
 class _Cuts:
     """The walls that a stage adds to each of its cells: the winner against the other live keys."""
 
@@ -224,7 +265,27 @@ class _Cuts:
         return parent.rows[parent.classes[parent.cutting[h]][number][0]]
 
 
-class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Range:
+    """The cells of a cell from one number to another, and all that is below them."""
+
+    cell: DepthCell
+    start: int = 0
+    stop: int | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Below:
+    """What came of a range: the sums of its searches, cells above the last stage, and the rest."""
+
+    item: _Range
+    outcome: Outcome
+    parents: int
+    left: list[_Range]
+
+
+class _LeafCount(KeptQueue[_Range, _Below]):
     """The searches of all cells above the last stage, and the sum of what they find."""
 
     def __init__(self, refinement: LayerwiseRefinement, budget: Budget) -> None:
@@ -232,6 +293,12 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         self.refinement, self.budget = refinement, budget
         self.total, self.parents = Outcome(), 0
         self.running: dict[int, int] = {}
+        self._known: dict[tuple[int, ...], _Children] = {}
+
+    @classmethod
+    def built(cls, *given: Any) -> Self:
+        """The search of stages on a domain, on one thread."""
+        return cls(LayerwiseRefinement(*given), Budget(threads=1))
 
     @property
     def found(self) -> int:
@@ -241,43 +308,131 @@ class _LeafCount(WorkQueue[tuple[int, DepthCell], tuple[int, Outcome]]):
         """
         return max(1, self.total.cells + sum([*self.running.values()]), self.refinement.widest)
 
+    @property
+    def tally(self) -> Counter[str]:
+        return Counter(cells=self.total.cells, parents=self.parents, **self.total.stats())
+
+    def add(self, tally: Mapping[str, int]) -> None:
+        numbers = dict(tally)
+        self.parents += numbers.pop("parents", 0)
+        for name, value in numbers.items():
+            setattr(self.total, name, getattr(self.total, name) + value)
+
+    def written(self, item: _Range) -> Range:
+        data = cell_to_words(item.cell)
+        data |= {"start": item.start, "stop": item.stop, "generation": item.generation}
+        pattern = " ".join(map(str, item.cell.pattern))
+        return Range(f"{pattern}:{item.start}-{item.stop or ''}", data)
+
+    def read(self, data: Mapping[str, Any]) -> _Range:
+        try:
+            cell, start, stop = cell_of_words(data), int(data["start"]), data["stop"]
+            generation = int(data["generation"])
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError):
+            raise damaged("a range of the search") from None
+        units = [np.diff(table.starts) for table in self.refinement.tables[: cell.depth]]
+        keys = np.concatenate(units) if units else np.zeros(0, int)
+        pattern = np.array(cell.pattern, int)
+        sound = (
+            0 <= cell.depth < len(self.refinement.tables)
+            and len(pattern) == len(keys)
+            and (pattern >= 0).all()
+            and (pattern < keys).all()
+            and (stop is None or (type(stop) is int and 0 <= start < stop))
+            and min(start, generation) >= 0
+        )
+        if not sound:
+            raise damaged("a range of the search")
+        return _Range(cell, start, stop, generation)
+
     def search(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
-        # Every inner cell holds at least one cell, so the limit is valid for them as well.
-        above = replace(self.budget, report=self._above)
-        cells = self.refinement.cells_above(len(self.refinement.tables) - 1, above)
         try:
-            self.run(enumerate(cells), thread_count(self.budget.threads))
+            self.run([_Range(self.refinement.root)], thread_count(self.budget.threads))
         except BudgetExceeded as error:
             # What an unfinished search had found lies apart from all that was counted before.
             raise exceeded(error.lower + self.total.cells) from None
 
-    def work(self, item: tuple[int, DepthCell]) -> tuple[int, Outcome]:
+    def work(self, item: _Range) -> _Below:
+        """Search below a range, depth first, until the searches of its generation are done."""
+        last, outcome, parents, searched = len(self.refinement.tables) - 1, Outcome(), 0, 0
+        most = int(self.effort * _SEARCHES[min(item.generation, len(_SEARCHES) - 1)])
+        stack = [(item.cell, item.start, item.stop)]
+        while stack and (searched <= most):
+            check()
+            cell, number, stop = stack.pop()
+            if cell.depth == last:
+                outcome.count(self._leaf(cell, id(item), outcome.cells))
+                parents, searched = parents + 1, searched + 1
+                continue
+            children = self._children(cell)
+            if number == 0:
+                outcome.add(children.outcome)
+            stop = len(children.found) if stop is None else stop
+            if number < stop:
+                stack.append((cell, number + 1, stop))
+                # Nobody asks for the state behind the last stage, which may map nothing.
+                stack.append((children.child(number, cell.depth + 1 <= last), 0, None))
+        left = [part for rest in stack for part in _halves(*rest, item.generation + 1)]
+        return _Below(item, outcome, parents, left)
+
+    def _leaf(self, cell: DepthCell, place: int, before: int) -> Outcome:
         """Search one cell, on one thread: a pool of its own would cost more than it saves."""
-        number, cell = item
 
         def note(found: int, left: int) -> None:
-            self.running[number] = found
+            self.running[place] = before + found
 
-        budget = Budget(self.budget.max_cells, 1, note)
-        return number, explore(self.refinement.system(cell).system, budget)
+        self.running[place] = before
+        try:
+            budget = Budget(self.budget.max_cells, 1, note)
+            return explore(self.refinement.system(cell).system, budget)
+        except BudgetExceeded as error:
+            error.lower += before
+            raise
 
-    def collect(self, result: tuple[int, Outcome]) -> list[tuple[int, DepthCell]]:
-        """Add up what a search found; it leaves nothing."""
-        number, outcome = result
-        self.running.pop(number, None)
-        self.parents += 1
-        self.total.cells += outcome.cells
-        self.total.add(outcome)
-        return []
+    def _children(self, cell: DepthCell) -> _Children:
+        """The cells of a cell, kept for the next range that asks."""
+        found = self._known.get(cell.pattern)
+        if found is None:
+
+            def note(cells: int, left: int) -> None:
+                self.refinement.widest = max(self.refinement.widest, cells)
+
+            # Every inner cell holds at least one cell, so the limit is valid for them as well.
+            try:
+                found = self.refinement.cut(cell, replace(self.budget, report=note))
+            except BudgetExceeded as error:
+                error.lower = max(0, error.lower - self.total.cells)
+                raise
+            if cell.depth + 1 < len(self.refinement.tables):
+                self._known[cell.pattern] = found
+                for pattern in [*self._known][:-_KNOWN]:
+                    self._known.pop(pattern, None)
+        return found
+
+    def collect(self, result: _Below) -> list[_Range]:
+        """Add up what a range found; what is left of it are ranges of their own."""
+        self.running.pop(id(result.item), None)
+        self.parents += result.parents
+        self.total.count(result.outcome)
+        return result.left
 
     def _watch(self, found: int, left: int) -> None:
         if self.budget.passed(self.total.cells):
             raise BudgetExceeded("", 0)
         self.budget.tell(found, left)
 
-    def _above(self, found: int, left: int) -> None:
-        self.budget.say(max(self.found, self.total.cells + found), left)
+
+def _halves(cell: DepthCell, start: int, stop: int | None, generation: int) -> list[_Range]:
+    """What is left of a cell, in two where that is more than one cell."""
+    if stop is None or stop - start < 2:
+        return [] if start == stop else [_Range(cell, start, stop, generation)]
+    middle = (start + stop) // 2
+    # The first half comes last, so that it is taken next: its cells are nearer to those before.
+    return [
+        _Range(cell, middle, stop, generation),
+        _Range(cell, start, middle, generation),
+    ]
 
 
 class Layerwise(Engine):
@@ -295,7 +450,7 @@ class Layerwise(Engine):
     [[0, 0], [1, 1]]
     """
 
-    name, label, lists = "enumeration", "depth", True
+    name, label, lists, ranges = "enumeration", "depth", True, True
     kinds = ("network",)
     where = "networks, any domain"
     idea = (
@@ -309,9 +464,9 @@ class Layerwise(Engine):
         """The number of cells; their maps are not composed."""
         refinement = LayerwiseRefinement(question.stages, question.domain)
         leaves = _LeafCount(refinement, question.budget)
+        leaves.kept = question.search(self.label, question.stages)
         leaves.search()
         total = leaves.total
-        total.add(refinement.inner)
         above = {"stages": len(refinement.tables), "cells_above": leaves.parents}
         return Found(total.cells, total.stats() | above, self.label)
 

@@ -10,10 +10,12 @@ with the signs that led to it, so the set of ranges does not depend on the numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from math import prod
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +28,15 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Frame, Row, by_angle, strictly_feasible, tightened
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.budget import Budget
+from tropattn.regions.jobs.driver import KeptQueue
+from tropattn.regions.jobs.ledger import Range, damaged
+from tropattn.regions.jobs.packing import name_of, packed, unpacked
 from tropattn.regions.networks.layerwise import LayerwiseRefinement
 from tropattn.regions.networks.relu_levels import is_affine, is_relu, packed_levels
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.result import RegionCount
 from tropattn.regions.walls import integer_walls
-from tropattn.threads import WorkQueue, thread_count
+from tropattn.threads import thread_count
 from tropattn.tolerance import UNIT
 from tropattn.tropical.affine_state import AffineState
 from tropattn.tropical.integer_stage import IntegerStage
@@ -171,21 +176,76 @@ class _RangeFound:
     counters: list[int]
 
 
-class _Search(WorkQueue[_Item, _RangeFound]):
+class _Search(KeptQueue[_Item, _RangeFound]):
     """The search of a network's polygons, and its tally."""
 
     def __init__(
-        self, levels: relu_rows.Levels, exact: Callable[[], _Exact], budget: Budget
+        self, stages: Sequence[RoutingStage], domain: Domain, window: list[Row], budget: Budget
     ) -> None:
         super().__init__(budget.watch)
-        self.levels = levels
-        self._make_exact, self._exact = exact, None
+        self.levels = packed_levels(stages, domain)
+        self.window, self._exact = window, None
+        width = self.levels.lines.shape[1]
+        self._make_exact: Callable[[], _Exact] = lambda: _Exact(stages, domain, window, width)
         self.cells = self.nodes = self.ranges = self.exact_decisions = 0
+
+    @classmethod
+    def built(cls, *given: Any) -> Self:
+        """The search of stages on a bounded window."""
+        stages, domain = given
+        window = _window(domain)
+        assert window is not None
+        return cls(stages, domain, window, Budget())
+
+    @property
+    def root(self) -> _Item:
+        """The whole window."""
+        width = self.levels.lines.shape[1]
+        status = np.full((1, width), relu_rows.OPEN, np.int8)
+        return _Item(status, *_polygon(self.window), np.zeros((0, width), np.int8), 0)
 
     @property
     def found(self) -> int:
         """Cells found so far."""
         return self.cells
+
+    @property
+    def tally(self) -> Counter[str]:
+        names = "cells", "nodes", "ranges", "exact_decisions"
+        return Counter({name: getattr(self, name) for name in names})
+
+    def add(self, tally: Mapping[str, int]) -> None:
+        for name, value in tally.items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def written(self, item: _Item) -> Range:
+        arrays = ("status", "sides", "names", "answers")
+        data: dict[str, Any] = {name: packed(getattr(item, name)) for name in arrays}
+        data["generation"] = item.generation
+        return Range(name_of(data), data)
+
+    def read(self, data: Mapping[str, Any]) -> _Item:
+        depth, width = self.levels.lines.shape
+        try:
+            status = unpacked(data["status"], np.int8, width)
+            sides = unpacked(data["sides"], np.float64, relu_rows.WIDTH)
+            names = unpacked(data["names"], np.int64, 3)
+            answers = unpacked(data["answers"], np.int8, width)
+            item = _Item(status, sides, names, answers, int(data["generation"]))
+        except (TypeError, ValueError, KeyError):
+            raise damaged("a range of the search") from None
+        sound = (
+            1 <= len(status) <= depth
+            and 3 <= len(sides) == len(names)
+            and len(answers) in (0, len(sides))
+            and names.min() >= -len(self.window)
+            and names.max() < len(status) * width
+            and item.generation >= 0
+            and np.isin(status, (relu_rows.OFF, relu_rows.ON, relu_rows.OPEN)).all()
+        )
+        if not sound:
+            raise damaged("a range of the search")
+        return item
 
     def work(self, item: _Item) -> _RangeFound:
         """Search one polygon until the budget of its generation is spent."""
@@ -207,7 +267,7 @@ class _Search(WorkQueue[_Item, _RangeFound]):
             self.levels,
             kernel.PolygonItem(item.status, item.sides, item.names, item.answers),
             kernel.make_space(self.levels, slots, room, _QUESTIONS),
-            _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
+            int(self.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)]),
             out,
             counters,
             self.stop,
@@ -264,7 +324,7 @@ class ReluPlane(Engine):
     6
     """
 
-    name = "plane"
+    name, ranges = "plane", True
     kinds = ("network", "layer")
     where = "networks of ReLU and affine layers on a bounded window of a plane"
     idea = "polygons cut unit by unit (T12); neighbours differ by one row ([depth](depth.md))"
@@ -294,15 +354,11 @@ class ReluPlane(Engine):
         assert domain is not None
         window = _window(domain)
         assert window is not None
-        levels = packed_levels(stages, domain)
-        width = levels.lines.shape[1]
-        search = _Search(levels, lambda: _Exact(stages, domain, window, width), budget)
-        none = np.zeros((0, width), np.int8)
-        status = np.full((1, width), relu_rows.OPEN, np.int8)
-        root = _Item(status, *_polygon(window), none, 0)
-        search.run([root], thread_count(budget.threads))
+        search = _Search(stages, domain, window, budget)
+        search.kept = question.search("ReLU plane", stages)
+        search.run([search.root], thread_count(budget.threads))
         # Every layer cuts a piece of a plane at most as n lines do (T14 with T6 in dimension 2).
-        above = prod(layer([2] * int(n), 2).value for n in levels.relu)
+        above = prod(layer([2] * int(n), 2).value for n in search.levels.relu)
         bound = RegionCount(above, "upper", "cells", question.where, "T14")
         names = "nodes", "ranges", "exact_decisions"
         stats = {"stages": len(stages), **{name: getattr(search, name) for name in names}}

@@ -63,6 +63,11 @@ class Outcome:
         names = "nodes", "programs", "pivots", "exact_decisions"
         return {name: getattr(self, name) for name in names}
 
+    def count(self, other: Outcome) -> None:
+        """Add the cells and the work of another search."""
+        self.cells += other.cells
+        self.add(other)
+
     def add(self, other: Outcome) -> None:
         """Add the work of another search."""
         for name, value in other.stats().items():

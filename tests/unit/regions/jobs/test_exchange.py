@@ -1,0 +1,179 @@
+"""Jobs in parts: lines of open ranges, cut anywhere, come together to the exact count."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+import tropattn as ta
+from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.regions.jobs.exchange import export, united
+from tropattn.regions.jobs.ledger import Ledger
+from tropattn.regions.search import enumeration
+
+CELLS = 370
+
+
+@pytest.fixture(name="heads")
+def _heads(monkeypatch):
+    """The resonance arrangement in R^4, in small ranges."""
+    monkeypatch.setattr(enumeration, "_BUDGETS", (5,))
+    normals = [v for v in np.ndindex(*[2] * 4) if any(v)]
+    return [ta.TropicalPolynomial(np.array([[0] * 4, v], float)) for v in normals]
+
+
+@pytest.fixture(name="begun")
+def _begun(heads, tmp_path):
+    """A job that stopped early, and its open ranges as lines."""
+    job, lines = tmp_path / "begun.job", tmp_path / "open.jsonl"
+    with pytest.raises(BudgetExceeded):
+        ta.count_regions(heads, job=job, max_cells=60, threads=1)
+    with Ledger.looked_at(job) as ledger:
+        count = export(ledger, lines)
+    text = lines.read_text().splitlines(keepends=True)
+    assert len(text) == count + 1 > 5
+    return job, text
+
+
+def cut(tmp_path, name, header, lines):
+    place = tmp_path / f"{name}.jsonl"
+    place.write_text("".join([header, *lines]))
+    return place
+
+
+def done_alone(heads, lines, job):
+    """A part worked on elsewhere: its cells, a lower bound."""
+    assert not united(job, [lines])
+    with pytest.raises(BudgetExceeded, match="job: a whole job needed for a count") as caught:
+        ta.count_regions(heads, job=job)
+    return caught.value.lower
+
+
+def test_two_machines_share_a_job_by_files(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    with Ledger.looked_at(job) as ledger:
+        before = ledger.states()[0].cells
+    first = cut(tmp_path, "first", header, lines[:3])
+    second = cut(tmp_path, "second", header, lines[3:])
+    one, two = tmp_path / "one.job", tmp_path / "two.job"
+    assert before + done_alone(heads, first, one) + done_alone(heads, second, two) == CELLS
+    whole = tmp_path / "whole.job"
+    assert united(whole, [job, one, two])
+    assert ta.count_regions(heads, job=whole).value == CELLS
+    with Ledger.looked_at(whole) as ledger:
+        (state,) = ledger.states()
+    assert (state.cells, state.open) == (CELLS, 0)
+
+
+def test_a_part_that_is_not_done_leaves_its_ranges_open(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    part, whole = tmp_path / "part.job", tmp_path / "whole.job"
+    united(part, [cut(tmp_path, "part", header, lines)])
+    with pytest.raises(BudgetExceeded, match="max_cells"):
+        ta.count_regions(heads, job=part, max_cells=50, threads=1)
+    assert united(whole, [part, job])
+    assert ta.count_regions(heads, job=whole).value == CELLS
+
+
+def test_the_same_part_twice_counts_once(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    lines_all = cut(tmp_path, "all", header, lines)
+    one, two = tmp_path / "one.job", tmp_path / "two.job"
+    done_alone(heads, lines_all, one)
+    done_alone(heads, cut(tmp_path, "some", header, lines[2:]), two)
+    whole = tmp_path / "whole.job"
+    assert united(whole, [job, one, two, job])
+    assert ta.count_regions(heads, job=whole).value == CELLS
+
+
+def test_parts_unite_to_a_part(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    parts = [tmp_path / "a.job", tmp_path / "b.job"]
+    for part, own in zip(parts, (lines[:2], lines[2:]), strict=True):
+        done_alone(heads, cut(tmp_path, part.stem, header, own), part)
+    both, whole = tmp_path / "both.job", tmp_path / "whole.job"
+    assert not united(both, parts)
+    assert united(whole, [both, job])
+    assert ta.count_regions(heads, job=whole).value == CELLS
+
+
+def tampered(job, statement):
+    with closing(sqlite3.connect(job)) as file:
+        file.execute(statement)
+        file.commit()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            "DELETE FROM ranges WHERE id = (SELECT MAX(id) FROM ranges WHERE open)",
+            "merge: all ranges needed, got",
+        ),
+        (
+            "DELETE FROM ranges WHERE id = (SELECT MAX(id) FROM ranges WHERE NOT open)",
+            "merge: all ranges needed, got",
+        ),
+        (
+            "UPDATE ranges SET parent = NULL WHERE id = (SELECT MAX(id) FROM ranges)",
+            "merge: all ranges needed, got",
+        ),
+        (
+            "UPDATE ranges SET children = children + 1 WHERE id = 1",
+            "merge: all ranges needed, got",
+        ),
+        (
+            "UPDATE ranges SET parent = (SELECT MAX(id) FROM ranges WHERE open) WHERE id = 1",
+            "comes from none that is done",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("heads")
+def test_a_tree_with_a_hole_is_refused(begun, tmp_path, statement, words):
+    job, _ = begun
+    tampered(job, statement)
+    with pytest.raises(InvalidInput, match=words):
+        united(tmp_path / "whole.job", [job])
+    assert not (tmp_path / "whole.job").exists()
+
+
+def test_two_results_for_one_range_are_refused(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    one, two = tmp_path / "one.job", tmp_path / "two.job"
+    for part in (one, two):
+        done_alone(heads, cut(tmp_path, part.stem, header, lines), part)
+    tampered(two, """UPDATE ranges SET tally = '{"cells": 999}' WHERE id = 1""")
+    with pytest.raises(InvalidInput, match="merge: one result a range needed, got two"):
+        united(tmp_path / "whole.job", [job, one, two])
+
+
+def test_another_count_and_other_files_are_refused(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    other, whole = tmp_path / "other.job", tmp_path / "whole.job"
+    ta.count_regions(heads[:-1], job=other)
+    with pytest.raises(InvalidInput, match="merge: jobs about one input, domain and question"):
+        united(whole, [job, other])
+    with pytest.raises(InvalidInput, match="merge: a new file needed"):
+        united(other, [job])
+    with pytest.raises(InvalidInput, match="merge: a ledger or a file of lines needed"):
+        united(whole, [tmp_path / "none"])
+    for name, text in {
+        "header": "{}\n",
+        "cut": header + lines[0][: len(lines[0]) // 2],
+        "numbers": header + "1\n",
+        "deep": header + "[" * 10**5 + "\n",
+    }.items():
+        place = tmp_path / name
+        place.write_text(text)
+        with pytest.raises(InvalidInput, match="job: the ledger of a job needed"):
+            united(whole, [place])
+    # A range under the name of another one is found before it is worked on.
+    line = json.loads(lines[0])
+    line["data"] = json.loads(lines[1])["data"]
+    united(whole, [cut(tmp_path, "named", header, [json.dumps(line)])])
+    with pytest.raises(InvalidInput, match="goes by another's name"):
+        ta.count_regions(heads, job=whole)

@@ -1,0 +1,154 @@
+"""Jobs in parts: open ranges as lines of text, and ledgers united after a check that they tile.
+
+A file of lines has a header and a line for each open range. Any of its lines, behind the header,
+are a job again, a part of the first one: so machines without a network can share a search. When
+they are done their ledgers are united with the first one, which holds the ranges that they came
+from: every range that is done must have all the ranges that it left, and each of these must be
+there once. A part alone gives a lower bound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tropattn.errors import InvalidInput
+from tropattn.outputs import writing
+from tropattn.regions.jobs.ledger import Ledger, Row, damaged
+
+__all__ = ["export", "united"]
+
+
+_HEADER, _VERSION = "tropattn-job", 1
+_ABOUT = ("digest", "versions", "format", "spec")
+
+
+def export(ledger: Ledger, path: str | Path) -> int:
+    """Write the open ranges of a job as lines of JSON; the number of them."""
+    kept = {name: ledger.about()[name] for name in ledger.about() if name in _ABOUT}
+    count = 0
+    with writing(path, "export") as stream:
+        stream.write(_line({_HEADER: _VERSION, "about": kept}))
+        for row in ledger.rows():
+            if row.data is not None:
+                line = {"search": row.search, "merge": row.merge, "path": row.path}
+                stream.write(_line({**line, "data": json.loads(row.data)}))
+                count += 1
+    return count
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, separators=(",", ":")) + "\n").encode()
+
+
+def united(path: str | Path, parts: Sequence[str | Path]) -> bool:
+    """Make one ledger of ledgers and files of lines; whether it is a whole job, not a part of one.
+
+    Raises ``InvalidInput`` where they are not about the same count, where two did one range with
+    different results, or where a range is missing or belongs nowhere.
+    """
+    place = Path(path)
+    if place.exists():
+        raise InvalidInput(
+            f"merge: a new file needed, got {path}, which exists; choose another path."
+        )
+    about, rows, whole = None, dict[tuple[str, str], Row](), False
+    for part in parts:
+        own, found = _opened(part)
+        known = {name: own.get(name) for name in _ABOUT if name != "spec"}
+        about = about or own
+        if any(about.get(name) != value for name, value in known.items()):
+            raise InvalidInput(
+                f"merge: jobs about one input, domain and question, of one version needed, got "
+                f"{parts[0]} and {part}; they count different things."
+            )
+        whole = whole or "part" not in own
+        for row in found:
+            _add(rows, row, part)
+    assert about is not None
+    _check(rows, whole, parts)
+    kept = {name: about[name] for name in _ABOUT if name in about}
+    if not whole:
+        kept["part"] = "yes"
+    Ledger.made(place, kept, rows.values())
+    return whole
+
+
+def _opened(part: str | Path) -> tuple[dict[str, str], Iterator[Row]]:
+    """What a ledger or a file of lines is about, and its ranges."""
+    place = Path(part)
+    if not place.is_file():
+        raise InvalidInput(f"merge: a ledger or a file of lines needed, got {part} where none is.")
+    with place.open("rb") as stream:
+        first = stream.readline(2**20)
+    if not first.startswith(b"{"):
+        with Ledger.looked_at(place) as ledger:
+            return ledger.about(), iter([*ledger.rows()])
+    try:
+        header = json.loads(first)
+        sound = header[_HEADER] == _VERSION and "digest" in header["about"]
+        about = {str(name): str(value) for name, value in header["about"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        sound, about = False, {}
+    if not sound:
+        raise damaged(part, "no header of a job")
+    return {**about, "part": "yes"}, _lines(place)
+
+
+def _lines(place: Path) -> Iterator[Row]:
+    with place.open("rb") as stream:
+        next(stream)
+        for number, text in enumerate(stream, 2):
+            try:
+                line = json.loads(text)
+                names = [str(line[name]) for name in ("search", "merge", "path")]
+                yield Row(*names, parent=None, data=json.dumps(dict(line["data"])))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise damaged(f"{place}, line {number}", "no range of a job") from None
+
+
+def _add(rows: dict[tuple[str, str], Row], row: Row, part: str | Path) -> None:
+    """Take a range; of two that are one, the one that is done."""
+    name = row.search, row.path
+    other = rows.get(name)
+    if other is None:
+        rows[name] = row
+        return
+    done = row if row.data is None else other
+    both = row.data is None and other.data is None
+    if both and (_cells(row), row.children) != (_cells(other), other.children):
+        raise InvalidInput(
+            f"merge: one result a range needed, got two for {row.path!r} of {row.search}, the "
+            f"second in {part}; one of the two machines is not sound."
+        )
+    rows[name] = replace(done, parent=row.parent if other.parent is None else other.parent)
+
+
+def _cells(row: Row) -> int:
+    return json.loads(row.tally or "{}").get("cells", 0)
+
+
+def _check(rows: dict[tuple[str, str], Row], whole: bool, parts: Sequence[str | Path]) -> None:
+    """Every range that is done has what it left; none but the roots comes from nowhere."""
+    left = Counter((row.search, row.parent) for row in rows.values())
+    names = ", ".join(map(str, parts))
+    for (search, path), row in rows.items():
+        if row.data is None and left[search, path] != row.children:
+            raise InvalidInput(
+                f"merge: all ranges needed, got {left[search, path]} of the {row.children} that "
+                f"{path!r} of {search} left; a part is missing beside {names}."
+            )
+        if row.parent is not None:
+            above = rows.get((search, row.parent))
+            if above is None or above.data is not None:
+                raise damaged(names, f"range {path!r} of {search} comes from none that is done")
+    roots = Counter(row.search for row in rows.values() if row.parent is None)
+    if whole and any(count > 1 for count in roots.values()):
+        raise InvalidInput(
+            "merge: ranges that the whole job left needed, got some that belong nowhere in it; "
+            f"unite {names} with the ledger that they were exported from."
+        )
