@@ -9,7 +9,6 @@ from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.networks.model import Model
-from tropattn.tropical.terms import AffineMap
 
 __all__ = ["ALBERT", "ENTRIES", "NAMES"]
 
@@ -59,10 +58,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
         norms=[first, *[after] * (n_layers - 1)],
         causal=False,
         blocks=[block] * n_layers,
-        projection=AffineMap(
-            tensors.weight(stem + ".weight", (d_model, narrow)).T,
-            tensors.weight(stem + ".bias", (d_model,)),
-        ),
+        projection=bert.projected(tensors, stem, narrow, d_model),
     )
 
 

@@ -9,14 +9,19 @@ from pathlib import Path
 
 from tropattn.attention.loading.albert import ALBERT
 from tropattn.attention.loading.bert import BERT
+from tropattn.attention.loading.bloom import BLOOM
 from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.dinov2 import DINOV2
+from tropattn.attention.loading.distilbert import DISTILBERT
 from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.gemma import GEMMA2, GEMMA3
 from tropattn.attention.loading.gpt2 import GPT2
 from tropattn.attention.loading.gpt_neox import GPT_NEOX
 from tropattn.attention.loading.llama import LLAMA
 from tropattn.attention.loading.mixtral import MIXTRAL
+from tropattn.attention.loading.modernbert import MODERNBERT
 from tropattn.attention.loading.olmo2 import OLMO2
+from tropattn.attention.loading.opt import OPT
 from tropattn.attention.loading.phi3 import PHI3
 from tropattn.attention.loading.qwen import QWEN2, QWEN3
 from tropattn.attention.loading.smollm3 import SMOLLM3
@@ -28,8 +33,8 @@ from tropattn.errors import InvalidInput
 __all__ = ["FAMILIES", "build"]
 
 FAMILIES: tuple[ModelFamily, ...] = (
-    *(ALBERT, BERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, LLAMA, MIXTRAL, OLMO2, PHI3, QWEN2, QWEN3),
-    *(SMOLLM3, VIT),
+    *(ALBERT, BERT, BLOOM, DINOV2, DISTILBERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, LLAMA, MIXTRAL),
+    *(MODERNBERT, OLMO2, OPT, PHI3, QWEN2, QWEN3, SMOLLM3, VIT),
 )
 """A new family is a module with a ``ModelFamily``, and a word here."""
 

@@ -97,7 +97,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
     return text_model(
         config,
         folder,
-        "GPTNeoXTokenizer",
+        "PreTrainedTokenizer",
         layers,
         tensors.weight(prefix + "embed_in.weight", (config.count("vocab_size"), width)),
         norms=norms,
