@@ -17,6 +17,7 @@ from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
@@ -92,7 +93,7 @@ TOKENIZERS = {
 }
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     family = config.family
     config = config.under(ENTRIES[family])
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")

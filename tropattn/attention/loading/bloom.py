@@ -15,6 +15,7 @@ from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.gpt_neox import fused_heads
 from tropattn.attention.loading.tensors import Tensors, cut, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import Padding
 
@@ -78,7 +79,7 @@ def slants(n_heads: int) -> Floats:
     return np.array(found, dtype=np.float32).astype(np.float64)
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     width, n_heads = stacking.widths(config, "hidden_size", "n_head")
     tensors = cut(tensors, fused_heads("self_attention.query_key_value", n_heads, width))

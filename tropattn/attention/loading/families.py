@@ -27,6 +27,7 @@ from tropattn.attention.loading.qwen import QWEN2, QWEN3
 from tropattn.attention.loading.smollm3 import SMOLLM3
 from tropattn.attention.loading.tensors import Tensors, named, unwrapped
 from tropattn.attention.loading.vit import VIT
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
@@ -43,7 +44,7 @@ _ARCHITECTURE = re.compile("(.+?)(Model|LMHeadModel|DoubleHeadsModel|For.+)")
 
 
 def build(
-    tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None = None
+    tensors: Tensors, config: Config, folder: Path | Words | None, n_heads: int | None = None
 ) -> Model:
     """Build the model, or raise ``InvalidInput`` for a family that is not read.
 

@@ -14,6 +14,7 @@ from tropattn.attention.loading.decoder import sliding
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.rotations import layered_groups, longest, rotation
 from tropattn.attention.loading.tensors import Tensors, cut, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 
 __all__ = ["ENTRIES", "MODERNBERT"]
@@ -85,7 +86,7 @@ def _slides(config: Config, index: int, n_layers: int) -> bool:
     return sliding(config, index, n_layers)
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     width, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     tensors = _whole(tensors, config, width)

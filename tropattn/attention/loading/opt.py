@@ -10,6 +10,7 @@ from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
@@ -57,7 +58,7 @@ _OFFSET = 2
 """Positions are counted from here on."""
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     width, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     if config.count("word_embed_proj_dim") not in (None, width):
