@@ -17,13 +17,18 @@ from tropattn.attention.evaluated.forward import attention_weights
 from tropattn.attention.loading import (
     albert,
     bert,
+    bloom,
+    dinov2,
+    distilbert,
     gemma,
     gpt2,
     gpt_neox,
     llama,
     load,
     mixtral,
+    modernbert,
     olmo2,
+    opt,
     phi3,
     qwen,
     smollm3,
@@ -98,15 +103,27 @@ BASES = {
         {**LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
         mixtral.ENTRIES["mixtral"],
     ),
+    "electra": ("Electra", {**SMALL, "embedding_size": 6}, bert.ENTRIES["electra"]),
+    "xlm-roberta": ("XLMRoberta", {**SMALL, "pad_token_id": 1}, bert.ENTRIES["xlm-roberta"]),
+    "distilbert": (
+        "DistilBert",
+        {"vocab_size": V, "dim": 16, "hidden_dim": 20, "n_layers": 2, "n_heads": 4},
+        distilbert.ENTRIES,
+    ),
+    "modernbert": ("ModernBert", {**SMALL, "local_attention": 6}, modernbert.ENTRIES),
+    "opt": ("OPT", {**SMALL, "ffn_dim": 20, "word_embed_proj_dim": 16}, opt.ENTRIES),
+    "bloom": ("Bloom", {**SMALL, "n_layer": 2, "n_head": 4}, bloom.ENTRIES),
+    "deit": ("DeiT", {**VIT, "image_size": 12, "patch_size": 4}, vit.ENTRIES["deit"]),
+    "dinov2": ("Dinov2", {**VIT, "image_size": 12, "patch_size": 4}, dinov2.ENTRIES),
     "vit": (
         "ViT",
         {**VIT, "image_size": 12, "patch_size": 4, "num_channels": 3},
-        vit.ENTRIES,
+        vit.ENTRIES["vit"],
     ),
     "vit unbiased": (
         "ViT",
         {**VIT, "image_size": 12, "patch_size": 4, "num_channels": 2, "qkv_bias": False},
-        vit.ENTRIES,
+        vit.ENTRIES["vit"],
     ),
 }
 OTHERS = {
@@ -158,6 +175,11 @@ OTHERS = {
     "hidden_activation": ["relu", "gelu", "gelu_pytorch_tanh"],
     "attn_logit_softcapping": [2.0, 30.0],
     "num_experts": [4, 3],
+    "local_attention": [2, 5, 8],
+    "global_attn_every_n_layers": [1, 2],
+    "global_rope_theta": [30.0],
+    "local_rope_theta": [30.0],
+    "hidden_size": [16, 8, 32],
     "partial_rotary_factor": [1.0, 0.5],
     "quantization_config": [{"bits": 8}],
     "num_key_value_heads": [1, 2, 4, 8],
@@ -249,8 +271,8 @@ def test_every_entry_is_honoured_or_refused(name, in_doubles, tmp_path, capsys):
     transformers.logging.set_verbosity_error()
     saved(family, settings, tmp_path)
     image = None
-    if family == "ViT":
-        shape = (settings["num_channels"], 12, 12)
+    if family in ("ViT", "DeiT", "Dinov2"):
+        shape = (settings.get("num_channels", 3), 12, 12)
         image = np.random.default_rng(0).standard_normal(shape)
     path = tmp_path / "config.json"
     base = json.loads(path.read_text())

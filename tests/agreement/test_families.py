@@ -58,6 +58,18 @@ LONG = {
 KINDS = ["sliding_attention", "full_attention", "sliding_attention"]
 QWEN3 = {**SMALL, "head_dim": 6}
 GEMMA = {**SMALL, "head_dim": 6, "query_pre_attn_scalar": 9, "sliding_window": 4}
+ENCODER = {k: v for k, v in SMALL.items() if k != "num_key_value_heads"}
+PLAIN = {k: v for k, v in ENCODER.items() if k not in ("vocab_size", "max_position_embeddings")}
+DISTIL = {
+    "vocab_size": V,
+    "dim": 16,
+    "hidden_dim": 20,
+    "n_layers": 3,
+    "n_heads": 4,
+    "max_position_embeddings": 32,
+    "initializer_range": 0.4,
+    "activation": "relu",
+}
 NEOX = {k: v for k, v in SMALL.items() if k != "num_key_value_heads"} | {"hidden_size": 32}
 MIXTRAL = {**SMALL, "num_local_experts": 5, "num_experts_per_tok": 2}
 
@@ -129,6 +141,39 @@ CASES = {
             "rope_parameters": {**ROPES["linear"], "partial_rotary_factor": 0.5},
         },
     ),
+    "distilbert": ("DistilBert", DISTIL),
+    "electra": ("Electra", {**ENCODER, "embedding_size": 6}),
+    "electra wide": ("Electra", {**ENCODER, "embedding_size": 16}),
+    "xlm-roberta": ("XLMRoberta", {**ENCODER, "pad_token_id": 1}),
+    "camembert": ("Camembert", {**ENCODER, "pad_token_id": 1}),
+    "modernbert": ("ModernBert", {**ENCODER, "local_attention": 6}),
+    "modernbert biased": (
+        "ModernBert",
+        {
+            **ENCODER,
+            "local_attention": 5,
+            "layer_types": KINDS,
+            "norm_bias": True,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "rope_parameters": {"full_attention": ROPES["linear"]},
+        },
+    ),
+    "deit": ("DeiT", {**PLAIN, "image_size": [6, 9], "patch_size": 3, "num_channels": 2}),
+    "dinov2": ("Dinov2", {**PLAIN, "image_size": 9, "patch_size": 3, "mlp_ratio": 2}),
+    "opt": ("OPT", {**ENCODER, "ffn_dim": 20, "word_embed_proj_dim": 16, "init_std": 0.4}),
+    "opt unbiased": (
+        "OPT",
+        {
+            **ENCODER,
+            "ffn_dim": 20,
+            "word_embed_proj_dim": 16,
+            "init_std": 0.4,
+            "enable_bias": False,
+        },
+    ),
+    "bloom": ("Bloom", {**ENCODER, "n_layer": 3, "n_head": 4}),
+    "bloom of six heads": ("Bloom", {**ENCODER, "hidden_size": 24, "n_layer": 2, "n_head": 6}),
     "mixtral": ("Mixtral", MIXTRAL),
     "mixtral window": ("Mixtral", {**MIXTRAL, "sliding_window": 3, "num_experts_per_tok": 3}),
 }

@@ -23,7 +23,7 @@ class Patches(Value):
     Parameters
     ----------
     weight : (d, channels, p, p) and bias (d,), applied to each patch.
-    first : (d,), the class token, which comes first.
+    first : (d,), the class token, which comes first, or (k, d), k of them.
     size : (height, width) of the images, multiples of ``p``.
 
     References
@@ -41,7 +41,7 @@ class Patches(Value):
     size: tuple[int, int]
 
     def __call__(self, image: Any) -> NDArray[np.float64]:
-        """Return the states of an image (channels, height, width), (1 + patches, d)."""
+        """Return the states of an image (channels, height, width), (k + patches, d)."""
         d, channels, p, _ = self.weight.shape
         shape = (channels, *self.size)
         pixels = as_array("image", image, 3, shape=str(shape)).astype(np.float64)

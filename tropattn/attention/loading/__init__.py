@@ -7,6 +7,7 @@ from typing import Any
 
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.families import build
+from tropattn.attention.loading.ggufs import GgufFile
 from tropattn.attention.loading.modules import from_torch
 from tropattn.attention.loading.own import is_own, load_own
 from tropattn.attention.loading.paths import open_tensors
@@ -29,9 +30,10 @@ def load(path: Any, *, n_heads: int | None = None) -> Model:
     Parameters
     ----------
     path : a folder, a ``.safetensors`` file, the index of a split model
-        (``model.safetensors.index.json``) or a ``.bin`` file (needs torch, which then reads tensors
-        only). ``config.json`` beside the weights names the family: BERT, RoBERTa, ALBERT, GPT-2,
-        Llama, Mistral, Qwen2 or ViT; vocabularies beside it are read if they are there.
+        (``model.safetensors.index.json``), a ``.bin`` file (needs torch, which then reads tensors
+        only) or a ``.gguf`` file of the Llama family (needs the package gguf; dequantised numbers
+        are the weights). ``config.json`` beside the weights names the family, one of those of
+        ``docs/models.md``; vocabularies beside it are read if they are there.
     n_heads : number of query heads, for a Llama file without ``config.json``; RoPE base 1e4 and
         epsilon 1e-6 are then assumed.
 
@@ -45,8 +47,8 @@ def load(path: Any, *, n_heads: int | None = None) -> Model:
     Raises
     ------
     InvalidInput : no such file, a damaged or incomplete one, another format, version or family,
-        wrong shapes, scores of another form (scaled RoPE, soft-caps, relative positions), quantised
-        weights, NaN or infinity.
+        wrong shapes, scores of another form (relative positions), quantised weights outside GGUF,
+        NaN or infinity.
 
     Notes
     -----
@@ -82,5 +84,8 @@ def model_of(tensors: Tensors, n_heads: int | None = None) -> Model:
         raise InvalidInput(
             f"{tensors.path}: the tensors of a model needed, got polynomials; use load_polynomials."
         )
+    if isinstance(tensors, GgufFile):
+        config = Config(f"metadata of {tensors.path}", tensors.settings)
+        return build(tensors, config, tensors.words(), n_heads)
     folder = tensors.path.parent
     return build(tensors, Config.beside(folder), folder, n_heads)

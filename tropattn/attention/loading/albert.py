@@ -8,8 +8,8 @@ from tropattn.attention.loading import bert, stacking
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
-from tropattn.tropical.terms import AffineMap
 
 __all__ = ["ALBERT", "ENTRIES", "NAMES"]
 
@@ -35,7 +35,7 @@ ENTRIES = Entries(
 PARTS = [NAMES[part] for part in (*"qkvo", "norm after attention", "up", "down", "norm after mlp")]
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     narrow = config.needed("embedding_size")
@@ -59,10 +59,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
         norms=[first, *[after] * (n_layers - 1)],
         causal=False,
         blocks=[block] * n_layers,
-        projection=AffineMap(
-            tensors.weight(stem + ".weight", (d_model, narrow)).T,
-            tensors.weight(stem + ".bias", (d_model,)),
-        ),
+        projection=bert.projected(tensors, stem, narrow, d_model),
     )
 
 

@@ -1,4 +1,4 @@
-"""BERT and RoBERTa: the norm stands behind each half of a block, so states are normalised.
+"""BERT, RoBERTa and ELECTRA: the norm stands behind each half of a block, so states are normalised.
 
 The state that enters a layer's heads left the norm of the layer before (of the embedding, for
 layer 0), and the residual adds that same state.
@@ -17,9 +17,11 @@ from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import Padding
 from tropattn.errors import InvalidInput
+from tropattn.tropical.terms import AffineMap
 
 __all__ = [
     "BERT",
@@ -31,6 +33,7 @@ __all__ = [
     "embeddings",
     "encoder_layer",
     "norm",
+    "projected",
 ]
 
 
@@ -72,18 +75,33 @@ READ = {
     # The unembedding is no part of the states.
     "tie_word_embeddings": True,
 }
+_SUMMARY = {"summary_last_dropout": None}
 ENTRIES = {
     "bert": Entries({**READ, "pad_token_id": 0}, FIXED),
-    "roberta": Entries({**READ, "pad_token_id": 1}, FIXED),
+    "electra": Entries({**READ, "pad_token_id": 0, "embedding_size": 128, **_SUMMARY}, FIXED),
+    **{
+        name: Entries({**READ, "pad_token_id": 1}, FIXED)
+        for name in ("roberta", "xlm-roberta", "camembert")
+    },
+}
+TOKENIZERS = {
+    "bert": "BertTokenizer",
+    "electra": "ElectraTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
 }
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     family = config.family
     config = config.under(ENTRIES[family])
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
-    prefix = first_prefix(tensors, NAMES["word"], ("", family + "."))
-    norms = [norm(tensors, config, prefix + NAMES["norm"], d_model)]
+    behind = family in ("roberta", "xlm-roberta", "camembert")
+    stem = "roberta." if behind else family + "."
+    prefix = first_prefix(tensors, NAMES["word"], ("", stem))
+    narrow = config.needed("embedding_size") if family == "electra" else d_model
+    norms = [norm(tensors, config, prefix + NAMES["norm"], narrow)]
     layers, blocks = [], []
     listed = config.needed("num_hidden_layers")
     for index in range(stacking.count_layers(tensors, prefix + NAMES["layer"], PARTS, listed)):
@@ -93,18 +111,20 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
         layers.append(layer)
         blocks.append(block)
         norms.append(after)
-    embedding, positions = embeddings(tensors, config, prefix, d_model)
-    tokenizer, padding = "BertTokenizer", None
-    if family == "roberta":
-        tokenizer = "RobertaTokenizer"
+    embedding, positions = embeddings(tensors, config, prefix, narrow)
+    padding, projection = None, None
+    if narrow != d_model:
+        projection = projected(tensors, prefix + "embeddings_project", narrow, d_model)
+    if behind:
         positions, padding = _behind_padding(config, positions)
     return text_model(
         config,
         folder,
-        tokenizer,
+        TOKENIZERS[family],
         layers,
         embedding,
         padding,
+        projection=projection,
         positions=positions,
         norms=norms[:-1],
         causal=False,
@@ -120,6 +140,12 @@ def embeddings(tensors: Tensors, config: Config, prefix: str, width: int) -> tup
         for part, size in zip(("word", "position", "type"), sizes, strict=True)
     )
     return word, position + kind[0]
+
+
+def projected(tensors: Tensors, stem: str, narrow: int, width: int) -> AffineMap:
+    """The map from the embedding's states to those of the layers (ELECTRA, ALBERT)."""
+    matrix = tensors.weight(stem + ".weight", (width, narrow)).T
+    return AffineMap(matrix, tensors.weight(stem + ".bias", (width,)))
 
 
 def norm(tensors: Tensors, config: Config, stem: str, width: int) -> LayerNorm:
@@ -153,4 +179,4 @@ def _behind_padding(config: Config, positions: Array) -> tuple[Array, Padding]:
     return positions[pad + 1 :], Padding(pad, positions[pad])
 
 
-BERT = ModelFamily(("bert", "roberta"), _load)
+BERT = ModelFamily(tuple(ENTRIES), _load)

@@ -21,6 +21,7 @@ from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.rotations import longest, rope_group, rotation
 from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
@@ -114,7 +115,7 @@ class Decoder:
         self.n_heads = _heads(tensors, config, n_heads)
         self.group = self.rotations()
 
-    def model(self, folder: Path | None) -> Model:
+    def model(self, folder: Path | Words | None) -> Model:
         """The model, with the words that lie in a folder."""
         layers, norms, blocks = [], [], []
         for index in range(self.n_layers):
@@ -241,7 +242,9 @@ class Decoder:
 def family_of(kind: type[Decoder], **more: Any) -> ModelFamily:
     """The family of the models that a kind of decoder reads."""
 
-    def load(tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None) -> Model:
+    def load(
+        tensors: Tensors, config: Config, folder: Path | Words | None, n_heads: int | None
+    ) -> Model:
         return kind(tensors, config, n_heads).model(folder)
 
     return ModelFamily(kind.families, load, **more)

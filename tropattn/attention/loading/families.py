@@ -9,27 +9,33 @@ from pathlib import Path
 
 from tropattn.attention.loading.albert import ALBERT
 from tropattn.attention.loading.bert import BERT
+from tropattn.attention.loading.bloom import BLOOM
 from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.dinov2 import DINOV2
+from tropattn.attention.loading.distilbert import DISTILBERT
 from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.gemma import GEMMA2, GEMMA3
 from tropattn.attention.loading.gpt2 import GPT2
 from tropattn.attention.loading.gpt_neox import GPT_NEOX
 from tropattn.attention.loading.llama import LLAMA
 from tropattn.attention.loading.mixtral import MIXTRAL
+from tropattn.attention.loading.modernbert import MODERNBERT
 from tropattn.attention.loading.olmo2 import OLMO2
+from tropattn.attention.loading.opt import OPT
 from tropattn.attention.loading.phi3 import PHI3
 from tropattn.attention.loading.qwen import QWEN2, QWEN3
 from tropattn.attention.loading.smollm3 import SMOLLM3
 from tropattn.attention.loading.tensors import Tensors, named, unwrapped
 from tropattn.attention.loading.vit import VIT
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
 __all__ = ["FAMILIES", "build"]
 
 FAMILIES: tuple[ModelFamily, ...] = (
-    *(ALBERT, BERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, LLAMA, MIXTRAL, OLMO2, PHI3, QWEN2, QWEN3),
-    *(SMOLLM3, VIT),
+    *(ALBERT, BERT, BLOOM, DINOV2, DISTILBERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, LLAMA, MIXTRAL),
+    *(MODERNBERT, OLMO2, OPT, PHI3, QWEN2, QWEN3, SMOLLM3, VIT),
 )
 """A new family is a module with a ``ModelFamily``, and a word here."""
 
@@ -38,7 +44,7 @@ _ARCHITECTURE = re.compile("(.+?)(Model|LMHeadModel|DoubleHeadsModel|For.+)")
 
 
 def build(
-    tensors: Tensors, config: Config, folder: Path | None, n_heads: int | None = None
+    tensors: Tensors, config: Config, folder: Path | Words | None, n_heads: int | None = None
 ) -> Model:
     """Build the model, or raise ``InvalidInput`` for a family that is not read.
 

@@ -11,7 +11,7 @@ from tropattn._types import Array
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.loading.vocabulary import read_words
+from tropattn.attention.loading.vocabulary import Words, read_words
 from tropattn.attention.networks.model import Model
 from tropattn.attention.networks.padding import Padding
 
@@ -33,13 +33,13 @@ class ModelFamily:
     """
 
     model_types: tuple[str, ...]
-    load: Callable[[Tensors, Config, Path | None, int | None], Model]
+    load: Callable[[Tensors, Config, Path | Words | None, int | None], Model]
     recognises: Callable[[Tensors], bool] = lambda _: False
 
 
 def text_model(
     config: Config,
-    folder: Path | None,
+    folder: Path | Words | None,
     tokenizer: str,
     layers: Sequence[AttentionLayer],
     embedding: Array,

@@ -10,7 +10,7 @@ from tropattn.attention.evaluated.blocks import Block
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.decoder import FIXED, NAMES, READ, Decoder, family_of, sliding
-from tropattn.attention.loading.rotations import longest, rope_group, rotation
+from tropattn.attention.loading.rotations import layered_groups, longest, rotation
 from tropattn.attention.loading.tensors import Tensors
 
 __all__ = ["ENTRIES", "GEMMA2", "GEMMA3"]
@@ -106,20 +106,7 @@ class _Gemma3(_Gemma2):
         self.pattern = self.config.needed("sliding_window_pattern")
 
     def rotations(self) -> dict[str, Any]:
-        config, kinds = self.config, ("full_attention", "sliding_attention")
-        nested, scaling = config.values["rope_parameters"], config.values["rope_scaling"]
-        if nested is not None and (not isinstance(nested, dict) or not set(nested) <= {*kinds}):
-            raise config.broken(f"an object of {' and '.join(kinds)}", "rope_parameters", nested)
-        values: dict[str, dict[str, Any]] = {}
-        for kind, theta in zip(kinds, ("rope_theta", "rope_local_base_freq"), strict=True):
-            group = (nested or {}).get(kind)
-            scaled = scaling if kind == "full_attention" else None
-            groups = {"rope_parameters": group, "rope_scaling": None}
-            group = rope_group(Config(config.where, groups))
-            if scaled is not None:
-                group |= rope_group(Config(config.where, {**groups, "rope_scaling": scaled}))
-            values[kind] = {"rope_theta": config.values[theta], **group}
-        return values
+        return layered_groups(self.config, ("rope_theta", "rope_local_base_freq"))
 
     def rope(self, index: int, d_head: int) -> RotaryEmbedding | None:
         kind = "sliding_attention" if self._slides(index) else "full_attention"

@@ -12,6 +12,7 @@ from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.tensors import Tensors, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 
 __all__ = ["ENTRIES", "GPT2", "NAMES"]
@@ -60,7 +61,7 @@ MASKS = "attn.bias attn.masked_bias"
 """Causal masks that old files hold beside the weights."""
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     d_model, n_heads = stacking.widths(config, "n_embd", "n_head")
     prefix = first_prefix(tensors, NAMES["layer"].format(0) + "ln_1.weight", ("", "transformer."))

@@ -14,6 +14,7 @@ from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.family import ModelFamily, text_model
 from tropattn.attention.loading.rotations import longest, rope_group, rotation
 from tropattn.attention.loading.tensors import Tensors, cut, first_prefix
+from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 
 __all__ = ["ENTRIES", "GPT_NEOX", "fused_heads"]
@@ -68,7 +69,7 @@ def fused_heads(fused: str, n_heads: int, d_model: int) -> dict[str, dict[str, A
     return {fused: {NAMES[part]: rows[:, at].ravel() for at, part in enumerate("qkv")}}
 
 
-def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) -> Model:
+def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     width, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
     tensors = cut(tensors, fused_heads("attention.query_key_value", n_heads, width))
@@ -97,7 +98,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | None, _: int | None) 
     return text_model(
         config,
         folder,
-        "GPTNeoXTokenizer",
+        "PreTrainedTokenizer",
         layers,
         tensors.weight(prefix + "embed_in.weight", (config.count("vocab_size"), width)),
         norms=norms,

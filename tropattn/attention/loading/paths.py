@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from tropattn.attention.loading.ggufs import GgufFile
 from tropattn.attention.loading.memory import Memory
 from tropattn.attention.loading.safetensor import TensorFile
 from tropattn.attention.loading.shards import INDEX, Shards
@@ -24,6 +25,8 @@ def open_tensors(place: Path) -> Tensors:
     Raises ``InvalidInput`` for anything else, and for a ``.bin`` where torch is not installed.
     """
     path = weights_file(place)
+    if path.suffix == ".gguf":
+        return GgufFile.open(path)
     if path.suffix == ".json":
         return Shards.open(path)
     return Memory.open(path) if path.suffix == ".bin" else TensorFile.open(path)
@@ -42,7 +45,7 @@ def weights_file(place: Path) -> Path:
             f"{place}: a .safetensors file needed for a model, got .npz; "
             "load_polynomials reads slopes and intercepts."
         )
-    if place.suffix not in (".safetensors", ".bin") and place.name != INDEX:
+    if place.suffix not in (".safetensors", ".bin", ".gguf") and place.name != INDEX:
         raise InvalidInput(
             f"{place}: a .safetensors or .bin file, {INDEX} or a folder with one needed, got "
             f"{place.suffix or 'no suffix'}; export the weights as safetensors."
@@ -58,6 +61,9 @@ def _in_folder(place: Path) -> Path:
             f"{place}: a readable folder needed, got {error.strerror}; check its permissions."
         ) from None
     files = [name for name in names if name.endswith(".safetensors")]
+    quantised = [name for name in names if name.endswith(".gguf")]
+    if len(quantised) == 1 and not files and _TORCH not in names and INDEX not in names:
+        return place / quantised[0]
     for name in ("model.safetensors", INDEX):
         if name in names:
             return place / name
@@ -88,5 +94,5 @@ def files_read(path: str | Path) -> list[Path]:
     folder = place.parent
     with suppress(OSError, ValueError):
         folder = place if place.is_dir() else place.parent
-        names |= {p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".bin")}
+        names |= {p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".gguf")}
     return [place, *(folder / name for name in sorted(names))]

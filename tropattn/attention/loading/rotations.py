@@ -17,7 +17,7 @@ from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.loading.config import Config
 from tropattn.errors import InvalidInput
 
-__all__ = ["kind", "longest", "rope_group", "rotation"]
+__all__ = ["kind", "layered_groups", "longest", "rope_group", "rotation"]
 
 _TRAINED = "original_max_position_embeddings"
 _COMMON = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
@@ -54,6 +54,27 @@ def rope_group(config: Config, older: Mapping[str, str] | None = None) -> dict[s
     return chosen
 
 
+def layered_groups(
+    config: Config, thetas: tuple[str, str], both: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The entries of the rotations of full and of sliding layers (Gemma 3, ModernBERT).
+
+    ``thetas`` are older names of their bases; ``both``: whether ``rope_scaling`` is of both.
+    """
+    kinds = ("full_attention", "sliding_attention")
+    nested, scaling = config.values["rope_parameters"], config.values["rope_scaling"]
+    if nested is not None and (not isinstance(nested, dict) or not set(nested) <= {*kinds}):
+        raise config.broken(f"an object of {' and '.join(kinds)}", "rope_parameters", nested)
+    values: dict[str, dict[str, Any]] = {}
+    for name, theta in zip(kinds, thetas, strict=True):
+        groups = {"rope_parameters": (nested or {}).get(name), "rope_scaling": None}
+        values[name] = {"rope_theta": config.values[theta]}
+        values[name] |= rope_group(Config(config.where, groups))
+        if scaling is not None and (both or name == "full_attention"):
+            values[name] |= rope_group(Config(config.where, {**groups, "rope_scaling": scaling}))
+    return values
+
+
 def _check(config: Config, group: Mapping[str, Any]) -> None:
     unknown = [name for name in group if name not in _KNOWN]
     if kind(group) not in _KINDS or unknown:
@@ -81,7 +102,8 @@ def rotation(
     ``partial``: whether the reference of the family can rotate the first coordinates only.
     """
     _check(config, group)
-    theta = config.positive("rope_theta", group.get("rope_theta", config.values["rope_theta"]))
+    theta = group["rope_theta"] if "rope_theta" in group else config.values["rope_theta"]
+    theta = config.positive("rope_theta", theta)
     share = group.get("partial_rotary_factor", config.values["partial_rotary_factor"])
     share = config.positive("partial_rotary_factor", share)
     if share > 1 or (share != 1 and not partial):

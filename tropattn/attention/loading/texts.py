@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from tropattn.attention.loading.config import Config
 from tropattn.errors import InvalidInput
 from tropattn.files import read_bytes, read_json
 
-__all__ = ["FILES", "TextReader"]
+__all__ = ["FILES", "TextReader", "bytes_tokenizer", "opened"]
 
 FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
 """Files that only a tokenizer can read; beside a vocabulary of characters there are none."""
@@ -88,23 +88,22 @@ class _Opened:
 
     @classmethod
     def of(cls, folder: Path, default: str) -> _Opened:
-        try:
-            library = importlib.import_module("tokenizers")
-        except ImportError:
-            raise InvalidInput(
-                f"text: the package tokenizers needed for {folder}, got none installed; "
-                "pip install tokenizers, or pass ids."
-            ) from None
+        library = _library(folder)
         with _one_error(f"{folder}: files of a tokenizer as the package tokenizers reads it"):
             settings = _settings(folder)
             kind = _class(settings, default)
             tokenizer = _built(library, folder, kind, settings)
             _add_tokens(library, tokenizer, settings, kind)
+        return cls.made(folder, tokenizer)
+
+    @classmethod
+    def made(cls, where: Path, tokenizer: Any) -> _Opened:
+        library = _library(where)
         tokenizer.no_truncation()
         tokenizer.no_padding()
         model = tokenizer.model
         drops = isinstance(model, library.models.BPE) and not model.unk_token
-        return cls(folder, tokenizer, drops and not model.byte_fallback)
+        return cls(where, tokenizer, drops and not model.byte_fallback)
 
     def ids(self, text: str) -> list[int]:
         if self.drops:
@@ -129,6 +128,17 @@ class _Opened:
                     )
 
 
+def _library(where: Path) -> Any:
+    """The package, or ``InvalidInput`` that says what to install."""
+    try:
+        return importlib.import_module("tokenizers")
+    except ImportError:
+        raise InvalidInput(
+            f"text: the package tokenizers needed for {where}, got none installed; "
+            "pip install tokenizers, or pass ids."
+        ) from None
+
+
 @contextmanager
 def _one_error(wanted: str) -> Iterator[None]:
     """Turn whatever the package raises into one line."""
@@ -142,6 +152,55 @@ def _one_error(wanted: str) -> Iterator[None]:
             raise
         got = " ".join(str(error).split())[:120] or type(error).__name__
         raise InvalidInput(f"{wanted} needed, got {got}; {_ADVICE}") from None
+
+
+def opened(where: Path, tokenizer: Any) -> _Opened:
+    """A tokenizer of the package, made elsewhere; its ``ids`` reads a text."""
+    return _Opened.made(where, tokenizer)
+
+
+def bytes_tokenizer(
+    where: str,
+    words: Sequence[str],
+    merges: Sequence[str],
+    cutting: Any,
+    added: Sequence[str],
+    first: str | None,
+) -> Any:
+    """Return a byte-level tokenizer of the package from a vocabulary in a file.
+
+    ``cutting`` is the name by which the file says how texts are cut into words, ``added`` are found
+    in a text as they stand, ``first`` comes before each text.
+    """
+    library = _library(Path(where))
+    cutters = library.pre_tokenizers
+    plain = cutters.ByteLevel(add_prefix_space=False)
+    split = cutters.Split(library.Regex(_QWEN2_WORDS), behavior="isolated")
+    bare = cutters.ByteLevel(add_prefix_space=False, use_regex=False)
+    known = {
+        "gpt-2": plain,
+        "default": plain,
+        "smollm": cutters.Sequence([cutters.Digits(individual_digits=True), plain]),
+        "qwen2": cutters.Sequence([split, bare]),
+    }
+    if cutting not in known:
+        raise InvalidInput(
+            f"text: words cut as {', '.join(known)} in {where} needed, got {cutting!r}; {_ADVICE}"
+        )
+    with _one_error(f"{where}: a vocabulary and merges as the package tokenizers reads them"):
+        pairs = [tuple(line.split(" ")) for line in merges]
+        table = {word: index for index, word in enumerate(words)}
+        tokenizer = library.Tokenizer(library.models.BPE(vocab=table, merges=pairs))
+        if cutting == "qwen2":
+            tokenizer.normalizer = library.normalizers.NFC()
+        tokenizer.pre_tokenizer = known[cutting]
+        special = [library.AddedToken(word, special=True, normalized=False) for word in added]
+        tokenizer.add_special_tokens(special)
+        if first is not None:
+            tokenizer.post_processor = library.processors.TemplateProcessing(
+                single=[first, "$A"], special_tokens=[(first, table[first])]
+            )
+    return tokenizer
 
 
 # ---- settings ---------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
-"""ViT: images as tokens, norms first, every token sees every other."""
+"""ViT and DeiT: images as tokens, norms first, every token sees every other."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from tropattn._types import Array
 from tropattn.attention.evaluated.blocks import Block
 from tropattn.attention.evaluated.patches import Patches
 from tropattn.attention.heads.layer import AttentionLayer
@@ -14,7 +17,7 @@ from tropattn.attention.loading.tensors import Tensors, first_prefix
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
-__all__ = ["ENTRIES", "NAMES", "VIT"]
+__all__ = ["ENTRIES", "FIXED", "IN_MEMORY", "NAMES", "READ", "VIT", "images"]
 
 NAMES = {
     "first": "embeddings.cls_token",
@@ -43,29 +46,32 @@ IN_MEMORY = NAMES | {
 """Names inside a module of transformers 5, which files do not have."""
 
 
-ENTRIES = Entries(
-    {
-        "hidden_size": None,
-        "num_attention_heads": None,
-        "num_hidden_layers": None,
-        "intermediate_size": None,
-        "image_size": None,
-        "patch_size": None,
-        "num_channels": 3,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-12,
-        "qkv_bias": True,
-        "tie_word_embeddings": True,
-    },
-    {"is_decoder": (False,), "add_cross_attention": (False,), "pruned_heads": ({},)},
-)
+READ = {
+    "hidden_size": None,
+    "num_attention_heads": None,
+    "num_hidden_layers": None,
+    "intermediate_size": None,
+    "image_size": None,
+    "patch_size": None,
+    "num_channels": 3,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "qkv_bias": True,
+    "tie_word_embeddings": True,
+}
+FIXED = {"is_decoder": (False,), "add_cross_attention": (False,), "pruned_heads": ({},)}
+ENTRIES = {
+    "vit": Entries(READ, FIXED),
+    "deit": Entries(READ, FIXED),
+}
 PARTS = (*"qkvo", "norm before attention", "norm before mlp", "up", "down")
 
 
 def _load(tensors: Tensors, config: Config, _folder: object, _n_heads: object) -> Model:
-    config = config.under(ENTRIES)
+    family = config.family
+    config = config.under(ENTRIES[family])
     d_model, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
-    prefix = first_prefix(tensors, NAMES["first"], ("", "vit."))
+    prefix = first_prefix(tensors, NAMES["first"], ("", family + "."))
     inside = prefix + IN_MEMORY["layer"].format(0) + IN_MEMORY["q"] + ".weight"
     names = IN_MEMORY if inside in tensors.shapes else NAMES
     eps = config.number("layer_norm_eps")
@@ -88,14 +94,12 @@ def _load(tensors: Tensors, config: Config, _folder: object, _n_heads: object) -
         before = stacking.layer_norm(tensors, stems["norm before mlp"], d_model, eps)
         mlp = stacking.mlp(tensors, stems, d_model, inner, activation)
         blocks.append(Block(mlp, before, norm_first=True))
-    patches = _patches(tensors, config, prefix, d_model)
-    size = patches.weight.shape[2]
-    n_tokens = 1 + (patches.size[0] // size) * (patches.size[1] // size)
-    positions = tensors.weight(prefix + names["position"], (1, n_tokens, d_model))
+    second = "embeddings.distillation_token" if family == "deit" else None
+    patches, positions = images(tensors, config, prefix, d_model, second)
     return Model(
         layers,
         None,
-        positions=positions[0],
+        positions=positions,
         norms=norms,
         causal=False,
         blocks=blocks,
@@ -104,7 +108,10 @@ def _load(tensors: Tensors, config: Config, _folder: object, _n_heads: object) -
     )
 
 
-def _patches(tensors: Tensors, config: Config, prefix: str, d_model: int) -> Patches:
+def images(
+    tensors: Tensors, config: Config, prefix: str, d_model: int, second: str | None = None
+) -> tuple[Patches, Array]:
+    """How images become tokens, and the positions of these; ``second`` follows the class token."""
     height, width = _pair(config, "image_size")
     patch = _pair(config, "patch_size")
     if patch[0] != patch[1] or height % patch[0] or width % patch[1]:
@@ -114,12 +121,16 @@ def _patches(tensors: Tensors, config: Config, prefix: str, d_model: int) -> Pat
         )
     shape = (d_model, config.needed("num_channels"), *patch)
     stem = prefix + NAMES["patch"]
-    return Patches(
+    names = [prefix + name for name in (NAMES["first"], second) if name is not None]
+    first = np.vstack([tensors.weight(name, (1, 1, d_model))[0] for name in names])
+    patches = Patches(
         tensors.weight(stem + ".weight", shape),
         tensors.weight(stem + ".bias", (d_model,)),
-        tensors.weight(prefix + NAMES["first"], (1, 1, d_model))[0, 0],
+        first,
         (height, width),
     )
+    n_tokens = len(first) + (height // patch[0]) * (width // patch[0])
+    return patches, tensors.weight(prefix + NAMES["position"], (1, n_tokens, d_model))[0]
 
 
 def _pair(config: Config, name: str) -> tuple[int, int]:
@@ -132,4 +143,4 @@ def _pair(config: Config, name: str) -> tuple[int, int]:
     return side, side
 
 
-VIT = ModelFamily(("vit",), _load)
+VIT = ModelFamily(("vit", "deit"), _load)

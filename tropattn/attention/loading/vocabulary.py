@@ -24,8 +24,10 @@ class Words:
     tokenizer: Callable[[str], Sequence[int]] | None
 
 
-def read_words(folder: Path | None, n_tokens: int, tokenizer: str) -> Words:
+def read_words(folder: Path | Words | None, n_tokens: int, tokenizer: str) -> Words:
     """Read what lies beside the weights of a model with ``n_tokens`` embeddings, if in a folder.
+
+    Words that the weights' own file holds are given in its place.
 
     ``tokenizer`` is the class of the family's tokenizer where its settings name none.
 
@@ -34,6 +36,8 @@ def read_words(folder: Path | None, n_tokens: int, tokenizer: str) -> Words:
     list, is the package tokenizers' when a text is given. A vocabulary that does not belong to the
     weights refuses texts, not the model.
     """
+    if isinstance(folder, Words):
+        return folder if len(folder.vocabulary or ()) <= n_tokens else Words(None, None)
     if folder is None:
         return Words(None, None)
     reader = TextReader(folder, tokenizer)

@@ -25,10 +25,13 @@ class Padding(Value):
     token : the id.
     position : (e,) what padding gets in place of a learned position, while the other tokens are
         counted without it (RoBERTa); None where all tokens are counted alike.
+    refused : whether a mask that leaves tokens out is refused: positions follow it in the
+        reference (OPT, BLOOM).
     """
 
     token: int
     position: Array | None = None
+    refused: bool = False
 
     @classmethod
     def of(cls, token: int | None) -> Padding | None:

@@ -257,7 +257,16 @@ class Transformer(Value):
         """
         if mask is None and self.padding is not None:
             self.padding.refuse(ids)
-        return read_mask(mask, len(ids))
+        return self._read_mask(mask, len(ids))
+
+    def _read_mask(self, mask: Any, n_tokens: int) -> NDArray[np.bool_] | None:
+        kept = read_mask(mask, n_tokens)
+        if kept is not None and self.padding is not None and self.padding.refused:
+            raise InvalidInput(
+                "mask: all ones needed for this family, whose positions are counted without "
+                f"padding, got {int((~kept).sum())} zeros; leave these tokens out."
+            )
+        return kept
 
     def _kept(self, given: Any, kind: str, value: Array, mask: Any) -> NDArray[np.bool_] | None:
         """Which tokens of a context count, None for all of them."""
@@ -266,7 +275,7 @@ class Transformer(Value):
         # The tokenizer pads nothing: in a text the padding token is a word like any other.
         if kind == "ids" and not isinstance(given, str):
             return self.mask(value, mask)
-        return None if mask is None else read_mask(mask, len(value))
+        return None if mask is None else self._read_mask(mask, len(value))
 
     def _entering(
         self, kind: str, value: Array, last: int, kept: NDArray[np.bool_] | None
