@@ -5,6 +5,7 @@ from __future__ import annotations
 from tropattn.cli.signals import loading
 
 with loading():
+    from tropattn.cli.atlas import atlas
     from tropattn.cli.commands import main
     from tropattn.cli.compiling import compile_all
     from tropattn.cli.dynamics import dynamics
@@ -16,5 +17,5 @@ with loading():
 
 __all__ = ["main"]
 
-for command in (compile_all, inspect, plane, scaling, temperature, verify, dynamics):
+for command in (atlas, compile_all, inspect, plane, scaling, temperature, verify, dynamics):
     main.add_command(command)
