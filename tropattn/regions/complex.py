@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
 from tropattn.regions.adjacency import adjacency, region_graph
+from tropattn.tables import Tabular, winners_by_head
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value, counted
@@ -32,7 +33,7 @@ class Cell(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RegionComplex(Value):
+class RegionComplex(Tabular, Value):
     """All routing cells of one stage, or of a network, on a domain.
 
     Attributes
@@ -64,6 +65,18 @@ class RegionComplex(Value):
 
     def __len__(self) -> int:
         return len(self.patterns)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a cell: its number, the winner of each unit, its witness, and ``inside``."""
+        parts = zip(
+            self.patterns.tolist(), self.witnesses.tolist(), self.inside.tolist(), strict=True
+        )
+        return [
+            {"cell": r, **winners_by_head(pattern)}
+            | {f"x_{k}": value for k, value in enumerate(point)}
+            | {"inside": inside}
+            for r, (pattern, point, inside) in enumerate(parts)
+        ]
 
     def maps(self) -> list[AffineMap]:
         """The affine map that each cell applies to the state, in the order of ``patterns``.
