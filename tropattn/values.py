@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["Value", "counted", "decimal", "number", "same"]
 _WIDEST = 60
 _LOOKED_AT = 8
 _LONGEST = 60
+_SHOWN = 10
+"""Rows of a table that a notebook shows."""
 
 
 class Value:
@@ -64,6 +67,33 @@ class Value:
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the line, and below it the first rows or the parts."""
+        rows = getattr(self, "rows", None)
+        if callable(rows):
+            table = rows()
+            names = list(dict.fromkeys(name for row in table[:_SHOWN] for name in row))
+            lines = [[row.get(name, "") for name in names] for row in table[:_SHOWN]]
+            more = len(table) - len(lines)
+        else:
+            names = ["part", "value"]
+            lines = [
+                [name, _words(getattr(self, name))]
+                for name, _ in self._contents()
+                if name[0] != "_"
+            ]
+            more = 0
+        top = "".join(f"<th>{escape(name)}</th>" for name in names)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(_short(value), quote=False)}</td>" for value in line)
+            + "</tr>"
+            for line in lines
+        )
+        rest = f"<p>and {more} more</p>" if more > 0 else ""
+        head = f"<p><code>{escape(repr(self))}</code></p>"
+        return f"{head}<table><tr>{top}</tr>{body}</table>{rest}"
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
@@ -81,6 +111,10 @@ class Value:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), {name: getattr(self, name) for name, _ in self._contents()})
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _restored(kind: type[Value], parts: dict[str, Any]) -> Value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_every_line_runs_as_printed(document, tmp_path, monkeypatch, invoke):
     prepare(tmp_path)
     for line in lines(document, "tropattn"):
         words = shlex.split(line)[1:]
+        if words[0] == "atlas" and find_spec("bokeh") is None:
+            pytest.skip("pages need the extra atlas")
         assert not re.search(r"\b[A-Z]{4,}\b", line), f"{line}: a placeholder, not a command"
         ended = invoke(*words)
         assert ended.exit_code == 0, f"{line}\n{ended.stderr[-2000:]}"

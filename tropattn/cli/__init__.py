@@ -5,6 +5,7 @@ from __future__ import annotations
 from tropattn.cli.signals import loading
 
 with loading():
+    from tropattn.cli.atlas import atlas
     from tropattn.cli.commands import main
     from tropattn.cli.comparing import compare
     from tropattn.cli.compiling import compile_all
@@ -20,6 +21,7 @@ with loading():
 __all__ = ["main"]
 
 for command in (
+    atlas,
     compare,
     compile_all,
     dynamics,

@@ -15,6 +15,7 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.adjacency import adjacency, region_graph
 from tropattn.regions.walls import CellWalls
+from tropattn.tables import Tabular, winners_by_head
 from tropattn.tropical.stage import RoutingStage
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value, counted
@@ -35,7 +36,7 @@ class Cell(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RegionComplex(Value):
+class RegionComplex(Tabular, Value):
     """All routing cells of one stage, or of a network, on a domain.
 
     Attributes
@@ -69,6 +70,18 @@ class RegionComplex(Value):
 
     def __len__(self) -> int:
         return len(self.patterns)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a cell: its number, the winner of each unit, its witness, and ``inside``."""
+        parts = zip(
+            self.patterns.tolist(), self.witnesses.tolist(), self.inside.tolist(), strict=True
+        )
+        return [
+            {"cell": r, **winners_by_head(pattern)}
+            | {f"x_{k}": value for k, value in enumerate(point)}
+            | {"inside": inside}
+            for r, (pattern, point, inside) in enumerate(parts)
+        ]
 
     def cell(self, i: int) -> Polyhedron:
         """The closed cell of row i of ``patterns`` as a polyhedron in the domain's parameters.

@@ -7,6 +7,7 @@ all heads are the intervals between the distinct breakpoints.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tropattn.polyhedra.inner import inner_doubles, inner_point, nearest_double
 from tropattn.regions import bounds
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.result import one_cell
+from tropattn.tables import Tabular, winners_by_head
 from tropattn.threads import check, in_order, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.max_affine import on_parameters
@@ -80,7 +82,7 @@ def _refusal(stages: Sequence[RoutingStage], domain: Domain | None) -> str | Non
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LineCells(Value):
+class LineCells(Tabular, Value):
     """The cells of heads on a line, in order.
 
     Attributes
@@ -115,6 +117,15 @@ class LineCells(Value):
         for h, (keys, at) in enumerate(zip(self.winners, self.changes, strict=True)):
             out[:, h] = keys[np.searchsorted(at, np.arange(len(self)), side="left")]
         return out
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a cell: its number, the winner of each head, and the ends; None for none."""
+        ends = [self.ends[0], *self.breakpoints.tolist(), self.ends[1]]
+        bounds = [t if math.isfinite(t) else None for t in map(float, ends)]
+        return [
+            {"cell": r, **winners_by_head(pattern), "low": bounds[r], "high": bounds[r + 1]}
+            for r, pattern in enumerate(self.patterns.tolist())
+        ]
 
     @property
     def lengths(self) -> NDArray[np.float64]:

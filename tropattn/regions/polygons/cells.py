@@ -30,6 +30,7 @@ from tropattn.regions.polygons.half_edges import graph_cells
 from tropattn.regions.polygons.window import UnitWindow, window_frame
 from tropattn.regions.result import one_cell
 from tropattn.regions.search.enumeration import explore
+from tropattn.tables import Tabular, winners_by_head
 from tropattn.threads import aside, interrupted, stoppable
 from tropattn.tolerance import UNIT
 from tropattn.tropical.refinement import Refinement
@@ -51,7 +52,7 @@ right to 1e-9 of the window's.
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PlaneCells(Value):
+class PlaneCells(Tabular, Value):
     """The cells of a layer in a window of a plane.
 
     Attributes
@@ -85,6 +86,27 @@ class PlaneCells(Value):
         near = self.centre.astype(np.float64)
         lost = (self.centre - as_fractions(near)).astype(np.float64)
         return near + (self.local * self.scale.astype(np.float64) + lost)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a cell: its number, the winner of each head, its area and number of sides."""
+        sides = np.diff(self.offsets).tolist()
+        parts = zip(self.patterns.tolist(), self.areas.tolist(), sides, strict=True)
+        return [
+            {"cell": r, **winners_by_head(pattern), "area": area, "sides": side}
+            for r, (pattern, area, side) in enumerate(parts)
+        ]
+
+    def _shapes(self) -> dict[str, Any]:
+        features = []
+        for r, row in enumerate(self.rows()):
+            ring = self.polygon(r).tolist()
+            beyond = self.neighbours[self.offsets[r] : self.offsets[r + 1]]
+            near = sorted({int(i) for i in beyond if i >= 0})
+            shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+            features.append(
+                {"type": "Feature", "geometry": shape, "properties": {**row, "neighbours": near}}
+            )
+        return {"type": "FeatureCollection", "features": features}
 
     def polygon(self, cell: int) -> NDArray[np.float64]:
         """Corners of one cell, (k, 2)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import flint
 import numpy as np
@@ -14,6 +15,7 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, has_points
 from tropattn.polyhedra.extreme import winning_rows
 from tropattn.progress import Listening, counting
+from tropattn.tables import Tabular
 from tropattn.threads import aside, stoppable
 from tropattn.tropical.geometry.diagram import HeadDiagram, head_diagram
 from tropattn.tropical.max_affine import MaxAffine, with_terms
@@ -29,7 +31,7 @@ _MANY = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LiveTerms(Value):
+class LiveTerms(Tabular, Value):
     """Which terms win on an open set, and why.
 
     Attributes
@@ -51,6 +53,17 @@ class LiveTerms(Value):
     dead: NDArray[np.int64]
     combinations: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
     exact_decisions: int = field(compare=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a distinct term: whether it is live, and where it wins or which terms beat it."""
+        found: dict[int, dict[str, Any]] = {}
+        for j, point in zip(self.live.tolist(), self.witnesses.tolist(), strict=True):
+            found[j] = {"term": j, "live": True}
+            found[j] |= {f"x_{k}": value for k, value in enumerate(point)}
+        for j in self.dead.tolist():
+            by = " ".join(map(str, self.combinations[j][0])) if j in self.combinations else ""
+            found[j] = {"term": j, "live": False, "never above": by}
+        return [found[j] for j in sorted(found)]
 
     def __repr__(self) -> str:
         distinct = len(self.live) + len(self.dead)

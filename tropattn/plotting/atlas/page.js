@@ -1,0 +1,238 @@
+"use strict";
+// Reads the record in the page and fills the sources of the pictures; computes no number but sums.
+const Atlas = (window.Atlas = {});
+
+Atlas.start = function (models) {
+  Atlas.m = models;
+  const record = JSON.parse(document.getElementById("atlas-record").textContent);
+  Atlas.spec = record.spec;
+  Atlas.tables = record.tables;
+  Atlas.at = (table, layer, head, plane) => record.tables[table].find(
+    (row) => row.layer === layer && (head === null || row.head === head)
+      && (plane === null || row.plane === plane));
+  const dark = window.matchMedia && matchMedia("(prefers-color-scheme: dark)").matches;
+  models.dark.active = dark;
+  Atlas.dress(dark);
+  Atlas.shade();
+  Atlas.axes();
+  Atlas.pick(0);
+};
+
+// ---- words -----------------------------------------------------------------------------------
+
+Atlas.name = (key) => key < 0 ? "sink" : Atlas.spec.tokens[key];
+Atlas.escape = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+Atlas.number = (x) => x === null ? "none"
+  : Number.isInteger(x) ? String(x) : Number(x.toPrecision(4)).toString();
+Atlas.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+// ---- the model -------------------------------------------------------------------------------
+
+Atlas.shade = function () {
+  const { heads, mapper, metric, grid } = Atlas.m;
+  const values = heads.data[metric.value];
+  const known = Array.from(values).filter(Number.isFinite);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  mapper.low = low;
+  mapper.high = high > low ? high : low + 1;
+  heads.data = { ...heads.data, shown: values };
+  const row = Atlas.spec.metrics.find((m) => m.name === metric.value);
+  grid.title.text = `${row.words} (${row.kind})`;
+};
+
+Atlas.axes = function () {
+  const { heads, across, up, scatter } = Atlas.m;
+  heads.data = { ...heads.data, sx: heads.data[across.value], sy: heads.data[up.value] };
+  const words = (name) => Atlas.spec.metrics.find((m) => m.name === name).words;
+  scatter.below[0].axis_label = words(across.value);
+  scatter.left[0].axis_label = words(up.value);
+};
+
+// ---- a head ----------------------------------------------------------------------------------
+
+Atlas.pick = function (index) {
+  const { heads, head } = Atlas.m;
+  Atlas.index = index;
+  if (heads.selected.indices[0] !== index || heads.selected.indices.length !== 1) {
+    heads.selected.indices = [index];
+  }
+  if (head.value !== String(index)) head.value = String(index);
+  Atlas.draw();
+};
+
+Atlas.draw = function () {
+  const row = Atlas.tables.heads[Atlas.index];
+  const plane = Number(Atlas.m.plane.value);
+  const picture = Atlas.at("pictures", row.layer, row.head, plane);
+  Atlas.cells(row, picture);
+  Atlas.soften();
+  Atlas.dual(row, picture);
+  Atlas.layer(row, plane);
+  Atlas.attention(row);
+  Atlas.say(row, picture, plane);
+};
+
+Atlas.outlines = (cells) => ({
+  xs: cells.map((cell) => cell.corners.filter((_, i) => i % 2 === 0)),
+  ys: cells.map((cell) => cell.corners.filter((_, i) => i % 2 === 1)),
+});
+
+Atlas.cells = function (row, picture) {
+  const { cells, names, marks, plane_figure: figure, colours } = Atlas.m;
+  const of = picture.cells;
+  cells.data = {
+    ...Atlas.outlines(of),
+    fill: of.map((cell) => colours[cell.key + 1]),
+    key: of.map((cell) => Atlas.name(cell.key)),
+    share: of.map((cell) => cell.share),
+    gap: of.map((cell) => cell.gap),
+    beyond: of.map((cell) => cell.beyond.map(Atlas.name).join(", ") || "the window"),
+  };
+  const large = of.filter((cell) => cell.share > 0.008);
+  names.data = {
+    x: large.map((cell) => cell.middle[0]), y: large.map((cell) => cell.middle[1]),
+    text: large.map((cell) => Atlas.name(cell.key)),
+  };
+  const tokens = Atlas.spec.planes[picture.plane];
+  marks.data = {
+    x: picture.marks.map((mark) => mark.at[0]), y: picture.marks.map((mark) => mark.at[1]),
+    text: picture.marks.map((_, i) => Atlas.name(tokens[i])),
+    winner: picture.marks.map((mark) => Atlas.name(mark.winner)),
+    gap: picture.marks.map((mark) => mark.gap),
+  };
+  figure.title.text = `layer ${row.layer}, head ${row.head}: ${of.length} cells here (exact)`;
+};
+
+Atlas.soften = function () {
+  const { soft, slider } = Atlas.m;
+  const row = Atlas.tables.heads[Atlas.index];
+  const picture = Atlas.at("pictures", row.layer, row.head, Number(Atlas.m.plane.value));
+  const { grid, unit, temperatures } = Atlas.spec;
+  const tau = temperatures[slider.value];
+  slider.title = `temperature ${tau}: white where the winner's weight is small (estimate); step`;
+  const n = grid * grid;
+  if (tau === 0) {
+    soft.data = { x: [], y: [], w: [], alpha: [], weight: [] };
+    return;
+  }
+  const all = Atlas.bytes(picture.soft).slice(slider.value * n, (slider.value + 1) * n);
+  const weight = Array.from(all, (part) => part / 255);
+  const step = unit / grid;
+  soft.data = {
+    x: weight.map((_, i) => ((i % grid) + 0.5) * step),
+    y: weight.map((_, i) => (Math.floor(i / grid) + 0.5) * step),
+    w: weight.map(() => step), alpha: weight.map((part) => 0.92 * (1 - part)), weight,
+  };
+};
+
+Atlas.dual = function (row, picture) {
+  const { edges, slopes, colours, dual_figure: figure } = Atlas.m;
+  const { keys, points, live, edges: pairs, faces } = picture.dual;
+  const x = (j) => points[2 * j], y = (j) => points[2 * j + 1];
+  const wins = new Set(live);
+  edges.data = {
+    xs: pairs.map(([a, b]) => [x(a), x(b)]), ys: pairs.map(([a, b]) => [y(a), y(b)]),
+  };
+  slopes.data = {
+    x: keys.map((_, j) => x(j)), y: keys.map((_, j) => y(j)),
+    fill: keys.map((key, j) => wins.has(j) ? colours[key + 1] : "transparent"),
+    marker: keys.map((_, j) => wins.has(j) ? "circle" : "x"),
+    key: keys.map(Atlas.name),
+    wins: keys.map((_, j) => wins.has(j) ? "live on this plane" : "dead on this plane"),
+  };
+  figure.title.text = faces ? `dual subdivision: ${faces.join(", ")} faces (exact)`
+    : "dual subdivision: none, the keys are equal on this plane";
+};
+
+// ---- a layer ---------------------------------------------------------------------------------
+
+Atlas.layer = function (row, plane) {
+  const { joint, colours, layer_figure: figure } = Atlas.m;
+  const found = Atlas.at("refinements", row.layer, null, plane);
+  const mates = Atlas.tables.heads.filter((other) => other.layer === row.layer);
+  const own = mates.findIndex((other) => other.head === row.head);
+  const terms = mates.map((other) => Atlas.at("pictures", row.layer, other.head, plane).dual.keys);
+  const key = (cell, h) => terms[h][cell.pattern[h]];
+  joint.data = {
+    ...Atlas.outlines(found.cells),
+    fill: found.cells.map((cell) => colours[key(cell, own) + 1]),
+    pattern: found.cells.map((cell) => cell.pattern.map((_, h) => Atlas.name(key(cell, h))).join(" ")),
+    share: found.cells.map((cell) => cell.share),
+  };
+  figure.title.text = found.kind === "exact"
+    ? `layer ${row.layer}: ${found.value} cells of ${mates.length} heads here (exact)`
+    : `layer ${row.layer}: at least ${found.value} cells here (lower), too many to draw`;
+};
+
+Atlas.attention = function (row) {
+  const { weights, attention_figure: figure, colours } = Atlas.m;
+  const found = Atlas.at("attention", row.layer, row.head, null);
+  if (!found) return;
+  const all = Atlas.bytes(found.weights);
+  const n = Atlas.spec.tokens.length, rows = all.length / n;
+  const data = { x: [], y: [], fill: [], alpha: [], query: [], key: [], weight: [] };
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < n; j++) {
+      if (all[i * n + j] === 0) continue;
+      data.x.push(j);
+      data.y.push(i);
+      data.fill.push(colours[j + 1]);
+      data.alpha.push(all[i * n + j] / 255);
+      data.query.push(Atlas.name(i));
+      data.key.push(Atlas.name(j));
+      data.weight.push(Math.round(1000 * all[i * n + j] / 255) / 1000);
+    }
+  }
+  weights.data = data;
+  figure.title.text = `layer ${row.layer}, head ${row.head}: weights of the text (estimate)`;
+};
+
+// ---- what is said ----------------------------------------------------------------------------
+
+Atlas.say = function (row, picture, plane) {
+  const { escape, number, name } = Atlas;
+  const layer = Atlas.at("layers", row.layer, null, null);
+  const tokens = Atlas.spec.planes[plane];
+  const facts = Atlas.spec.metrics.filter((m) => row[m.name] !== null).map(
+    (m) => `<tr><td>${escape(m.words)}</td><td><b>${number(row[m.name])}</b></td>`
+      + `<td>${m.kind}</td></tr>`);
+  const marks = picture.marks.map((mark, i) => `at the state of ${escape(name(tokens[i]))} the `
+    + `winner is <b>${escape(name(mark.winner))}</b>, gap ${number(mark.gap)} (estimate)`);
+  const count = layer && layer.cells;
+  const dead = row.dead.map((key) => `<s>${escape(key)}</s>`).join(" ") || "none";
+  const through = tokens.length ? `plane through ${tokens.map(name).map(escape).join(", ")}`
+    : "window of R^2";
+  Atlas.m.facts.text = `<h2>Layer ${row.layer}, head ${row.head}</h2>`
+    + `<p>Variable: ${escape(row.variable)}. Domain of the pictures: ${through}.</p>`
+    + `<table>${facts.join("")}</table>`
+    + `<p>Keys that never win (exact): ${dead}</p>`
+    + marks.map((text) => `<p>${text}</p>`).join("")
+    + (count ? `<p>Layer ${row.layer}, all heads together: <b>${escape(count.value)}</b> cells `
+      + `(${count.kind}) on ${escape(count.domain)}, engine ${escape(count.engine)}.</p>` : "")
+    + `<p>Again: <code>${escape(row.command)}</code>`
+    + (layer ? `<br><code>${escape(layer.command)}</code>` : "") + "</p>";
+  document.getElementById("atlas-said").textContent =
+    `Layer ${row.layer}, head ${row.head}: ${row.live} of ${row.keys} keys live (exact), `
+    + `${picture.cells.length} cells in the ${through} (exact).`;
+};
+
+// ---- light and dark --------------------------------------------------------------------------
+
+Atlas.dress = function (dark) {
+  document.documentElement.classList.toggle("dark", dark);
+  const [ground, ink, line] = dark ? ["#16181c", "#e6e6e6", "#555555"]
+    : ["#ffffff", "#1a1a1a", "#cccccc"];
+  for (const figure of Atlas.m.figures) {
+    figure.background_fill_color = ground;
+    figure.border_fill_color = ground;
+    figure.outline_line_color = line;
+    figure.title.text_color = ink;
+    for (const axis of [...figure.below, ...figure.left]) {
+      axis.axis_label_text_color = ink;
+      axis.major_label_text_color = ink;
+      axis.axis_line_color = ink;
+      axis.major_tick_line_color = ink;
+    }
+    for (const grid of figure.center) if ("grid_line_color" in grid) grid.grid_line_color = line;
+  }
+};
