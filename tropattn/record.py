@@ -7,13 +7,10 @@ decimal strings; numbers that JSON has no word for (NaN, infinities) as null.
 
 from __future__ import annotations
 
-import csv
-import importlib
 import importlib.metadata
-import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +23,7 @@ from tropattn.files import printable
 from tropattn.outputs import writing
 from tropattn.polyhedra.domain import Domain
 from tropattn.regions.result import RegionCount, decimal
+from tropattn.tables import Table
 from tropattn.values import Value
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "Record", "Table", "plain", "software"]
@@ -109,7 +107,8 @@ class Record(Value):
         if name not in self.tables:
             known = ", ".join(self.tables) or "none"
             raise InvalidInput(f"name: a table of the record ({known}) needed, got {name!r}.")
-        return Table(name, self.tables[name])
+        rows = [{key: _entry(value) for key, value in row.items()} for row in self.tables[name]]
+        return Table(name, rows)
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the document as JSON text, without a newline at the end."""
@@ -159,143 +158,6 @@ def plain(value: Any) -> Any:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Table(Value):
-    """One table of a record, in the forms that other programs read.
-
-    Attributes
-    ----------
-    name : in the record.
-    rows : mappings of column names to values.
-
-    Examples
-    --------
-    >>> table = Table("heads", [{"head": 0, "sink": "a,b"}, {"head": 1, "gap": 0.5}])
-    >>> print(table.text("csv"), end="")
-    head,sink,gap
-    0,"a,b",
-    1,,0.5
-    >>> print(table.text("md"))
-    | head | sink | gap |
-    |---|---|---|
-    | 0 | a,b |  |
-    | 1 |  | 0.5 |
-    """
-
-    name: str
-    rows: Sequence[Mapping[str, Any]]
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns, in the order in which rows first have them."""
-        return list(dict.fromkeys(str(name) for row in self.rows for name in row))
-
-    def plain_rows(self) -> list[list[Any]]:
-        """The entries as JSON knows them, None where a row has none; counts are their value."""
-        columns = self.columns
-        return [[_entry(row.get(name)) for name in columns] for row in self.rows]
-
-    def text(self, form: str) -> str:
-        """Return the table as ``csv``, ``json``, ``md`` or ``latex``; lists are JSON there.
-
-        Raises ``InvalidInput`` for another form.
-        """
-        if form == "json":
-            rows = [dict(zip(self.columns, row, strict=True)) for row in self.plain_rows()]
-            return printable(json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
-        cells = [[_cell(value) for value in row] for row in self.plain_rows()]
-        if form == "csv":
-            stream = io.StringIO()
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerows([self.columns, *cells])
-            return printable(stream.getvalue())
-        if form == "md":
-            return printable("\n".join(_markdown(self.columns, cells)))
-        if form == "latex":
-            return printable("\n".join(_latex(self.columns, cells)) + "\n")
-        raise InvalidInput(f"form: csv, json, md or latex needed, got {form!r}.")
-
-    def to_frame(self, library: str | None = None) -> Any:
-        """Return a data frame of ``pandas`` or ``polars``, by default of the one installed.
-
-        Raises ``InvalidInput`` where the library is not installed, or is another one.
-        """
-        if library not in (None, "pandas", "polars"):
-            raise InvalidInput(f"library: 'pandas' or 'polars' needed, got {library!r}.")
-        columns, rows = self.columns, self.plain_rows()
-        for name in ("pandas", "polars") if library is None else (library,):
-            try:
-                module = importlib.import_module(name)
-            except ModuleNotFoundError:
-                continue
-            if name == "pandas":
-                return module.DataFrame(rows, columns=columns)
-            data = {name: [row[at] for row in rows] for at, name in enumerate(columns)}
-            return module.DataFrame(data, strict=False)
-        raise InvalidInput(
-            f"library: {library or 'pandas or polars'} needed, got no such package; install it "
-            "with pip, or take another form: csv, json, md or latex."
-        )
-
-    def parquet(self) -> bytes:
-        """Return the table as a Parquet file; needs polars, or pandas with pyarrow.
-
-        Raises ``InvalidInput`` where they are not installed.
-        """
-        frame, stream = self.to_frame(), io.BytesIO()
-        try:
-            if hasattr(frame, "to_parquet"):
-                frame.to_parquet(stream, index=False)
-            else:
-                frame.write_parquet(stream)
-        except ImportError:
-            raise InvalidInput(
-                "form: pandas with pyarrow, or polars, needed for parquet, got pandas alone; "
-                "install pyarrow with pip, or take another form."
-            ) from None
-        return stream.getvalue()
-
-
 def _entry(value: Any) -> Any:
     """One entry of a table; a count is its value, which says less than the record."""
     return plain(value.value if isinstance(value, RegionCount) else value)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _markdown(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + "---|" * len(columns)
-    for row in cells:
-        yield f"| {' | '.join(_one_line(cell).replace('|', chr(92) + '|') for cell in row)} |"
-
-
-def _latex(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield rf"\begin{{tabular}}{{{'l' * len(columns)}}}"
-    for row in (columns, *cells):
-        yield " & ".join(_escaped(_one_line(cell)) for cell in row) + r" \\"
-        if row is columns:
-            yield r"\hline"
-    yield r"\end{tabular}"
-
-
-def _one_line(cell: str) -> str:
-    return " ".join(cell.splitlines())
-
-
-_LATEX = {
-    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "\\": r"\textbackslash{}",
-}
-
-
-def _escaped(cell: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in cell)

@@ -1,23 +1,123 @@
-"""Values as tables: rows, data frames, and files that other programs read."""
+"""Tables: rows of named entries, as data frames and as the files that other programs read."""
 
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tropattn.errors import InvalidInput
+from tropattn.files import printable
 from tropattn.outputs import output_path, writing
+from tropattn.values import Value
 
-__all__ = ["Tabular", "csv_text", "frame", "latex_text", "markdown_text", "winners_by_head"]
+__all__ = ["Table", "Tabular", "winners_by_head"]
 
-Rows = Sequence[Mapping[str, Any]]
+_ENDINGS = {".csv": "csv", ".md": "md", ".parquet": "parquet", ".tex": "latex"}
 
-_ENDINGS = (".csv", ".parquet", ".md", ".tex")
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Table(Value):
+    """One table, in the forms that other programs read.
+
+    Attributes
+    ----------
+    name : of the table.
+    rows : mappings of column names to entries that JSON knows; lists are JSON in the other forms.
+
+    Examples
+    --------
+    >>> table = Table("heads", [{"head": 0, "sink": "a,b"}, {"head": 1, "gap": 0.5}])
+    >>> print(table.text("csv"), end="")
+    head,sink,gap
+    0,"a,b",
+    1,,0.5
+    >>> print(table.text("md"), end="")
+    | head | sink | gap |
+    |---|---|---|
+    | 0 | a,b |  |
+    | 1 |  | 0.5 |
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in the order in which rows first have them."""
+        return list(dict.fromkeys(str(name) for row in self.rows for name in row))
+
+    def filled(self) -> list[list[Any]]:
+        """The entries row by row, None where a row has none."""
+        columns = self.columns
+        return [[row.get(name) for name in columns] for row in self.rows]
+
+    def text(self, form: str) -> str:
+        """Return the table as ``csv``, ``json``, ``md`` or ``latex``.
+
+        Raises ``InvalidInput`` for another form.
+        """
+        columns, rows = self.columns, self.filled()
+        if form == "json":
+            entries = [dict(zip(columns, row, strict=True)) for row in rows]
+            text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        elif form == "csv":
+            stream = io.StringIO()
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerows([columns, *([_cell(value) for value in row] for row in rows)])
+            text = stream.getvalue()
+        elif form in ("md", "latex"):
+            cells = [[_cell(value) for value in row] for row in rows]
+            lines = (_markdown if form == "md" else _latex)(columns, cells)
+            text = "".join(f"{line}\n" for line in lines)
+        else:
+            raise InvalidInput(f"form: csv, json, md or latex needed, got {form!r}.")
+        return printable(text)
+
+    def to_frame(self, library: str | None = None) -> Any:
+        """Return a data frame of ``pandas`` or ``polars``, by default of the one installed.
+
+        Raises ``InvalidInput`` where the library is not installed, or is another one.
+        """
+        if library not in (None, "pandas", "polars"):
+            raise InvalidInput(f"library: 'pandas' or 'polars' needed, got {library!r}.")
+        columns, rows = self.columns, self.filled()
+        for name in ("pandas", "polars") if library is None else (library,):
+            try:
+                module = importlib.import_module(name)
+            except ModuleNotFoundError:
+                continue
+            if name == "pandas":
+                return module.DataFrame(rows, columns=columns)
+            data = {name: [row[at] for row in rows] for at, name in enumerate(columns)}
+            return module.DataFrame(data, strict=False)
+        raise InvalidInput(
+            f"library: {library or 'pandas or polars'} needed, got no such package; install it "
+            "with pip, or take another form: csv, json, md or latex."
+        )
+
+    def parquet(self) -> bytes:
+        """Return the table as a Parquet file; needs polars, or pandas with pyarrow.
+
+        Raises ``InvalidInput`` where they are not installed.
+        """
+        frame, stream = self.to_frame(), io.BytesIO()
+        try:
+            if hasattr(frame, "to_parquet"):
+                frame.to_parquet(stream, index=False)
+            else:
+                frame.write_parquet(stream)
+        except ImportError:
+            raise InvalidInput(
+                "form: pandas with pyarrow, or polars, needed for parquet, got pandas alone; "
+                "install pyarrow with pip, or take another form."
+            ) from None
+        return stream.getvalue()
 
 
 class Tabular:
@@ -29,36 +129,40 @@ class Tabular:
         """One dictionary a row, names of columns to numbers, words or None."""
         raise NotImplementedError
 
-    def to_frame(self) -> Any:
-        """The rows as a data frame of pandas, or of polars where pandas is not installed.
+    def to_frame(self, library: str | None = None) -> Any:
+        """The rows as a data frame of ``pandas`` or ``polars``, by default of the one installed.
 
-        Raises ``InvalidInput`` where neither is.
+        Raises ``InvalidInput`` where the library is not installed, or is another one.
         """
-        return frame(self.rows())
-
-    def _shapes(self) -> dict[str, Any] | None:
-        """A GeoJSON document of the polygons, where the value has some."""
-        return None
+        return self._table.to_frame(library)
 
     def write(self, path: str | Path) -> None:
         """Write the rows to a file by its ending, whole or not at all.
 
-        ``.csv``, ``.parquet`` (needs pandas or polars), ``.md`` and ``.tex`` (a table to paste);
-        of cells in a plane also ``.geojson``, their polygons with the rows as properties.
+        ``.csv``, ``.parquet`` (needs polars, or pandas with pyarrow), ``.md`` and ``.tex`` (a table
+        to paste); of cells in a plane also ``.geojson``, their polygons with the rows as
+        properties.
 
         Raises ``InvalidInput`` for other endings, and where the file cannot be written.
         """
         shapes = self._shapes() if str(path).endswith(".geojson") else None
-        endings = _ENDINGS if self._shapes() is None else (*_ENDINGS, ".geojson")
+        endings = (*_ENDINGS, ".geojson") if self._shapes() is not None else (*_ENDINGS,)
         place = output_path(path, "path", endings)
         with writing(place, "path") as stream:
             if shapes is not None:
                 stream.write(json.dumps(shapes, allow_nan=False).encode())
             elif place.suffix == ".parquet":
-                stream.write(_parquet(self.rows()))
+                stream.write(self._table.parquet())
             else:
-                text = {".csv": csv_text, ".md": markdown_text, ".tex": latex_text}[place.suffix]
-                stream.write(text(self.rows()).encode())
+                stream.write(self._table.text(_ENDINGS[place.suffix]).encode())
+
+    @property
+    def _table(self) -> Table:
+        return Table(type(self).__name__, self.rows())
+
+    def _shapes(self) -> dict[str, Any] | None:
+        """A GeoJSON document of the polygons, where the value has some."""
+        return None
 
 
 def winners_by_head(pattern: Sequence[int]) -> dict[str, int]:
@@ -70,88 +174,41 @@ def winners_by_head(pattern: Sequence[int]) -> dict[str, int]:
     return {f"head_{h}": int(j) for h, j in enumerate(pattern)}
 
 
-def frame(rows: Rows) -> Any:
-    """Rows as a data frame of pandas, or of polars; ``InvalidInput`` where neither is installed."""
-    for name in ("pandas", "polars"):
-        try:
-            return import_module(name).DataFrame(list(rows))
-        except ImportError:
-            continue
-    raise InvalidInput(
-        "to_frame: pandas or polars needed, neither is installed; install one, or use rows()."
-    )
-
-
-def _parquet(rows: Rows) -> bytes:
-    found, stream = frame(rows), io.BytesIO()
-    try:
-        if hasattr(found, "to_parquet"):
-            found.to_parquet(stream)
-        else:
-            found.write_parquet(stream)
-    except ImportError:
-        raise InvalidInput(
-            "path: pyarrow needed beside pandas for .parquet, which is not installed; write .csv."
-        ) from None
-    return stream.getvalue()
-
-
-def csv_text(rows: Rows) -> str:
-    r"""Rows as CSV, names of columns first, nothing where a number is missing.
-
-    >>> csv_text([{"cell": 0, "area": 0.5}, {"cell": 1, "area": None}])
-    'cell,area\n0,0.5\n1,\n'
-    """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, _columns(rows), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-def markdown_text(rows: Rows) -> str:
-    r"""Rows as a table of Markdown.
-
-    >>> print(markdown_text([{"key": "a|b", "area": 0.25}]), end="")
-    | key | area |
-    | --- | --- |
-    | a\|b | 0.25 |
-    """
-    columns = _columns(rows)
-    lines = [columns, ["---"] * len(columns)]
-    lines += [[_word(row.get(name)).replace("|", "\\|") for name in columns] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def latex_text(rows: Rows) -> str:
-    r"""Rows as a ``tabular`` of LaTeX.
-
-    >>> print(latex_text([{"head_0": 1, "area": 0.25}]), end="")
-    \begin{tabular}{rr}
-    \hline
-    head\_0 & area \\
-    \hline
-    1 & 0.25 \\
-    \hline
-    \end{tabular}
-    """
-    columns = _columns(rows)
-    lines = [columns, *([_word(row.get(name)) for name in columns] for row in rows)]
-    top, *rest = [" & ".join(map(_latex, line)) + r" \\" for line in lines]
-    body = ["\\begin{tabular}{" + "r" * len(columns) + "}", r"\hline", top, r"\hline", *rest]
-    return "\n".join([*body, r"\hline", r"\end{tabular}", ""])
-
-
-def _columns(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _word(value: Any) -> str:
+def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _latex(text: str) -> str:
-    marks = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(marks.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+def _markdown(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + "---|" * len(columns)
+    for row in cells:
+        yield f"| {' | '.join(_one_line(cell).replace('|', chr(92) + '|') for cell in row)} |"
+
+
+def _latex(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield rf"\begin{{tabular}}{{{'l' * len(columns)}}}"
+    for row in (columns, *cells):
+        yield " & ".join(_escaped(_one_line(cell)) for cell in row) + r" \\"
+        if row is columns:
+            yield r"\hline"
+    yield r"\end{tabular}"
+
+
+def _one_line(cell: str) -> str:
+    return " ".join(cell.splitlines())
+
+
+_LATEX = {
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
+
+
+def _escaped(cell: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in cell)
