@@ -130,12 +130,16 @@ def table_of_objects(slow, peers):
             print(f"  walk {walk:.1f} s ({walk / split:.0f} times, agree: {agree})", end="")
         if peers:
             for name, seconds, same in by_peers(points, found.cells, vector):
-                print(f"  {name} {seconds:.2f} s ({seconds / split:.0f} times, {same})", end="")
+                times = "no answer" if same is None else f"{seconds / split:.0f} times, {same}"
+                print(f"  {name} {seconds:.2f} s ({times})", end="")
         print(flush=True)
 
 
 def by_peers(points, cells, vector):
     """A regular subdivision by polymake, the lifted polytope's fan by gfan; start included."""
+    missing = [name for name in ("polymake", "gfan") if not shutil.which(name)]
+    if missing:
+        print(f"  ({', '.join(missing)} not installed)", end="")
     if shutil.which("polymake"):
         rows = [[1, *map(int, row)] for row in points[:, :-1].tolist()]
         text = (
@@ -149,7 +153,7 @@ def by_peers(points, cells, vector):
         yield (
             "polymake",
             seconds,
-            "no answer" if told is None else f"agree: {int(told) == len(cells)}",
+            None if told is None else f"agree: {int(told) == len(cells)}",
         )
     if shutil.which("gfan"):
         try:
@@ -157,7 +161,7 @@ def by_peers(points, cells, vector):
         except ValueError:
             return
         seconds, told = outside(["gfan", "_minkowskisum", "--nocones"], given)
-        yield "gfan", seconds, "no answer" if told is None else "all faces of the lifted polytope"
+        yield "gfan", seconds, None if told is None else "all faces of the lifted polytope"
 
 
 def outside(command, given):
