@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tropattn.errors import InvalidInput
-from tropattn.outputs import output_path
+from tropattn.outputs import output_path, try_out
 
 __all__ = ["Ledger", "Range", "Row", "SearchState", "Told", "damaged", "versions"]
 
@@ -153,6 +153,8 @@ class Ledger:
         place = output_path(path, "job")
         if place.exists() and not place.is_file():
             raise InvalidInput(f"job: a regular file needed, got {place}; choose another path.")
+        if not place.exists():
+            try_out(place, "job")
         lock = _locked(place)
         try:
             if not place.exists():
@@ -219,10 +221,17 @@ class Ledger:
         """Whether a run works on the file at present."""
         if self._lock is not None:
             return True
+        lock = FileLock(_lock_of(self.path))
         try:
-            _locked(self.path).release()
-        except InvalidInput:
+            if not Path(_lock_of(self.path)).exists():
+                return False
+            lock.acquire(blocking=False)
+        except Timeout:
             return True
+        except OSError:
+            # Nobody could have made it here.
+            return False
+        lock.release()
         return False
 
     # ---- reading and writing ------------------------------------------------------------------
@@ -393,9 +402,13 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
 # ---- files ------------------------------------------------------------------------------------
 
 
+def _lock_of(place: Path) -> str:
+    return f"{os.path.realpath(place)}-lock"
+
+
 def _locked(place: Path) -> FileLock:
     """A lock of the operating system on the job, gone with the process."""
-    lock = FileLock(f"{os.path.realpath(place)}-lock")
+    lock = FileLock(_lock_of(place))
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -11,17 +11,14 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from tropattn.regions.jobs.ledger import Range, Told
 from tropattn.threads import check
 
-if TYPE_CHECKING:
-    from tropattn.regions.jobs.driver import KeptQueue
-    from tropattn.regions.jobs.ledger import Range
-
-__all__ = ["Survey", "surveyed"]
+__all__ = ["Probed", "Survey", "surveyed"]
 
 
 _SECONDS = 5.0
@@ -47,7 +44,17 @@ class Survey:
     probes: int = 0
 
 
-def surveyed(name: str, found: int, queue: KeptQueue[Any, Any], ranges: list[Range]) -> Survey:
+class Probed(Protocol):
+    """A search that tells what comes of a range, in parts as small as its effort."""
+
+    effort: float
+
+    def answer(self, data: Mapping[str, Any]) -> Told:
+        """What comes of a range that was written down."""
+        ...
+
+
+def surveyed(name: str, found: int, queue: Probed, ranges: list[Range]) -> Survey:
     """Probe open ranges for some seconds; ``queue`` is a search of its own, which is used up."""
     count = len(ranges)
     if not ranges:
@@ -71,7 +78,7 @@ def surveyed(name: str, found: int, queue: KeptQueue[Any, Any], ranges: list[Ran
     return Survey(name, found, count, scale * sum(means), error, sum(map(len, probes)))
 
 
-def _probe(queue: KeptQueue[Any, Any], entry: Range, rng: random.Random) -> float:
+def _probe(queue: Probed, entry: Range, rng: random.Random) -> float:
     """An unbiased estimate of the cells below a range."""
     total, weight, data = 0.0, 1.0, entry.data
     while True:
