@@ -23,6 +23,7 @@ from tropattn.attention.loading import (
     gemma,
     gpt2,
     gpt_neox,
+    gpt_oss,
     llama,
     load,
     mixtral,
@@ -98,6 +99,11 @@ BASES = {
     "gemma2": ("Gemma2", GEMMA, gemma.ENTRIES["gemma2"]),
     "gemma3": ("Gemma3Text", {**GEMMA, "layer_types": KINDS}, gemma.ENTRIES["gemma3_text"]),
     "gpt neox": ("GPTNeoX", {**SMALL, "hidden_size": 32}, gpt_neox.ENTRIES),
+    "gpt-oss": (
+        "GptOss",
+        {**GEMMA, "num_local_experts": 4, "num_experts_per_tok": 2},
+        gpt_oss.ENTRIES["gpt_oss"],
+    ),
     "mixtral": (
         "Mixtral",
         {**LLAMA, "num_local_experts": 4, "num_experts_per_tok": 2},
@@ -254,7 +260,10 @@ def ours(folder, image):
     return [
         np.stack(
             [
-                attention_weights(head, state, causal=model.causal, window=layer.window)
+                # The last column is a sink's, if there is one.
+                attention_weights(head, state, causal=model.causal, window=layer.window)[
+                    :, : len(state)
+                ]
                 for head in layer.heads
             ]
         )

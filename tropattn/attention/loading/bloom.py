@@ -38,6 +38,7 @@ ENTRIES = Entries(
         "n_layer": None,
         "vocab_size": None,
         "layer_norm_epsilon": 1e-5,
+        "is_causal": True,
         "pad_token_id": None,
         "tie_word_embeddings": True,
         # Of how products are summed in training, and of lengths, which the model does not bound.
@@ -57,7 +58,6 @@ ENTRIES = Entries(
         "apply_residual_connection_post_layernorm": (False,),
         "add_cross_attention": (False,),
         "pruned_heads": ({},),
-        "is_causal": (True,),
     },
     {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer", "n_embed": "hidden_size"},
 )
@@ -108,7 +108,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int 
         # Padding takes no part in the distances, so it cannot stand among the tokens.
         None if token is None else Padding(token, refused=True),
         norms=norms,
-        causal=True,
+        causal=config.causal(),
         blocks=blocks,
     )
 

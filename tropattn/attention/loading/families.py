@@ -17,6 +17,7 @@ from tropattn.attention.loading.family import ModelFamily
 from tropattn.attention.loading.gemma import GEMMA2, GEMMA3
 from tropattn.attention.loading.gpt2 import GPT2
 from tropattn.attention.loading.gpt_neox import GPT_NEOX
+from tropattn.attention.loading.gpt_oss import GPT_OSS
 from tropattn.attention.loading.llama import LLAMA
 from tropattn.attention.loading.mixtral import MIXTRAL
 from tropattn.attention.loading.modernbert import MODERNBERT
@@ -34,8 +35,8 @@ from tropattn.errors import InvalidInput
 __all__ = ["FAMILIES", "build"]
 
 FAMILIES: tuple[ModelFamily, ...] = (
-    *(ALBERT, BERT, BLOOM, DINOV2, DISTILBERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, LLAMA, MIXTRAL),
-    *(MODERNBERT, OLMO2, OPT, PHI3, QWEN2, QWEN3, SMOLLM3, VIT),
+    *(ALBERT, BERT, BLOOM, DINOV2, DISTILBERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, GPT_OSS, LLAMA),
+    *(MIXTRAL, MODERNBERT, OLMO2, OPT, PHI3, QWEN2, QWEN3, SMOLLM3, VIT),
 )
 """A new family is a module with a ``ModelFamily``, and a word here."""
 

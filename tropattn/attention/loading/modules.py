@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tropattn.attention.heads.fixed import FixedLayer
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import stacking
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.families import build
+from tropattn.attention.loading.hooked import hooked_layers
 from tropattn.attention.loading.memory import Memory, import_torch
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
@@ -17,25 +19,33 @@ from tropattn.errors import InvalidInput
 __all__ = ["from_torch"]
 
 
-def from_torch(module: Any) -> Model | AttentionLayer:
+def from_torch(
+    module: Any, inputs: Any = None, position: int = -1
+) -> Model | AttentionLayer | tuple[FixedLayer, ...]:
     """Read a torch module's weights (theory T1, T12); what happens to it later is not seen.
 
     Parameters
     ----------
     module : a model of transformers (``load`` names the families), a
         ``torch.nn.TransformerEncoderLayer`` or a ``torch.nn.MultiheadAttention``.
+    inputs : of any model of transformers whose weights are ``softmax(scale <q, k> + bias)``: token
+        ids (n,), or a mapping of its own inputs, for one sequence.
+    position : with ``inputs``, the token whose state moves.
 
     Returns
     -------
-    Model or AttentionLayer
-        A model for one of transformers, else the attention layer alone. Its variable is the
-        query's input of a ``MultiheadAttention``, and of a ``TransformerEncoderLayer`` the layer's
+    Model, AttentionLayer or tuple of FixedLayer
+        With ``inputs`` one ``FixedLayer`` a layer of the model, compared with the model's own
+        weights (``hooked.hooked_layers``); its variable is the input of the attention. Without, a
+        model for one of transformers, else the attention layer alone. Its variable is the query's
+        input of a ``MultiheadAttention``, and of a ``TransformerEncoderLayer`` the layer's
         input, or with ``norm_first`` what leaves the norm before its heads.
 
     Raises
     ------
     InvalidInput : torch is not installed, another module, learned extra keys (``add_bias_kv``),
-        keys and values of different widths, quantised weights, or a family that is not read.
+        keys and values of different widths, quantised weights, a family that is not read, or, with
+        ``inputs``, attention of another form, with the layer, head and difference.
 
     Notes
     -----
@@ -48,6 +58,13 @@ def from_torch(module: Any) -> Model | AttentionLayer:
     tropattn.errors.InvalidInput: module: ...
     """
     torch = import_torch("module")
+    if inputs is not None and isinstance(module, torch.nn.Module) and hasattr(module, "config"):
+        return hooked_layers(module, inputs, position)
+    if inputs is not None:
+        raise InvalidInput(
+            f"inputs: a model of transformers beside them needed, got {type(module).__name__}; "
+            "leave them out."
+        )
     if isinstance(module, torch.nn.MultiheadAttention):
         return _attention(module, "query input", residual=False)
     if isinstance(module, torch.nn.TransformerEncoderLayer):

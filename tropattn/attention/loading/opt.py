@@ -38,6 +38,7 @@ ENTRIES = Entries(
         "activation_function": "relu",
         "word_embed_proj_dim": None,
         "enable_bias": True,
+        "is_causal": True,
         "pad_token_id": 1,
         "tie_word_embeddings": True,
         "dropout": None,
@@ -51,7 +52,6 @@ ENTRIES = Entries(
         "layer_norm_elementwise_affine": (True,),
         "add_cross_attention": (False,),
         "pruned_heads": ({},),
-        "is_causal": (True,),
     },
 )
 _OFFSET = 2
@@ -94,7 +94,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int 
         None if token is None else Padding(token, refused=True),
         positions=tensors.weight(prefix + "embed_positions.weight", (rows, width))[_OFFSET:],
         norms=norms,
-        causal=True,
+        causal=config.causal(),
         blocks=blocks,
     )
 
