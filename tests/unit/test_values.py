@@ -18,6 +18,7 @@ import pytest
 
 import tropattn as ta
 from tropattn import dynamics
+from tropattn.attention.evaluated.norms import RMSNorm
 from tropattn.cli import options
 from tropattn.record import Record
 from tropattn.tropical.terms import AffineMap
@@ -68,6 +69,9 @@ def examples() -> dict[str, object]:
         *(dynamics.basins(hardmax, [[2], [1]]), dynamics.hardmax_limit(hardmax, [[2], [1]])),
         dynamics.sync_diagram(4, 2, [1.0], layers=4, runs=2),
         dynamics.SentimentModel(words, vectors, [1.0], 0.0, alpha=1.0, layers=8, length=4),
+        *(ta.steer(F, [0.0, 0.5], {0: 1}), *ta.nearest_walls([F, F], [0.0, 0.5])),
+        ta.steer_residual(F, RMSNorm([1, 1]), [3.0, 0.5], {0: 2}),
+        Record("inspect", {}, {}, {"heads": [{"head": 0}]}).table("heads"),
         *(Record("count", {"layer": 0}), layer.stages()[0].update, layer.stages()[0].maps((0, 0))),
     ]
     return {f"{type(value).__name__} {i}": value for i, value in enumerate(found)}
