@@ -73,8 +73,9 @@ def examples() -> dict[str, object]:
         dynamics.sync_diagram(4, 2, [1.0], layers=4, runs=2),
         dynamics.SentimentModel(words, vectors, [1.0], 0.0, alpha=1.0, layers=8, length=4),
         *(ta.cell_measure(F, PLANE), ta.decision_boundary(layer, PLANE), ta.face_complex(F, PLANE)),
-        *(ta.steer(F, [0, 0], {0: 1}), ta.nearest_walls(F, [0, 0])[0]),
-        ta.steer_residual(F, RMSNorm([1, 1]), [3.0, 1.0], {0: 1}),
+        *(ta.steer(F, [0.0, 0.5], {0: 1}), *ta.nearest_walls([F, F], [0.0, 0.5])),
+        ta.steer_residual(F, RMSNorm([1, 1]), [3.0, 0.5], {0: 2}),
+        Record("inspect", {}, {}, {"heads": [{"head": 0}]}).table("heads"),
         *(Record("count", {"layer": 0}), layer.stages()[0].update, layer.stages()[0].maps((0, 0))),
     ]
     return {f"{type(value).__name__} {i}": value for i, value in enumerate(found)}

@@ -346,7 +346,7 @@ def show_table(table: Table, form: str) -> None:
     if form == "parquet":
         if sys.stdout.isatty():
             raise click.UsageError("--format parquet: a file or pipe needed, got a terminal.")
-        click.get_binary_stream("stdout").write(table.parquet())
+        click.echo(table.parquet(), nl=False)
         return
     with printing():
         click.echo(table.text(form), nl=False)

@@ -109,7 +109,9 @@ def key_rows(
     """Rows of the table ``keys``: one a key of one head, as the query asked about sees it.
 
     ``tokens`` (N,) the token of each key, -1 for a sink; ``live`` (N,) whether some state makes it
-    win; ``far`` (N,) its cell's distance in radii of the norm's ellipsoid, or None.
+    win; ``far`` (N,) its cell's distance in radii of the norm's ellipsoid, or None. Live and in
+    reach are keys of the query asked about; ``won`` and ``weight`` are over all queries, of which
+    earlier ones of a causal model see fewer keys.
     """
     rows = []
     words = [*names, "sink"]
