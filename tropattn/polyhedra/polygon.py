@@ -247,9 +247,7 @@ def cut_exactly(sides: list[Row], points: list[Row], row: Row) -> tuple[list[Row
     return cut, left
 
 
-def cut_by_walls(
-    walls: Sequence[Sequence[Any]], sides: list[Row], points: list[Row]
-) -> Polygon:
+def cut_by_walls(walls: Sequence[Sequence[Any]], sides: list[Row], points: list[Row]) -> Polygon:
     """The polygon of ``exact_polygon`` cut by walls, exactly, its corners rounded once.
 
     Sides carry the number of their wall, -1 those that were there before.
