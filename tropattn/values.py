@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tropattn.arrays import freeze
+from tropattn.tables import Tabular
 
 __all__ = ["Value", "counted", "decimal", "number", "same"]
 
@@ -69,9 +70,8 @@ class Value:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the line, and below it the first rows or the parts."""
-        rows = getattr(self, "rows", None)
-        if callable(rows):
-            table = rows()
+        if isinstance(self, Tabular):
+            table = self.rows()
             names = list(dict.fromkeys(name for row in table[:_SHOWN] for name in row))
             lines = [[row.get(name, "") for name in names] for row in table[:_SHOWN]]
             more = len(table) - len(lines)

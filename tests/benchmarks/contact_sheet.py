@@ -1,0 +1,98 @@
+"""Every figure of every command, of two checkouts side by side, on one sheet.
+
+    python tests/benchmarks/contact_sheet.py --against OTHER_CHECKOUT --output sheet.png
+
+Each command runs in a process of its own with the checkout first on the path; a figure that one of
+the two cannot draw is left blank.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+TEXT = ("--text", "314159265=")
+COMMANDS = {
+    "heads of a trained layer": ("plot", "demo", *TEXT),
+    "one head": ("plot", "demo", *TEXT, "--head", "3"),
+    "layer by layer": ("plot", "demo", "--text", "83052=", "--layer", "all"),
+    "three heads": ("plot", "three.npz"),
+    "twelve heads": ("plot", "twelve.npz"),
+    "a polytope": ("plot", "three.npz", "--view", "polytope", "--head", "0"),
+    "inspection": ("inspect", "demo", *TEXT),
+    "hardmax": ("dynamics", "hardmax"),
+    "simulate, circle": ("dynamics", "simulate", "--dim", "2", "--beta", "9"),
+    "simulate, sphere": ("dynamics", "simulate", "--dim", "3"),
+    "gaussian": ("dynamics", "gaussian"),
+    "phase": ("dynamics", "phase", "--runs", "8", "--layers", "120"),
+}
+SIDE, LINE = 620, 26
+
+
+def main() -> None:
+    """Draw both columns and write the sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path, required=True, help="the other checkout")
+    parser.add_argument("--output", type=Path, default=Path("sheet.png"))
+    parser.add_argument("--only", nargs="*", choices=COMMANDS, help="some of the figures")
+    given = parser.parse_args()
+    checkouts = [given.against.resolve(), Path(__file__).parents[2].resolve()]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        inputs(Path(folder))
+        for name in given.only or COMMANDS:
+            rows.append((name, [drawn(tree, COMMANDS[name], Path(folder)) for tree in checkouts]))
+    sheet(rows, [str(tree) for tree in checkouts]).save(given.output)
+
+
+def inputs(folder: Path) -> None:
+    """The arrays that the commands read."""
+    rng = np.random.default_rng(3)
+    for name, shape in (("three", (3, 9)), ("twelve", (12, 7))):
+        slopes, intercepts = rng.standard_normal((*shape, 2)), rng.standard_normal(shape)
+        np.savez(folder / f"{name}.npz", slopes=slopes, intercepts=intercepts)
+
+
+def drawn(tree: Path, words: tuple[str, ...], folder: Path) -> Image.Image | None:
+    """The figure of one command of one checkout."""
+    place = folder / "figure.png"
+    place.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "tropattn", *words, "--output", str(place)]
+    ended = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    if ended.returncode or not place.exists():
+        print(tree, *words, ended.stderr.decode()[-300:], sep="\n")
+        return None
+    image = Image.open(place).convert("RGB")
+    image.thumbnail((SIDE, SIDE))
+    return image
+
+
+def sheet(rows: list[tuple[str, list[Image.Image | None]]], heads: list[str]) -> Image.Image:
+    """All pairs under each other, each with its name."""
+    tall = [LINE + max((im.height for im in pair if im), default=40) for _, pair in rows]
+    page = Image.new("RGB", (2 * SIDE + 30, LINE + sum(tall)), "white")
+    pen = ImageDraw.Draw(page)
+    for k, head in enumerate(heads):
+        pen.text((10 + k * (SIDE + 10), 6), head, fill="black")
+    top = LINE
+    for (name, pair), height in zip(rows, tall, strict=True):
+        pen.text((10, top + 6), name, fill="black")
+        for k, image in enumerate(pair):
+            if image is not None:
+                page.paste(image, (10 + k * (SIDE + 10), top + LINE))
+        top += height
+    return page
+
+
+if __name__ == "__main__":
+    main()
