@@ -156,6 +156,9 @@ class Tabular:
             else:
                 stream.write(self._table.text(_ENDINGS[place.suffix]).encode())
 
+    def _listed(self) -> list[dict[str, Any]]:
+        return self.rows()
+
     @property
     def _table(self) -> Table:
         return Table(type(self).__name__, self.rows())

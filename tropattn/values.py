@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tropattn.arrays import freeze
-from tropattn.tables import Tabular
 
 __all__ = ["Value", "counted", "decimal", "number", "same"]
 
@@ -68,21 +67,20 @@ class Value:
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    def _listed(self) -> list[dict[str, Any]]:
+        """What notebooks show as a table: the parts, or the rows of what is a table."""
+        return [
+            {"part": name, "value": _words(getattr(self, name))}
+            for name, _ in self._contents()
+            if name[0] != "_"
+        ]
+
     def _repr_html_(self) -> str:
         """What notebooks show: the line, and below it the first rows or the parts."""
-        if isinstance(self, Tabular):
-            table = self.rows()
-            names = list(dict.fromkeys(name for row in table[:_SHOWN] for name in row))
-            lines = [[row.get(name, "") for name in names] for row in table[:_SHOWN]]
-            more = len(table) - len(lines)
-        else:
-            names = ["part", "value"]
-            lines = [
-                [name, _words(getattr(self, name))]
-                for name, _ in self._contents()
-                if name[0] != "_"
-            ]
-            more = 0
+        table = self._listed()
+        names = list(dict.fromkeys(name for row in table[:_SHOWN] for name in row))
+        lines = [[row.get(name, "") for name in names] for row in table[:_SHOWN]]
+        more = len(table) - len(lines)
         top = "".join(f"<th>{escape(name)}</th>" for name in names)
         body = "".join(
             "<tr>"
