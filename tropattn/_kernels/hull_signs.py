@@ -425,8 +425,7 @@ def locate(
             if toward >= 0:
                 ahead = neighbours[at, toward]
                 if walls[ahead]:
-                    place[q] = at
-                    state[q] = OUT
+                    place[q], state[q] = at, OUT
                     break
                 at = ahead
                 continue

@@ -42,7 +42,7 @@ _OWN = -2_000_000
 
 
 @structure
-class Wall:
+class OneWall:
     """Scratch of one wall of a head: the heads on it, in three columns, and what they leave."""
 
     terms: np.ndarray  # (3, n) restricted rows
@@ -66,7 +66,7 @@ class Wall:
 def make_wall(n, heads, walls):
     """Scratch for the walls of heads of ``n`` rows in all, and of the domain."""
     room, arcs = 8 + walls + n, 16 * n + 64
-    return Wall(
+    return OneWall(
         terms=np.empty((3, n)),
         own=np.empty((3, n)),
         sizes=np.empty(heads),

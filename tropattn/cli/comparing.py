@@ -33,6 +33,7 @@ __all__ = ["compare"]
 @options.time_limit
 @options.json_flag
 def compare(
+    *,
     path: str,
     other: str,
     heads: tuple[int, ...],

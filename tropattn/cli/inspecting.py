@@ -46,6 +46,7 @@ _ALONE = "--unembedding looks at the last map alone: leave the other options out
 @options.time_limit
 @options.json_flag
 def inspect(
+    *,
     path: str,
     heads: tuple[int, ...],
     vocabulary: bool,

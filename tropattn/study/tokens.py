@@ -14,7 +14,7 @@ from tropattn.attention.evaluated.forward import attention_scores, attention_wei
 from tropattn.attention.heads.fixed import softmax
 from tropattn.attention.heads.head import AttentionHead
 
-__all__ = ["Answers", "answers", "key_rows", "token_rows"]
+__all__ = ["TokenAnswers", "answers", "key_rows", "token_rows"]
 
 Row = dict[str, Any]
 
@@ -23,7 +23,7 @@ _LONGEST = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class TokenAnswers:
     """What the queries of a context choose in one head; the last column is the sink's, if any.
 
     Attributes
@@ -50,7 +50,7 @@ def answers(
     causal: bool,
     window: int | None,
     kept: NDArray[np.bool_] | None,
-) -> Answers:
+) -> TokenAnswers:
     """Let every token of a context ask, each among the keys that it sees; winners are exact.
 
     >>> head = AttentionHead([[1]], [[1]], [[1]], [[1]])
@@ -73,10 +73,10 @@ def answers(
     best = others.argmax(axis=1)
     gaps = scores.max(axis=1) - others.max(axis=1)
     runner_up = np.where(np.isfinite(gaps), best, -1)
-    return Answers(asking, scores, hard, softmax(scores, 1.0), winner, runner_up, gaps)
+    return TokenAnswers(asking, scores, hard, softmax(scores, 1.0), winner, runner_up, gaps)
 
 
-def token_rows(place: Row, found: Answers, names: Sequence[str]) -> list[Row]:
+def token_rows(place: Row, found: TokenAnswers, names: Sequence[str]) -> list[Row]:
     """Rows of the table ``tokens``: one a query of one head; ``place`` names layer and head."""
     rows = []
     words = [*names, "sink"]
@@ -100,7 +100,7 @@ def token_rows(place: Row, found: Answers, names: Sequence[str]) -> list[Row]:
 
 def key_rows(
     place: Row,
-    found: Answers,
+    found: TokenAnswers,
     names: Sequence[str],
     tokens: NDArray[np.int64],
     live: NDArray[np.bool_],

@@ -38,7 +38,7 @@ from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
 from tropattn.values import Value
 
-__all__ = ["Cell", "Steering", "Wall", "empty", "nearest_walls", "read_keys", "root", "steer"]
+__all__ = ["Steering", "Wall", "WantedCell", "empty", "nearest_walls", "read_keys", "root", "steer"]
 
 _NAMED = 6
 """Terms of a combination that a message names."""
@@ -152,7 +152,7 @@ def steer(target: Any, state: Any, keys: Any, *, margin: float = 0.01) -> Steeri
     point = read_state(units, state)
     wanted = read_keys(units, keys)
     slack = _read_margin(margin)
-    cell = Cell(units, point, wanted)
+    cell = WantedCell(units, point, wanted)
     least = cell.least()
     reached = least.vector
     if reached is None:
@@ -209,7 +209,7 @@ def nearest_walls(target: Any, state: Any) -> tuple[Wall, ...]:
 
 def _nearest_wall(units: Sequence[MaxAffine], head: int, point: Array) -> Wall:
     winner = int(units[head].argmax(_point(point)))
-    cell = Cell(units, point, {head: winner})
+    cell = WantedCell(units, point, {head: winner})
     length = np.sqrt((cell.near[:, :-1] ** 2).sum(axis=1))
     gaps = -cell.near[:, -1]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -232,7 +232,7 @@ def _nearest_wall(units: Sequence[MaxAffine], head: int, point: Array) -> Wall:
 # ---- the cell seen from a state -----------------------------------------------------------------
 
 
-class Cell:
+class WantedCell:
     """The closed cell of a pattern, as rows ``<n_i, v> + b_i <= 0`` of the vector ``v``.
 
     ``near`` (m, d + 1) in doubles with entrywise ``errors``; ``names`` the (head, rival) of each.
@@ -345,7 +345,7 @@ def _squared(vector: Floats) -> flint.fmpq:
     return sum((rational(v) ** 2 for v in vector.tolist()), flint.fmpq(0))
 
 
-def _towards_inside(cell: Cell, least: LeastVector, margin: float) -> Floats:
+def _towards_inside(cell: WantedCell, least: LeastVector, margin: float) -> Floats:
     """From the nearest point towards a witness of the cell, for cells without a deep state."""
     witness = _inside(cell)
     limit = _allowed(cell.point, least, margin)
@@ -362,7 +362,7 @@ def _towards_inside(cell: Cell, least: LeastVector, margin: float) -> Floats:
     )
 
 
-def _inside(cell: Cell) -> Floats:
+def _inside(cell: WantedCell) -> Floats:
     """A point of the open cell, rounded; raises where there is none."""
     if len(cell.keys) == 1:
         ((h, key),) = cell.keys.items()
@@ -396,7 +396,7 @@ def _inside(cell: Cell) -> Floats:
     raise _empty(cell.keys, proof)
 
 
-def empty(cell: Cell, least: LeastVector) -> Degenerate:
+def empty(cell: WantedCell, least: LeastVector) -> Degenerate:
     """The error of a pattern whose rows contradict each other, with the reason."""
     weights = [nearest_double(w) for w in least.weights]
     proof = [(cell.names[i], w) for i, w in zip(least.rows, weights, strict=True)]

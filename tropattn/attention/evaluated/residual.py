@@ -26,7 +26,7 @@ from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.polyhedra.nearest import Shortest
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.stage import stages_of
-from tropattn.tropical.steering import Cell, empty, read_keys, read_state, root, steer
+from tropattn.tropical.steering import WantedCell, empty, read_keys, read_state, root, steer
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value
 
@@ -137,7 +137,7 @@ def steer_residual(
         )
     point = to_float(read_state(units, residual))[0]
     wanted = read_keys(units, keys)
-    program = _Program(units, norm, point, wanted)
+    program = _Leads(units, norm, point, wanted)
     if program.homogeneous:
         cones = {h: _cone(units[h], norm) for h in wanted}
         heads = [cones.get(h, units[h]) for h in range(len(units))]
@@ -153,7 +153,7 @@ def steer_residual(
         # Bounds that far apart may come from a vector that is the least only near its start.
         vector = program.vector(program.drawn(), margin, vector)
     if vector is None:
-        cell = Cell(units, norm(point[None, :])[0], wanted)
+        cell = WantedCell(units, norm(point[None, :])[0], wanted)
         least = cell.least()
         if least.vector is None:
             raise empty(cell, least)
@@ -181,14 +181,14 @@ def _cone(f: MaxAffine, norm: Norm) -> MaxAffine:
     return linear.pullback(width * np.eye(width) - 1.0)
 
 
-class _Program:
+class _Leads:
     """The leads ``<m_i, r> + k_i s(r)`` of rivals over the keys asked for, round a residual."""
 
     def __init__(self, units: Any, norm: Norm, point: Floats, keys: Mapping[int, int]) -> None:
         self.norm, self.point = norm, point
         self.gamma = norm.weight.astype(np.float64)
         # At the norm's centre the right sides of the rows are the constants k.
-        self.cell = Cell(units, norm.shift.astype(np.float64), keys)
+        self.cell = WantedCell(units, norm.shift.astype(np.float64), keys)
         names = range(len(self.cell.names))
         self.constants = self.cell.near[:, -1]
         doubtful = np.abs(self.constants) <= self.cell.errors[:, -1]
