@@ -25,6 +25,7 @@ import tropattn as ta
 from tropattn.dynamics import sync_diagram
 from tropattn.polyhedra.domain import has_points
 from tropattn.regions.euler import plane
+from tropattn.regions.polygons import cells as plane_polygons
 from tropattn.regions.polygons import half_edges as plane_graph
 from tropattn.threads import Pool, in_order, stoppable
 
@@ -189,6 +190,7 @@ def test_the_bound_of_a_plane_count_trusts_no_two_heads(monkeypatch):
 
     for place, kernel in ((plane.diagrams, "crossings"), (plane_graph.half_edges, "walk")):
         monkeypatch.setattr(place, kernel, stopped)
+    monkeypatch.setattr(plane_polygons, "FEW_KEYS", 0)
     big = ta.Box([-100, -100], [100, 100])
     for count in (ta.count_regions, ta.plane_cells):
         with pytest.raises(ta.Interrupted) as caught:

@@ -36,10 +36,9 @@ def _dot(a, b):
 
 def seen(layer, token, n_tokens, causal):
     """Return the keys that a token sees."""
-    if not causal:
-        return range(n_tokens)
     window = layer.get("window") or n_tokens
-    return range(max(0, token + 1 - window), token + 1)
+    stop = token + 1 if causal else min(n_tokens, token + window)
+    return range(max(0, token + 1 - window), stop)
 
 
 def _winners(scores):

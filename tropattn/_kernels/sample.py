@@ -52,7 +52,7 @@ class Inside(NamedTuple):
     axes: np.ndarray  # (g,) the only coordinate that a row reads, or -1
 
 
-class Blocks(NamedTuple):
+class DrawScratch(NamedTuple):
     """Scratch of one thread, for blocks of draws.
 
     Python allocates it: each kind of array that a kernel makes is compiled for a third of a second.
@@ -85,7 +85,7 @@ class Tile(NamedTuple):
 
 def make_room(blocks, dim):
     """Scratch for that many blocks of points in R^dim."""
-    return Blocks(
+    return DrawScratch(
         keys=np.empty(SINGLE, np.uint64),
         near=np.empty((blocks, dim + 1, SINGLE), np.float32),
         best=np.empty(SINGLE, np.float32),

@@ -48,7 +48,7 @@ def atlas(
     Examples:
       tropattn atlas demo --text 314159265= -o page.html
       tropattn atlas demo --text 314159265= --through 1,5,9 --through 0,4,9 -o page.html
-      tropattn atlas demo --text 314159265= --json > atlas.json
+      tropattn atlas demo --text 314159265= --json
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.outputs import writing

@@ -208,13 +208,18 @@ def _combine(log: list[int], given: dict[str, Any], answers: kernel.Answers) -> 
 
 
 def _positive_relation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights that sum to 1, of rows of unit length, with which the rows add up to 0."""
+    """Weights of at least 0, not all 0, with which the rows add up to 0, but for rounding."""
     from scipy.optimize import nnls
 
-    lengths = np.sqrt((rows**2).sum(axis=1))
-    system = np.vstack([(rows / lengths[:, None]).T, np.ones(len(rows))])
-    weights, _ = nnls(system, np.eye(len(system))[-1])
-    return weights / lengths
+    # By powers of two, so that small integers stay what they are.
+    scale = np.ldexp(1.0, -np.frexp(np.abs(rows).max(axis=1))[1])
+    system = np.vstack([(rows * scale[:, None]).T, np.ones(len(rows))])
+    one = np.eye(len(system))[-1]
+    weights, _ = nnls(system, one)
+    used = weights > 0
+    # Once more for what rounding left over.
+    weights[used] += np.linalg.lstsq(system[:, used], one - system @ weights)[0]
+    return weights * scale
 
 
 def in_single(rows: NDArray[np.float64]) -> NDArray[np.float32]:
