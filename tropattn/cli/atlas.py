@@ -60,6 +60,11 @@ def atlas(
     if output is not None:
         need_bokeh()
     document = kept_record(path)
+    given = [name for name, value in {**context, "through": through}.items() if value]
+    if document is not None and given:
+        raise click.UsageError(
+            f"--{given[0]}: none needed beside a record, got one; it holds what it was made with."
+        )
     if document is None:
         source = options.source_of(path, context)
         spec = AtlasSpec(source=source, through=through, threads=threads)

@@ -145,6 +145,11 @@ def cell_measure(
     """
     if not isinstance(law, str) or law not in _LAWS:
         raise InvalidInput(f"law: one of {', '.join(_LAWS)} needed, got {law!r}.")
+    if law != "normal" and not (_is(mean, 0) and _is(std, 1)):
+        raise InvalidInput(
+            f"mean, std: none needed beside the law {law}, got {mean!r} and {std!r}; they are of "
+            "law='normal'."
+        )
     cells = enumerate_regions(target, domain, max_cells=max_cells, threads=threads)
     if cells.walls is None:
         raise InvalidInput(
@@ -196,6 +201,11 @@ def _below(value: Real) -> float:
 
 def _above(value: Real) -> float:
     return math.nextafter(float(value.upper()), math.inf)
+
+
+def _is(value: Any, default: int) -> bool:
+    """Whether an argument is left at its default."""
+    return np.ndim(value) == 0 and bool(value == default)
 
 
 def _enclosed(cells: RegionComplex, values: Iterable[Real], law: str) -> CellMeasure:
