@@ -179,7 +179,10 @@ def listing(
 def steered(row: Mapping[str, Any], token: str, console: Console) -> None:
     """Print what it takes to make heads choose given keys."""
     pairs = zip(row["heads"], row["keys"], row["chose"], strict=True)
-    words = ", ".join(f"head {h}: {key} instead of {chose}" for h, key, chose in pairs)
+    words = ", ".join(
+        f"head {h}: {key} " + ("as it is" if key == chose else f"instead of {chose}")
+        for h, key, chose in pairs
+    )
     console.print(Text(f"Layer {row['layer']}, {row['of']} of {token}. {words}"), soft_wrap=True)
     far = (
         f"{row['lower']:.6g}, exact"
@@ -570,6 +573,8 @@ def jobs(record: Record, console: Console) -> None:
     """How far a job is, a search after the other."""
     spec, rows = record.spec, record.tables["searches"]
     state = "a run works on it" if spec["held"] else "rests (tropattn resume goes on)"
+    if not any(row["open"] for row in rows) and not spec["held"]:
+        state = "no range is open (tropattn resume adds up the count)"
     if spec["finished"]:
         state = f"done: {number(int(spec['count']))} in all"
     console.print(Text(f"{spec['file']}: {state}"), soft_wrap=True)

@@ -58,11 +58,13 @@ class Table(Value):
         return [[row.get(name) for name in columns] for row in self.rows]
 
     def text(self, form: str) -> str:
-        """Return the table as ``csv``, ``json``, ``md`` or ``latex``.
+        """Return the table as ``csv``, ``json``, ``md`` or ``latex``; nothing where it has no rows.
 
         Raises ``InvalidInput`` for another form.
         """
         columns, rows = self.columns, self.filled()
+        if not rows and form in ("csv", "md", "latex"):
+            return ""
         if form == "json":
             entries = [dict(zip(columns, row, strict=True)) for row in rows]
             text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

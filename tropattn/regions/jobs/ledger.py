@@ -362,7 +362,12 @@ class Ledger:
             newest = file.execute("SELECT MAX(ended) FROM ranges").fetchone()[0]
             if newest is None:
                 return 0, 0.0
-            since = max(newest - seconds, float(self.about().get("started", 0)))
+            started = self.about().get("started")
+            if started is None:
+                # United of parts, which ran at other times: by the seconds of work.
+                found = file.execute("SELECT SUM(cells), SUM(seconds) FROM ranges").fetchone()
+                return int(found[0] or 0), float(found[1] or 0)
+            since = max(newest - seconds, float(started))
             cells = file.execute("SELECT SUM(cells) FROM ranges WHERE ended > ?", (since,))
             return int(cells.fetchone()[0] or 0), newest - since
 
