@@ -72,8 +72,9 @@ def inspect(
     With --format one table alone: tokens, what every token's query chooses in every head (winner,
     its weight, the runner-up, the gap, the soft weights where the keys are 64 at most); keys, which
     keys are live, how far their cells are in radii of the norm's ellipsoid (below 1: in reach), how
-    often they win, their mean weight; heads; or layers. Live is said of the last token's context, won
-    of every token's own: a causal model's earlier tokens see fewer keys, so a dead one may win there.
+    often they win, their mean weight; heads; or layers. Live is said of the last token's context,
+    won of every token's own: earlier tokens of a causal model see fewer keys, so a dead one may win
+    there.
 
     With --unembedding no context: which words can win in the last map, each proved; for the others
     the combination of words that is never below them.
