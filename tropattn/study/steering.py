@@ -15,6 +15,7 @@ import numpy as np
 
 from tropattn._types import Floats
 from tropattn.attention.evaluated.forward import attend
+from tropattn.attention.evaluated.norms import Norm
 from tropattn.attention.evaluated.residual import ResidualSteering, steer_residual
 from tropattn.attention.loading import load
 from tropattn.attention.networks.model import Model
@@ -170,9 +171,8 @@ def _steered(
 ) -> Steering | ResidualSteering:
     if spec.of == "state":
         return steer(scene.fixed, scene.states[scene.place], keys, margin=spec.margin)
-    residual = residual_of(model, context, scene, spec.source.mask)
+    norm, residual = residual_of(model, context, scene, spec.source.mask)
     projection = model.projection if scene.index == 0 else None
-    norm = model.norms[scene.index]
     return steer_residual(
         scene.fixed, norm, residual, keys, projection=projection, margin=spec.margin
     )
@@ -208,16 +208,17 @@ def _to_key(model: Model, context: Any, scene: Scene, head: int, spec: SteerSpec
     return row | {name: value for name, value in _distance(found).items() if name != "squared"}
 
 
-def residual_of(model: Model, context: Any, scene: Scene, mask: Any = None) -> Floats:
-    """Return what enters the norm before a layer's heads at the token that moves, (d,).
+def residual_of(model: Model, context: Any, scene: Scene, mask: Any = None) -> tuple[Norm, Floats]:
+    """Return the norm before a layer's heads and what enters it at the token that moves, (d,).
 
-    Raises ``InvalidInput`` for a model without norms, or one whose stream is not what its states
-    say.
+    Raises ``InvalidInput`` for a layer without such a norm, or a model whose stream is not what its
+    states say.
     """
-    if not model.norms:
+    norm = model.norms[scene.index] if model.norms else None
+    if norm is None:
         raise InvalidInput(
-            "of: 'state' needed for a model without norms, got 'residual'; the state is the "
-            "residual there."
+            "of: 'state' needed for a layer without a norm before its heads, got 'residual'; the "
+            "state is the residual there."
         )
     if np.ndim(context) not in (0, 1) or (np.ndim(context) == 0 and not isinstance(context, str)):
         raise InvalidInput("of: 'state' needed for a context of states or images, got 'residual'.")
@@ -228,15 +229,15 @@ def residual_of(model: Model, context: Any, scene: Scene, mask: Any = None) -> F
         layer = model.layers[index]
         out = attend(layer, entering[index], causal=model.causal, mask=scene.kept)
         stream = model.blocks[index](out if layer.residual else stream + out)
-    normed = model.norms[scene.index](stream)
+    normed = norm(stream)
     if scene.index == 0 and model.projection is not None:
-        return stream[scene.place]
+        return norm, stream[scene.place]
     if not np.allclose(normed, scene.states, rtol=1e-9, atol=1e-9):
         raise InvalidInput(
             "of: 'state' needed for a model whose norm does not read the residual alone, got "
             "'residual'."
         )
-    return stream[scene.place]
+    return norm, stream[scene.place]
 
 
 # ---- names --------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def test_minilm_steers_all_heads():
     done = 0
     for scene in scenes(model, source.text, InspectionSpec(source=source)):
         state = scene.states[scene.place]
-        residual = residual_of(model, source.text, scene)
+        _, residual = residual_of(model, source.text, scene)
         for h, head in enumerate(scene.fixed.heads):
             key = int(np.argsort(-head.scores(state))[3])
             try:
