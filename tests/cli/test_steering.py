@@ -39,7 +39,7 @@ def test_text_says_how_far_and_whose_wall(invoke):
         (["--head", "0", "--key", "77"], "which names none of them"),
         (["--head", "0", "--key", "3", "--margin", "0"], "--margin"),
         (["--key", "3", "-o", "v.npz"], "--output goes with --head"),
-        (["--head", "0", "--key", "3", "--of", "residual"], "a layer without a norm"),
+        (["--head", "0", "--key", "3", "--of", "residual"], "a model without norms"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(invoke, more, words, tmp_path, monkeypatch):

@@ -217,7 +217,7 @@ def residual_of(model: Model, context: Any, scene: Scene, mask: Any = None) -> t
     norm = model.norms[scene.index] if model.norms else None
     if norm is None:
         raise InvalidInput(
-            "of: 'state' needed for a layer without a norm before its heads, got 'residual'; the "
+            "of: 'state' needed for a model without norms before its heads, got 'residual'; the "
             "state is the residual there."
         )
     if np.ndim(context) not in (0, 1) or (np.ndim(context) == 0 and not isinstance(context, str)):
