@@ -7,9 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
-
-import torch
-import transformers
+from importlib import import_module
 
 import tropattn as ta
 
@@ -97,9 +95,9 @@ IDS = [3, 9, 4, 11, 7]
 
 def network(kind):
     """A small random model of a kind."""
-    config = transformers.AutoConfig.for_model(kind, **{**SMALL, **TYPES[kind]})
-    torch.manual_seed(0)
-    made = transformers.AutoModel.from_config(config)
+    config = import_module("transformers").AutoConfig.for_model(kind, **{**SMALL, **TYPES[kind]})
+    import_module("torch").manual_seed(0)
+    made = import_module("transformers").AutoModel.from_config(config)
     if hasattr(made.config, "_experts_implementation"):
         made.set_experts_implementation("eager")
     return made.eval()
@@ -107,7 +105,11 @@ def network(kind):
 
 def given(kind):
     if "image_size" in TYPES[kind]:
-        return {"pixel_values": torch.zeros(1, 3, 8, 8, dtype=torch.float64)}
+        return {
+            "pixel_values": import_module("torch").zeros(
+                1, 3, 8, 8, dtype=import_module("torch").float64
+            )
+        }
     return IDS
 
 
@@ -139,8 +141,8 @@ def row(kind):
 
 def table():
     """The table, one row a kind of model."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    import_module("transformers").logging.set_verbosity_error()
+    import_module("transformers").logging.disable_progress_bar()
     lines = ["| `model_type` | `load`, `from_torch(model)` | `from_torch(model, inputs)` |"]
     lines.append("|---|---|---|")
     with warnings.catch_warnings():
