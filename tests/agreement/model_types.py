@@ -7,7 +7,6 @@ import os
 import sys
 import tempfile
 import warnings
-from importlib import import_module
 
 import tropattn as ta
 
@@ -95,21 +94,22 @@ IDS = [3, 9, 4, 11, 7]
 
 def network(kind):
     """A small random model of a kind."""
-    config = import_module("transformers").AutoConfig.for_model(kind, **{**SMALL, **TYPES[kind]})
-    import_module("torch").manual_seed(0)
-    made = import_module("transformers").AutoModel.from_config(config)
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.for_model(kind, **{**SMALL, **TYPES[kind]})
+    torch.manual_seed(0)
+    made = transformers.AutoModel.from_config(config)
     if hasattr(made.config, "_experts_implementation"):
         made.set_experts_implementation("eager")
     return made.eval()
 
 
 def given(kind):
+    import torch
+
     if "image_size" in TYPES[kind]:
-        return {
-            "pixel_values": import_module("torch").zeros(
-                1, 3, 8, 8, dtype=import_module("torch").float64
-            )
-        }
+        return {"pixel_values": torch.zeros(1, 3, 8, 8, dtype=torch.float64)}
     return IDS
 
 
@@ -141,8 +141,10 @@ def row(kind):
 
 def table():
     """The table, one row a kind of model."""
-    import_module("transformers").logging.set_verbosity_error()
-    import_module("transformers").logging.disable_progress_bar()
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     lines = ["| `model_type` | `load`, `from_torch(model)` | `from_torch(model, inputs)` |"]
     lines.append("|---|---|---|")
     with warnings.catch_warnings():
