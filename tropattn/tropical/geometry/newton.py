@@ -28,6 +28,10 @@ from tropattn.values import Value, counted
 __all__ = ["NewtonPolytope"]
 
 
+_FEW = 32
+"""Terms up to which small programs are as fast, by kernels that nearly every command compiles."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class NewtonPolytope(Value):
     """``conv{a_j}`` of a tropical polynomial, or its lift ``conv{(a_j, c_j)}`` (T3).
@@ -197,5 +201,5 @@ class NewtonPolytope(Value):
 
 def _live(f: MaxAffine) -> NDArray[np.int64]:
     """The live terms, from one proved hull (T20) or, where that might be too large, one by one."""
-    found = aside(head_diagram, f)
+    found = aside(head_diagram, f) if f.n_terms > _FEW else None
     return live_terms(f).live if found is None else found.live
