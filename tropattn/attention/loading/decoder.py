@@ -171,8 +171,13 @@ class Decoder:
         return self.norm(stems["norm before attention"])
 
     def block(self, stems: Mapping[str, str]) -> Block:
-        """What stands behind a layer's heads."""
-        return Block(self.mlp(stems), self.norm(stems["norm before mlp"]), norm_first=True)
+        """What stands behind a layer's heads, with the norms that the family has names for."""
+
+        def norm(part: str) -> RMSNorm | None:
+            return self.norm(stems[part]) if part in stems else None
+
+        before, after = norm("norm before mlp"), norm("norm after attention")
+        return Block(self.mlp(stems), before, True, after, norm("norm after mlp"))
 
     def mlp(self, stems: Mapping[str, str]) -> Any:
         """The MLP of a layer."""
@@ -187,6 +192,19 @@ class Decoder:
         return {}
 
     # ---- what families share ------------------------------------------------------------------
+
+    def switched_window(self, index: int, otherwise: bool) -> int | None:
+        """The window of a layer where ``use_sliding_window`` switches them; else as ``sliding``."""
+        config = self.config
+        window = config.count("sliding_window") if config.flag("use_sliding_window") else None
+        if not sliding(config, index, self.n_layers, otherwise):
+            return None
+        if window is None and config.values["layer_types"] is not None:
+            raise InvalidInput(
+                f"{config.where}: a sliding_window and use_sliding_window true needed for "
+                "layer_types with sliding_attention, got none; the entries contradict each other."
+            )
+        return window
 
     def norm(self, name: str) -> RMSNorm:
         """One norm; ``lift`` is added to its weights."""
@@ -250,9 +268,11 @@ def family_of(kind: type[Decoder], **more: Any) -> ModelFamily:
     return ModelFamily(kind.families, load, **more)
 
 
-def sliding(config: Config, index: int, n_layers: int) -> bool:
-    """Whether ``layer_types`` gives a layer a window."""
+def sliding(config: Config, index: int, n_layers: int, otherwise: bool) -> bool:
+    """Whether ``layer_types`` gives a layer a window; ``otherwise`` where there are none."""
     kinds = config.values["layer_types"]
+    if kinds is None:
+        return otherwise
     known = ("full_attention", "sliding_attention")
     if not isinstance(kinds, list) or len(kinds) != n_layers or kinds[index] not in known:
         raise InvalidInput(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tropattn._types import Array
-from tropattn.attention.evaluated.blocks import Block
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.decoder import FIXED, NAMES, READ, Decoder, family_of, sliding
@@ -74,18 +73,7 @@ class _Gemma2(Decoder):
         return self.config.needed("sliding_window") if self._slides(index) else None
 
     def _slides(self, index: int) -> bool:
-        if self.config.values["layer_types"] is None:
-            return (index + 1) % self.pattern != 0
-        return sliding(self.config, index, self.n_layers)
-
-    def block(self, stems: Mapping[str, str]) -> Block:
-        return Block(
-            self.mlp(stems),
-            self.norm(stems["norm before mlp"]),
-            norm_first=True,
-            after_attention=self.norm(stems["norm after attention"]),
-            after_mlp=self.norm(stems["norm after mlp"]),
-        )
+        return sliding(self.config, index, self.n_layers, (index + 1) % self.pattern != 0)
 
     def scores(
         self, stems: Mapping[str, str], arrays: Mapping[str, Any], d_head: int

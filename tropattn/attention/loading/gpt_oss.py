@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from tropattn._types import Floats
 from tropattn.attention.evaluated.experts import Experts
@@ -75,6 +74,9 @@ class _Expert(Value):
         inner = rows @ self.W_1.astype(np.float64) + self.b_1
         gate = np.minimum(inner[:, ::2], self.limit)
         up = np.clip(inner[:, 1::2], -self.limit, self.limit)
+        # Here, as few models need it and all would wait for it.
+        from scipy.special import expit
+
         inner = (up + 1) * gate * expit(self.alpha * gate)
         return inner @ self.W_2.astype(np.float64) + self.b_2
 
@@ -94,9 +96,7 @@ class _GptOss(Decoder):
         return group if group or self.config.values["rope_parameters"] is not None else dict(_ROPE)
 
     def window(self, index: int) -> int | None:
-        slides = (index + 1) % 2 != 0
-        if self.config.values["layer_types"] is not None:
-            slides = sliding(self.config, index, self.n_layers)
+        slides = sliding(self.config, index, self.n_layers, (index + 1) % 2 != 0)
         return self.config.needed("sliding_window") if slides else None
 
     def scores(

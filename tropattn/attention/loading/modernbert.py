@@ -80,12 +80,6 @@ def _whole(tensors: Tensors, config: Config, width: int) -> Tensors:
     return cut(tensors, rows)
 
 
-def _slides(config: Config, index: int, n_layers: int) -> bool:
-    if config.values["layer_types"] is None:
-        return index % config.needed("global_attn_every_n_layers") != 0
-    return sliding(config, index, n_layers)
-
-
 def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
     width, n_heads = stacking.widths(config, "hidden_size", "num_attention_heads")
@@ -99,7 +93,9 @@ def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int 
     n_layers = stacking.count_layers(tensors, names, NAMES.values(), listed)
     for index in range(n_layers):
         stems = {part: names.format(index) + name for part, name in NAMES.items()}
-        slides = _slides(config, index, n_layers)
+        typed = config.values["layer_types"] is not None
+        others = not typed and index % config.needed("global_attn_every_n_layers") != 0
+        slides = sliding(config, index, n_layers, others)
         d_head = width // n_heads
         arrays = stacking.attention(
             tensors, stems, width, (n_heads, n_heads), d_head, (biased, biased)

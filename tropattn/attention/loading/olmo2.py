@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.attention.evaluated.blocks import Block
 from tropattn.attention.evaluated.norms import RMSNorm
 from tropattn.attention.heads.logits import HeadNorm
 from tropattn.attention.loading.config import Entries
@@ -46,15 +45,6 @@ class _Olmo2(Decoder):
 
     def before(self, stems: Mapping[str, str]) -> RMSNorm | None:
         return None
-
-    def block(self, stems: Mapping[str, str]) -> Block:
-        return Block(
-            self.mlp(stems),
-            None,
-            norm_first=True,
-            after_attention=self.norm(stems["norm after attention"]),
-            after_mlp=self.norm(stems["norm after mlp"]),
-        )
 
     def scores(
         self, stems: Mapping[str, str], arrays: Mapping[str, Any], d_head: int

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tropattn.attention.loading.config import Entries
-from tropattn.attention.loading.decoder import FIXED, NAMES, READ, Decoder, family_of, sliding
-from tropattn.errors import InvalidInput
+from tropattn.attention.loading.decoder import FIXED, NAMES, READ, Decoder, family_of
 
 __all__ = ["ENTRIES", "QWEN2", "QWEN3"]
 
@@ -33,21 +32,11 @@ class _Qwen2(Decoder):
         return True, False, False
 
     def window(self, index: int) -> int | None:
-        config = self.config
-        window = config.count("sliding_window") if config.flag("use_sliding_window") else None
-        first = config.values["max_window_layers"]
-        if config.values["layer_types"] is None:
-            if type(first) is not int or first < 0:
-                raise config.broken("an integer >= 0", "max_window_layers", first)
-            return window if index >= first else None
-        if not sliding(config, index, self.n_layers):
-            return None
-        if window is None:
-            raise InvalidInput(
-                f"{config.where}: a sliding_window and use_sliding_window true needed for "
-                "layer_types with sliding_attention, got none; the entries contradict each other."
-            )
-        return window
+        first = self.config.values["max_window_layers"]
+        whole = type(first) is int and first >= 0
+        if self.config.values["layer_types"] is None and not whole:
+            raise self.config.broken("an integer >= 0", "max_window_layers", first)
+        return self.switched_window(index, whole and index >= first)
 
 
 class _Qwen3(_Qwen2):

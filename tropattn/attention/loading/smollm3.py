@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tropattn.attention.heads.rotary import RotaryEmbedding
 from tropattn.attention.loading.config import Entries
-from tropattn.attention.loading.decoder import FIXED, READ, Decoder, family_of, sliding
-from tropattn.errors import InvalidInput
+from tropattn.attention.loading.decoder import FIXED, READ, Decoder, family_of
 
 __all__ = ["ENTRIES", "SMOLLM3"]
 
@@ -49,18 +48,7 @@ class _SmolLM3(Decoder):
         return super().rope(index, d_head) if self._rotates(index) else None
 
     def window(self, index: int) -> int | None:
-        config = self.config
-        window = config.count("sliding_window") if config.flag("use_sliding_window") else None
-        if config.values["layer_types"] is None:
-            return None if self._rotates(index) else window
-        if not sliding(config, index, self.n_layers):
-            return None
-        if window is None:
-            raise InvalidInput(
-                f"{config.where}: a sliding_window and use_sliding_window true needed for "
-                "layer_types with sliding_attention, got none; the entries contradict each other."
-            )
-        return window
+        return self.switched_window(index, not self._rotates(index))
 
 
 SMOLLM3 = family_of(_SmolLM3)
