@@ -14,11 +14,12 @@ from typing import Any, Literal
 import numpy as np
 
 from tropattn._types import Floats
-from tropattn.attention.evaluated.forward import attend
+from tropattn.arrays import to_float
 from tropattn.attention.evaluated.norms import Norm
 from tropattn.attention.evaluated.residual import ResidualSteering, steer_residual
 from tropattn.attention.loading import load
 from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.transformer import residual_in_context
 from tropattn.errors import Degenerate, Inconclusive, InvalidInput
 from tropattn.record import Record
 from tropattn.study.inputs import Source
@@ -222,22 +223,13 @@ def residual_of(model: Model, context: Any, scene: Scene, mask: Any = None) -> t
         )
     if np.ndim(context) not in (0, 1) or (np.ndim(context) == 0 and not isinstance(context, str)):
         raise InvalidInput("of: 'state' needed for a context of states or images, got 'residual'.")
-    ids = model.tokens(context) if isinstance(context, str) else model.ids(context)
-    stream = np.asarray(model.embedded(ids), dtype=np.float64)
-    entering = model.states(context, mask)
-    for index in range(scene.index):
-        layer = model.layers[index]
-        out = attend(layer, entering[index], causal=model.causal, mask=scene.kept)
-        stream = model.blocks[index](out if layer.residual else stream + out)
-    normed = norm(stream)
-    if scene.index == 0 and model.projection is not None:
-        return norm, stream[scene.place]
-    if not np.allclose(normed, scene.states, rtol=1e-9, atol=1e-9):
+    stream = residual_in_context(model, context, scene.index, mask)
+    if stream is None:
         raise InvalidInput(
             "of: 'state' needed for a model whose norm does not read the residual alone, got "
             "'residual'."
         )
-    return norm, stream[scene.place]
+    return norm, to_float(stream[scene.place])[0]
 
 
 # ---- names --------------------------------------------------------------------------------------

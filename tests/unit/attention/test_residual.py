@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import tropattn as ta
+from tropattn.attention.evaluated.blocks import MLP, Block, Scaling
 from tropattn.attention.evaluated.norms import LayerNorm, RMSNorm
 from tropattn.attention.evaluated.residual import steer_residual
+from tropattn.attention.heads.layer import AttentionLayer
+from tropattn.attention.networks.transformer import Transformer, residual_in_context
 from tropattn.errors import Degenerate, Inconclusive, InvalidInput
 from tropattn.tropical.terms import AffineMap
 
@@ -123,3 +126,24 @@ def test_out_of_reach_dead_and_bad():
         steer_residual(dead, RMSNorm([1, 1, 1]), [1.0, 0.0], {0: 1})
     with pytest.raises(InvalidInput, match="got one of size 0"):
         steer_residual(dead, RMSNorm([1, 1], eps=0), [0.0, 0.0], {0: 1})
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_residual_of_a_context_is_what_the_norm_reads(parallel, scaled):
+    rng = np.random.default_rng(5)
+    arrays = [rng.normal(size=(2, 4, 3)) for _ in range(3)] + [rng.normal(size=(2, 3, 4))]
+    layers = [AttentionLayer.from_arrays(*arrays, residual=False)] * 3
+    mlp = MLP(rng.normal(size=(4, 5)), None, rng.normal(size=(5, 4)), None, "gelu")
+    after = Scaling(rng.normal(size=4)) if scaled else None
+    norm = LayerNorm(rng.normal(size=4), rng.normal(size=4))
+    block = Block(mlp, norm, True, after, after, parallel)
+    embedding = rng.normal(size=(6, 4))
+    model = Transformer(layers, embedding, norms=[norm] * 3, blocks=[block] * 3)
+    ids = [3, 0, 5, 1]
+    states = model.states(ids)
+    assert (residual_in_context(model, ids, 0) == embedding[ids]).all()
+    for index in range(3):
+        residual = residual_in_context(model, ids, index)
+        np.testing.assert_array_equal(norm(residual), states[index])
+    assert residual_in_context(model, states[0], 1) is None

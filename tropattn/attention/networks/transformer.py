@@ -34,7 +34,7 @@ from tropattn.numerals import whole
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value, counted
 
-__all__ = ["Transformer", "fixed_in_context", "one_moving", "read_warmth"]
+__all__ = ["Transformer", "fixed_in_context", "one_moving", "read_warmth", "residual_in_context"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -243,7 +243,7 @@ class Transformer(Value):
         """
         kind, value = self._read(ids_or_states)
         kept = self._kept(ids_or_states, kind, value, mask)
-        return self._entering(kind, value, len(self.layers) - 1, kept)
+        return self._entering(kind, value, len(self.layers) - 1, kept)[0]
 
     def mask(self, ids: NDArray[np.int64], mask: Any = None) -> NDArray[np.bool_] | None:
         """Read which of the tokens count, (n,), None for all of them.
@@ -279,8 +279,8 @@ class Transformer(Value):
 
     def _entering(
         self, kind: str, value: Array, last: int, kept: NDArray[np.bool_] | None
-    ) -> list[Array]:
-        """What enters the heads of layers 0..last, as far as it follows."""
+    ) -> tuple[list[Array], list[Array | None]]:
+        """What enters the heads of layers 0..last, and the norms before, as far as it follows."""
         first, stream = value, None
         if kind != "states":
             stream = self._stream(kind, value)
@@ -290,9 +290,9 @@ class Transformer(Value):
                 first = first + self.projection.offset
         elif self.norms and self.norms[0] is None:
             stream = value
-        entering = [first]
+        entering, streams = [first], [stream]
         if self.norms and (not self.blocks or (stream is None and self.blocks[0].norm_first)):
-            return entering
+            return entering, streams
         for index, layer in enumerate(self.layers[:last]):
             out = attend(layer, entering[-1], causal=self.causal, mask=kept)
             if self.blocks:
@@ -303,7 +303,8 @@ class Transformer(Value):
                     stream = block.behind(stream, out)
                 out = self._normed(index + 1, stream)
             entering.append(out)
-        return entering
+            streams.append(stream)
+        return entering, streams
 
     def _normed(self, index: int, stream: Array) -> Array:
         """What leaves the norm before a layer's heads, the stream itself where there is none."""
@@ -504,13 +505,30 @@ def fixed_in_context(
             f"{layer}; pass the states that enter this layer's heads instead of ids."
         )
     else:
-        rows = model._entering(kind, value, depth, kept)[depth]
+        rows = model._entering(kind, value, depth, kept)[0][depth]
     place = _index("position", position, len(rows))
     seen, kept = model._seen(rows, place, kept)
     fixed = model.layers[depth].fix(
         seen, mask=kept, query_position=place, own_key=own_key, own_value=own_value
     )
     return fixed, rows
+
+
+def residual_in_context(
+    model: Transformer, ids_or_states: Any, layer: int, mask: Any = None
+) -> Array | None:
+    """Return what enters the norm before a layer's heads, (N, d), None where it does not follow.
+
+    ``layer`` counts from 0; the rest as for ``Model.states``.
+
+    >>> layer = AttentionLayer.from_arrays([[[1]]], [[[1]]], [[[1]]], [[[1]]])
+    >>> residual_in_context(Transformer([layer], [[1], [2]]), [0, 1], 0).tolist()
+    [[1.0], [2.0]]
+    """
+    kind, value = model._read(ids_or_states)
+    kept = model._kept(ids_or_states, kind, value, mask)
+    streams = model._entering(kind, value, layer, kept)[1]
+    return streams[layer] if layer < len(streams) else None
 
 
 def one_moving(
