@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tropattn.errors import InvalidInput
 from tropattn.files import printable
@@ -126,6 +126,7 @@ class Tabular:
     """Base of values that are tables: one row a cell or term, by ``rows``."""
 
     __slots__ = ()
+    _HAS_SHAPES: ClassVar[bool] = False
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary a row, names of columns to numbers, words or None."""
@@ -147,12 +148,11 @@ class Tabular:
 
         Raises ``InvalidInput`` for other endings, and where the file cannot be written.
         """
-        shapes = self._shapes() if str(path).endswith(".geojson") else None
-        endings = (*_ENDINGS, ".geojson") if self._shapes() is not None else (*_ENDINGS,)
+        endings = (*_ENDINGS, ".geojson") if self._HAS_SHAPES else (*_ENDINGS,)
         place = output_path(path, "path", endings)
         with writing(place, "path") as stream:
-            if shapes is not None:
-                stream.write(json.dumps(shapes, allow_nan=False).encode())
+            if place.suffix == ".geojson":
+                stream.write(json.dumps(self._shapes(), allow_nan=False).encode())
             elif place.suffix == ".parquet":
                 stream.write(self._table.parquet())
             else:
@@ -165,9 +165,9 @@ class Tabular:
     def _table(self) -> Table:
         return Table(type(self).__name__, self.rows())
 
-    def _shapes(self) -> dict[str, Any] | None:
-        """A GeoJSON document of the polygons, where the value has some."""
-        return None
+    def _shapes(self) -> dict[str, Any]:
+        """A GeoJSON document of the polygons, of values that ``_HAS_SHAPES``."""
+        raise NotImplementedError
 
 
 def winners_by_head(pattern: Sequence[int]) -> dict[str, int]:

@@ -61,6 +61,21 @@ class Out:
     log: np.ndarray  # int32 events, or empty: none
 
 
+def make_buffers(heads, n, dim, cells, deferred, logged):
+    """What a search fills, by the names of ``Out``: room for cells, deferred paths and events."""
+    return {
+        "counters": np.zeros(N_COUNTERS, np.int64),
+        "patterns": np.empty((cells, heads), np.int32),
+        "points": np.empty((cells, 2, dim)),
+        "deferred": np.empty((deferred, 2 * heads), np.int32),
+        "rest": np.empty((n + 1, 2 * heads), np.int32),
+        "rest_points": np.empty((n + 1, 2, dim)),
+        "rest_level": np.empty(n + 1, np.int64),
+        "candidates": np.empty((heads, n), np.bool_),
+        "log": np.empty(logged, np.int32),
+    }
+
+
 @fragment(error_model="numpy")
 def record(out, event, first, second):
     """Append an event; an empty log keeps nothing."""

@@ -162,17 +162,7 @@ def _by_search(
         spans=np.zeros((1, dim), np.int64),
         ranks=np.zeros(1, np.int64),
     )
-    found = {
-        "counters": np.zeros(search.N_COUNTERS, np.int64),
-        "patterns": np.empty((n, 1), np.int32),
-        "points": np.empty((n, 2, dim)),
-        "deferred": np.empty((n, 2), np.int32),
-        "rest": np.empty((n + 1, 2), np.int32),
-        "rest_points": np.empty((n + 1, 2, dim)),
-        "rest_level": np.empty(n + 1, np.int64),
-        "candidates": np.empty((1, n), np.bool_),
-        "log": np.empty((n + 1) * (2 * dim + 6) + 12, np.int32),
-    }
+    found = search.make_buffers(1, n, dim, n, n, (n + 1) * (2 * dim + 6) + 12)
     search.search(
         system,
         make_space(starts, len(given["walls"]), dim),

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import networkx as nx
 import numpy as np
@@ -65,6 +65,8 @@ class PlaneCells(Tabular, Value):
     neighbours : (V,) the cell beyond the side that ends in each corner, proved; -1 beyond the
         window.
     """
+
+    _HAS_SHAPES: ClassVar[bool] = True
 
     patterns: NDArray[np.int32]
     local: NDArray[np.float64]

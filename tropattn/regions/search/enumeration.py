@@ -273,17 +273,8 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         widest = int(np.diff(self.refinement.starts).max())
         room = max(_BLOCK, 4 * widest) if self.emit else 0
         logged = max(_LOG, 4 * n * (2 * dim + 6)) if self.certificate is not None else 0
-        buffers = {
-            "counters": np.zeros(search.N_COUNTERS, np.int64),
-            "patterns": np.empty((room, heads), np.int32),
-            "points": np.empty((room, 2, dim)),
-            "deferred": np.empty((max(_DEFERRED, 4 * widest), 2 * heads), np.int32),
-            "rest": np.empty((n + 1, 2 * heads), np.int32),
-            "rest_points": np.empty((n + 1, 2, dim)),
-            "rest_level": np.empty(n + 1, np.int64),
-            "candidates": np.empty((heads, n), np.bool_),
-            "log": np.empty(logged, np.int32),
-        }
+        deferred = max(_DEFERRED, 4 * widest)
+        buffers = search.make_buffers(heads, n, dim, room, deferred, logged)
         starts, walls = self.refinement.starts, self.refinement.walls
         search.search(
             System(**self.system),
