@@ -151,12 +151,13 @@ class Tabular:
         endings = (*_ENDINGS, ".geojson") if self._HAS_SHAPES else (*_ENDINGS,)
         place = output_path(path, "path", endings)
         with writing(place, "path") as stream:
-            if place.suffix == ".geojson":
+            ending = place.suffix.lower()
+            if ending == ".geojson":
                 stream.write(json.dumps(self._shapes(), allow_nan=False).encode())
-            elif place.suffix == ".parquet":
+            elif ending == ".parquet":
                 stream.write(self._table.parquet())
             else:
-                stream.write(self._table.text(_ENDINGS[place.suffix]).encode())
+                stream.write(self._table.text(_ENDINGS[ending]).encode())
 
     def _listed(self) -> list[dict[str, Any]]:
         return self.rows()

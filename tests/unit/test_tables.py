@@ -57,11 +57,11 @@ def test_live_terms_and_complexes_have_a_row_each():
     assert [row["head_0"] for row in found.rows()] == found.patterns[:, 0].tolist()
 
 
-@pytest.mark.parametrize("ending", ["md", "tex"])
+@pytest.mark.parametrize("ending", ["md", "tex", "TEX"])
 def test_tables_to_paste(tmp_path, ending):
     square().write(tmp_path / f"cells.{ending}")
     text = (tmp_path / f"cells.{ending}").read_text()
-    assert text.count("\n") == {"md": 6, "tex": 8}[ending]
+    assert text.count("\n") == {"md": 6, "tex": 8}[ending.lower()]
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

@@ -7,9 +7,8 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
-from tropattn import plotting, report
+from tropattn import report
 from tropattn.attention.networks.model import Model
-from tropattn.plotting.pictures import draw
 from tropattn.progress import printing
 from tropattn.record import Record
 from tropattn.study import layer
@@ -58,6 +57,10 @@ def run(
         out.print()
     _say(out, f"{' <= '.join(report.number(n) for n in numbers)}: the three witnesses agree.\n")
     with steps("drawing a plane through three token states"):
+        # Here, so that the first numbers do not wait for matplotlib.
+        from tropattn import plotting
+        from tropattn.plotting.pictures import draw
+
         plane = token_plane(opened, threads=threads)
         plotting.save(draw(on_token_plane(opened, plane)), output)
     _say(

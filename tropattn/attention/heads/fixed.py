@@ -327,17 +327,23 @@ def _per_head(
     return arrays
 
 
+def _one_a_head(name: str, kind: str, given: Any, count: int, others: str) -> tuple[Any, ...]:
+    """One entry for each head, None for the ``others``."""
+    entries = tuple(given)
+    if len(entries) != count:
+        raise InvalidInput(
+            f"{name}: one {kind} or None a head needed ({count}), got {len(entries)}; give None "
+            f"for heads {others}."
+        )
+    return entries
+
+
 def _read_own(
     own: Any, heads: Sequence[TropicalPolynomial], d_out: int
 ) -> tuple[OwnValue | None, ...] | None:
     if own is None:
         return None
-    values = tuple(own)
-    if len(values) != len(heads):
-        raise InvalidInput(
-            f"own: one OwnValue or None a head needed ({len(heads)}), got {len(values)}; "
-            "give None for heads whose values are constants."
-        )
+    values = _one_a_head("own", "OwnValue", own, len(heads), "whose values are constants")
     read: list[OwnValue | None] = []
     for h, (value, head) in enumerate(zip(values, heads, strict=True)):
         if value is None:
@@ -359,12 +365,8 @@ def _read_logits(
 ) -> tuple[Logits | None, ...] | None:
     if logits is None:
         return None
-    read = tuple(logits)
-    if len(read) != len(heads):
-        raise InvalidInput(
-            f"logits: one Logits or None a head needed ({len(heads)}), got {len(read)}; give None "
-            "for heads whose scores softmax takes as they are."
-        )
+    others = "whose scores softmax takes as they are"
+    read = _one_a_head("logits", "Logits", logits, len(heads), others)
     return read if any(change is not None for change in read) else None
 
 

@@ -15,7 +15,7 @@ from tropattn.regions.euler.hull_arcs import hull_arcs
 from tropattn.threads import in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["HeadColumns", "start_polygons"]
+__all__ = ["HeadColumns", "grouped", "start_polygons"]
 
 _HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
 """Heights of the first cone over a simplex: low ones are wide and cost digits."""
@@ -78,6 +78,16 @@ class HeadColumns:
             # Every row marked so far is proved, and its cell holds one of the refinement.
             raise interrupted(max([1, *(int(mine.sum()) for mine in live)])) from None
         return parts
+
+
+def grouped(rows: Array, count: int) -> tuple[Array, Array]:
+    """An order that puts equal rows together, and where each of ``count`` rows begins in it.
+
+    >>> [part.tolist() for part in grouped(np.array([2, 0, 2]), 3)]
+    [[1, 0, 2], [0, 1, 1, 3]]
+    """
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    return np.argsort(rows, kind="stable"), starts
 
 
 def start_polygons(refinement: Refinement) -> clipping.Tiles | None:

@@ -25,7 +25,7 @@ import numpy as np
 from tropattn._kernels import diagrams
 from tropattn._types import Array
 from tropattn.regions.budget import Budget
-from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
+from tropattn.regions.euler.diagrams import HeadColumns, grouped, start_polygons
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Enumeration
 from tropattn.threads import aside, in_order, interrupted
@@ -113,8 +113,7 @@ def _links(arcs: Array, owners: Array, heads: HeadColumns) -> tuple[Array, ...]:
     count, n_heads = heads.extent
     sides = heads.starts[owners][:, None] + arcs[:, 8:10].astype(np.int64)
     row, other = sides.ravel(), sides[:, ::-1].ravel()
-    order = np.argsort(row, kind="stable")
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))])
+    order, offsets = grouped(row, count)
     apart = np.ascontiguousarray((heads.terms[:, other] - heads.terms[:, row])[:, order].T)
     begin = np.full(n_heads, -1, np.int64)
     begin[owners] = sides[:, 1]

@@ -19,7 +19,7 @@ from tropattn._kernels import half_edges
 from tropattn._kernels.diagrams import ARC
 from tropattn._types import Array
 from tropattn.regions.budget import Budget
-from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
+from tropattn.regions.euler.diagrams import HeadColumns, grouped, start_polygons
 from tropattn.regions.euler.plane import EulerTally
 from tropattn.threads import aside, in_order, interrupted
 from tropattn.tropical.refinement import Refinement
@@ -127,8 +127,7 @@ def _links(names: Array, count: int) -> half_edges.Links:
     across = np.concatenate([names[:, 1], names[:, 0]])
     arcs = np.arange(len(names), dtype=np.int32)
     codes = np.concatenate([2 * arcs + 1, 2 * arcs])
-    order = np.argsort(row, kind="stable")
-    first = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=count))])
+    order, first = grouped(row, count)
     return half_edges.Links(first, across[order], codes[order])
 
 
