@@ -57,7 +57,7 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     For the context 314159265= and the last token of layer 0: live and dead keys, power diagram and
     Newton polytope of each head, then the exact number of routing cells of the layer on R^8 between
     its sampled lower and its sharp upper bound (numbers of cells). Draws a plane through three
-    token states. Needs no network; the first run compiles for minutes.
+    token states. Needs no network; the first run compiles for about a minute.
 
     \b
     Examples:
