@@ -84,6 +84,16 @@ def test_arcs_in_a_window_are_those_of_cut_polygons():
         assert pairs == {tuple(sorted(p)) for p in cut[:, 8:10].astype(int).tolist()}
         assert len(pairs) == len(arcs)
         assert set(np.flatnonzero(live)) == set(arcs[:, 8:10].astype(int).ravel().tolist())
+        if domain is not None:
+            assert named_from_below(arcs) == named_from_below(cut)
+
+
+def named_from_below(arcs):
+    """Left, right and both ends of each arc, gone along so that the smaller row is on its left."""
+    names = arcs[:, 8:12].astype(int)
+    back = names[:, 0] > names[:, 1]
+    names[back] = names[back][:, [1, 0, 3, 2]]
+    return set(map(tuple, names.tolist()))
 
 
 def test_a_wall_through_a_vertex_and_a_window_without_arcs_are_left_to_others():

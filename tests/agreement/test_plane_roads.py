@@ -22,6 +22,7 @@ from tropattn import (
     plane_cells,
 )
 from tropattn.regions.budget import Budget
+from tropattn.regions.euler import diagrams, hull_arcs
 from tropattn.regions.polygons import cells as module
 from tropattn.regions.polygons import half_edges as plane_graph
 
@@ -135,6 +136,21 @@ def test_roads_agree(kind, monkeypatch):
     proved = sum(check(kind, seed, monkeypatch) for seed in range(36))
     assert proved >= (3 if kind == "grid" else 33)
     assert kind != "grid" or proved <= 30
+
+
+@pytest.mark.parametrize("kind", ["gauss", "strips"])
+def test_roads_agree_where_diagrams_are_read_from_hulls(kind, monkeypatch):
+    read = []
+
+    def spy(*arguments):
+        read.append(hull_arcs.hull_arcs(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(diagrams, "_MANY", 2)
+    monkeypatch.setattr(diagrams, "hull_arcs", spy)
+    proved = sum(check(kind, seed, monkeypatch) for seed in range(12))
+    assert proved >= 11
+    assert sum(arcs is not None for arcs in read) >= 12
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn._kernels.diagrams import ARC
 from tropattn._types import Array
 from tropattn.polyhedra.hull.proved import ProvedHull, hull
 from tropattn.tolerance import TINY, UNIT
@@ -43,8 +42,9 @@ def head_hull(refinement: Refinement, h: int) -> ProvedHull | None:
 def hull_arcs(refinement: Refinement, h: int) -> Array | None:
     """The arcs (A, ARC) of head h within the domain, as ``_kernels/diagrams`` has them.
 
-    What meets at their ends is not given. None where doubles do not prove a hull that spans the
-    three columns, where a wall of the domain passes by a vertex, or where there are no arcs.
+    Where more than three cells meet at an end, one of them is named. None where doubles do not
+    prove a hull that spans the three columns, where a wall of the domain passes by a vertex, or
+    where there are no arcs.
     """
     found = head_hull(refinement, h)
     arcs = None if found is None else _whole(found)
@@ -55,8 +55,8 @@ def hull_arcs(refinement: Refinement, h: int) -> Array | None:
     rows = slice(int(refinement.starts[h]), int(refinement.starts[h + 1]))
     terms, error = refinement.terms[rows], refinement.errors[rows]
     size = 2.0 * float(error.max()) + 2.0 * UNIT * float(np.abs(terms).max())
-    for wall, rho in zip(walls, refinement.wall_rho.tolist(), strict=False):
-        arcs = _cut(arcs, wall, rho, terms, size)
+    for i, (wall, rho) in enumerate(zip(walls, refinement.wall_rho.tolist(), strict=False)):
+        arcs = _cut(arcs, wall, rho, -1 - i, terms, size)
         if arcs is None:
             return None
     return arcs if len(arcs) else None
@@ -71,17 +71,23 @@ def _whole(found: ProvedHull) -> Array | None:
     rays, errors = outward / size[:, None], 1.01 * lost / size + 2.0 * UNIT
     facet, place = np.nonzero(found.signs == 1)
     other = found.neighbours[facet, place]
-    # Of the two vertices on a ridge, ascending, the second may be infinity: no arc but the border.
-    ends = found.facets[facet][np.arange(3) != place[:, None]].reshape(-1, 2)
-    chosen = (facet < other) & (ends[:, 1] < len(found.corner))
-    facet, other, ends = facet[chosen], other[chosen], ends[chosen]
-    arcs = np.full((len(facet), ARC), -1.0)
-    arcs[:, 0:3], arcs[:, 3:6] = rays[facet], rays[other]
-    arcs[:, 6], arcs[:, 7], arcs[:, 8:10] = errors[facet], errors[other], ends
-    return arcs
+    # Round a facet's ray its cells lie as its vertices do, and those go round it in their order
+    # where the normal of that order points outward. So the arc between two of them has on its left
+    # the one that comes second.
+    turn = np.where(found.sides[facet] < 0, 1, 2)
+    right, left = (found.facets[facet, (place + k * turn) % 3] for k in (1, 2))
+    # Infinity on a ridge: no arc but the border.
+    chosen = (facet < other) & (np.maximum(left, right) < len(found.corner))
+    facet, place, other, left, right = (a[chosen] for a in (facet, place, other, left, right))
+    beyond = found.facets[other].sum(axis=1) - left - right
+    names = np.column_stack([left, right, found.facets[facet, place], beyond])
+    ends = [rays[facet], rays[other], errors[facet], errors[other]]
+    return np.column_stack([*ends, names])
 
 
-def _cut(arcs: Array, wall: Array, rho: float, terms: Array, row_error: float) -> Array | None:
+def _cut(
+    arcs: Array, wall: Array, rho: float, name: int, terms: Array, row_error: float
+) -> Array | None:
     """What of the arcs is inside one wall; None where the side of an end is open."""
     size = float(np.abs(wall).max())
     values = np.stack([arcs[:, 0:3] @ wall, arcs[:, 3:6] @ wall], axis=1)
@@ -108,6 +114,7 @@ def _cut(arcs: Array, wall: Array, rho: float, terms: Array, row_error: float) -
             rays = met[here, :3] * np.sign(along[here])[:, None]
             arcs[crossing[here], 3 * end : 3 * end + 3] = rays
             arcs[crossing[here], 6 + end] = met[here, 3]
+            arcs[crossing[here], 10 + end] = name
     return arcs
 
 
