@@ -17,7 +17,7 @@ from functools import cache as cached
 
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, Flags
 from numba.core.registry import CPUDispatcher
 
 __all__ = ["Fragment", "FragmentCacheImpl", "Kernel"]
@@ -71,13 +71,26 @@ class _WholeLibrary(JITCodeLibrary):
                 ctypes.c_void_p.from_address(place).value = id(env)
 
 
+class _Flags(Flags):
+    """Options of a compilation that are the same where the same ones are set.
+
+    Numba looks each of them up in both, some ten thousand times for a kernel.
+    """
+
+    def __eq__(self, other):
+        return type(other) is _Flags and self._values == other._values
+
+    def __hash__(self):
+        return len(self._values)
+
+
 def _compiler_into(library_class):
     class Into(Compiler):
-        def __init__(self, typing, target, library, *rest):
+        def __init__(self, typing, target, library, args, returns, flags, names):
             if library is None:
                 library = library_class(target.codegen(), library_class.__name__)
                 library.enable_object_caching()
-            super().__init__(typing, target, library, *rest)
+            super().__init__(typing, target, library, args, returns, _Flags(flags), names)
 
         def compile_extra(self, function):
             # Most of what Numba makes lives to the end: looking for garbage is a tenth of the time.
