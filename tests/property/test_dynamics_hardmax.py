@@ -69,9 +69,9 @@ def _inside(inner, outer) -> bool:
     return all(_turn(a, b, p) >= 0 for p in inner.tolist() for a, b in edges)
 
 
-def test_leaders_stay_lengths_rise_and_hulls_nest_on_1000_runs():
+def test_leaders_stay_lengths_rise_and_hulls_nest_on_300_runs():
     checked_hulls = 0
-    for seed in range(1000):
+    for seed in range(300):
         model, states = _run(seed)
         before = fraction_array(states[0].tokens)
         matrix = np.eye(before.shape[1], dtype=object) if model.matrix is None else model.matrix
@@ -86,7 +86,7 @@ def test_leaders_stay_lengths_rise_and_hulls_nest_on_1000_runs():
                 assert _inside(after, before)
                 checked_hulls += 1
             before = after
-    assert checked_hulls > 3000
+    assert checked_hulls > 900
 
 
 def test_leaders_are_hull_vertices_and_not_conversely():
