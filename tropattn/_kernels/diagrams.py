@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.clipping import TINY, U, cut, load
+from tropattn._kernels.clipping import CORNER, TINY, U, cut, load
 from tropattn._kernels.compiling import fragment
 
 PROVED = 0
@@ -51,20 +51,24 @@ def _largest(scores, n):
 
 
 @fragment()
-def cell(i, terms, size, error, polygon, scores):
+def cell(i, terms, size, error, polygon, scores, arcs, known):
     """Cut a polygon, in place, to the cell of row ``i``; returns its sides, 0 or -1 as ``cut``.
 
     As long as some ray of what is left has a better row, the best row there cuts: O(N) per ray.
     Rays at which row ``i`` is proved to win are never cut off; they come last, since a cut puts its
-    two rays first and those before the ones that it cut off at the end.
+    two rays first and those before the ones that it cut off at the end. The ends of ``arcs`` that
+    are ``known`` to be walls of row ``i`` are proved.
     """
     n, row = terms.shape[1], polygon.row
     labels, rays, ray_errors = polygon.labels, polygon.rays, polygon.ray_errors
     at, proved, count = 0, 0, polygon.count
     while at < count - proved:
+        ahead, behind = labels[at], labels[at + 1 if at + 1 < count else 0]
+        if _ends(ahead, behind, arcs, known) or _ends(behind, ahead, arcs, known):
+            at += 1
+            continue
         _scores(terms[0], terms[1], terms[2], rays[at], scores)
         bound = score_bound(size, error, ray_errors[at])
-        ahead, behind = labels[at], labels[at + 1 if at + 1 < count else 0]
         best, top, near = np.int64(-1), scores[i], 0
         for k in range(n):
             if scores[k] >= scores[i] - bound and k != i and k != ahead and k != behind:
@@ -87,16 +91,29 @@ def cell(i, terms, size, error, polygon, scores):
 
 
 @fragment()
+def _ends(k, other, arcs, known):
+    """Whether one of these arcs is the wall of row ``k`` and ends where it meets the other side.
+
+    Two sides meet in one ray, but for those of the start cone, which share a label.
+    """
+    for at in range(len(known) if k >= 0 and other != CORNER else 0):
+        arc = known[at]
+        if arcs[arc, 8] == k and (arcs[arc, 10] == other or arcs[arc, 11] == other):
+            return True
+    return False
+
+
+@fragment()
 def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, found, stop):
     """Cells of one head in each tile: ``live`` rows (N,), and ``arcs`` between them, from ``made``.
 
     A tile is convex, so its cells hang together by walls: from one, all are found as neighbours.
     ``terms`` (3, N) rows column by column, ``size`` and ``error`` bounds on entries and errors;
-    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores`` and ``found`` (2, >= N)
+    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores`` and ``found`` (3, >= N)
     int64 scratch. Returns the number of arcs and a status. Cost O(N) for each side of a cell.
     """
     n = terms.shape[1]
-    order, seen = found
+    order, seen, known = found
     for i in range(n):
         live[i] = False
         seen[i] = -1
@@ -107,15 +124,16 @@ def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, found,
         _scores(terms[0], terms[1], terms[2], tiles.rays[p, 0], scores)
         order[0] = _largest(scores, n)
         seen[order[0]] = 2 * p
-        at, known, first = 0, 1, made
-        while at < known:
+        at, ahead, first = 0, 1, made
+        while at < ahead:
             if stop[0]:
                 return made, STOPPED
             i = order[at]
             load(tiles, p, polygon)
-            sides = _known_sides(i, terms, size, error, arcs, first, made, polygon)
+            walls = _walls_of(i, arcs, first, made, known)
+            sides = _known_sides(i, terms, size, error, arcs, known[:walls], polygon)
             if sides > 0:
-                sides = cell(i, terms, size, error, polygon, scores)
+                sides = cell(i, terms, size, error, polygon, scores, arcs, known[:walls])
             if sides <= 0:
                 return made, UNPROVED
             live[i] = True
@@ -127,8 +145,8 @@ def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, found,
                     continue
                 if seen[k] < 2 * p:
                     seen[k] = 2 * p
-                    order[known] = k
-                    known += 1
+                    order[ahead] = k
+                    ahead += 1
                 if made == len(arcs):
                     return made, UNPROVED
                 write_arc(arcs, made, rays, ray_errors, labels, m, sides)
@@ -139,15 +157,21 @@ def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, found,
 
 
 @fragment()
-def _known_sides(i, terms, size, error, arcs, first, last, polygon):
-    """Cut a polygon by the rows that meet row ``i`` on arcs ``first .. last``; as ``cut``.
-
-    Those are sides of its cell, the two rows at the ends of an arc too.
-    """
-    row, labels, count = polygon.row, polygon.labels, polygon.count
+def _walls_of(i, arcs, first, last, out):
+    """Write which of arcs ``first .. last`` row ``i`` is beyond, and return how many."""
+    count = 0
     for arc in range(first, last):
-        if arcs[arc, 9] != i:
-            continue
+        if arcs[arc, 9] == i:
+            out[count] = arc
+            count += 1
+    return count
+
+
+@fragment()
+def _known_sides(i, terms, size, error, arcs, known, polygon):
+    """Cut a polygon by the rows that meet row ``i`` on arcs, and at their ends; as ``cut``."""
+    row, labels, count = polygon.row, polygon.labels, polygon.count
+    for arc in known:
         for name in (8, 10, 11):
             k = np.int64(arcs[arc, name])
             fresh = k >= 0

@@ -57,7 +57,7 @@ class OneWall:
     live: np.ndarray  # (n,) bool
     arcs: np.ndarray  # (A, ARC)
     owners: np.ndarray  # (A,) int64
-    found: np.ndarray  # (2, n) int64
+    found: np.ndarray  # (3, n) int64
     way: Way
 
 
@@ -79,7 +79,7 @@ def make_wall(n, heads, walls):
         live=np.empty(n, np.bool_),
         arcs=np.empty((arcs, ARC)),
         owners=np.empty(arcs, np.int64),
-        found=np.empty((2, n), np.int64),
+        found=np.empty((3, n), np.int64),
         way=make_way(n, heads),
     )
 
@@ -188,10 +188,12 @@ def _outline(wall, head, i, j, count):
     simplex_cones(middle, cones, 0.1)
     tiles.counts[:] = 0
     wall.sphere = True
+    none = wall.found[2, :0]
+    given = wall.sizes[head], wall.errors[head], polygon, wall.scores, wall.arcs, none
     for p in range(4):
         sides = start_polygon(cones[p], wall.walls, wall.wall_errors, polygon)
         if sides > 0:
-            sides = cell(i, own, wall.sizes[head], wall.errors[head], polygon, wall.scores)
+            sides = cell(i, own, *given)
         if sides < 0:
             return False
         if sides == 0:
