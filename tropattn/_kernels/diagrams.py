@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tropattn._kernels.clipping import TINY, U, cut, load
+from tropattn._kernels.clipping import CORNER, TINY, U, cut, load
 from tropattn._kernels.compiling import fragment
 
 PROVED = 0
@@ -51,20 +51,24 @@ def _largest(scores, n):
 
 
 @fragment()
-def cell(i, terms, size, error, polygon, scores):
+def cell(i, terms, size, error, polygon, scores, arcs, known):
     """Cut a polygon, in place, to the cell of row ``i``; returns its sides, 0 or -1 as ``cut``.
 
     As long as some ray of what is left has a better row, the best row there cuts: O(N) per ray.
     Rays at which row ``i`` is proved to win are never cut off; they come last, since a cut puts its
-    two rays first and those before the ones that it cut off at the end.
+    two rays first and those before the ones that it cut off at the end. The ends of ``arcs`` that
+    are ``known`` to be walls of row ``i`` are proved.
     """
     n, row = terms.shape[1], polygon.row
     labels, rays, ray_errors = polygon.labels, polygon.rays, polygon.ray_errors
     at, proved, count = 0, 0, polygon.count
     while at < count - proved:
+        ahead, behind = labels[at], labels[at + 1 if at + 1 < count else 0]
+        if _ends(ahead, behind, arcs, known) or _ends(behind, ahead, arcs, known):
+            at += 1
+            continue
         _scores(terms[0], terms[1], terms[2], rays[at], scores)
         bound = score_bound(size, error, ray_errors[at])
-        ahead, behind = labels[at], labels[at + 1 if at + 1 < count else 0]
         best, top, near = np.int64(-1), scores[i], 0
         for k in range(n):
             if scores[k] >= scores[i] - bound and k != i and k != ahead and k != behind:
@@ -86,73 +90,101 @@ def cell(i, terms, size, error, polygon, scores):
     return count
 
 
-class Tops(NamedTuple):
-    """What is known of a head at the corners of a start polygon of up to S sides."""
+@fragment()
+def _ends(k, other, arcs, known):
+    """Whether one of these arcs is the wall of row ``k`` and ends where it meets the other side.
 
-    scores: np.ndarray  # (S, >= n) of the n rows
-    bounds: np.ndarray  # (S,) on the error of a difference
-    winners: np.ndarray  # (S,) int64
-
-
-def make_tops(sides, n):
-    """Room for polygons of that many sides and a head of n rows."""
-    return Tops(np.empty((sides, n)), np.empty(sides), np.empty(sides, np.int64))
+    Two sides meet in one ray, but for those of the start cone, which share a label.
+    """
+    for at in range(len(known) if k >= 0 and other != CORNER else 0):
+        arc = known[at]
+        if arcs[arc, 8] == k and (arcs[arc, 10] == other or arcs[arc, 11] == other):
+            return True
+    return False
 
 
 @fragment()
-def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, tops, stop):
+def diagram(terms, size, error, tiles, live, arcs, made, polygon, scores, found, stop):
     """Cells of one head in each tile: ``live`` rows (N,), and ``arcs`` between them, from ``made``.
 
+    A tile is convex, so its cells hang together by walls: from one, all are found as neighbours.
     ``terms`` (3, N) rows column by column, ``size`` and ``error`` bounds on entries and errors;
-    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores``, ``tops`` scratch.
-    Returns the number of arcs and a status. Cost O(N^2) and more only where cells have many sides.
+    ``tiles`` start polygons that tile the domain; ``polygon``, ``scores`` and ``found`` (3, >= N)
+    int64 scratch. Returns the number of arcs and a status. Cost O(N) for each side of a cell.
     """
     n = terms.shape[1]
+    order, seen, known = found
     for i in range(n):
         live[i] = False
+        seen[i] = -1
     for p in range(len(tiles.counts)):
-        count = tiles.counts[p]
-        for m in range(count):
-            _scores(terms[0], terms[1], terms[2], tiles.rays[p, m], tops.scores[m])
-            tops.winners[m] = _largest(tops.scores[m], n)
-            tops.bounds[m] = score_bound(size, error, tiles.ray_errors[p, m])
-        for i in range(n if count else 0):
+        if tiles.counts[p] == 0:
+            continue
+        # In this tile a row is seen (2 p), then its cell cut out (2 p + 1).
+        _scores(terms[0], terms[1], terms[2], tiles.rays[p, 0], scores)
+        order[0] = _largest(scores, n)
+        seen[order[0]] = 2 * p
+        at, ahead, first = 0, 1, made
+        while at < ahead:
             if stop[0]:
                 return made, STOPPED
-            if _beaten(i, tops, count):
-                continue
+            i = order[at]
             load(tiles, p, polygon)
-            sides = cell(i, terms, size, error, polygon, scores)
-            if sides < 0:
+            walls = _walls_of(i, arcs, first, made, known)
+            sides = _known_sides(i, terms, size, error, arcs, known[:walls], polygon)
+            if sides > 0:
+                sides = cell(i, terms, size, error, polygon, scores, arcs, known[:walls])
+            if sides <= 0:
                 return made, UNPROVED
-            if sides == 0:
-                continue
             live[i] = True
+            seen[i] = 2 * p + 1
             rays, ray_errors, labels = polygon.rays, polygon.ray_errors, polygon.labels
             for m in range(sides):
-                if labels[m] > i:
-                    if made == len(arcs):
-                        return made, UNPROVED
-                    write_arc(arcs, made, rays, ray_errors, labels, m, sides)
-                    arcs[made, 8] = i
-                    made += 1
+                k = labels[m]
+                if k < 0 or seen[k] == 2 * p + 1:
+                    continue
+                if seen[k] < 2 * p:
+                    seen[k] = 2 * p
+                    order[ahead] = k
+                    ahead += 1
+                if made == len(arcs):
+                    return made, UNPROVED
+                write_arc(arcs, made, rays, ray_errors, labels, m, sides)
+                arcs[made, 8] = i
+                made += 1
+            at += 1
     return made, PROVED
 
 
 @fragment()
-def _beaten(i, tops, count):
-    """Whether the winner at some corner is proved to beat row ``i`` at all of them."""
-    scores, bounds, winners = tops.scores, tops.bounds, tops.winners
-    for w in range(count):
-        k = winners[w]
-        if k == i or (w > 0 and k == winners[w - 1]):
-            continue
-        m = 0
-        while m < count and scores[m, k] - scores[m, i] > bounds[m]:
-            m += 1
-        if m == count:
-            return True
-    return False
+def _walls_of(i, arcs, first, last, out):
+    """Write which of arcs ``first .. last`` row ``i`` is beyond, and return how many."""
+    count = 0
+    for arc in range(first, last):
+        if arcs[arc, 9] == i:
+            out[count] = arc
+            count += 1
+    return count
+
+
+@fragment()
+def _known_sides(i, terms, size, error, arcs, known, polygon):
+    """Cut a polygon by the rows that meet row ``i`` on arcs, and at their ends; as ``cut``."""
+    row, labels, count = polygon.row, polygon.labels, polygon.count
+    for arc in known:
+        for name in (8, 10, 11):
+            k = np.int64(arcs[arc, name])
+            fresh = k >= 0
+            for m in range(count):
+                fresh = fresh and labels[m] != k
+            if not fresh:
+                continue
+            for c in range(3):
+                row[c] = terms[c, k] - terms[c, i]
+            count = cut(polygon, row, 2.0 * error + 2.0 * U * size, k)
+            if count <= 0:
+                return count
+    return count
 
 
 @fragment()
@@ -208,11 +240,18 @@ class Way(NamedTuple):
     low: np.ndarray  # (n + 1,) intervals of an arc in which it crosses walls
     high: np.ndarray
     gains: np.ndarray  # (2, 4 n) of a row's neighbours, each once in every tile
+    ahead: np.ndarray  # (4 n,) int64 which of them gain
 
 
 def make_way(n, heads):
     """Room for heads of n rows together."""
-    return Way(np.empty(heads, np.int64), np.empty(n + 1), np.empty(n + 1), np.empty((2, 4 * n)))
+    return Way(
+        np.empty(heads, np.int64),
+        np.empty(n + 1),
+        np.empty(n + 1),
+        np.empty((2, 4 * n)),
+        np.empty(4 * n, np.int64),
+    )
 
 
 @fragment()
@@ -229,24 +268,29 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
     Cost: the neighbours of the winners, and of the way to the first.
     """
     heads, total = len(sizes), 0
-    at, low, high, gains = way
+    at, low, high, _, _ = way
     for g in range(heads):
         at[g] = near[3][g]
     for arc in range(start, stop_at):
         if stop[0]:
             return total, STOPPED
         u, v = arcs[arc, 0:3], arcs[arc, 3:6]
+        # Where the arc before ended, its heads' winners are proved.
+        follows = arc > start
+        for c in range(3):
+            follows = follows and arcs[arc - 1, 3 + c] == u[c]
+        follows = follows and arcs[arc - 1, 7] == arcs[arc, 6]
         found = np.int64(0)
         for g in range(owners[arc] + 1, heads):
             if at[g] < 0:
                 continue
             slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6])
             slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7])
-            winner = _climb(near, at[g], u, slack_u)
+            winner = at[g] if follows else _climb(near, at[g], u, slack_u)
             if winner < 0:
                 return total, UNPROVED
             while True:
-                step, lower, upper = _next(near, winner, u, v, slack_u, slack_v, gains)
+                step, lower, upper = _next(near, winner, u, v, slack_u, slack_v, way)
                 if step < 0:
                     return total, UNPROVED
                 if step == winner:
@@ -255,7 +299,6 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
                     return total, UNPROVED
                 found += 1
                 winner = step
-            # The next arc often begins where this one ends.
             at[g] = winner
         total += found
     return total, PROVED
@@ -291,28 +334,29 @@ def _climb(near, row, ray, slack):
 
 
 @fragment()
-def _next(near, winner, u, v, slack_u, slack_v, gains):
+def _next(near, winner, u, v, slack_u, slack_v, way):
     """The row that overtakes the winner first on the way from u to v, and where.
 
     Row k overtakes at the share ``a / (a + b)`` with ``a = u[winner] - u[k]`` and
     ``b = v[k] - v[winner]``, which grows with a and falls with b: intervals follow from the errors
     of a and b. Returns the winner itself where it wins at v, and -1 where that, or the first one,
-    is not proved. ``gains`` is scratch.
+    is not proved. ``way`` has scratch.
     """
     offsets, others, apart, _ = near
-    first, count = offsets[winner], offsets[winner + 1] - offsets[winner]
-    best, where, close = -1, 2.0, False
-    for m in range(count):
-        x, y, z = apart[first + m, 0], apart[first + m, 1], apart[first + m, 2]
-        a = -(x * u[0] + y * u[1] + z * u[2])
+    _, _, _, gains, ahead = way
+    best, where, count = -1, 2.0, 0
+    for at in range(offsets[winner], offsets[winner + 1]):
+        x, y, z = apart[at, 0], apart[at, 1], apart[at, 2]
         b = x * v[0] + y * v[1] + z * v[2]
-        gains[0, m] = a
-        gains[1, m] = b
-        close = close or b >= -slack_v
+        if b < -slack_v:
+            continue
+        a = -(x * u[0] + y * u[1] + z * u[2])
         if b > 0 and a < where * (a + b):
-            best, where = m, a / (a + b)
+            best, where = count, a / (a + b)
+        gains[0, count], gains[1, count], ahead[count] = a, b, others[at]
+        count += 1
     if best < 0:
-        return (np.int64(-1) if close else winner), 0.0, 0.0
+        return (winner if count == 0 else np.int64(-1)), 0.0, 0.0
     a, b = gains[0, best] + slack_u, gains[1, best] - slack_v
     if not (b > 0 and a - 2.0 * slack_u > 0):
         return np.int64(-1), 0.0, 0.0
@@ -321,8 +365,8 @@ def _next(near, winner, u, v, slack_u, slack_v, gains):
     for m in range(count):
         a, b = gains[0, m] - slack_u, gains[1, m] + slack_v
         # Pieces of one wall are listed each.
-        if m == best or not b > 0 or others[first + m] == others[first + best]:
+        if not b > 0 or ahead[m] == ahead[best]:
             continue
         if not (a > 0 and a > upper * (a + b) * (1.0 + 8.0 * U)):
             return np.int64(-1), 0.0, 0.0
-    return others[first + best], lower, upper
+    return ahead[best], lower, upper

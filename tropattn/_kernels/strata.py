@@ -26,13 +26,11 @@ from tropattn._kernels.diagrams import (
     PROVED,
     STOPPED,
     UNPROVED,
-    Tops,
     Way,
     cell,
     crossings,
     diagram,
     links,
-    make_tops,
     make_way,
     write_arc,
 )
@@ -59,7 +57,7 @@ class OneWall:
     live: np.ndarray  # (n,) bool
     arcs: np.ndarray  # (A, ARC)
     owners: np.ndarray  # (A,) int64
-    tops: Tops
+    found: np.ndarray  # (3, n) int64
     way: Way
 
 
@@ -81,7 +79,7 @@ def make_wall(n, heads, walls):
         live=np.empty(n, np.bool_),
         arcs=np.empty((arcs, ARC)),
         owners=np.empty(arcs, np.int64),
-        tops=make_tops(room, n),
+        found=np.empty((3, n), np.int64),
         way=make_way(n, heads),
     )
 
@@ -190,10 +188,12 @@ def _outline(wall, head, i, j, count):
     simplex_cones(middle, cones, 0.1)
     tiles.counts[:] = 0
     wall.sphere = True
+    none = wall.found[2, :0]
+    given = wall.sizes[head], wall.errors[head], polygon, wall.scores, wall.arcs, none
     for p in range(4):
         sides = start_polygon(cones[p], wall.walls, wall.wall_errors, polygon)
         if sides > 0:
-            sides = cell(i, own, wall.sizes[head], wall.errors[head], polygon, wall.scores)
+            sides = cell(i, own, *given)
         if sides < 0:
             return False
         if sides == 0:
@@ -229,7 +229,7 @@ def _pieces(wall, starts, head, made, stop):
             made,
             wall.polygon,
             wall.scores[: last - first],
-            wall.tops,
+            wall.found,
             stop,
         )
         if status != PROVED:

@@ -68,7 +68,7 @@ def independent_columns(
         return False, np.arange(width)
     if len(pivots) < width - 1 or pivots[-1] == width - 1:
         # Of dependent columns those of large spread first: better conditioned than the first ones.
-        order = _spread_first(units, blocks, width)
+        order = _spread_first(blocks, width)
         pivots = rank_of_rows(rows, order)
     unit_row = np.zeros((1, width), dtype=np.int64)
     unit_row[0, -1] = 1
@@ -80,20 +80,26 @@ def independent_columns(
     return central, np.array(sorted(pivots), dtype=np.int64)
 
 
-def _spread_first(units: tuple[MaxAffine, ...], blocks: Blocks, width: int) -> list[int]:
+def _spread_first(blocks: Blocks, width: int) -> list[int]:
     """Slope columns, those of large spread first, and the last column."""
-    spread = 0.0
-    for h in range(len(units)):
-        part = blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
-        spread = max(spread, float(np.ptp(part, axis=0).max(initial=0.0)))
-    slopes = _pivoted(blocks, units) if spread > 0 else range(width - 1)
-    return [*(int(k) for k in slopes), width - 1]
+    slopes = _from_first(blocks)[:, :-1]
+    return [*(_pivoted(slopes) if slopes.any() else range(width - 1)), width - 1]
+
+
+def _from_first(blocks: Blocks) -> Array:
+    """All rows in doubles, less the first of their head."""
+    return blocks.terms - np.repeat(blocks.terms[blocks.starts[:-1]], np.diff(blocks.starts), 0)
 
 
 def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:
     """Columns, first come first kept in ``order``, that are independent modulo PRIME."""
     n, width = rows.shape
-    if n > 2 * width + 16:
+    few = 2 * width + 16
+    if n > few:
+        # Few rows prove a rank that is the number of columns with something in them.
+        found = rank_of_rows(rows[:: -(-n // few)], order)
+        if len(found) == np.count_nonzero(rows.any(axis=0)):
+            return found
         # A fixed random combination of rows has the same rank but for a chance below 1e-8, and
         # never a larger one, so a rank found full is still a proof.
         mixer = np.random.Generator(np.random.Philox(7)).integers(
@@ -111,21 +117,15 @@ def rank_of_rows(rows: NDArray[np.int64], order: Sequence[int]) -> list[int]:
     return [order[column] for column in pivot_columns(*matrix.rref())]
 
 
-def _pivoted(blocks: Blocks, units: tuple[MaxAffine, ...]) -> Array:
-    """Slope columns in the order of a pivoted QR factorisation of the differences."""
-    parts = [
-        blocks.terms[blocks.starts[h] : blocks.starts[h + 1], :-1]
-        - blocks.terms[blocks.starts[h], :-1]
-        for h in range(len(units))
-    ]
-    rows = np.vstack(parts)
+def _pivoted(rows: Array) -> list[int]:
+    """Columns in the order of a pivoted QR factorisation of the rows, each brought to size 1."""
     scale = np.abs(rows).max(axis=1, keepdims=True)
     rows = rows / np.where(scale > 0, scale, 1.0)
     # Imported late: a third of a second that a bound from numbers, or a help text, need not wait.
     import scipy.linalg
 
-    factors: Any = scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True)
-    return factors[-1]
+    factors: Any = scipy.linalg.qr(rows.T @ rows, mode="r", pivoting=True, check_finite=False)
+    return factors[-1].tolist()
 
 
 def _rank_bound(units: tuple[MaxAffine, ...], blocks: Blocks, walls: Array, central: bool) -> int:
@@ -135,16 +135,9 @@ def _rank_bound(units: tuple[MaxAffine, ...], blocks: Blocks, walls: Array, cent
         total += factor_rank(unit, int(blocks.starts[h + 1] - blocks.starts[h]))
     if not central:
         total += 1
-    occupied = 0
-    for k in range(units[0].dim + 1):
-        constant = all(
-            float(np.ptp(blocks.terms[blocks.starts[h] : blocks.starts[h + 1], k])) == 0
-            and not blocks.errors[blocks.starts[h] : blocks.starts[h + 1], k].any()
-            for h in range(len(units))
-        )
-        if not constant or (len(walls) and any(v != 0 for v in walls[:, k].tolist())):
-            occupied += 1
-    return min(total, occupied)
+    varies = (_from_first(blocks) != 0).any(axis=0) | blocks.errors.any(axis=0)
+    occupied = np.count_nonzero(varies | (walls != 0).any(axis=0))
+    return min(total, int(occupied))
 
 
 def factor_rank(unit: MaxAffine, count: int) -> int:

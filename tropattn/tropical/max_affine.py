@@ -345,8 +345,10 @@ class MaxAffine(Value):
                 f"matrix, offset: shapes (k, {self.dim}) and ({self.dim},) with k >= 1 needed, got "
                 f"{linear.shape} and {shift.shape}; points are rows, x @ matrix + offset."
             )
-        maps = (AffineMap(linear, shift), *self.maps)
-        return self.factored(self.keys, self.biases, scale=self.scale, maps=maps)
+        # Keys and maps have been checked: only the new one is added.
+        pulled = object.__new__(type(self))
+        pulled._set(self.keys, self.biases, self.scale, (AffineMap(linear, shift), *self.maps))
+        return pulled
 
     def __mul__(self, other: MaxAffine) -> Self:
         """The tropical product, i.e. the sum of the functions; terms in row-major pair order.

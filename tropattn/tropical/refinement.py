@@ -477,6 +477,9 @@ def _small_integers(rows: flint.fmpq_mat, columns: Array) -> NDArray[np.int64] |
 
 
 def _small_dyadics(rows: Array) -> NDArray[np.int64] | None:
+    finest = np.ldexp(rows, 27)
+    if (finest != np.rint(finest)).any():
+        return None
     for shift in range(0, 30, 3):
         scaled = np.ldexp(rows, shift)
         if np.abs(scaled).max(initial=0.0) > _SMALL:

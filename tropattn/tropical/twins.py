@@ -47,8 +47,10 @@ def twin_heads(units: Sequence[MaxAffine], kept: Sequence[Array]) -> list[tuple[
     first: dict[tuple[int, ...], list[int]] = {}
     sorted_rows: dict[int, tuple[list[int], list[tuple[flint.fmpq, ...]]]] = {}
     found: list[tuple[int, Array]] = []
+    rows = [unit.modular_terms()[names] for unit, names in zip(units, kept, strict=True)]
+    signatures = _signatures(rows, weights)
     for h, (unit, names) in enumerate(zip(units, kept, strict=True)):
-        same = first.setdefault(_signature(unit.modular_terms()[names], weights), [])
+        same = first.setdefault(signatures[h], [])
         for other in same:
             orders = _as_given(units[other], kept[other], unit, names)
             if orders is None:
@@ -70,19 +72,28 @@ def twin_heads(units: Sequence[MaxAffine], kept: Sequence[Array]) -> list[tuple[
     return found
 
 
-def _signature(rows: NDArray[np.int64], weights: NDArray[np.int64]) -> tuple[int, ...]:
-    """Number of rows, and ratios of power sums of a projection that twins share modulo PRIME."""
-    n = len(rows)
-    projected = modular_product(rows, weights[:, None])[:, 0]
-    centred = (n * projected - projected.sum()) % PRIME
+def _signatures(
+    heads: Sequence[NDArray[np.int64]], weights: NDArray[np.int64]
+) -> list[tuple[int, ...]]:
+    """Of each head the number of rows, and ratios of power sums that twins share modulo PRIME."""
+    counts = np.array([len(rows) for rows in heads])
+    starts = np.cumsum(counts) - counts
+
+    def sums(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.add.reduceat(values, starts) % PRIME
+
+    projected = modular_product(np.vstack(heads), weights[:, None])[:, 0]
+    middle = np.repeat(sums(projected), counts)
+    centred = (np.repeat(counts, counts) * projected - middle) % PRIME
     square = centred * centred % PRIME
-    second = int(square.sum()) % PRIME
-    third = int((square * centred % PRIME).sum()) % PRIME
-    fourth = int((square * square % PRIME).sum()) % PRIME
-    if second == 0:
-        return n, 0, 0
-    inverse = pow(second, -1, PRIME)
-    return n, third**2 * inverse**3 % PRIME, fourth * inverse**2 % PRIME
+    powers = sums(square), sums(square * centred % PRIME), sums(square * square % PRIME)
+    found = []
+    for n, second, third, fourth in zip(
+        counts.tolist(), *(part.tolist() for part in powers), strict=True
+    ):
+        inverse = pow(second, -1, PRIME) if second else 0
+        found.append((n, third**2 * inverse**3 % PRIME, fourth * inverse**2 % PRIME))
+    return found
 
 
 def _as_given(f: MaxAffine, f_names: Array, g: MaxAffine, g_names: Array) -> tuple[Any, Any] | None:

@@ -35,6 +35,8 @@ def corners(facets: Array, labels: Array, signs: Array, rows: ExactRows) -> NDAr
     doubtful[facets.ravel()] = True
     doubtful &= ~live
     doubtful[n] = live[n] = False
+    if not doubtful.any():
+        return live[:n]
     f, i = np.nonzero(doubtful[facets])
     names, spans = _spanning(facets[f, i], labels[f], k, _normals(facets, labels, rows))
     live[names[spans]] = True

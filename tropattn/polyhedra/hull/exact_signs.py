@@ -45,6 +45,7 @@ class ExactRows:
         self._exact, self._whole = exact, whole
         self._rows: dict[int, list[Any]] = {n: [0] * (k - 1) + [-1, 0]}
         self._means: dict[int, list[int]] = {}
+        self._known: dict[tuple[int, ...], int] = {}
         self.n, self.k = n, k
         self.count = 0
 
@@ -116,12 +117,26 @@ class ExactRows:
     def signs(self, batch: NDArray[np.int64]) -> NDArray[np.int8]:
         """The same for each row of (m, k + 1) numbers; the first of each must not be infinity.
 
+        What was found of the same points before, in whatever order, is not computed again.
+
         >>> rows = ExactRows(lambda js: flint.fmpq_mat([[int(j), int(j) ** 2] for j in js]), 3, 2)
         >>> rows.signs(np.array([[0, 1, 2], [0, 2, 3], [0, 1, 1]])).tolist()
         [1, -1, 0]
         """
         if self.k > _TOGETHER:
             return np.array([self.sign(row) for row in batch.tolist()], np.int8)
+        turned = np.zeros(len(batch), np.bool_)
+        for a, b in combinations(range(self.k + 1), 2):
+            turned ^= batch[:, a] > batch[:, b]
+        keys = [*map(tuple, np.sort(batch, axis=1).tolist())]
+        fresh = np.flatnonzero([key not in self._known for key in keys])
+        for j, sign in zip(fresh.tolist(), self._fresh_signs(batch[fresh]).tolist(), strict=True):
+            self._known[keys[j]] = -sign if turned[j] else sign
+        signs = np.array([self._known[key] for key in keys], np.int8)
+        return np.where(turned, -signs, signs)
+
+    def _fresh_signs(self, batch: NDArray[np.int64]) -> NDArray[np.int8]:
+        """``signs`` in few dimensions, of many matrices at a time."""
         out = [np.zeros(0, np.int8)]
         for begin in range(0, len(batch), _CHUNK):
             check()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flint
@@ -51,8 +52,9 @@ class HullTask:
     def __init__(self, points: Array, errors: Array, exact: Exact, vertical: bool) -> None:
         self.n, self.k = points.shape
         self.vertical = vertical
-        self.points, self.errors, self.whole, self.near, self.powers = _scaled(points, errors)
-        self.rows = ExactRows(exact, self.n, self.k, _integers(self.points, self.errors))
+        self.points, self.errors, self.whole, self.near, self.powers, low = _scaled(points, errors)
+        whole = None if low is None else partial(_integers, self.points, low)
+        self.rows = ExactRows(exact, self.n, self.k, whole)
         # How far the caller has come: which moves were tried, and whether insertion was needed.
         self.level = 0
         self.inserted = False
@@ -66,11 +68,15 @@ class HullTask:
         return chosen.mean(axis=0), 1.001 * lost + TINY
 
 
-def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array, NDArray[np.int64]]:
+def _scaled(
+    points: Array, errors: Array
+) -> tuple[Array, Array, bool, Array, NDArray[np.int64], NDArray[np.int64] | None]:
     """Points and errors for signs, whether these are integers, points for Qhull, and powers.
 
     Columns are multiplied by powers of two, which changes no sign: to integers where all are small
-    ones, else to a size about 1. The powers are those of the points for signs.
+    ones, else to a size about 1. The powers are those of the points for signs. At last, of exact
+    points, the power of two that all numbers of a column are multiples of; None also where they are
+    so different that integers would be long.
     """
     # Writable and in one piece, so that kernels are compiled but once.
     points, errors = np.array(points, order="C"), np.array(errors, order="C")
@@ -78,38 +84,25 @@ def _scaled(points: Array, errors: Array) -> tuple[Array, Array, bool, Array, ND
     hull_links.extents(points, top, low)
     usual = (np.abs(top) < 1000).all() and (low > -1000).all() and (top - low < 1000).all()
     near = points * np.ldexp(1.0, -top) if usual else np.ldexp(points, -top)
-    if not errors.any():
-        if (top - low).max() <= _WHOLE_BITS:
-            return np.ldexp(points, -low), errors, True, near, -low
-        if usual:
-            return near, errors, False, near, -top
-    moved = np.ldexp(errors, -top)
-    # What scaling takes below the doubles is an error too.
-    moved = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
-    return near, moved, False, near, -top
+    exact, bits = not errors.any(), (top - low).max()
+    if exact and bits <= _WHOLE_BITS:
+        return np.ldexp(points, -low), errors, True, near, -low, np.zeros_like(low)
+    if not (exact and usual):
+        moved = np.ldexp(errors, -top)
+        # What scaling takes below the doubles is an error too.
+        errors = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
+        exact = not errors.any()
+    return near, errors, False, near, -top, low - top if exact and bits <= _LONG_BITS else None
 
 
-def _integers(points: Array, errors: Array) -> Callable[[Array], list[list[int]]] | None:
-    """Some points as integers, each column times a power of two; None where doubles are not exact.
-
-    None also where the numbers of a column are so different that its integers would be long.
-    """
-    if errors.any():
-        return None
-    top, low = np.empty((2, points.shape[1]), np.int64)
-    hull_links.extents(points, top, low)
-    if (top - low).max() > _LONG_BITS:
-        return None
-
-    def whole(chosen: Array) -> list[list[int]]:
-        fractions, exponents = np.frexp(points[chosen])
-        digits = (fractions * 2.0**53).astype(np.int64)
-        shifts = exponents.astype(np.int64) - 53 - low
-        # What is shifted out are zeros.
-        digits >>= np.minimum(np.maximum(-shifts, 0), 53)
-        return (digits.astype(object) << np.maximum(shifts, 0)).tolist()
-
-    return whole
+def _integers(points: Array, low: Array, chosen: Array) -> list[list[int]]:
+    """Some points as integers, each column divided by two to the power ``low``."""
+    fractions, exponents = np.frexp(points[chosen])
+    digits = (fractions * 2.0**53).astype(np.int64)
+    shifts = exponents.astype(np.int64) - 53 - low
+    # What is shifted out are zeros.
+    digits >>= np.minimum(np.maximum(-shifts, 0), 53)
+    return (digits.astype(object) << np.maximum(shifts, 0)).tolist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,6 +199,8 @@ def _sides_hold(task: HullTask, found: Proof, plain: bool) -> bool:
     if plain and (walls & (facets[:, -1] < task.n)).any():
         return False
     doubtful = np.flatnonzero(sides == OPEN)
+    if not len(doubtful):
+        return True
     task.rows.need(np.unique(facets[doubtful]))
     for f in doubtful.tolist():
         sides[f], walls[f] = _exact_side(task, facets[f].tolist())
@@ -232,6 +227,8 @@ def _settle_signs(task: HullTask, found: Proof, all_of_them: bool) -> None:
     if not all_of_them and (signs == -1).any():
         return
     doubtful = np.argwhere(signs == OPEN)
+    if not len(doubtful):
+        return
     f, i = doubtful[doubtful[:, 0] < neighbours[doubtful[:, 0], doubtful[:, 1]]].T
     g, j = neighbours[f, i], found.back[f, i]
     step = len(f) if all_of_them else 64
@@ -262,7 +259,8 @@ def _broadest(points: Array, facets: Array, among: Array, vertical: bool) -> int
             volume = np.abs(np.linalg.det(steps[:, :, :-1]))
         else:
             volume = np.linalg.det(steps @ steps.transpose(0, 2, 1))
-    return int(some[np.argmax(np.nan_to_num(volume))])
+    volume[~np.isfinite(volume)] = 0.0
+    return int(some[np.argmax(volume)])
 
 
 def _one_facet_on_a_ray(task: HullTask, proof: Proof) -> bool:

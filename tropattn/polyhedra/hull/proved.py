@@ -20,6 +20,7 @@ from tropattn.polyhedra.hull.corners import corners, edges
 from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.polyhedra.hull.insertion import grown_hull, inserted_hull
 from tropattn.polyhedra.hull.proof import Exact, HullTask, Proof, exact_places, proved
+from tropattn.tolerance import TINY, UNIT
 
 __all__ = ["ProvedHull", "hull"]
 
@@ -35,6 +36,9 @@ _NOISES = (0.0, 1e-7, 1e-5, 1e-9, 1e-3)
 Small moves leave simplices too thin for Qhull, large ones hide where the hull bends a little.
 """
 
+
+_SEEN = 160
+"""Up to so many facets are looked at for each point, which no walk beats."""
 
 _FEW = 300
 """Up to so many points that a proposal left out are added to it one after the other."""
@@ -54,7 +58,8 @@ class ProvedHull:
     normals, slacks : (m, k) in doubles, with bounds on their errors.
     labels : (m,) the true facet of each simplex, numbered 0, 1, ...
     corner : (n,) bool, the corners of the hull, which are the vertices of the facets.
-    place : (n,) for the other points a facet, or cone over a facet, that they lie in; else -1.
+    place : (n,) for the other points a facet, or cone over a facet, that they lie in; else -1, and
+        for points strictly inside, unless ``placed`` was asked for.
     on : (n,) bool, those of them that lie in that facet itself.
     border : (n, k) bool, the ridges of that facet (opposite to a vertex) that such a point lies in.
     rows : the exact points; ``rows.count`` is how many signs were settled in integers.
@@ -82,7 +87,12 @@ class ProvedHull:
 
 
 def hull(
-    points: Array, errors: Array, exact: Exact, vertical: bool, repair: bool = True
+    points: Array,
+    errors: Array,
+    exact: Exact,
+    vertical: bool,
+    repair: bool = True,
+    placed: bool = False,
 ) -> ProvedHull | None:
     """The closed hull of points that span R^k, or with ``vertical`` their upper hull; k >= 2.
 
@@ -94,6 +104,7 @@ def hull(
         points span R^(k - 1) without their heights.
     repair : without, the result is None where what Qhull proposes is not proved; then the points
         need not span anything, since a proof includes that.
+    placed : whether the place of points strictly inside is asked for.
 
     Cost: Qhull's, then some dozen products per facet and per other point, k 2^k times; integers
     where doubles leave a sign open. Raises nothing else than an interruption.
@@ -122,7 +133,7 @@ def hull(
         if not corner[proof.used].all():
             keys, proof = np.flatnonzero(corner), None
             continue
-        places = _Places.of(task, proof)
+        places = _Places.of(task, proof, every=placed)
         if len(places.outside):
             if not repair:
                 return None
@@ -290,14 +301,19 @@ class _Places:
     outside: NDArray[np.int64]
 
     @classmethod
-    def of(cls, task: HullTask, proof: Proof) -> _Places:
-        """Walk to all unused points, neighbours after each other; exact where doubles are not."""
+    def of(cls, task: HullTask, proof: Proof, every: bool = True) -> _Places:
+        """Walk to unused points, neighbours after each other; exact where doubles are not.
+
+        Unless ``every`` place is wanted, points far inside are only seen to be so.
+        """
         n, k = task.points.shape
         place = np.full(n, -1, np.int64)
         on, border = np.zeros(n, np.bool_), np.zeros((n, k), np.bool_)
         idle = np.ones(n, np.bool_)
         idle[proof.used] = False
         queries = np.flatnonzero(idle)
+        if len(queries) and not every and len(proof.facets) <= _SEEN:
+            queries = _not_inside(task, proof, queries)
         if not len(queries):
             return cls(place, on, border, queries)
         codes = np.empty(len(queries), np.uint16)
@@ -336,6 +352,18 @@ class _Places:
         on[queries] = state == hull_signs.ON
         border[queries] = coordinates == 0
         return cls(place, on, border, np.sort(queries[state == hull_signs.OUT]))
+
+
+def _not_inside(task: HullTask, proof: Proof, queries: Array) -> NDArray[np.int64]:
+    """The points that doubles do not prove strictly inside all facets, which bound the hull."""
+    turned = proof.sides[:, None] * proof.normals
+    size = np.abs(turned) + proof.slacks
+    slack = proof.slacks + (task.k + 4) * UNIT * size
+    reach, errors = np.abs(task.points).max(axis=0), task.errors.max(axis=0)
+    lost = 2.01 * (slack @ reach + size @ errors) + TINY
+    least = (turned * task.points[proof.facets[:, 0]]).sum(axis=1) + lost
+    inside = (turned @ task.points[queries].T > least[:, None]).all(axis=0)
+    return queries[~inside]
 
 
 def _exact_walk(task: HullTask, proof: Proof, f: int, j: int) -> tuple[int, int, list[int]]:

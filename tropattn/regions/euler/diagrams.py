@@ -64,9 +64,9 @@ class HeadColumns:
             arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
             scratch = clipping.make_polygon(start.rows.shape[1] + mine.shape[1])
             scores = np.empty(mine.shape[1])
-            tops = diagrams.make_tops(start.rows.shape[1], mine.shape[1])
+            found = np.empty((3, mine.shape[1]), np.int64)
             given = mine, self.sizes[h], self.errors[h], start
-            made, status = diagrams.diagram(*given, live[h], arcs, 0, scratch, scores, tops, stop)
+            made, status = diagrams.diagram(*given, live[h], arcs, 0, scratch, scores, found, stop)
             return arcs[:made], status
 
         try:

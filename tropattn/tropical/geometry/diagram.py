@@ -238,11 +238,12 @@ def hull_serves(n: int, k: int, facets: int = _FACETS) -> bool:
     return most <= facets
 
 
-def head_diagram(f: MaxAffine, facets: int = _FACETS) -> HeadDiagram | None:
+def head_diagram(f: MaxAffine, facets: int = _FACETS, placed: bool = False) -> HeadDiagram | None:
     """The diagram of one polynomial on R^d, with everything proved (theory T2, T3, T20).
 
-    None where its hull might have more than so many facets (``hull_serves``). Cost: ranks, one hull
-    of the distinct terms in doubles, and signs in rationals where doubles leave them open.
+    None where its hull might have more than so many facets (``hull_serves``); ``placed`` as for
+    ``hull``, where it is one of all terms. Cost: ranks, one hull of the distinct terms in doubles,
+    and signs in rationals where doubles leave them open.
 
     >>> found = head_diagram(MaxAffine([[0, 0], [2, 0], [0, 2], [1, 0]], [0, 0, 0, 0]))
     >>> found.live.tolist(), found.walls.tolist(), found.central
@@ -250,7 +251,7 @@ def head_diagram(f: MaxAffine, facets: int = _FACETS) -> HeadDiagram | None:
     """
     terms, errors = moderate(*f.float_terms())
     if f.n_terms > f.dim + 1 and hull_serves(f.n_terms + 1, f.dim + 1, facets):
-        found = hull(terms, errors, f.exact_terms, vertical=True, repair=False)
+        found = hull(terms, errors, f.exact_terms, vertical=True, repair=False, placed=placed)
         if found is not None:
             every, slopes = np.arange(f.n_terms), np.arange(f.dim)
             live, walls = _firsts(found)
@@ -310,6 +311,8 @@ def _firsts(found: ProvedHull) -> tuple[Array, Array]:
     """Corners and edges, by the smallest number of equal points."""
     n = len(found.corner)
     corner, pairs = np.flatnonzero(found.corner), found.edges()
+    if not found.on.any():
+        return corner, pairs
     # A point on a facet at the border of all ridges but one is that vertex.
     twin = np.flatnonzero(found.on & (found.border.sum(axis=1) == found.border.shape[1] - 1))
     if not len(twin):

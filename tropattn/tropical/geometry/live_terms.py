@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import flint
@@ -97,7 +98,7 @@ def live_terms(
             f"f: a TropicalPolynomial needed, got {type(f).__name__}; take one of layer.heads."
         )
     if domain is None and f.n_terms >= _MANY and 2 <= f.dim <= 4:
-        found = aside(head_diagram, f)
+        found = aside(partial(head_diagram, f, placed=True))
         if found is not None and found.plain and 2 * len(found.live) <= f.n_terms:
             return _from_diagram(found, threads, progress)
     return _by_programs(f, domain, threads, progress)
