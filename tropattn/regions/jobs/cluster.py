@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
-from tropattn.regions.jobs.ledger import Range, Told
+from tropattn.regions.jobs.ledger import Told
 from tropattn.threads import Pool
 
 __all__ = ["Cluster"]
@@ -45,12 +45,11 @@ class Cluster(Pool):
         self,
         scheduler: str,
         search: tuple[Any, tuple[Any, ...]],
-        written: Callable[[Any], Range],
         flag: NDArray[np.int64],
     ) -> None:
         super().__init__(1, flag)
         self.outer = None
-        self._written, self._futures = written, dict[int, Any]()
+        self._futures = dict[int, Any]()
         self._client = _connected(scheduler)
         data = pickle.dumps(search)
         self._digest = hashlib.sha256(data).hexdigest()
@@ -64,10 +63,9 @@ class Cluster(Pool):
     def submit(self, work: Callable[[Any], Any], item: Any, number: int = 0) -> None:
         """Let a worker have the range; ``work`` is what it does anyway."""
         self.busy += 1
-        entry = self._written(item)
-        name = hashlib.sha256(f"{self._digest} {entry.path}".encode()).hexdigest()
+        name = hashlib.sha256(f"{self._digest} {item.path}".encode()).hexdigest()
         future = self._client.submit(
-            _answer, self._digest, self._search, entry.data, key=f"range-{name}", retries=_RETRIES
+            _answer, self._digest, self._search, item.data, key=f"range-{name}", retries=_RETRIES
         )
         self._futures[number] = future
         future.add_done_callback(lambda done: self._take(number, done))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import EngineError
-from tropattn.regions.jobs.ledger import Range, Told
+from tropattn.regions.jobs.ledger import Told
 from tropattn.threads import Pool
 
 __all__ = ["Crew", "main"]
@@ -37,22 +37,19 @@ _ONE_THREAD = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 
 class Crew(Pool):
-    """Worker processes in place of the threads of a pool.
+    """Worker processes in place of the threads of a pool, for ranges as the ledger holds them.
 
-    ``search`` is the class of the search and the arguments from which each builds its own;
-    ``written`` puts a range into words.
+    ``search`` is the class of the search and the arguments from which each builds its own.
     """
 
     def __init__(
         self,
         workers: int,
         search: tuple[Any, tuple[Any, ...]],
-        written: Callable[[Any], Range],
         flag: NDArray[np.int64],
     ) -> None:
         super().__init__(workers, flag)
         self.outer = None
-        self._written = written
         self._search = pickle.dumps(search)
         self._given: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._processes: list[_Process] = []
@@ -70,7 +67,7 @@ class Crew(Pool):
     def submit(self, work: Callable[[Any], Any], item: Any, number: int = 0) -> None:
         """Let a worker have the range; ``work`` is what it does anyway."""
         self.busy += 1
-        self._given.put((number, self._written(item).data))
+        self._given.put((number, item.data))
 
     def _attend(self, process: _Process) -> None:
         """Give one worker a range after the other."""

@@ -26,7 +26,7 @@ from tropattn.polyhedra.strict import strictly_negative
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.jobs.driver import KeptQueue, Search
+from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.walls import CellWalls
@@ -80,7 +80,8 @@ class WorkRange:
 
     The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers; ``alive`` (n,)
     marks the candidates above it, where they are handed down; ``fine``: doubles left keys open in
-    the range that it is a part of, so it is searched at twice the precision at once.
+    the range that it is a part of, so it is searched at twice the precision at once. ``effort``
+    multiplies the budget.
     """
 
     path: Array
@@ -90,6 +91,7 @@ class WorkRange:
     exact_point: tuple[Any, ...] | None = None
     alive: Array = field(default_factory=lambda: np.zeros(0, np.bool_))
     fine: bool = False
+    effort: int = 1
 
 
 @dataclass(slots=True)
@@ -259,7 +261,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             raise ValueError
         proved = point is None and bool(data["proved"])
         fine, generation = bool(data.get("fine", False)), int(data["generation"])
-        return WorkRange(path, z, proved, generation, point, alive, fine)
+        return WorkRange(path, z, proved, generation, point, alive, fine, effort_of(data))
 
     def work(self, item: WorkRange) -> _Found:
         # Twice the precision costs time and its own compilation: only where doubles do not decide.
@@ -285,7 +287,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             item.z,
             item.proved,
             item.alive,
-            int(self.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)]),
+            item.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.stop,
         )
         return _Found(item, fine, **buffers)

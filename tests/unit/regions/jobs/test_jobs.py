@@ -123,11 +123,12 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import tropattn as ta
+from tropattn.regions.jobs import driver
 from tropattn.regions.jobs.ledger import Ledger
 from tropattn.regions.search import enumeration
 
 enumeration._BUDGETS = (20,)
-job, after, place = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+job, after, place, driver._PAUSE = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[5])
 heads = [ta.TropicalPolynomial(slopes) for slopes in np.load(sys.argv[4])]
 done, finish = [0], Ledger.finish
 
@@ -144,14 +145,15 @@ print(ta.count_regions(heads, job=job, threads=2).value)
 """
 
 
-def test_kill_9_loses_nothing_that_was_done(job, tmp_path):
+@pytest.mark.parametrize("pause", [0, 60])
+def test_kill_9_loses_nothing_that_was_committed(job, tmp_path, pause):
     normals = [v for v in np.ndindex(*[2] * 4) if any(v)]
     slopes = tmp_path / "slopes.npy"
     np.save(slopes, np.array([[[0] * 4, v] for v in normals], float))
     draw, before = random.Random(1), 0
     for after, place in ((9, "before"), (draw.randrange(5, 20), "after"), (10**6, "never")):
         ended = subprocess.run(
-            [sys.executable, "-c", KILLED, job, str(after), place, slopes],
+            [sys.executable, "-c", KILLED, job, str(after), place, slopes, str(pause)],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -163,7 +165,12 @@ def test_kill_9_loses_nothing_that_was_done(job, tmp_path):
             assert (found, left) == (370, 0)
         else:
             assert ended.returncode == -signal.SIGKILL
-            assert done == before + after + (place == "after")
+            if pause:
+                # All or nothing of what one transaction holds.
+                assert (done, found, left) == (before, None, 1)
+            else:
+                # The last one is finished, and its commit is not reached.
+                assert done == before + after
             assert left > 0
         before = done
 
@@ -315,6 +322,7 @@ def test_a_range_is_done_once(job):
         assert not ledger.finish(search, "", Told({"cells": 9}, []))
         assert not ledger.finish(search, "unknown", Told({"cells": 9}, []))
         # What it left comes in one transaction with it: a path that is there already undoes both.
+        ledger.commit()
         with pytest.raises(InvalidInput):
             ledger.finish(search, "0", Told({"cells": 1}, [Range("1", {})]))
         assert [r.path for r in ledger.open_ranges(search)] == ["0", "1"]
