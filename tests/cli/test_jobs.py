@@ -115,7 +115,18 @@ def test_a_job_is_shared_by_files(invoke, four, tmp_path):
     assert "a part of a job" in invoke("jobs", part, "--merge", lines).stderr
     ended = invoke("resume", part)
     assert ended.exit_code == 3 and "a part of one, which is done" in ended.stderr
+    assert ended.stderr.startswith("tropattn: job: ") and "error" not in ended.stderr
     assert "a whole job" in invoke("jobs", whole, "--merge", job, part).stderr
     assert json.loads(invoke("resume", whole, "--json").stdout)["value"] == "370"
     assert invoke("jobs", whole, "--merge").exit_code == 2
     assert invoke("jobs", whole, job).exit_code == 2
+
+
+def test_what_is_done_is_shown_where_the_estimate_is_stopped(invoke, four, tmp_path, monkeypatch):
+    job = tmp_path / "four.job"
+    assert invoke("count", four, "--job", job, "--max-cells", 100).exit_code == 3
+    monkeypatch.setattr(survey, "_SECONDS", 1e6)
+    seen = invoke("jobs", job, "--time-limit", 1, "--json")
+    (row,) = json.loads(seen.stdout)["tables"]["searches"]
+    assert row["cells"] > 100 and row["left"] is None
+    assert seen.exit_code == 3 and "time_limit: at most 1 s allowed" in seen.stderr

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tropattn.cli import options
 from tropattn.cli.endings import lower_bounds
 from tropattn.progress import printing
+
+if TYPE_CHECKING:
+    from tropattn.record import Record
 
 __all__ = ["jobs", "resume"]
 
@@ -84,4 +87,9 @@ def jobs(file: str, parts: tuple[str, ...], merge: bool, export: str | None, as_
         count = study.exported(file, export)
         with printing():
             click.echo(f"written: {export}, {count:,} open ranges", err=True)
-    options.show(study.look(file), as_json, report.jobs)
+
+    def show(record: Record) -> None:
+        options.show(record, as_json, report.jobs)
+
+    # What is done is shown also where the estimate of the rest is stopped.
+    show(study.look(file, show))

@@ -12,7 +12,8 @@ from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import survey_job
 from tropattn.regions.jobs.exchange import export, united
-from tropattn.regions.jobs.ledger import Ledger
+from tropattn.regions.jobs.ledger import Ledger, SearchState
+from tropattn.regions.jobs.survey import Survey
 from tropattn.study.counting import CountSpec, count, resolved
 from tropattn.study.inputs import Source
 
@@ -48,12 +49,13 @@ def resume(
     return count(replace(spec, **more), early)
 
 
-def look(path: str) -> Record:
+def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Record:
     """How far a job is: per search ranges done and open, cells, and an estimate of the rest.
 
     The table ``searches`` has a row a search. ``left`` estimates the cells still to be found and
     ``left_error`` is its standard error; both are None where nothing is left, or where a program
-    began the job, which alone has the input.
+    began the job, which alone has the input. A stop while it is estimated leaves the record of what
+    is done to ``early``.
 
     Raises ``InvalidInput`` where the file is no ledger, or the input is not what it was.
     """
@@ -61,29 +63,7 @@ def look(path: str) -> Record:
         about, states, held = ledger.about(), ledger.states(), ledger.held
         cells, seconds = ledger.pace(_RECENT)
     spec, finished = _spec(path, about), "count" in about
-    surveys = {}
-    if spec is not None and not finished:
-        opened, where, _ = resolved(spec.source, spec.domain)
-        found = survey_job(opened.target, where, of=spec.of, engine=spec.engine, job=path)
-        surveys = {survey.name: survey for survey in found}
     pace = cells / seconds if seconds > 0 else None
-    rows: list[dict[str, Any]] = []
-    for state in states:
-        survey = surveys.pop(state.name, None)
-        left = None if survey is None else survey.left
-        rows.append(
-            {
-                "search": state.name,
-                "merge": state.merge,
-                "done": state.done,
-                "open": state.open,
-                "cells": state.cells,
-                "seconds": state.seconds,
-                "left": left,
-                "left_error": None if survey is None else survey.error,
-                "seconds_left": left / pace if left is not None and pace else None,
-            }
-        )
     settings = {
         "file": path,
         "held": held,
@@ -94,7 +74,35 @@ def look(path: str) -> Record:
         "versions": json.loads(about["versions"]),
         "asked": None if spec is None else json.loads(about["spec"]),
     }
-    return Record("jobs", settings, tables={"searches": rows})
+
+    def record(surveys: Sequence[Survey]) -> Record:
+        seen = {survey.name: survey for survey in surveys}
+        rows = [_row(state, seen.get(state.name), pace) for state in states]
+        return Record("jobs", settings, tables={"searches": rows})
+
+    if spec is None or finished:
+        return record(())
+    try:
+        opened, where, _ = resolved(spec.source, spec.domain)
+        return record(survey_job(opened.target, where, of=spec.of, engine=spec.engine, job=path))
+    except KeyboardInterrupt:
+        early(record(()))
+        raise
+
+
+def _row(state: SearchState, survey: Survey | None, pace: float | None) -> dict[str, Any]:
+    left = None if survey is None else survey.left
+    return {
+        "search": state.name,
+        "merge": state.merge,
+        "done": state.done,
+        "open": state.open,
+        "cells": state.cells,
+        "seconds": state.seconds,
+        "left": left,
+        "left_error": None if survey is None else survey.error,
+        "seconds_left": left / pace if left is not None and pace else None,
+    }
 
 
 def exported(path: str, to: str) -> int:

@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from tropattn.errors import BudgetExceeded
 from tropattn.regions.jobs.digest import digest_of
 from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
 from tropattn.regions.jobs.workers import Crew
 from tropattn.threads import Pool, WorkQueue
 
-__all__ = ["Job", "KeptQueue", "Order", "Search", "effort_of"]
+__all__ = ["Job", "KeptQueue", "Order", "PartDone", "Search", "effort_of"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +35,10 @@ _STEP, _MOST_EFFORT = 100, 200
 _PAUSE = 0.25
 """Seconds between two commits: ranges done in between are written together, for each commit waits
 for the disk."""
+
+
+class PartDone(BudgetExceeded):
+    """A part of a job is done, as it was to be: a lower bound, and no count."""
 
 
 @dataclass(frozen=True, slots=True)
