@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.loading.polynomials import STANDARD_INPUT
 from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.progress import Listening
@@ -23,6 +22,7 @@ from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.sampler import Judge
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
+from tropattn.study.kept import lasting
 
 __all__ = ["CountSpec", "SampleSpec", "count", "resolved", "sample"]
 
@@ -94,13 +94,7 @@ def _order(spec: CountSpec) -> Order | None:
         raise InvalidInput(
             "workers, scheduler: one of the two needed, got both; a scheduler has its own workers."
         )
-    if spec.source.path == STANDARD_INPUT:
-        raise InvalidInput(
-            "job: a file as INPUT needed, got standard input, which cannot be read again; write it "
-            "to a file."
-        )
-    # With whole paths, so that it can be gone on with from another folder.
-    source = asdict(spec.source) | {"path": str(Path(spec.source.path).resolve())}
+    source = lasting(spec.source)
     kind, _, rest = (spec.domain or "").partition(":")
     domain = f"{kind}:{Path(rest).resolve()}" if kind in ("plane", "line") else spec.domain
     given = {name: getattr(spec, name) for name in ("of", "engine", "certify")}

@@ -1,9 +1,10 @@
-"""Jobs: counts whose work a ledger keeps. Going on with one, and how far one is."""
+"""Jobs: counts and tables whose work a ledger keeps. Going on with one, and how far one is."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,15 @@ from tropattn.regions.jobs.ledger import Ledger, SearchState
 from tropattn.regions.jobs.survey import Survey
 from tropattn.study.counting import CountSpec, count, resolved
 from tropattn.study.inputs import Source
+from tropattn.study.inspection import InspectionSpec
+from tropattn.study.inspection import run as inspection
+from tropattn.study.layer import Step
+from tropattn.study.scaling import ScalingSpec
+from tropattn.study.scaling import run as scaling
 
 __all__ = ["exported", "look", "merged", "resume"]
 
+_SPECS: dict[str, Any] = {"count": CountSpec, "scaling": ScalingSpec, "inspect": InspectionSpec}
 _RECENT = 600.0
 """Seconds of work from which the pace is taken."""
 
@@ -31,11 +38,13 @@ def resume(
     threads: int | None = None,
     max_cells: int | None = None,
     progress: Listening = False,
+    step: Step = nullcontext,
     early: Callable[[Record], object] = lambda _: None,
 ) -> Record:
-    """Go on with a job that ``count`` began, as it was asked there; the record of ``count``.
+    """Go on with a job that ``count``, ``scaling`` or ``inspect`` began; the record of these.
 
-    Raises as ``count``, and ``InvalidInput`` where the file is no ledger of a command.
+    Raises as they do, and ``InvalidInput`` where the file is no ledger of a command, or not of a
+    count where ``workers``, ``scheduler`` or ``max_cells`` are given.
     """
     with Ledger.looked_at(path) as ledger:
         spec = _spec(path, ledger.about())
@@ -44,9 +53,17 @@ def resume(
             f"job: a job that tropattn count began needed, got {path} of a program; call "
             "count_regions there again with the same job."
         )
-    more: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "threads": threads}
-    more |= {"max_cells": max_cells, "progress": progress}
-    return count(replace(spec, **more), early)
+    more: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "max_cells": max_cells}
+    if isinstance(spec, CountSpec):
+        return count(replace(spec, **more, threads=threads, progress=progress), early)
+    for name, value in more.items():
+        if value is not None:
+            raise InvalidInput(
+                f"{name}: the job of a count needed, got {path} of another command; leave it out."
+            )
+    if isinstance(spec, ScalingSpec):
+        return scaling(replace(spec, threads=threads), step)
+    return inspection(replace(spec, threads=threads, progress=progress), step)
 
 
 def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Record:
@@ -80,7 +97,7 @@ def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Recor
         rows = [_row(state, seen.get(state.name), pace) for state in states]
         return Record("jobs", settings, tables={"searches": rows})
 
-    if spec is None or finished:
+    if not isinstance(spec, CountSpec) or finished:
         return record(())
     try:
         opened, where, _ = resolved(spec.source, spec.domain)
@@ -116,9 +133,11 @@ def merged(path: str, parts: Sequence[str]) -> bool:
     return united(path, parts)
 
 
-def _spec(path: str, about: dict[str, str]) -> CountSpec | None:
+def _spec(path: str, about: dict[str, str]) -> CountSpec | ScalingSpec | InspectionSpec | None:
     """What the command asked that began the job, None where none did."""
     if "spec" not in about:
         return None
     given = json.loads(about["spec"])
-    return CountSpec(source=Source(**given.pop("source")), job=path, **given)
+    kind = _SPECS[given.pop("command", "count")]
+    source = given.pop("source")
+    return kind(source=None if source is None else Source(**source), job=path, **given)

@@ -84,13 +84,15 @@ class Range:
 class Told:
     """What came of a range: numbers to be added up, what it left, by whom and in how long.
 
-    ``tally`` has ``cells`` among its numbers.
+    ``tally`` has ``cells`` among its numbers; ``result`` is a JSON value where it is more than
+    these, None where not.
     """
 
     tally: Mapping[str, int]
     left: Sequence[Range]
     worker: str = ""
     seconds: float = 0.0
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Row:
     """A range with all that is known of it: where it came from and, where it is done, what it gave.
 
     ``parent`` is the path of the range that left it, None for a root; ``data`` is JSON text where
-    it is open, None where it is done.
+    it is open, None where it is done; ``result`` is JSON text where it is done and gave more than
+    numbers to be added up.
     """
 
     search: str
@@ -111,6 +114,7 @@ class Row:
     worker: str | None = None
     seconds: float | None = None
     ended: float | None = None
+    result: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,10 +312,11 @@ class Ledger:
         numbers = _words({name: value for name, value in told.tally.items() if value})
         with self._written() as file:
             done = file.execute(
-                "UPDATE ranges SET open = 0, data = NULL, cells = ?, tally = ?, children = ?, "
+                "UPDATE ranges SET open = 0, data = ?, cells = ?, tally = ?, children = ?, "
                 "worker = ?, seconds = ?, ended = ? WHERE search = ? AND path = ? AND open "
                 "RETURNING id",
                 (
+                    None if told.result is None else _words(told.result),
                     *(told.tally["cells"], numbers, len(told.left), told.worker, told.seconds),
                     *(time.time(), search, path),
                 ),
@@ -328,6 +333,15 @@ class Ledger:
                 "SELECT path, data FROM ranges WHERE search = ? AND open ORDER BY id", (search,)
             ).fetchall()
         return [Range(path, json.loads(data)) for path, data in rows]
+
+    def results(self, search: int) -> dict[str, Any]:
+        """What came of the ranges of a search that gave more than numbers, by path."""
+        with self._asked() as file:
+            rows = file.execute(
+                "SELECT path, data FROM ranges WHERE search = ? AND NOT open AND data NOT NULL",
+                (search,),
+            ).fetchall()
+        return {path: json.loads(data) for path, data in rows}
 
     def done(self, search: int) -> int:
         """How many ranges of a search are done."""
@@ -354,7 +368,8 @@ class Ledger:
                 for row in file.execute(
                     "SELECT searches.name, merge, own.path, above.path, "
                     "CASE WHEN own.open THEN own.data END, own.tally, own.children, own.worker, "
-                    "own.seconds, own.ended FROM ranges own "
+                    "own.seconds, own.ended, CASE WHEN NOT own.open THEN own.data END "
+                    "FROM ranges own "
                     "JOIN searches ON searches.id = own.search "
                     "LEFT JOIN ranges above ON above.id = own.parent ORDER BY own.id"
                 )
@@ -420,7 +435,8 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
         file.execute(
             "INSERT INTO ranges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(number, searches[row.search], row.path, above, row.data is not None, row.data),
+                *(number, searches[row.search], row.path, above, row.data is not None),
+                row.result if row.data is None else row.data,
                 *(cells, row.tally, row.children, row.worker, row.seconds, row.ended),
             ),
         )
