@@ -135,3 +135,14 @@ def test_what_is_done_is_shown_where_the_estimate_is_stopped(invoke, four, tmp_p
     (row,) = json.loads(seen.stdout)["tables"]["searches"]
     assert row["cells"] > 100 and row["left"] is None
     assert (seen.exit_code, seen.stderr) == (130, "tropattn: interrupted\n")
+
+
+def test_cells_of_a_job_go_to_a_folder(invoke, four, tmp_path, monkeypatch):
+    job, folder = tmp_path / "four.job", tmp_path / "cells"
+    ended = invoke("count", four, "--job", job, "--cells", folder, "--max-cells", 100)
+    assert ended.exit_code == 3
+    assert invoke("jobs", job).exit_code == 0
+    monkeypatch.chdir("/")
+    assert invoke("resume", job).exit_code == 0
+    assert sum(len(np.load(file)["patterns"]) for file in folder.iterdir()) == 370
+    assert "cells: a job needed, got none" in invoke("count", four, "--cells", folder).stderr

@@ -99,6 +99,13 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     "Keep what is done in this file, so that the count survives whatever ends it: the same "
     "command, or tropattn resume FILE, goes on. Engines that search in ranges only."
 )
+@click.option(
+    "--cells",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Write the cells of a job to this folder, an .npz with patterns and witnesses a range. "
+    "One layer, by enumeration.",
+)
 @options.hands
 @options.max_cells
 @options.threads

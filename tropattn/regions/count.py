@@ -200,7 +200,7 @@ def _partial(cells: int, order: Order) -> PartDone:
 
 @stoppable(one_cell)
 def survey_job(
-    target: Any, domain: Domain | None, *, of: str, engine: str, job: str | Path
+    target: Any, domain: Domain | None, *, of: str, engine: str, job: Order
 ) -> list[Survey]:
     """How far each search of a job is that ``count_regions`` was asked, and what is left of it."""
     question = Question.about(target, as_domain(domain), of=of, engine=engine)

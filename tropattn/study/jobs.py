@@ -12,6 +12,7 @@ from tropattn.errors import InvalidInput
 from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import survey_job
+from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.exchange import export, united
 from tropattn.regions.jobs.ledger import Ledger, SearchState
 from tropattn.regions.jobs.survey import Survey
@@ -101,7 +102,8 @@ def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Recor
         return record(())
     try:
         opened, where, _ = resolved(spec.source, spec.domain)
-        return record(survey_job(opened.target, where, of=spec.of, engine=spec.engine, job=path))
+        asked = {"of": spec.of, "engine": spec.engine, "job": Order(path, cells=spec.cells)}
+        return record(survey_job(opened.target, where, **asked))
     except KeyboardInterrupt:
         early(record(()))
         raise

@@ -14,6 +14,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -111,8 +112,7 @@ def _answer(digest: str, search: bytes, data: dict[str, Any]) -> Told:
     if getattr(_HERE, "digest", None) != digest:
         kind, given = pickle.loads(search)
         _HERE.search, _HERE.digest = kind.built(*given), digest
-    told = _HERE.search.answer(data)
-    return Told(told.tally, told.left, _name(), told.seconds)
+    return replace(_HERE.search.answer(data), worker=_name())
 
 
 def _name() -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from tropattn.errors import BudgetExceeded
+from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.regions.jobs.digest import digest_of
 from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
@@ -51,16 +51,30 @@ class Order:
     about : words that are kept in it, by name, such as the settings of a command.
     workers : processes on this machine, None for threads of this process.
     scheduler : the address of a Dask scheduler, or None.
+    cells : a folder that takes the cells, a file a range, or None.
     """
 
     path: str | Path
     about: Mapping[str, str] | None = None
     workers: int | None = None
     scheduler: str | None = None
+    cells: str | None = None
+
+    def digest(self, question: tuple[Any, ...]) -> str:
+        """What the job is about; a job with cells is none without them."""
+        return digest_of(*question, *([] if self.cells is None else ["cells"]))
 
     def begun(self, question: tuple[Any, ...]) -> Job:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
-        about = {**(self.about or {}), "digest": digest_of(*question)}
+        if self.cells is not None:
+            try:
+                Path(self.cells).mkdir(exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    f"cells: a folder that can be written needed, got {self.cells}, "
+                    f"{error.strerror}; choose another one."
+                ) from None
+        about = {**(self.about or {}), "digest": self.digest(question)}
         return Job(self, Ledger.opened(self.path, about))
 
 
@@ -73,11 +87,17 @@ class Job:
     surveys: list[Survey] | None = None
 
     @classmethod
-    def looked_at(cls, path: str | Path, question: tuple[Any, ...]) -> Job:
+    def looked_at(cls, order: Order, question: tuple[Any, ...]) -> Job:
         """The job without work: its searches are surveyed, and count what is found by now."""
-        ledger = Ledger.looked_at(path)
-        ledger.check(digest_of(*question))
-        return cls(Order(path), ledger, [])
+        ledger = Ledger.looked_at(order.path)
+        ledger.check(order.digest(question))
+        return cls(order, ledger, [])
+
+    @property
+    def folder(self) -> list[str]:
+        """The folder that takes the cells; none where there is none, or nothing is worked on."""
+        cells = self.order.cells if self.surveys is None else None
+        return [] if cells is None else [cells]
 
     def __enter__(self) -> Job:
         return self
@@ -210,7 +230,11 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         before = self.tally
         left = [self.written(item) for item in self.collect(result)]
         found = {name: value - before[name] for name, value in self.tally.items()}
-        return Told(found, left, "", seconds)
+        return Told(found, left, "", seconds, self.result(result))
+
+    def result(self, result: Result) -> Any:
+        """What is kept of a range beside its numbers, a JSON value, or None."""
+        return None
 
     def answer(self, data: Mapping[str, Any]) -> Told:
         """What comes of a range that was written down, worked on here."""

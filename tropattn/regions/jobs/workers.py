@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Any
 
 import numpy as np
@@ -113,7 +114,7 @@ class _Process:
                 continue
             if error is not None:
                 raise error
-            return Told(told.tally, told.left, f"process {process.pid}", told.seconds)
+            return replace(told, worker=f"process {process.pid}")
         raise EngineError(
             f"workers: processes that stay needed, got one that ended {_MOST_DEATHS} times in a "
             "row; the system may lack memory, take fewer workers."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -17,9 +18,11 @@ from reference import families
 
 import tropattn as ta
 from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.regions.count import count_with_bound
 from tropattn.regions.jobs import ledger as ledgers
 from tropattn.regions.jobs import survey
 from tropattn.regions.jobs.digest import digest_of
+from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.ledger import Ledger, Range, Told
 from tropattn.regions.search import enumeration
 
@@ -337,7 +340,7 @@ def test_probes_estimate_what_is_left(job, monkeypatch):
     monkeypatch.setattr(survey, "_SECONDS", 0.5)
     from tropattn.regions.count import survey_job
 
-    (seen,) = survey_job(heads, None, of="cells", engine="auto", job=job)
+    (seen,) = survey_job(heads, None, of="cells", engine="auto", job=Order(job))
     left = cells - seen.cells
     assert seen.probes >= 2 * seen.open > 2
     assert 0 < seen.error < left
@@ -356,3 +359,63 @@ def test_digests_tell_numbers_and_places_apart():
         digest_of(one),
     ]
     assert len({digest_of(one, None), *others}) == 6
+
+
+# ---- cells in files ---------------------------------------------------------------------------
+
+
+def listed(job, folder):
+    """The cells that the ledger names, and whether every file is as it was written."""
+    with Ledger.looked_at(job) as ledger:
+        (state,) = ledger.states()
+        found = ledger.results(ledger.known(state.name))
+    sound = [
+        hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        for entry in found.values()
+    ]
+    files = [np.load(folder / entry["file"]) for entry in found.values()]
+    parts = {name: [file[name] for file in files] for name in ("patterns", "witnesses")}
+    return np.vstack(parts["patterns"]), np.vstack(parts["witnesses"]), all(sound)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("workers", [None, 2])
+def test_cells_are_in_files_once_each_whatever_ended_the_runs(job, tmp_path, workers):
+    """With a twin and a head of one key, which the search leaves out."""
+    heads, _ = arrangement(4)
+    heads = [*heads, heads[3], ta.TropicalPolynomial([[1.0, 0, 0, 0]])]
+    expected = ta.enumerate_regions(heads)
+    folder = tmp_path / "cells"
+    order = Order(job, cells=str(folder), workers=workers)
+    asked = {"of": "cells", "engine": "auto", "certificate": None, "progress": False}
+    for limit in (100, 200, None):
+        settings = {**asked, "max_cells": limit, "threads": 2}
+        if limit is None:
+            assert count_with_bound(heads, None, job=order, **settings)[0].value == 370
+        else:
+            with pytest.raises(BudgetExceeded):
+                count_with_bound(heads, None, job=order, **settings)
+    patterns, witnesses, sound = listed(job, folder)
+    assert sound and {p.suffix for p in folder.iterdir()} == {".npz"}
+    assert sorted(map(tuple, patterns.tolist())) == sorted(map(tuple, expected.patterns.tolist()))
+    winners = np.stack([head.argmax(witnesses) for head in heads], axis=1)
+    assert (winners == patterns)[:, :15].all()
+    with pytest.raises(InvalidInput, match="job: a ledger of this input, domain and question"):
+        ta.count_regions(heads, job=job)
+
+
+def test_cells_of_one_pattern_and_of_none_to_be_had(job, tmp_path):
+    one = [ta.TropicalPolynomial([[1.0, 0.0]])]
+    asked = {"of": "cells", "certificate": None, "progress": False}
+    asked |= {"max_cells": None, "threads": 1}
+    order = Order(job, cells=str(tmp_path / "cells"))
+    assert count_with_bound(one, None, job=order, engine="auto", **asked)[0].value == 1
+    (file,) = (tmp_path / "cells").iterdir()
+    assert np.load(file)["patterns"].tolist() == [[0]]
+    heads, _ = arrangement(3)
+    other = Order(tmp_path / "a.job", cells=str(tmp_path / "cells"))
+    with pytest.raises(InvalidInput, match="cells: cells of one layer by enumeration needed"):
+        count_with_bound(heads, None, job=other, engine="direct_sum", **asked)
+    nowhere = Order(tmp_path / "b.job", cells=str(tmp_path / "no" / "cells"))
+    with pytest.raises(InvalidInput, match="cells: a folder that can be written needed"):
+        count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
