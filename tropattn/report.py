@@ -574,7 +574,9 @@ def jobs(record: Record, console: Console) -> None:
     spec, rows = record.spec, record.tables["searches"]
     state = "a run works on it" if spec["held"] else "rests (tropattn resume goes on)"
     if not any(row["open"] for row in rows) and not spec["held"]:
-        state = "no range is open (tropattn resume adds up the count)"
+        kept = all(row["merge"] == "rows" for row in rows)
+        what = "shows the table" if kept else "adds up the count"
+        state = f"no range is open (tropattn resume {what})"
     if spec["finished"]:
         state = f"done: {number(int(spec['count']))} in all"
     console.print(Text(f"{spec['file']}: {state}"), soft_wrap=True)
@@ -585,10 +587,12 @@ def jobs(record: Record, console: Console) -> None:
             f"{number(row['open'])} open",
             f"{duration(row['seconds'])} of work",
         ]
+        if row["merge"] == "rows":
+            words = [f"{counted(row['done'], 'part')} done", *words[2:]]
         console.print(Text(f"  {row['search']}: {', '.join(words)}"), soft_wrap=True)
         if row["left"] is not None:
             console.print(Text(f"    left  {_left(row)}"), soft_wrap=True)
-    if spec["pace"] is not None and not spec["finished"]:
+    if spec["pace"] and not spec["finished"]:
         console.print(Text(f"  pace  {spec['pace']:,.0f} cells a second"), soft_wrap=True)
 
 

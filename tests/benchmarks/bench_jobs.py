@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tropattn import Polytope, TropicalPolynomial, count_regions
 from tropattn.regions.count import count_with_bound
+from tropattn.regions.jobs import driver
 from tropattn.regions.jobs.driver import Order
 
 ROUNDS = 3
@@ -37,22 +38,26 @@ def main() -> None:
     half = Polytope([[-1] * n], [0])
     count_regions(heads[:5], half, engine="enumeration")
     with tempfile.TemporaryDirectory() as folder:
-        plain, kept = [], []
-        for number in range(ROUNDS):
-            job = Path(folder, f"{number}.job")
-            for times, more in ((plain, {}), (kept, {"job": job})):
-                started = time.process_time()
-                found = count_regions(heads, half, engine="enumeration", threads=1, **more)
-                times.append(time.process_time() - started)
-        ranges, seconds, size = described(job)
-        print(
-            f"{found.value:,} cells in {ranges} ranges of {seconds / ranges:.3f} s on average; "
-            f"ledger {size / 1e3:,.0f} kB\n"
-            f"processor time without a ledger {min(plain):.2f} s, with one {min(kept):.2f} s: "
-            f"{100 * (min(kept) / min(plain) - 1):+.1f} % (least of {ROUNDS}), "
-            f"{100 * (statistics.median(kept) / statistics.median(plain) - 1):+.1f} % (medians)",
-            flush=True,
-        )
+        # Of the least effort ranges do not grow.
+        for name, most in (("small ranges", 1), ("ranges that grow", driver._MOST_EFFORT)):
+            driver._MOST_EFFORT = most
+            plain, kept = [], []
+            for number in range(ROUNDS):
+                job = Path(folder, f"{name} {number}.job")
+                for times, more in ((plain, {}), (kept, {"job": job})):
+                    started = time.process_time()
+                    found = count_regions(heads, half, engine="enumeration", threads=1, **more)
+                    times.append(time.process_time() - started)
+            ranges, seconds, size = described(job)
+            least = 100 * (min(kept) / min(plain) - 1)
+            middle = 100 * (statistics.median(kept) / statistics.median(plain) - 1)
+            print(
+                f"{name}: {found.value:,} cells in {ranges} of {seconds / ranges:.3f} s each; "
+                f"ledger {size / 1e3:,.0f} kB; processor time without it {min(plain):.2f} s, with "
+                f"it {min(kept):.2f} s: {least:+.1f} % (least of {ROUNDS}), {middle:+.1f} % "
+                "(medians)",
+                flush=True,
+            )
         for name, workers in (("2 threads", None), ("2 processes", 2), ("1 process", 1)):
             job, started = Path(folder, f"{name}.job"), time.time()
             found, _ = count_with_bound(

@@ -1,11 +1,13 @@
 """Jobs killed again and again: each must come to the exact count, nothing twice, nothing left over.
 
-    python tests/benchmarks/kill_jobs.py [--runs 50] [--n 6]
+    python tests/benchmarks/kill_jobs.py [--runs 50] [--first 0] [--n 6]
 
 Each run counts the resonance arrangement in R^n (n = 6: 1,066,044 cells) by two worker processes or
-two threads, and kills, at a moment drawn between the twentieth range that is done and 80 % of the
-cells, by SIGKILL the driver, a worker or both, or the driver by SIGTERM. Then it resumes the job
-once more to its end.
+two threads, and at a moment drawn between the twentieth range that is done and 80 % of the cells it
+kills by SIGKILL the driver, a worker or both, or the driver by SIGTERM, or fills the disk. Then it
+resumes the job once more to its end; in a folder that is read-only first, which must be refused.
+Disks that fill up, and folders that root may not write, are file systems of their own: they need
+root, and are left out without it.
 """
 
 from __future__ import annotations
@@ -20,32 +22,55 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 CHAMBERS = {4: 370, 5: 11_292, 6: 1_066_044}
-KINDS = ("driver", "worker", "both", "SIGTERM")
+DISKS = ("full disk", "read-only")
+KINDS = ("driver", "worker", "both", "SIGTERM", *(DISKS if os.geteuid() == 0 else ()))
+ROOM = 16
+"""Megabytes of a disk that fills up."""
 
 
 def main() -> None:
     """Run and print a line a run; exit code 1 where a number or a file is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="number of the first run")
     parser.add_argument("--n", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    draw, wrong = random.Random(options.seed), 0
-    for number in range(options.runs):
+    wrong = 0
+    for number in range(options.first, options.first + options.runs):
         kind = KINDS[number % len(KINDS)]
-        by = ["--threads", "2"] if kind == "driver" and number % 8 else ["--workers", "2"]
-        with tempfile.TemporaryDirectory() as folder:
-            good, words = one(Path(folder), options.n, kind, by, draw.uniform(0.0, 0.8))
+        share = random.Random(options.seed + number).uniform(0.0, 0.8)
+        # Processes in every round, or where they are killed.
+        threads = kind not in ("worker", "both") and number // len(KINDS) % 2
+        by = ["--threads", "2"] if threads else ["--workers", "2"]
+        with folder_of(kind) as folder:
+            good, words = one(folder, options.n, kind, by, share)
         wrong += not good
-        print(f"{number + 1:>3} {kind:<8}{by[0]:<10}{words}", flush=True)
+        print(f"{number:>3} {kind:<10}{by[0]:<10}{words}", flush=True)
     print(f"{options.runs - wrong} of {options.runs} runs good")
     sys.exit(wrong > 0)
+
+
+@contextmanager
+def folder_of(kind: str) -> Iterator[Path]:
+    """A new folder, for the disks a file system of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        if kind in DISKS:
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={ROOM}m", "none", name], check=True
+            )
+        try:
+            yield Path(name)
+        finally:
+            if kind in DISKS:
+                subprocess.run(["umount", name], check=True)
 
 
 def one(folder: Path, n: int, kind: str, by: list[str], share: float) -> tuple[bool, str]:
@@ -57,12 +82,14 @@ def one(folder: Path, n: int, kind: str, by: list[str], share: float) -> tuple[b
     while first.poll() is None:
         done, cells, workers = state(job)
         if done >= 20 and cells >= share * CHAMBERS[n]:
-            stop(kind, first, workers)
+            stop(kind, first, workers, folder)
             break
         time.sleep(0.05)
     # A worker alone is started anew, and the count goes on.
     code = first.wait()
+    (folder / "filler").unlink(missing_ok=True)
     done, cells, _ = state(job)
+    refused = kind != "read-only" or untouched(folder, job)
     last = command("resume", job, "--json", *by)
     out, _ = last.communicate()
     value = int(json.loads(out)["value"]) if last.returncode == 0 else -1
@@ -71,10 +98,11 @@ def one(folder: Path, n: int, kind: str, by: list[str], share: float) -> tuple[b
             "SELECT COUNT(*), COUNT(DISTINCT path), SUM(cells), SUM(open) FROM ranges"
         ).fetchone()
     files = {p.name for p in folder.iterdir()} - {"heads.npz", "count.job", "count.job-lock"}
-    expected = {"driver": -9, "worker": 0, "both": -9, "SIGTERM": 130}[kind]
+    codes = {"worker": 0, "SIGTERM": 130, "full disk": 2}
     good = (value, total, left, names, files) == (CHAMBERS[n], CHAMBERS[n], 0, rows, set())
+    good = good and refused and code == codes.get(kind, -9)
     words = f"exit {code}, {done} ranges and {cells:,} cells kept; resumed to {value:,}"
-    return good and code == expected, f"{words}, {rows} ranges{'' if good else ' WRONG'} {files}"
+    return good, f"{words}, {rows} ranges{'' if good else f' WRONG {files}'}"
 
 
 def command(*words: object) -> subprocess.Popen[str]:
@@ -101,15 +129,28 @@ def state(job: Path) -> tuple[int, int, set[int]]:
     return 0, 0, set()
 
 
-def stop(kind: str, driver: subprocess.Popen[str], workers: set[int]) -> None:
-    """Kill what the kind says."""
+def untouched(folder: Path, job: Path) -> bool:
+    """Whether a folder that is read-only is refused, and leaves the ledger as it was."""
+    before = job.read_bytes()
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    code = command("resume", job).wait()
+    subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+    return code == 2 and job.read_bytes() == before
+
+
+def stop(kind: str, driver: subprocess.Popen[str], workers: set[int], folder: Path) -> None:
+    """Do to it what the kind says."""
     if kind in ("worker", "both"):
         with suppress(ProcessLookupError):
             os.kill(min(workers), signal.SIGKILL)
-    if kind in ("driver", "both"):
+    if kind in ("driver", "both", "read-only"):
         driver.kill()
     if kind == "SIGTERM":
         driver.terminate()
+    if kind == "full disk":
+        with suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 
 from tropattn.regions.jobs import survey
 from tropattn.regions.search import enumeration
+from tropattn.study import jobs
 
 
 def resonance(place, n):
@@ -115,7 +116,33 @@ def test_a_job_is_shared_by_files(invoke, four, tmp_path):
     assert "a part of a job" in invoke("jobs", part, "--merge", lines).stderr
     ended = invoke("resume", part)
     assert ended.exit_code == 3 and "a part of one, which is done" in ended.stderr
+    assert ended.stderr.startswith("tropattn: job: ") and "error" not in ended.stderr
     assert "a whole job" in invoke("jobs", whole, "--merge", job, part).stderr
     assert json.loads(invoke("resume", whole, "--json").stdout)["value"] == "370"
     assert invoke("jobs", whole, "--merge").exit_code == 2
     assert invoke("jobs", whole, job).exit_code == 2
+
+
+def test_what_is_done_is_shown_where_the_estimate_is_stopped(invoke, four, tmp_path, monkeypatch):
+    job = tmp_path / "four.job"
+    assert invoke("count", four, "--job", job, "--max-cells", 100).exit_code == 3
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "survey_job", stopped)
+    seen = invoke("jobs", job, "--json")
+    (row,) = json.loads(seen.stdout)["tables"]["searches"]
+    assert row["cells"] > 100 and row["left"] is None
+    assert (seen.exit_code, seen.stderr) == (130, "tropattn: interrupted\n")
+
+
+def test_cells_of_a_job_go_to_a_folder(invoke, four, tmp_path, monkeypatch):
+    job, folder = tmp_path / "four.job", tmp_path / "cells"
+    ended = invoke("count", four, "--job", job, "--cells", folder, "--max-cells", 100)
+    assert ended.exit_code == 3
+    assert invoke("jobs", job).exit_code == 0
+    monkeypatch.chdir("/")
+    assert invoke("resume", job).exit_code == 0
+    assert sum(len(np.load(file)["patterns"]) for file in folder.iterdir()) == 370
+    assert "cells: a job needed, got none" in invoke("count", four, "--cells", folder).stderr

@@ -95,12 +95,16 @@ def demo(output: str, seed: int, threads: int | None) -> None:
     help="Insist on engines that prove every decision, as all present ones do.",
 )
 @options.written("--certificate", "Write a proof of the count that `tropattn verify` can check.")
+@options.job(
+    "Keep what is done in this file, so that the count survives whatever ends it: the same "
+    "command, or tropattn resume FILE, goes on. Engines that search in ranges only."
+)
 @click.option(
-    "--job",
-    metavar="FILE",
-    type=click.Path(),
-    help="Keep what is done in this file, so that the count survives whatever ends it: the same "
-    "command, or tropattn resume FILE, goes on. Engines that search in ranges only.",
+    "--cells",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Write the cells of a job to this folder, an .npz with patterns and witnesses a range. "
+    "One layer, by enumeration.",
 )
 @options.hands
 @options.max_cells

@@ -184,8 +184,11 @@ def lower_bounds(as_json: bool, output: str | None = None) -> Iterator[Callable[
         if not parts:
             raise
         options.show(parts[0], as_json, lambda *_: None, output)
+        from tropattn.regions.jobs.driver import PartDone
+
         lower = getattr(error, "lower", 0)
-        code, message = 3, f"error: {error}{_at_least(lower)}"
+        word = "" if isinstance(error, PartDone) else "error: "
+        code, message = 3, f"{word}{error}{_at_least(lower)}"
         limit = signals.expired()
         if limit is not None:
             message = f"error: {out_of_time(limit, 0)}{_at_least(lower)}"

@@ -42,6 +42,10 @@ _ALONE = "--unembedding looks at the last map alone: leave the other options out
     endings=FIGURES,
 )
 @options.table(("tokens", "keys", "heads", "layers", "unembedding", "dead", "twins"))
+@options.job(
+    "Keep every head and layer that is done in this file: the same command, or tropattn resume "
+    "FILE, goes on from there."
+)
 @options.threads
 @options.time_limit
 @options.json_flag
@@ -56,6 +60,7 @@ def inspect(
     attention: str | None,
     table: str | None,
     form: str | None,
+    job: str | None,
     threads: int | None,
     as_json: bool,
     **context: Any,
@@ -97,7 +102,8 @@ def inspect(
     watched = options.watching()
     step = report.Steps(options.console(err=True)) if watched else nullcontext
     if unembedding:
-        if heads or output is not None or any(value for value in context.values()):
+        given = (*context.values(), job)
+        if heads or output is not None or any(value for value in given):
             raise click.UsageError(
                 "--unembedding looks at the last map alone: leave the others out."
             )
@@ -112,6 +118,7 @@ def inspect(
         cells=not no_cells,
         threads=threads,
         progress=options.watching(),
+        job=job,
     )
     record = run(spec, step)
     if output is not None:

@@ -1,8 +1,9 @@
-"""``tropattn resume`` and ``tropattn jobs``: go on with a count that keeps its work, look at it."""
+"""``tropattn resume`` and ``tropattn jobs``: go on with work that is kept, look at it."""
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,10 +11,13 @@ from tropattn.cli import options
 from tropattn.cli.endings import lower_bounds
 from tropattn.progress import printing
 
+if TYPE_CHECKING:
+    from tropattn.record import Record
+
 __all__ = ["jobs", "resume"]
 
 
-@click.command(short_help="Go on with a count that --job keeps.")
+@click.command(short_help="Go on with work that --job keeps.")
 @click.argument("file", type=click.Path(dir_okay=False))
 @options.hands
 @options.max_cells
@@ -22,11 +26,11 @@ __all__ = ["jobs", "resume"]
 @options.json_flag
 @options.written("--output", "Write the record to this JSON file as well.")
 def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
-    """Go on with a count that was begun with --job, however its last run ended.
+    """Go on with what count, scaling or inspect began with --job, however its last run ended.
 
     FILE is what --job named; input, domain and question are those of the first run, and the input
-    must be what it was. Who works on it may change: threads, processes, machines. A job that is
-    done answers at once.
+    must be what it was. Who works on it may change: threads, and of a count processes and machines.
+    A job that is done answers at once.
 
     \b
     Examples:
@@ -36,12 +40,15 @@ def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
     from tropattn import report
     from tropattn.study import jobs as study
 
+    watched = options.watching()
+    step = report.Steps(options.console(err=True)) if watched else nullcontext
     with lower_bounds(as_json, output) as early:
-        record = study.resume(file, progress=options.watching(), early=early, **given)
-    options.show(record, as_json, report.count, output)
+        record = study.resume(file, progress=watched, step=step, early=early, **given)
+    tell = {"scaling": report.scaling, "inspect": report.inspection}
+    options.show(record, as_json, tell.get(record.command, report.count), output)
 
 
-@click.command(short_help="Show how far a count is that --job keeps.")
+@click.command(short_help="Show how far work is that --job keeps.")
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.argument("parts", nargs=-1, type=click.Path(dir_okay=False))
 @click.option(
@@ -84,4 +91,9 @@ def jobs(file: str, parts: tuple[str, ...], merge: bool, export: str | None, as_
         count = study.exported(file, export)
         with printing():
             click.echo(f"written: {export}, {count:,} open ranges", err=True)
-    options.show(study.look(file), as_json, report.jobs)
+
+    def show(record: Record) -> None:
+        options.show(record, as_json, report.jobs)
+
+    # What is done is shown also where the estimate of the rest is stopped.
+    show(study.look(file, show))

@@ -163,6 +163,12 @@ threads = click.option(
     "--threads", type=Whole(1, 1024), help="Worker threads. Default: all processors."
 )
 
+
+def job(help_: str) -> Decorator:
+    """The option ``--job``, which names the file that keeps what is done."""
+    return click.option("--job", metavar="FILE", type=click.Path(), help=help_)
+
+
 hands = all_of(
     click.option(
         "--workers",

@@ -56,6 +56,10 @@ __all__ = ["scaling"]
     type=Whole(min=1),
     help="Stop a row beyond this many cells; it keeps its lower bound, and the exit code is 3.",
 )
+@options.job(
+    "Keep every row that is counted in this file: the same command, or tropattn resume FILE, goes "
+    "on from there."
+)
 @options.threads
 @options.figure(required=False)
 @options.time_limit

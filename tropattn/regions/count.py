@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.errors import InvalidInput
 from tropattn.outputs import output_path
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.progress import LEFT_OVER, Listening, counting
@@ -16,7 +16,7 @@ from tropattn.regions.budget import Budget, out_of_memory
 from tropattn.regions.certificates import CertificateFile
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.engines import ENGINES
-from tropattn.regions.jobs.driver import Job, Order
+from tropattn.regions.jobs.driver import Job, Order, PartDone
 from tropattn.regions.jobs.survey import Survey
 from tropattn.regions.question import Found, Question, able, answer, layer_bound, listed
 from tropattn.regions.result import RegionCount, decimal, one_cell
@@ -189,9 +189,9 @@ def _kept(question: Question, certificate: str | Path | None, order: Order) -> F
         return found
 
 
-def _partial(cells: int, order: Order) -> BudgetExceeded:
+def _partial(cells: int, order: Order) -> PartDone:
     """What a part of a job raises when it is done."""
-    return BudgetExceeded(
+    return PartDone(
         f"job: a whole job needed for a count, got {order.path}, a part of one, which is done; "
         "unite it with the others by tropattn jobs --merge.",
         cells,
@@ -200,7 +200,7 @@ def _partial(cells: int, order: Order) -> BudgetExceeded:
 
 @stoppable(one_cell)
 def survey_job(
-    target: Any, domain: Domain | None, *, of: str, engine: str, job: str | Path
+    target: Any, domain: Domain | None, *, of: str, engine: str, job: Order
 ) -> list[Survey]:
     """How far each search of a job is that ``count_regions`` was asked, and what is left of it."""
     question = Question.about(target, as_domain(domain), of=of, engine=engine)

@@ -163,7 +163,8 @@ class Engine(ABC):
 
     ``name`` is the word by which it is asked for, ``label`` the one in results (the name where it
     is empty), ``kinds`` the questions that are its own; ``lists`` says whether it has the cells as
-    well, ``ranges`` whether it searches in ranges, which a job can keep. The rest is its row in
+    well, ``ranges`` whether it searches in ranges, which a job can keep, ``files`` whether it can
+    then write the cells of each to a file. The rest is its row in
     docs/engines.md: ``where`` it holds, its ``idea`` with the theorem, its ``cost``, and what
     happens ``otherwise``, where it cannot prove its case.
     """
@@ -173,6 +174,7 @@ class Engine(ABC):
     kinds: tuple[str, ...] = ("layer",)
     lists: bool = False
     ranges: bool = False
+    files: bool = False
     where: str
     idea: str
     cost: str
@@ -227,7 +229,16 @@ def able(question: Question, engines: Sequence[Engine]) -> list[Engine]:
         for engine in engines
         if question.kind in engine.kinds and question.engine in ("auto", engine.name)
     ]
-    kept = [engine for engine in found if engine.ranges or question.job is None]
+    job = question.job
+    kept = [engine for engine in found if engine.ranges or job is None]
+    cells = None if job is None else job.order.cells
+    if cells is not None:
+        kept = [engine for engine in kept if engine.files]
+        if not kept:
+            raise InvalidInput(
+                f"cells: cells of one layer by enumeration needed, got {question.kind} and engine "
+                f"{question.engine!r}; leave the folder out."
+            )
     if kept:
         return kept
     if found:

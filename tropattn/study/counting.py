@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tropattn.attention.loading.polynomials import STANDARD_INPUT
 from tropattn.errors import BudgetExceeded, Inconclusive, InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.progress import Listening
@@ -23,6 +22,7 @@ from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.sampler import Judge
 from tropattn.study.draws import default_law, sampled
 from tropattn.study.inputs import Heads, Source, open_target
+from tropattn.study.kept import lasting
 
 __all__ = ["CountSpec", "SampleSpec", "count", "resolved", "sample"]
 
@@ -41,7 +41,7 @@ class CountSpec:
     certify : kept in the record; every engine proves what it decides.
     job : a file that keeps what is done, as for ``count_regions``; workers : processes that work on
         its ranges, None for threads of this one; scheduler : the address of a Dask scheduler whose
-        workers do, or None.
+        workers do, or None; cells : a folder that takes the cells of a job, a file a range.
     """
 
     source: Source
@@ -56,6 +56,7 @@ class CountSpec:
     job: str | None = None
     workers: int | None = None
     scheduler: str | None = None
+    cells: str | None = None
 
 
 def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
@@ -84,7 +85,7 @@ def count(spec: CountSpec, early: Early = lambda _: None) -> Record:
 def _order(spec: CountSpec) -> Order | None:
     """What is wanted of a job, if one is."""
     if spec.job is None:
-        for name in ("workers", "scheduler"):
+        for name in ("workers", "scheduler", "cells"):
             if getattr(spec, name) is not None:
                 raise InvalidInput(
                     f"{name}: a job needed, got none; name a file that keeps its ranges (--job)."
@@ -94,18 +95,14 @@ def _order(spec: CountSpec) -> Order | None:
         raise InvalidInput(
             "workers, scheduler: one of the two needed, got both; a scheduler has its own workers."
         )
-    if spec.source.path == STANDARD_INPUT:
-        raise InvalidInput(
-            "job: a file as INPUT needed, got standard input, which cannot be read again; write it "
-            "to a file."
-        )
-    # With whole paths, so that it can be gone on with from another folder.
-    source = asdict(spec.source) | {"path": str(Path(spec.source.path).resolve())}
+    source = lasting(spec.source)
     kind, _, rest = (spec.domain or "").partition(":")
     domain = f"{kind}:{Path(rest).resolve()}" if kind in ("plane", "line") else spec.domain
     given = {name: getattr(spec, name) for name in ("of", "engine", "certify")}
+    cells = None if spec.cells is None else str(Path(spec.cells).resolve())
+    given |= {} if cells is None else {"cells": cells}
     about = {"spec": json.dumps({"source": source, "domain": domain, **given})}
-    return Order(spec.job, about, spec.workers, spec.scheduler)
+    return Order(spec.job, about, spec.workers, spec.scheduler, cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from tropattn.errors import InvalidInput
 from tropattn.progress import Listening, counting
 from tropattn.record import Record
 from tropattn.study.inputs import Source, token_name
+from tropattn.study.kept import kept, lasting
 from tropattn.study.layer import Step
 from tropattn.study.layer_cells import in_query_space, layer_row, on_token_plane
 from tropattn.study.reachable import distances, query_ellipsoid
@@ -60,6 +62,7 @@ class InspectionSpec:
     cells : whether the cells of each layer are counted.
     threads : worker threads, default all; the result does not depend on it.
     progress : whether counters on stderr follow the words of a vocabulary.
+    job : a file that keeps every head and layer that is looked at, made where there is none.
     """
 
     source: Source
@@ -68,6 +71,7 @@ class InspectionSpec:
     cells: bool = True
     threads: int | None = None
     progress: Listening = False
+    job: str | None = None
 
 
 def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
@@ -144,29 +148,27 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
     layers: list[Row] = []
     tokens: list[Row] = []
     keys: list[Row] = []
-    for scene in seen:
-        # The counters of a vocabulary follow each head; two live lines at once would clash.
-        opened = nullcontext if whole else step
-        with opened(f"layer {scene.index}: keys that can win, keys that do"):
-            parts = [_head_row(model, scene, at, spec) for at in range(len(scene.heads))]
-        rows = [row for row, _, _ in parts]
-        heads += rows
-        tokens += [row for _, asked, _ in parts for row in asked]
-        keys += [row for _, _, asked in parts for row in asked]
-        n_heads = len(model.layers[scene.index].heads)
-        if spec.cells and not whole and list(scene.heads) == list(range(n_heads)):
-            with step(f"layer {scene.index}: cells of all heads together"):
-                norm = model.norms[scene.index] if model.norms else None
-                projection = model.projection if scene.index == 0 else None
-                live = [row["live"] for row in rows]
-                found = layer_row(scene.fixed, norm, projection, live, spec.threads)
-                real = np.arange(len(scene.states))
-                real = real if scene.kept is None else real[scene.kept]
-                own = int(np.searchsorted(real, scene.place))
-                plane = on_token_plane(scene.fixed, scene.states[real], own, spec.threads)
-                words = [] if plane is None else [scene.names[real[i]] for i in plane[1]]
-                found |= {"plane": plane and plane[0], "plane_tokens": words}
-                layers.append({"layer": scene.index, **found})
+    counted = [scene for scene in seen if spec.cells and not whole and _entire(model, scene)]
+    parts = [_named(scene, at) for scene in seen for at in range(len(scene.heads))]
+    parts += [_named(scene) for scene in counted]
+    with kept(spec.job, "inspect", _asked(spec), (model, context), parts) as part_of:
+        for scene in seen:
+            # The counters of a vocabulary follow each head; two live lines at once would clash.
+            opened = nullcontext if whole else step
+            with opened(f"layer {scene.index}: keys that can win, keys that do"):
+                found = [
+                    part_of(_named(scene, at), partial(_head_row, model, scene, at, spec))
+                    for at in range(len(scene.heads))
+                ]
+            rows = [row for row, _, _ in found]
+            heads += rows
+            tokens += [row for _, asked, _ in found for row in asked]
+            keys += [row for _, _, asked in found for row in asked]
+            if scene in counted:
+                with step(f"layer {scene.index}: cells of all heads together"):
+                    live = [row["live"] for row in rows]
+                    work = partial(_layer_row, model, scene, live, spec.threads)
+                    layers.append(part_of(_named(scene), work))
     variables = {scene.fixed.variable for scene in seen}
     settings = {
         "source": spec.source,
@@ -176,9 +178,42 @@ def inspect(model: Model, context: Any, spec: InspectionSpec, step: Step = nullc
         "heads": spec.heads,
         **({"words": seen[0].names} if whole else {}),
         "unread": list(model.unread),
+        **({} if spec.job is None else {"job": spec.job}),
     }
     tables = {"heads": heads, "layers": layers, "tokens": tokens, "keys": keys}
     return Record("inspect", settings, {}, tables)
+
+
+def _entire(model: Model, scene: Scene) -> bool:
+    """Whether all heads of a layer are looked at."""
+    return list(scene.heads) == list(range(len(model.layers[scene.index].heads)))
+
+
+def _named(scene: Scene, at: int | None = None) -> str:
+    """The name of a head in a job, or of its layer."""
+    return f"layer {scene.index}" + ("" if at is None else f", head {scene.heads[at]}")
+
+
+def _asked(spec: InspectionSpec) -> dict[str, Any]:
+    """The settings by which heads are asked for again."""
+    if spec.job is None:
+        return {}
+    asked = {name: getattr(spec, name) for name in ("heads", "keys", "cells")}
+    return asked | {"source": lasting(spec.source)}
+
+
+def _layer_row(model: Model, scene: Scene, live: list[int], threads: int | None) -> Row:
+    """The row of one layer, whose heads have so many live keys."""
+    norm = model.norms[scene.index] if model.norms else None
+    projection = model.projection if scene.index == 0 else None
+    found = layer_row(scene.fixed, norm, projection, live, threads)
+    real = np.arange(len(scene.states))
+    real = real if scene.kept is None else real[scene.kept]
+    own = int(np.searchsorted(real, scene.place))
+    plane = on_token_plane(scene.fixed, scene.states[real], own, threads)
+    words = [] if plane is None else [scene.names[real[i]] for i in plane[1]]
+    found |= {"plane": plane and plane[0], "plane_tokens": words}
+    return {"layer": scene.index, **found}
 
 
 def context_of(model: Model, source: Source) -> Any:

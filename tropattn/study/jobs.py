@@ -1,9 +1,10 @@
-"""Jobs: counts whose work a ledger keeps. Going on with one, and how far one is."""
+"""Jobs: counts and tables whose work a ledger keeps. Going on with one, and how far one is."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +12,21 @@ from tropattn.errors import InvalidInput
 from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import survey_job
+from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.exchange import export, united
-from tropattn.regions.jobs.ledger import Ledger
+from tropattn.regions.jobs.ledger import Ledger, SearchState
+from tropattn.regions.jobs.survey import Survey
 from tropattn.study.counting import CountSpec, count, resolved
 from tropattn.study.inputs import Source
+from tropattn.study.inspection import InspectionSpec
+from tropattn.study.inspection import run as inspection
+from tropattn.study.layer import Step
+from tropattn.study.scaling import ScalingSpec
+from tropattn.study.scaling import run as scaling
 
 __all__ = ["exported", "look", "merged", "resume"]
 
+_SPECS: dict[str, Any] = {"count": CountSpec, "scaling": ScalingSpec, "inspect": InspectionSpec}
 _RECENT = 600.0
 """Seconds of work from which the pace is taken."""
 
@@ -30,11 +39,13 @@ def resume(
     threads: int | None = None,
     max_cells: int | None = None,
     progress: Listening = False,
+    step: Step = nullcontext,
     early: Callable[[Record], object] = lambda _: None,
 ) -> Record:
-    """Go on with a job that ``count`` began, as it was asked there; the record of ``count``.
+    """Go on with a job that ``count``, ``scaling`` or ``inspect`` began; the record of these.
 
-    Raises as ``count``, and ``InvalidInput`` where the file is no ledger of a command.
+    Raises as they do, and ``InvalidInput`` where the file is no ledger of a command, or not of a
+    count where ``workers``, ``scheduler`` or ``max_cells`` are given.
     """
     with Ledger.looked_at(path) as ledger:
         spec = _spec(path, ledger.about())
@@ -43,17 +54,26 @@ def resume(
             f"job: a job that tropattn count began needed, got {path} of a program; call "
             "count_regions there again with the same job."
         )
-    more: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "threads": threads}
-    more |= {"max_cells": max_cells, "progress": progress}
-    return count(replace(spec, **more), early)
+    more: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "max_cells": max_cells}
+    if isinstance(spec, CountSpec):
+        return count(replace(spec, **more, threads=threads, progress=progress), early)
+    for name, value in more.items():
+        if value is not None:
+            raise InvalidInput(
+                f"{name}: the job of a count needed, got {path} of another command; leave it out."
+            )
+    if isinstance(spec, ScalingSpec):
+        return scaling(replace(spec, threads=threads), step)
+    return inspection(replace(spec, threads=threads, progress=progress), step)
 
 
-def look(path: str) -> Record:
+def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Record:
     """How far a job is: per search ranges done and open, cells, and an estimate of the rest.
 
     The table ``searches`` has a row a search. ``left`` estimates the cells still to be found and
     ``left_error`` is its standard error; both are None where nothing is left, or where a program
-    began the job, which alone has the input.
+    began the job, which alone has the input. A stop while it is estimated leaves the record of what
+    is done to ``early``.
 
     Raises ``InvalidInput`` where the file is no ledger, or the input is not what it was.
     """
@@ -61,29 +81,7 @@ def look(path: str) -> Record:
         about, states, held = ledger.about(), ledger.states(), ledger.held
         cells, seconds = ledger.pace(_RECENT)
     spec, finished = _spec(path, about), "count" in about
-    surveys = {}
-    if spec is not None and not finished:
-        opened, where, _ = resolved(spec.source, spec.domain)
-        found = survey_job(opened.target, where, of=spec.of, engine=spec.engine, job=path)
-        surveys = {survey.name: survey for survey in found}
     pace = cells / seconds if seconds > 0 else None
-    rows: list[dict[str, Any]] = []
-    for state in states:
-        survey = surveys.pop(state.name, None)
-        left = None if survey is None else survey.left
-        rows.append(
-            {
-                "search": state.name,
-                "merge": state.merge,
-                "done": state.done,
-                "open": state.open,
-                "cells": state.cells,
-                "seconds": state.seconds,
-                "left": left,
-                "left_error": None if survey is None else survey.error,
-                "seconds_left": left / pace if left is not None and pace else None,
-            }
-        )
     settings = {
         "file": path,
         "held": held,
@@ -94,7 +92,36 @@ def look(path: str) -> Record:
         "versions": json.loads(about["versions"]),
         "asked": None if spec is None else json.loads(about["spec"]),
     }
-    return Record("jobs", settings, tables={"searches": rows})
+
+    def record(surveys: Sequence[Survey]) -> Record:
+        seen = {survey.name: survey for survey in surveys}
+        rows = [_row(state, seen.get(state.name), pace) for state in states]
+        return Record("jobs", settings, tables={"searches": rows})
+
+    if not isinstance(spec, CountSpec) or finished:
+        return record(())
+    try:
+        opened, where, _ = resolved(spec.source, spec.domain)
+        asked = {"of": spec.of, "engine": spec.engine, "job": Order(path, cells=spec.cells)}
+        return record(survey_job(opened.target, where, **asked))
+    except KeyboardInterrupt:
+        early(record(()))
+        raise
+
+
+def _row(state: SearchState, survey: Survey | None, pace: float | None) -> dict[str, Any]:
+    left = None if survey is None else survey.left
+    return {
+        "search": state.name,
+        "merge": state.merge,
+        "done": state.done,
+        "open": state.open,
+        "cells": state.cells,
+        "seconds": state.seconds,
+        "left": left,
+        "left_error": None if survey is None else survey.error,
+        "seconds_left": left / pace if left is not None and pace else None,
+    }
 
 
 def exported(path: str, to: str) -> int:
@@ -108,9 +135,11 @@ def merged(path: str, parts: Sequence[str]) -> bool:
     return united(path, parts)
 
 
-def _spec(path: str, about: dict[str, str]) -> CountSpec | None:
+def _spec(path: str, about: dict[str, str]) -> CountSpec | ScalingSpec | InspectionSpec | None:
     """What the command asked that began the job, None where none did."""
     if "spec" not in about:
         return None
     given = json.loads(about["spec"])
-    return CountSpec(source=Source(**given.pop("source")), job=path, **given)
+    kind = _SPECS[given.pop("command", "count")]
+    source = given.pop("source")
+    return kind(source=None if source is None else Source(**source), job=path, **given)

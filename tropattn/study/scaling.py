@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 from tropattn.attention.heads.fixed import FixedLayer
@@ -22,10 +23,12 @@ from tropattn.regions.sampling.sampler import sample_regions
 from tropattn.study.families import Case, Family, of_construction, of_source
 from tropattn.study.fits import geometric_mean, polynomial, power_law, spread
 from tropattn.study.inputs import Source
+from tropattn.study.kept import kept, lasting
 from tropattn.study.layer import Step, agree
 from tropattn.study.layer_cells import in_query_space, independent_count
 from tropattn.tropical.geometry.live_terms import live_terms
 from tropattn.tropical.max_affine import with_terms
+from tropattn.tropical.stage import stages_of
 
 __all__ = [
     "FAMILIES",
@@ -61,6 +64,7 @@ class ScalingSpec:
     seed, seeds : the first seed of random heads and flats, and how many seeds are tried.
     engine, max_cells, threads : as for ``count_regions``; a row beyond ``max_cells`` keeps its
         lower bound and joins no fit.
+    job : a file that keeps every row that is counted, made where there is none, or None.
     """
 
     families: Sequence[str] = ("strips", "gaussian")
@@ -76,6 +80,7 @@ class ScalingSpec:
     engine: str = "auto"
     max_cells: int | None = None
     threads: int | None = None
+    job: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("keys", "heads"):
@@ -204,9 +209,29 @@ def rows(
     spec: ScalingSpec, items: Sequence[Item], step: Step = nullcontext
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each item as it is counted; as in ``run``."""
-    for item in items:
-        with step(item.words):
-            yield _row(spec, item)
+    names = [f"{number}: {item.words}" for number, item in enumerate(items)]
+    with kept(spec.job, "scaling", _asked(spec), _given(spec, items), names) as row_of:
+        for name, item in zip(names, items, strict=True):
+            with step(item.words):
+                yield row_of(name, partial(_row, spec, item))
+
+
+def _asked(spec: ScalingSpec) -> dict[str, Any]:
+    """The settings by which rows are asked for again."""
+    if spec.job is None:
+        return {}
+    names = [entry.name for entry in fields(spec) if entry.name not in ("threads", "job")]
+    asked = {name: getattr(spec, name) for name in names}
+    return asked | {"source": None if spec.source is None else lasting(spec.source)}
+
+
+def _given(spec: ScalingSpec, items: Sequence[Item]) -> Any:
+    """The weights that rows depend on beside the settings."""
+    if spec.job is None or spec.source is None:
+        return None
+    family = items[0].family
+    case = family.case(family.n_heads or 1, family.n_keys or 1, spec.seed)
+    return stages_of(case.target), case.domain
 
 
 def _row(spec: ScalingSpec, item: Item) -> dict[str, Any]:
@@ -286,6 +311,8 @@ def record_of(
     """The record of rows that are counted, all of them or not."""
     settings = asdict(spec)
     del settings["seed"]
+    if spec.job is None:
+        del settings["job"]
     words = {family.name: family.words for family in families}
     settings |= {"words": words, "dim": families[0].dim, "variable": families[0].variable}
     exponents = []

@@ -14,6 +14,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import InvalidInput
-from tropattn.regions.jobs.ledger import Range, Told
+from tropattn.regions.jobs.ledger import Told
 from tropattn.threads import Pool
 
 __all__ = ["Cluster"]
@@ -45,12 +46,11 @@ class Cluster(Pool):
         self,
         scheduler: str,
         search: tuple[Any, tuple[Any, ...]],
-        written: Callable[[Any], Range],
         flag: NDArray[np.int64],
     ) -> None:
         super().__init__(1, flag)
         self.outer = None
-        self._written, self._futures = written, dict[int, Any]()
+        self._futures = dict[int, Any]()
         self._client = _connected(scheduler)
         data = pickle.dumps(search)
         self._digest = hashlib.sha256(data).hexdigest()
@@ -64,10 +64,9 @@ class Cluster(Pool):
     def submit(self, work: Callable[[Any], Any], item: Any, number: int = 0) -> None:
         """Let a worker have the range; ``work`` is what it does anyway."""
         self.busy += 1
-        entry = self._written(item)
-        name = hashlib.sha256(f"{self._digest} {entry.path}".encode()).hexdigest()
+        name = hashlib.sha256(f"{self._digest} {item.path}".encode()).hexdigest()
         future = self._client.submit(
-            _answer, self._digest, self._search, entry.data, key=f"range-{name}", retries=_RETRIES
+            _answer, self._digest, self._search, item.data, key=f"range-{name}", retries=_RETRIES
         )
         self._futures[number] = future
         future.add_done_callback(lambda done: self._take(number, done))
@@ -113,8 +112,7 @@ def _answer(digest: str, search: bytes, data: dict[str, Any]) -> Told:
     if getattr(_HERE, "digest", None) != digest:
         kind, given = pickle.loads(search)
         _HERE.search, _HERE.digest = kind.built(*given), digest
-    told = _HERE.search.answer(data)
-    return Told(told.tally, told.left, _name(), told.seconds)
+    return replace(_HERE.search.answer(data), worker=_name())
 
 
 def _name() -> str:

@@ -11,22 +11,34 @@ import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.regions.jobs.digest import digest_of
 from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
 from tropattn.regions.jobs.workers import Crew
 from tropattn.threads import Pool, WorkQueue
 
-__all__ = ["Job", "KeptQueue", "Order", "Search"]
+__all__ = ["Job", "KeptQueue", "Order", "PartDone", "Search", "effort_of"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOG = logging.getLogger("tropattn")
+
+_STEP, _MOST_EFFORT = 100, 200
+"""Ranges done by which the effort of new ones grows, and the most: then some 20 s each."""
+
+_PAUSE = 0.25
+"""Seconds between two commits: ranges done in between are written together, for each commit waits
+for the disk."""
+
+
+class PartDone(BudgetExceeded):
+    """A part of a job is done, as it was to be: a lower bound, and no count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +51,30 @@ class Order:
     about : words that are kept in it, by name, such as the settings of a command.
     workers : processes on this machine, None for threads of this process.
     scheduler : the address of a Dask scheduler, or None.
+    cells : a folder that takes the cells, a file a range, or None.
     """
 
     path: str | Path
     about: Mapping[str, str] | None = None
     workers: int | None = None
     scheduler: str | None = None
+    cells: str | None = None
+
+    def digest(self, question: tuple[Any, ...]) -> str:
+        """What the job is about; a job with cells is none without them."""
+        return digest_of(*question, *([] if self.cells is None else ["cells"]))
 
     def begun(self, question: tuple[Any, ...]) -> Job:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
-        about = {**(self.about or {}), "digest": digest_of(*question)}
+        if self.cells is not None:
+            try:
+                Path(self.cells).mkdir(exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    f"cells: a folder that can be written needed, got {self.cells}, "
+                    f"{error.strerror}; choose another one."
+                ) from None
+        about = {**(self.about or {}), "digest": self.digest(question)}
         return Job(self, Ledger.opened(self.path, about))
 
 
@@ -61,11 +87,17 @@ class Job:
     surveys: list[Survey] | None = None
 
     @classmethod
-    def looked_at(cls, path: str | Path, question: tuple[Any, ...]) -> Job:
+    def looked_at(cls, order: Order, question: tuple[Any, ...]) -> Job:
         """The job without work: its searches are surveyed, and count what is found by now."""
-        ledger = Ledger.looked_at(path)
-        ledger.check(digest_of(*question))
-        return cls(Order(path), ledger, [])
+        ledger = Ledger.looked_at(order.path)
+        ledger.check(order.digest(question))
+        return cls(order, ledger, [])
+
+    @property
+    def folder(self) -> list[str]:
+        """The folder that takes the cells; none where there is none, or nothing is worked on."""
+        cells = self.order.cells if self.surveys is None else None
+        return [] if cells is None else [cells]
 
     def __enter__(self) -> Job:
         return self
@@ -83,15 +115,24 @@ class Search:
     given: tuple[Any, ...]
 
 
+def effort_of(data: Mapping[str, Any]) -> int:
+    """The factor of a range's budget; ``ValueError`` where it is none."""
+    effort = data.get("effort", 1)
+    if type(effort) is not int or not 0 <= effort <= _MOST_EFFORT:
+        raise ValueError
+    return effort
+
+
 class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
     """A work queue whose ranges can be kept in a ledger, by the name ``merge`` of their sum.
 
-    ``effort`` multiplies the budget of a range.
+    Of a job the queue holds ranges as the ledger does, and who works on one reads it. Their data
+    may have an ``effort``, by which the budget of a range is multiplied: it grows with the ranges
+    that are done, so that long searches have few of them.
     """
 
     merge = "sum"
     kept: Search | None = None
-    effort: float = 1.0
 
     @classmethod
     @abstractmethod
@@ -130,20 +171,20 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         probed = type(self).built(*self.kept.given)
         self.kept.job.surveys.append(surveyed(name, self.tally["cells"], probed, left))
 
-    def begin(self, items: Iterable[Item]) -> Iterable[Item]:
+    def begin(self, items: Iterable[Item]) -> Iterable[Any]:
         """The ranges that are open; what the others found is added up."""
         if self.kept is None:
             return items
         ledger, name = self.kept.job.ledger, self.kept.name
         self._number = ledger.search(name, self.merge, [self.written(item) for item in items])
         found, left = ledger.tally(self._number), ledger.open_ranges(self._number)
-        ranges = [self.read(entry.data) for entry in left]
-        if any(self.written(item).path != e.path for item, e in zip(ranges, left, strict=True)):
+        self._done = ledger.done(self._number)
+        if any(self.written(self.read(entry.data)).path != entry.path for entry in left):
             raise damaged(ledger.path, "a range goes by another's name")
         if found:
             self.add(found)
             _LOG.info("%s: %s: resumed with %d open ranges", ledger.path, name, len(left))
-        return reversed(ranges)
+        return reversed(left)
 
     def pool(self, threads: int) -> Pool:
         """Threads of this process, or the workers of the job."""
@@ -152,41 +193,54 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         order = self.kept.job.order
         search = type(self), self.kept.given
         if order.workers is not None:
-            return Crew(order.workers, search, self.written, self.stop)
+            return Crew(order.workers, search, self.stop)
         if order.scheduler is not None:
             from tropattn.regions.jobs.cluster import Cluster
 
-            return Cluster(order.scheduler, search, self.written, self.stop)
+            return Cluster(order.scheduler, search, self.stop)
         return super().pool(threads)
 
-    def task(self, item: Item) -> Any:
+    def task(self, item: Any) -> Any:
         """The work on a range, and of a job the seconds that it took."""
-        if self.kept is None:
-            return self.work(item)
-        started = time.perf_counter()
-        return self.work(item), time.perf_counter() - started
+        return self.work(item) if self.kept is None else self._timed(item.data)
 
-    def taken(self, item: Item, result: Any) -> list[Item]:
-        """Take what came of a range, and note it before anything that it left is begun."""
+    def _timed(self, data: Mapping[str, Any]) -> tuple[Result, float]:
+        started = time.perf_counter()
+        return self.work(self.read(data)), time.perf_counter() - started
+
+    def taken(self, item: Any, result: Any) -> list[Any]:
+        """Take what came of a range, and note it before anything that it left."""
         if self.kept is None:
             return self.collect(result)
         if isinstance(result, Told):
-            told, left = result, [self.read(entry.data) for entry in result.left]
+            told = result
             self.add(told.tally)
         else:
-            told, left = self.told(*result)
-        self.kept.job.ledger.finish(self._number, self.written(item).path, told)
-        return left
+            told = self._told(*result)
+        self._done += 1
+        effort = min(_MOST_EFFORT, self._done // _STEP)
+        if effort > 1:
+            grown = [Range(entry.path, {**entry.data, "effort": effort}) for entry in told.left]
+            told = replace(told, left=grown)
+        self.kept.job.ledger.finish(self._number, item.path, told)
+        return [*told.left]
 
-    def told(self, result: Result, seconds: float) -> tuple[Told, list[Item]]:
-        """What came of a range, as plain values, and the ranges that it left."""
+    def _told(self, result: Result, seconds: float) -> Told:
+        """What came of a range, as plain values; it is added up here."""
         before = self.tally
-        left = self.collect(result)
+        left = [self.written(item) for item in self.collect(result)]
         found = {name: value - before[name] for name, value in self.tally.items()}
-        return Told(found, [self.written(entry) for entry in left], "", seconds), left
+        return Told(found, left, "", seconds, self.result(result))
+
+    def result(self, result: Result) -> Any:
+        """What is kept of a range beside its numbers, a JSON value, or None."""
+        return None
 
     def answer(self, data: Mapping[str, Any]) -> Told:
         """What comes of a range that was written down, worked on here."""
-        started = time.perf_counter()
-        result = self.work(self.read(data))
-        return self.told(result, time.perf_counter() - started)[0]
+        return self._told(*self._timed(data))
+
+    def _tell(self) -> None:
+        if self.kept is not None:
+            self.kept.job.ledger.commit(_PAUSE)
+        super()._tell()

@@ -1,9 +1,10 @@
 """The ledger of a job: one SQLite file that holds every range of the search, open or done.
 
 A range is done in one transaction: its numbers, the ranges that it left and its state are written
-together or not at all, and on the disk when the transaction ends. A range that comes a second time
-changes nothing. So at every instant the numbers of the ranges that are done, and the ranges that
-are open, are the whole search: what is killed goes on from there.
+together or not at all, and on the disk when the transaction ends. Ranges done shortly one after the
+other share a transaction, in their order. A range that comes a second time changes nothing. So at
+every instant the numbers of the ranges that are done, and the ranges that are open, are the whole
+search: what is killed goes on from there.
 
 The file is a log ahead of the data (WAL), with the disk waited for at each commit; on a file system
 of a network, where such a log does not work, a rollback journal. Who works on it holds a lock of
@@ -33,6 +34,7 @@ from tropattn.outputs import output_path, try_out
 __all__ = ["Ledger", "Range", "Row", "SearchState", "Told", "damaged", "versions"]
 
 
+_words = json.JSONEncoder(separators=(",", ":")).encode
 FORMAT = 1
 _MARK = 0x7461_6A62
 """What says in the file's header that it is a ledger."""
@@ -82,13 +84,15 @@ class Range:
 class Told:
     """What came of a range: numbers to be added up, what it left, by whom and in how long.
 
-    ``tally`` has ``cells`` among its numbers.
+    ``tally`` has ``cells`` among its numbers; ``result`` is a JSON value where it is more than
+    these, None where not.
     """
 
     tally: Mapping[str, int]
     left: Sequence[Range]
     worker: str = ""
     seconds: float = 0.0
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ class Row:
     """A range with all that is known of it: where it came from and, where it is done, what it gave.
 
     ``parent`` is the path of the range that left it, None for a root; ``data`` is JSON text where
-    it is open, None where it is done.
+    it is open, None where it is done; ``result`` is JSON text where it is done and gave more than
+    numbers to be added up.
     """
 
     search: str
@@ -109,6 +114,7 @@ class Row:
     worker: str | None = None
     seconds: float | None = None
     ended: float | None = None
+    result: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class Ledger:
 
     def __init__(self, path: Path, file: sqlite3.Connection, lock: FileLock | None) -> None:
         self.path, self._file, self._lock = path, file, lock
+        self._since = 0.0
 
     # ---- opening ------------------------------------------------------------------------------
 
@@ -202,13 +209,16 @@ class Ledger:
             )
 
     def close(self) -> None:
-        """Let go of the file; at rest it has no other files beside it."""
-        if self._lock is not None:
-            with suppress(sqlite3.Error):
-                self._file.execute("PRAGMA journal_mode = DELETE")
-        self._file.close()
-        if self._lock is not None:
-            self._lock.release()
+        """Let go of the file, with all that was finished; at rest no other files are beside it."""
+        try:
+            self.commit()
+            if self._lock is not None:
+                with suppress(sqlite3.Error):
+                    self._file.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            self._file.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Ledger:
         return self
@@ -245,18 +255,25 @@ class Ledger:
             raise _failed(self.path, error) from None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All that the block writes, on the disk when it ends, or nothing."""
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        """What the block writes, for the next commit; nothing since the last one if it fails."""
         with self._asked() as file:
             try:
-                file.execute("BEGIN IMMEDIATE")
+                if not file.in_transaction:
+                    file.execute("BEGIN IMMEDIATE")
+                    self._since = time.monotonic()
                 yield file
-                file.execute("COMMIT")
             except BaseException:
                 if file.in_transaction:
                     with suppress(sqlite3.Error):
                         file.execute("ROLLBACK")
                 raise
+
+    def commit(self, pause: float = 0.0) -> None:
+        """Put on the disk what was written, unless its first part is younger than ``pause``."""
+        if self._file.in_transaction and time.monotonic() - self._since >= pause:
+            with self._written() as file:
+                file.execute("COMMIT")
 
     def about(self) -> dict[str, str]:
         """What the job is about: ``digest``, ``versions``, ``format`` and more in words."""
@@ -264,9 +281,10 @@ class Ledger:
             return dict(file.execute("SELECT name, value FROM about").fetchall())
 
     def note(self, name: str, value: str) -> None:
-        """Write down one word about the job."""
-        with self._transaction() as file:
+        """Write down one word about the job, on the disk."""
+        with self._written() as file:
             file.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+        self.commit()
 
     def known(self, name: str) -> int | None:
         """The number of the search of that name, None where it has not begun."""
@@ -279,24 +297,26 @@ class Ledger:
         known = self.known(name)
         if known is not None:
             return known
-        with self._transaction() as file:
+        with self._written() as file:
             made = file.execute("INSERT INTO searches (name, merge) VALUES (?, ?)", (name, merge))
             number = int(made.lastrowid or 0)
             _insert(file, number, None, roots)
-            return number
+        self.commit()
+        return number
 
     def finish(self, search: int, path: str, told: Told) -> bool:
         """Note that a range is done, what it found and what it left; False if it was done before.
 
-        What comes of a range a second time changes nothing.
+        What comes of a range a second time changes nothing. It is on the disk after ``commit``.
         """
-        numbers = json.dumps({name: value for name, value in told.tally.items() if value})
-        with self._transaction() as file:
+        numbers = _words({name: value for name, value in told.tally.items() if value})
+        with self._written() as file:
             done = file.execute(
-                "UPDATE ranges SET open = 0, data = NULL, cells = ?, tally = ?, children = ?, "
+                "UPDATE ranges SET open = 0, data = ?, cells = ?, tally = ?, children = ?, "
                 "worker = ?, seconds = ?, ended = ? WHERE search = ? AND path = ? AND open "
                 "RETURNING id",
                 (
+                    None if told.result is None else _words(told.result),
                     *(told.tally["cells"], numbers, len(told.left), told.worker, told.seconds),
                     *(time.time(), search, path),
                 ),
@@ -313,6 +333,22 @@ class Ledger:
                 "SELECT path, data FROM ranges WHERE search = ? AND open ORDER BY id", (search,)
             ).fetchall()
         return [Range(path, json.loads(data)) for path, data in rows]
+
+    def results(self, search: int) -> dict[str, Any]:
+        """What came of the ranges of a search that gave more than numbers, by path."""
+        with self._asked() as file:
+            rows = file.execute(
+                "SELECT path, data FROM ranges WHERE search = ? AND NOT open AND data NOT NULL",
+                (search,),
+            ).fetchall()
+        return {path: json.loads(data) for path, data in rows}
+
+    def done(self, search: int) -> int:
+        """How many ranges of a search are done."""
+        with self._asked() as file:
+            return file.execute(
+                "SELECT COUNT(*) FROM ranges WHERE search = ? AND NOT open", (search,)
+            ).fetchone()[0]
 
     def tally(self, search: int) -> Counter[str]:
         """The sums of what the ranges of a search found."""
@@ -332,7 +368,8 @@ class Ledger:
                 for row in file.execute(
                     "SELECT searches.name, merge, own.path, above.path, "
                     "CASE WHEN own.open THEN own.data END, own.tally, own.children, own.worker, "
-                    "own.seconds, own.ended FROM ranges own "
+                    "own.seconds, own.ended, CASE WHEN NOT own.open THEN own.data END "
+                    "FROM ranges own "
                     "JOIN searches ON searches.id = own.search "
                     "LEFT JOIN ranges above ON above.id = own.parent ORDER BY own.id"
                 )
@@ -377,7 +414,7 @@ def _insert(
 ) -> None:
     file.executemany(
         "INSERT INTO ranges (search, path, parent, open, data) VALUES (?, ?, ?, 1, ?)",
-        [(search, r.path, parent, json.dumps(r.data, separators=(",", ":"))) for r in ranges],
+        [(search, r.path, parent, _words(r.data)) for r in ranges],
     )
 
 
@@ -398,7 +435,8 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
         file.execute(
             "INSERT INTO ranges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(number, searches[row.search], row.path, above, row.data is not None, row.data),
+                *(number, searches[row.search], row.path, above, row.data is not None),
+                row.result if row.data is None else row.data,
                 *(cells, row.tally, row.children, row.worker, row.seconds, row.ended),
             ),
         )

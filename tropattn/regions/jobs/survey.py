@@ -45,9 +45,7 @@ class Survey:
 
 
 class Probed(Protocol):
-    """A search that tells what comes of a range, in parts as small as its effort."""
-
-    effort: float
+    """A search that tells what comes of a range, in parts as small as its effort says."""
 
     def answer(self, data: Mapping[str, Any]) -> Told:
         """What comes of a range that was written down."""
@@ -61,7 +59,6 @@ def surveyed(name: str, found: int, queue: Probed, ranges: list[Range]) -> Surve
         return Survey(name, found, 0)
     rng, until = random.Random(0), time.monotonic() + _SECONDS
     chosen = ranges if count <= _MOST_RANGES else rng.sample(ranges, _MOST_RANGES)
-    queue.effort = 0.0
     probes: list[list[float]] = [[] for _ in chosen]
     # Two rounds at least, for without these there is no error.
     while len(probes[-1]) < 2 or time.monotonic() < until:
@@ -82,7 +79,7 @@ def _probe(queue: Probed, entry: Range, rng: random.Random) -> float:
     """An unbiased estimate of the cells below a range."""
     total, weight, data = 0.0, 1.0, entry.data
     while True:
-        told = queue.answer(data)
+        told = queue.answer({**data, "effort": 0})
         total += weight * told.tally["cells"]
         if not told.left:
             return total

@@ -16,13 +16,14 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tropattn.errors import EngineError
-from tropattn.regions.jobs.ledger import Range, Told
+from tropattn.regions.jobs.ledger import Told
 from tropattn.threads import Pool
 
 __all__ = ["Crew", "main"]
@@ -37,22 +38,19 @@ _ONE_THREAD = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 
 class Crew(Pool):
-    """Worker processes in place of the threads of a pool.
+    """Worker processes in place of the threads of a pool, for ranges as the ledger holds them.
 
-    ``search`` is the class of the search and the arguments from which each builds its own;
-    ``written`` puts a range into words.
+    ``search`` is the class of the search and the arguments from which each builds its own.
     """
 
     def __init__(
         self,
         workers: int,
         search: tuple[Any, tuple[Any, ...]],
-        written: Callable[[Any], Range],
         flag: NDArray[np.int64],
     ) -> None:
         super().__init__(workers, flag)
         self.outer = None
-        self._written = written
         self._search = pickle.dumps(search)
         self._given: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._processes: list[_Process] = []
@@ -70,7 +68,7 @@ class Crew(Pool):
     def submit(self, work: Callable[[Any], Any], item: Any, number: int = 0) -> None:
         """Let a worker have the range; ``work`` is what it does anyway."""
         self.busy += 1
-        self._given.put((number, self._written(item).data))
+        self._given.put((number, item.data))
 
     def _attend(self, process: _Process) -> None:
         """Give one worker a range after the other."""
@@ -116,7 +114,7 @@ class _Process:
                 continue
             if error is not None:
                 raise error
-            return Told(told.tally, told.left, f"process {process.pid}", told.seconds)
+            return replace(told, worker=f"process {process.pid}")
         raise EngineError(
             f"workers: processes that stay needed, got one that ended {_MOST_DEATHS} times in a "
             "row; the system may lack memory, take fewer workers."

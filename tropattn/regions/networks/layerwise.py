@@ -26,7 +26,7 @@ from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.jobs.driver import KeptQueue
+from tropattn.regions.jobs.driver import KeptQueue, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.networks.cells import CellSystem, DepthCell, cell_of_words, cell_to_words
 from tropattn.regions.networks.witness import depth_witnesses
@@ -267,12 +267,16 @@ class _Cuts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Range:
-    """The cells of a cell from one number to another, and all that is below them."""
+    """The cells of a cell from one number to another, and all that is below them.
+
+    ``effort`` multiplies the budget of its generation.
+    """
 
     cell: DepthCell
     start: int = 0
     stop: int | None = None
     generation: int = 0
+    effort: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,7 +331,7 @@ class _LeafCount(KeptQueue[_Range, _Below]):
     def read(self, data: Mapping[str, Any]) -> _Range:
         try:
             cell, start, stop = cell_of_words(data), int(data["start"]), data["stop"]
-            generation = int(data["generation"])
+            generation, effort = int(data["generation"]), effort_of(data)
         except (TypeError, ValueError, KeyError, IndexError, OverflowError):
             raise damaged("a range of the search") from None
         units = [np.diff(table.starts) for table in self.refinement.tables[: cell.depth]]
@@ -343,7 +347,7 @@ class _LeafCount(KeptQueue[_Range, _Below]):
         )
         if not sound:
             raise damaged("a range of the search")
-        return _Range(cell, start, stop, generation)
+        return _Range(cell, start, stop, generation, effort)
 
     def search(self) -> None:
         """Search all; on a limit or Ctrl-C raise with the cells found so far."""
@@ -356,7 +360,7 @@ class _LeafCount(KeptQueue[_Range, _Below]):
     def work(self, item: _Range) -> _Below:
         """Search below a range, depth first, until the searches of its generation are done."""
         last, outcome, parents, searched = len(self.refinement.tables) - 1, Outcome(), 0, 0
-        most = int(self.effort * _SEARCHES[min(item.generation, len(_SEARCHES) - 1)])
+        most = item.effort * _SEARCHES[min(item.generation, len(_SEARCHES) - 1)]
         stack = [(item.cell, item.start, item.stop)]
         while stack and (searched <= most):
             check()

@@ -28,7 +28,7 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Frame, Row, by_angle, strictly_feasible, tightened
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.budget import Budget
-from tropattn.regions.jobs.driver import KeptQueue
+from tropattn.regions.jobs.driver import KeptQueue, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.jobs.packing import name_of, packed, unpacked
 from tropattn.regions.networks.layerwise import LayerwiseRefinement
@@ -160,13 +160,17 @@ class _Exact:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Item:
-    """A work range: a polygon, the signs that led to it, and signs settled for its own level."""
+    """A work range: a polygon, the signs that led to it, and signs settled for its own level.
+
+    ``effort`` multiplies the budget of its generation.
+    """
 
     status: NDArray[np.int8]
     sides: Array
     names: NDArray[np.int64]
     answers: NDArray[np.int8]
     generation: int
+    effort: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -231,7 +235,8 @@ class _Search(KeptQueue[_Item, _RangeFound]):
             sides = unpacked(data["sides"], np.float64, relu_rows.WIDTH)
             names = unpacked(data["names"], np.int64, 3)
             answers = unpacked(data["answers"], np.int8, width)
-            item = _Item(status, sides, names, answers, int(data["generation"]))
+            generation, effort = int(data["generation"]), effort_of(data)
+            item = _Item(status, sides, names, answers, generation, effort)
         except (TypeError, ValueError, KeyError):
             raise damaged("a range of the search") from None
         sound = (
@@ -267,7 +272,7 @@ class _Search(KeptQueue[_Item, _RangeFound]):
             self.levels,
             kernel.PolygonItem(item.status, item.sides, item.names, item.answers),
             kernel.make_space(self.levels, slots, room, _QUESTIONS),
-            int(self.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)]),
+            item.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             out,
             counters,
             self.stop,

@@ -9,9 +9,13 @@ the search (``regions/jobs``).
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import flint
@@ -21,12 +25,13 @@ from tropattn._kernels import search
 from tropattn._kernels.system import System, make_fine, make_space
 from tropattn._types import Array
 from tropattn.arrays import freeze
+from tropattn.outputs import writing
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import strictly_negative
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.jobs.driver import KeptQueue, Search
+from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.walls import CellWalls
@@ -80,7 +85,8 @@ class WorkRange:
 
     The point ``z`` (2, D) is a sum of two doubles, the second one 0 but in slivers; ``alive`` (n,)
     marks the candidates above it, where they are handed down; ``fine``: doubles left keys open in
-    the range that it is a part of, so it is searched at twice the precision at once.
+    the range that it is a part of, so it is searched at twice the precision at once. ``effort``
+    multiplies the budget.
     """
 
     path: Array
@@ -90,6 +96,7 @@ class WorkRange:
     exact_point: tuple[Any, ...] | None = None
     alive: Array = field(default_factory=lambda: np.zeros(0, np.bool_))
     fine: bool = False
+    effort: int = 1
 
 
 @dataclass(slots=True)
@@ -107,6 +114,7 @@ class _Found:
     rest_level: Array
     candidates: Array
     log: Array
+    written: dict[str, Any] | None = None
 
 
 def explore(
@@ -116,12 +124,13 @@ def explore(
     emit: bool = False,
     certificate: GroupWriter | None = None,
     kept: Search | None = None,
+    files: _CellFiles | None = None,
 ) -> Outcome:
     """Count (and with ``emit`` list) the cells of a refinement, depth first.
 
     ``certificate`` takes every step instead of the outcome; ``kept`` is the search of a job that
-    keeps its ranges. The budget is told of cells and of the ranges left. Memory without ``emit``
-    depends on heads and keys, not on the number of cells.
+    keeps its ranges, ``files`` what takes the cells of these. The budget is told of cells and of
+    the ranges left. Memory without ``emit`` depends on heads and keys, not on the number of cells.
 
     Raises
     ------
@@ -137,11 +146,20 @@ def explore(
         outcome.points.append(z[None, :])
         if certificate is not None:
             certificate.add_single(z, exact_point)
+        if files is not None:
+            files.write("", outcome)
         return outcome
-    driver = _Driver(refinement, outcome, emit, budget, certificate)
-    driver.kept = kept
+    driver = _Driver(refinement, outcome, emit or files is not None, budget, certificate)
+    driver.kept, driver.files = kept, files
     driver.run([driver.root], thread_count(budget.threads))
     return outcome
+
+
+def _cells_of(found: _Found) -> Outcome:
+    """The cells of one range."""
+    cells = int(found.counters[search.CELLS])
+    patterns, points = found.patterns[:cells].copy(), found.points[:cells, 0].copy()
+    return Outcome(cells, [patterns], [points])
 
 
 def _high(z: Array) -> Array:
@@ -168,8 +186,38 @@ def _system(refinement: Refinement) -> dict[str, Array]:
     }
 
 
+class _CellFiles:
+    """The cells of a search in a folder, a file a range: on the disk before the range is done.
+
+    A range that is searched again writes the same file again.
+    """
+
+    def __init__(self, folder: str, question: Question) -> None:
+        self.folder, self.question = Path(folder), question
+
+    def write(self, name: str, outcome: Outcome) -> dict[str, Any]:
+        """Write patterns (m, H) and witnesses (m, d); the file's name and digest."""
+        patterns, witnesses, inside = _sorted(outcome, self.question)
+        given = {"patterns": patterns, "witnesses": witnesses, "inside": inside}
+        packed = io.BytesIO()
+        np.savez(packed, **given)
+        digest = hashlib.sha256(packed.getbuffer()).hexdigest()
+        place = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npz"
+        with writing(place, "cells") as stream:
+            stream.write(packed.getbuffer())
+        # The new name too.
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return {"file": place.name, "sha256": digest}
+
+
 class _Driver(KeptQueue[WorkRange, "_Found"]):
-    """One search of a refinement, and its tally."""
+    """One search of a refinement, and its tally; of a job with ``files`` these take the cells."""
+
+    files: _CellFiles | None = None
 
     def __init__(
         self,
@@ -188,9 +236,12 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
 
     @classmethod
     def built(cls, *given: Any) -> Self:
-        """The search of a layer's heads that differ, on a domain."""
-        refinement = Question((RoutingStage(given[0]),), given[1]).refinement
-        return cls(refinement, Outcome(), False, Budget(), None)
+        """The search of a layer's heads that differ, on a domain; with a folder its cells too."""
+        units, *folder, domain = given
+        question = Question((RoutingStage(units),), domain)
+        search = cls(question.refinement, Outcome(), bool(folder), Budget(), None)
+        search.files = _CellFiles(*folder, question) if folder else None
+        return search
 
     @property
     def root(self) -> WorkRange:
@@ -212,6 +263,10 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         for name, value in tally.items():
             setattr(self.outcome, name, getattr(self.outcome, name) + value)
 
+    @staticmethod
+    def _name(item: WorkRange) -> str:
+        return " ".join(str(v) for pair in path_pairs(item.path) for v in pair)
+
     def written(self, item: WorkRange) -> Range:
         path = [v for pair in path_pairs(item.path) for v in pair]
         data: dict[str, Any] = {"path": path, "generation": item.generation}
@@ -225,7 +280,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             data["alive"] = np.packbits(item.alive).tobytes().hex()
         if item.fine:
             data["fine"] = True
-        return Range(" ".join(map(str, path)), data)
+        return Range(self._name(item), data)
 
     def read(self, data: Mapping[str, Any]) -> WorkRange:
         try:
@@ -259,14 +314,19 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             raise ValueError
         proved = point is None and bool(data["proved"])
         fine, generation = bool(data.get("fine", False)), int(data["generation"])
-        return WorkRange(path, z, proved, generation, point, alive, fine)
+        return WorkRange(path, z, proved, generation, point, alive, fine, effort_of(data))
 
     def work(self, item: WorkRange) -> _Found:
         # Twice the precision costs time and its own compilation: only where doubles do not decide.
         found = self._search(item, item.fine)
         if found.counters[search.DEFERRED] and not item.fine:
             found = self._search(item, True)
+        if self.files is not None and found.counters[search.CELLS]:
+            found.written = self.files.write(self._name(item), _cells_of(found))
         return found
+
+    def result(self, result: _Found) -> dict[str, Any] | None:
+        return result.written
 
     def _search(self, item: WorkRange, fine: bool) -> _Found:
         heads, (n, dim) = len(self.refinement.units), self.refinement.terms.shape
@@ -285,7 +345,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             item.z,
             item.proved,
             item.alive,
-            int(self.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)]),
+            item.effort * _BUDGETS[min(item.generation, len(_BUDGETS) - 1)],
             self.stop,
         )
         return _Found(item, fine, **buffers)
@@ -301,9 +361,10 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         outcome.nodes += counters[search.NODES]
         if self.certificate is not None:
             self.certificate.add_range(result, counters)
-        elif self.emit and cells:
-            outcome.patterns.append(result.patterns[:cells].copy())
-            outcome.points.append(result.points[:cells, 0].copy())
+        elif self.emit and self.files is None and cells:
+            own = _cells_of(result)
+            outcome.patterns += own.patterns
+            outcome.points += own.points
         generation, left = result.item.generation + 1, list[WorkRange]()
         for i in range(counters[search.REST]):
             path, z = result.rest[i].copy(), result.rest_points[i].copy()
@@ -333,7 +394,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
 class Enumeration(Engine):
     """Every cell, whatever the heads and the domain (theory T5)."""
 
-    name, lists, ranges = "enumeration", True, True
+    name, lists, ranges, files = "enumeration", True, True, True
     where = "any dimension, any domain"
     idea = "depth first, one head after another, a point or a Farkas basis for every decision (T5)"
     cost = "a few small programs per cell"
@@ -346,8 +407,11 @@ class Enumeration(Engine):
             heads = question.heads or range(len(question.stages[0].units))
             writer = GroupWriter(question.proof, refinement, heads)
         heads = question.heads or ()
-        kept = question.search(" ".join([self.name, *map(str, heads)]), question.stages[0].units)
-        outcome = explore(refinement, question.budget, certificate=writer, kept=kept)
+        folder = [] if question.job is None else question.job.folder
+        files = _CellFiles(*folder, question) if folder else None
+        name, units = " ".join([self.name, *map(str, heads)]), question.stages[0].units
+        kept = question.search(name, units, *folder)
+        outcome = explore(refinement, question.budget, certificate=writer, kept=kept, files=files)
         return Found(outcome.cells, {**question.reduced, **outcome.stats()}, self.name)
 
     def cells(self, question: Question) -> RegionComplex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -17,9 +18,11 @@ from reference import families
 
 import tropattn as ta
 from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.regions.count import count_with_bound
 from tropattn.regions.jobs import ledger as ledgers
 from tropattn.regions.jobs import survey
 from tropattn.regions.jobs.digest import digest_of
+from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.ledger import Ledger, Range, Told
 from tropattn.regions.search import enumeration
 
@@ -123,11 +126,12 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import tropattn as ta
+from tropattn.regions.jobs import driver
 from tropattn.regions.jobs.ledger import Ledger
 from tropattn.regions.search import enumeration
 
 enumeration._BUDGETS = (20,)
-job, after, place = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+job, after, place, driver._PAUSE = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[5])
 heads = [ta.TropicalPolynomial(slopes) for slopes in np.load(sys.argv[4])]
 done, finish = [0], Ledger.finish
 
@@ -144,14 +148,15 @@ print(ta.count_regions(heads, job=job, threads=2).value)
 """
 
 
-def test_kill_9_loses_nothing_that_was_done(job, tmp_path):
+@pytest.mark.parametrize("pause", [0, 60])
+def test_kill_9_loses_nothing_that_was_committed(job, tmp_path, pause):
     normals = [v for v in np.ndindex(*[2] * 4) if any(v)]
     slopes = tmp_path / "slopes.npy"
     np.save(slopes, np.array([[[0] * 4, v] for v in normals], float))
     draw, before = random.Random(1), 0
     for after, place in ((9, "before"), (draw.randrange(5, 20), "after"), (10**6, "never")):
         ended = subprocess.run(
-            [sys.executable, "-c", KILLED, job, str(after), place, slopes],
+            [sys.executable, "-c", KILLED, job, str(after), place, slopes, str(pause)],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -163,7 +168,12 @@ def test_kill_9_loses_nothing_that_was_done(job, tmp_path):
             assert (found, left) == (370, 0)
         else:
             assert ended.returncode == -signal.SIGKILL
-            assert done == before + after + (place == "after")
+            if pause:
+                # All or nothing of what one transaction holds.
+                assert (done, found, left) == (before, None, 1)
+            else:
+                # The last one is finished, and its commit is not reached.
+                assert done == before + after
             assert left > 0
         before = done
 
@@ -315,6 +325,7 @@ def test_a_range_is_done_once(job):
         assert not ledger.finish(search, "", Told({"cells": 9}, []))
         assert not ledger.finish(search, "unknown", Told({"cells": 9}, []))
         # What it left comes in one transaction with it: a path that is there already undoes both.
+        ledger.commit()
         with pytest.raises(InvalidInput):
             ledger.finish(search, "0", Told({"cells": 1}, [Range("1", {})]))
         assert [r.path for r in ledger.open_ranges(search)] == ["0", "1"]
@@ -329,7 +340,7 @@ def test_probes_estimate_what_is_left(job, monkeypatch):
     monkeypatch.setattr(survey, "_SECONDS", 0.5)
     from tropattn.regions.count import survey_job
 
-    (seen,) = survey_job(heads, None, of="cells", engine="auto", job=job)
+    (seen,) = survey_job(heads, None, of="cells", engine="auto", job=Order(job))
     left = cells - seen.cells
     assert seen.probes >= 2 * seen.open > 2
     assert 0 < seen.error < left
@@ -348,3 +359,63 @@ def test_digests_tell_numbers_and_places_apart():
         digest_of(one),
     ]
     assert len({digest_of(one, None), *others}) == 6
+
+
+# ---- cells in files ---------------------------------------------------------------------------
+
+
+def listed(job, folder):
+    """The cells that the ledger names, and whether every file is as it was written."""
+    with Ledger.looked_at(job) as ledger:
+        (state,) = ledger.states()
+        found = ledger.results(ledger.known(state.name))
+    sound = [
+        hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        for entry in found.values()
+    ]
+    files = [np.load(folder / entry["file"]) for entry in found.values()]
+    parts = {name: [file[name] for file in files] for name in ("patterns", "witnesses")}
+    return np.vstack(parts["patterns"]), np.vstack(parts["witnesses"]), all(sound)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("workers", [None, 2])
+def test_cells_are_in_files_once_each_whatever_ended_the_runs(job, tmp_path, workers):
+    """With a twin and a head of one key, which the search leaves out."""
+    heads, _ = arrangement(4)
+    heads = [*heads, heads[3], ta.TropicalPolynomial([[1.0, 0, 0, 0]])]
+    expected = ta.enumerate_regions(heads)
+    folder = tmp_path / "cells"
+    order = Order(job, cells=str(folder), workers=workers)
+    asked = {"of": "cells", "engine": "auto", "certificate": None, "progress": False}
+    for limit in (100, 200, None):
+        settings = {**asked, "max_cells": limit, "threads": 2}
+        if limit is None:
+            assert count_with_bound(heads, None, job=order, **settings)[0].value == 370
+        else:
+            with pytest.raises(BudgetExceeded):
+                count_with_bound(heads, None, job=order, **settings)
+    patterns, witnesses, sound = listed(job, folder)
+    assert sound and {p.suffix for p in folder.iterdir()} == {".npz"}
+    assert sorted(map(tuple, patterns.tolist())) == sorted(map(tuple, expected.patterns.tolist()))
+    winners = np.stack([head.argmax(witnesses) for head in heads], axis=1)
+    assert (winners == patterns)[:, :15].all()
+    with pytest.raises(InvalidInput, match="job: a ledger of this input, domain and question"):
+        ta.count_regions(heads, job=job)
+
+
+def test_cells_of_one_pattern_and_of_none_to_be_had(job, tmp_path):
+    one = [ta.TropicalPolynomial([[1.0, 0.0]])]
+    asked = {"of": "cells", "certificate": None, "progress": False}
+    asked |= {"max_cells": None, "threads": 1}
+    order = Order(job, cells=str(tmp_path / "cells"))
+    assert count_with_bound(one, None, job=order, engine="auto", **asked)[0].value == 1
+    (file,) = (tmp_path / "cells").iterdir()
+    assert np.load(file)["patterns"].tolist() == [[0]]
+    heads, _ = arrangement(3)
+    other = Order(tmp_path / "a.job", cells=str(tmp_path / "cells"))
+    with pytest.raises(InvalidInput, match="cells: cells of one layer by enumeration needed"):
+        count_with_bound(heads, None, job=other, engine="direct_sum", **asked)
+    nowhere = Order(tmp_path / "b.job", cells=str(tmp_path / "no" / "cells"))
+    with pytest.raises(InvalidInput, match="cells: a folder that can be written needed"):
+        count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
