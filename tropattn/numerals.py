@@ -51,7 +51,11 @@ def real(text: str) -> float:
 
 
 class Whole(click.IntRange):
-    """An integer as the type of an option, within bounds."""
+    """An integer as the type of an option, within bounds if there are any."""
+
+    def _describe_range(self) -> str:
+        # Click would say "x<=None" in the help.
+        return "" if self.min is self.max is None else super()._describe_range()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read ``"12"``."""
@@ -63,7 +67,10 @@ class Whole(click.IntRange):
 
 
 class Real(click.FloatRange):
-    """A finite number as the type of an option, within bounds."""
+    """A finite number as the type of an option, within bounds if there are any."""
+
+    def _describe_range(self) -> str:
+        return "" if self.min is self.max is None else super()._describe_range()
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
