@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from tropattn.errors import InvalidInput
 
 __all__ = [
+    "DEMO",
     "existing_path",
     "json_value",
     "named",
@@ -39,8 +40,12 @@ __all__ = [
     "read_json",
     "read_npz",
     "regular_file",
+    "shipped",
     "standard_input",
 ]
+
+DEMO = "demo"
+"""The word that stands for the model that the package ships; a folder of that name: ``./demo``."""
 
 Result = TypeVar("Result")
 
@@ -92,6 +97,15 @@ def named(names: Any) -> str:
 
 
 # ---- paths and bytes ----------------------------------------------------------------------------
+
+
+def shipped() -> str:
+    """Path of the trained model that the package ships.
+
+    >>> Path(shipped()).name
+    'maximum.safetensors'
+    """
+    return str(Path(__file__).parent / "data" / "maximum.safetensors")
 
 
 def existing_path(path: Any, argument: str = "path") -> Path:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 from typing import Any
 
 import click
 
-__all__ = ["Real", "Whole", "real", "whole"]
+__all__ = ["Real", "Whole", "ratio", "ratios", "real", "whole"]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
 _REAL = re.compile(
     r"[+-]?(([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,6})?|inf|nan)", re.ASCII
 )
+
+_RATIO = re.compile(r"[+-]?[0-9]{1,1000}/0*[1-9][0-9]{0,999}", re.ASCII)
 
 
 def whole(text: str) -> int:
@@ -50,8 +53,39 @@ def real(text: str) -> float:
     return value
 
 
+def ratio(text: str) -> Fraction:
+    """The rational that a text such as ``-1/3`` stands for, or ``ValueError``.
+
+    >>> ratio("2/6")
+    Fraction(1, 3)
+    """
+    if not _RATIO.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a valid ratio of integers.")
+    return Fraction(text)
+
+
+def ratios(value: Any) -> Any:
+    """Read a value of JSON with texts such as ``"1/3"`` in its lists as the rationals they are.
+
+    >>> ratios({"slopes": [[1, "1/3"]], "name": "1/3"})
+    {'slopes': [[1, Fraction(1, 3)]], 'name': '1/3'}
+    """
+    if isinstance(value, dict):
+        return {name: ratios(entry) for name, entry in value.items()}
+    if not isinstance(value, list):
+        return value
+    return [
+        ratio(entry) if isinstance(entry, str) and _RATIO.fullmatch(entry) else ratios(entry)
+        for entry in value
+    ]
+
+
 class Whole(click.IntRange):
-    """An integer as the type of an option, within bounds."""
+    """An integer as the type of an option, within bounds if there are any."""
+
+    def _describe_range(self) -> str:
+        # Click would say "x<=None" in the help.
+        return "" if self.min is self.max is None else super()._describe_range()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read ``"12"``."""
@@ -63,7 +97,10 @@ class Whole(click.IntRange):
 
 
 class Real(click.FloatRange):
-    """A finite number as the type of an option, within bounds."""
+    """A finite number as the type of an option, within bounds if there are any."""
+
+    def _describe_range(self) -> str:
+        return "" if self.min is self.max is None else super()._describe_range()
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

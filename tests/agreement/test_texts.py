@@ -107,6 +107,7 @@ def byte_folder(name):
             "GPT2": ["<|endoftext|>"],
             "Roberta": ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
             "Qwen2": ["<|endoftext|>"],
+            "GPTNeoX": ["<|endoftext|>", "<|padding|>"],
         }[name]
         model = trained(
             tokenizers.models.BPE(),
@@ -130,7 +131,7 @@ def byte_folder(name):
 def unigram_folder(name):
     def make(folder, settings):
         special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
-        if name == "XLMRoberta":
+        if name in ("XLMRoberta", "Camembert"):
             special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         model = trained(
             tokenizers.models.Unigram(),
@@ -160,6 +161,20 @@ def llama_folder(folder, settings):
     made.save_pretrained(folder)
 
 
+def gemma_folder(folder, settings):
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    model = trained(
+        tokenizers.models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"),
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=500, special_tokens=[*special, *(f"<0x{i:02X}>" for i in range(256))]
+        ),
+        normalizer=tokenizers.normalizers.Replace(" ", "▁"),
+    )
+    merges = [tuple(pair) for pair in model["merges"]]
+    made = transformers.GemmaTokenizer(vocab=model["vocab"], merges=merges, **settings)
+    made.save_pretrained(folder)
+
+
 def without_whole(folder):
     (folder / "tokenizer.json").unlink()
 
@@ -171,6 +186,10 @@ def setting(**changes):
         path.write_text(json.dumps({k: v for k, v in values.items() if v != "dropped"}))
 
     return change
+
+
+def called(name):
+    return setting(tokenizer_class=name)
 
 
 def n_words(folder):
@@ -240,17 +259,64 @@ CASES = {
     "llama added": ("llama", llama_folder, {}, [added]),
     "qwen2": ("qwen2", byte_folder("Qwen2"), {}, []),
     "qwen2 merges.txt": ("qwen2", byte_folder("Qwen2"), {}, [without_whole]),
+    "qwen3": ("qwen3", byte_folder("Qwen2"), {}, []),
+    "qwen3 merges.txt": ("qwen3", byte_folder("Qwen2"), {}, [without_whole]),
+    "distilbert": ("distilbert", bert_folder, LOWER, [called("DistilBertTokenizer")]),
+    "distilbert unnamed": ("distilbert", bert_folder, CASED, [without_whole, called("dropped")]),
+    "electra": ("electra", bert_folder, LOWER, [called("ElectraTokenizer")]),
+    "electra unnamed": ("electra", bert_folder, LOWER, [called("dropped")]),
+    "xlm-roberta's own": ("xlm-roberta", unigram_folder("XLMRoberta"), {}, [called("dropped")]),
+    "camembert": ("camembert", unigram_folder("Camembert"), {}, []),
+    "modernbert": ("modernbert", byte_folder("GPT2"), {}, [called("PreTrainedTokenizerFast")]),
+    "opt": ("opt", byte_folder("GPT2"), {"add_bos_token": True}, []),
+    "opt merges.txt": ("opt", byte_folder("GPT2"), {"add_bos_token": True}, [without_whole]),
+    "olmo2": ("olmo2", byte_folder("GPT2"), {}, []),
+    "olmo2 unnamed": ("olmo2", byte_folder("Qwen2"), {}, [called("dropped")]),
+    "gpt neox": ("gpt_neox", byte_folder("GPTNeoX"), {}, [called("GPTNeoXTokenizerFast")]),
+    "gpt neox unnamed": ("gpt_neox", byte_folder("GPTNeoX"), {}, [called("dropped")]),
+    "gpt neox blank": ("gpt_neox", byte_folder("GPTNeoX"), {"add_prefix_space": True}, []),
+    "gpt neox merges.txt": ("gpt_neox", byte_folder("GPTNeoX"), {}, [without_whole]),
+    "gpt neox first": ("gpt_neox", byte_folder("GPTNeoX"), {"add_bos_token": True}, []),
+    "gpt neox both": (
+        "gpt_neox",
+        byte_folder("GPTNeoX"),
+        {"add_bos_token": True, "add_eos_token": True},
+        [],
+    ),
+    "bloom": ("bloom", byte_folder("GPT2"), {}, [called("BloomTokenizerFast")]),
+    "gpt-oss": ("gpt_oss", byte_folder("Qwen2"), {}, [called("PreTrainedTokenizerFast")]),
+    "gemma2": ("gemma2", gemma_folder, {}, []),
+    "gemma3 unnamed": ("gemma3_text", gemma_folder, {}, [called("dropped")]),
+    "mixtral": ("mixtral", llama_folder, {}, []),
+    "phi3": ("phi3", llama_folder, {"add_bos_token": True}, []),
+    "smollm3": ("smollm3", byte_folder("GPT2"), {}, [called("PreTrainedTokenizerFast")]),
 }
 
 
 DEFAULTS = {
     "albert": "AlbertTokenizer",
     "bert": "BertTokenizer",
+    "bloom": "PreTrainedTokenizer",
+    "camembert": "CamembertTokenizer",
+    "distilbert": "DistilBertTokenizer",
+    "electra": "ElectraTokenizer",
+    "gemma2": "GemmaTokenizer",
+    "gemma3_text": "GemmaTokenizer",
     "gpt2": "GPT2Tokenizer",
+    "gpt_neox": "GPTNeoXTokenizer",
+    "gpt_oss": "PreTrainedTokenizer",
     "llama": "LlamaTokenizer",
     "mistral": "LlamaTokenizer",
+    "mixtral": "LlamaTokenizer",
+    "modernbert": "PreTrainedTokenizer",
+    "olmo2": "TokenizersBackend",
+    "opt": "GPT2Tokenizer",
+    "phi3": "LlamaTokenizer",
     "qwen2": "Qwen2Tokenizer",
+    "qwen3": "Qwen2Tokenizer",
     "roberta": "RobertaTokenizer",
+    "smollm3": "LlamaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
 }
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pytest
 
@@ -282,10 +283,13 @@ def test_every_command_and_option_has_help():
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.help, f"{name} {parameter.name}"
+                words = parameter.get_help_record(click.Context(command))
+                assert "None" not in str(words), f"{name} {parameter.name}"
 
 
 def test_examples_in_the_help_run(invoke, strips, monkeypatch):
     monkeypatch.chdir(strips.parent)
+    (strips.parent / "lines.txt").write_text("314159265=\n2718=\n")
     invoke("count", "demo", "--text", "314159265=", "--certificate", "demo.cert.gz")
     for name, command in main.commands.items():
         if name == "demo":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 import tropattn as ta
 from tropattn.cli import main
+from tropattn.study.inputs import read_domain
 
 HEADS = ta.constructions.parabola_strips([3, 3, 3], 2)
 SLOPES = np.array([f.slopes for f in HEADS])
@@ -62,6 +64,31 @@ def test_tables_keep_heads_apart_and_integers_exact(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ratios.json", '{"slopes": [[[0], ["1/5"], [1]]], "intercepts": [[0, "-1/7", "-5/7"]]}'),
+        ("ratios.csv", "x,intercept\n0,0\n1/5,-1/7\n1,-5/7\n"),
+    ],
+)
+def test_ratios_are_exact(name, text, tmp_path, invoke):
+    (tmp_path / name).write_text(text)
+    (head,) = ta.load_polynomials(tmp_path / name)
+    assert head.slopes[1, 0] == Fraction(1, 5) and head.intercepts[2] == Fraction(-5, 7)
+    # The three terms meet in one point; those of the nearest doubles do not.
+    assert json.loads(invoke("count", tmp_path / name, "--json").stdout)["value"] == "2"
+    near = ta.TropicalPolynomial([[0], [1 / 5], [1]], [0, -1 / 7, -5 / 7])
+    assert ta.count_regions([near]).value == 3
+
+
+def test_a_plane_with_ratios(tmp_path):
+    text = '{"origin": ["1/3", 0], "basis": [[1, 0], [0, "1/7"]]}'
+    (tmp_path / "plane.json").write_text(text)
+    plane = read_domain(f"plane:{tmp_path / 'plane.json'}", 2)
+    basis, origin = plane.embedding
+    assert origin.tolist() == [Fraction(1, 3), 0] and basis[1, 1] == Fraction(1, 7)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("a.csv", "", "a row with the slopes"),
@@ -75,6 +102,9 @@ def test_tables_keep_heads_apart_and_integers_exact(tmp_path):
         ("a.json", '"a"', "real numbers"),
         ("a.json", '{"slopes": [[[0], [1, 2]]]}', "same length"),
         ("a.json", '{"slope": []}', "rename the arrays"),
+        ("a.json", '[[["1/3", "1/0"]]]', "int, Fraction or finite float entries needed"),
+        ("a.json", '[[["1/3", "third"]]]', "int, Fraction or finite float entries needed"),
+        ("a.csv", "1/3,1/0\n2,3\n", "decimal numbers"),
         ("a.npy", "no array", "a complete .npy file"),
     ],
 )

@@ -79,6 +79,35 @@ def test_inspect_refuses_tables_that_do_not_fit(invoke):
         assert ended.exit_code == 2 and said in ended.stderr
 
 
+def test_inspect_over_many_texts(invoke, tmp_path):
+    texts = tmp_path / "lines.txt"
+    texts.write_text('314=\n{"ids": [3, 1]}\n')
+    words = ["inspect", "demo", "--layer", 0, "--texts", texts]
+    ended = invoke(*words, "--records", tmp_path / "seen")
+    assert ended.exit_code == 0, ended.stderr
+    assert "Heads over 2 texts of 2 to 4 tokens, mean±spread" in ended.stdout
+    assert len(list((tmp_path / "seen").iterdir())) == 2
+    rows = json.loads(invoke(*words, "--format", "json").stdout)
+    assert [(row["head"], row["keys"]) for row in rows] == [(h, 3.0) for h in range(4)]
+    for more, said in (
+        (["--text", "1"], "--texts or --text needed, got both"),
+        (["--attention", tmp_path / "a.png"], "--texts or --attention needed"),
+        (["--format", "csv", "--table", "keys"], "--table heads or texts needed"),
+    ):
+        ended = invoke(*words, *more)
+        assert ended.exit_code == 2 and said in ended.stderr
+    words = ["inspect", "demo", "--text", "31="]
+    for more in (["--records", tmp_path / "seen"], ["--format", "csv", "--table", "texts"]):
+        ended = invoke(*words, *more)
+        assert ended.exit_code == 2 and "goes with --texts" in ended.stderr
+
+
+def test_a_head_named_twice_is_one_head(invoke):
+    words = ["inspect", "demo", "--text", "31=", "--no-cells", "--layer", 0, "--format", "json"]
+    rows = invoke(*words, "--table", "heads", "--head", 1, "--head", 1, "--head", -3).stdout
+    assert [row["head"] for row in json.loads(rows)] == [1]
+
+
 def test_inspect_draws_attention(invoke, tmp_path):
     path = tmp_path / "heads.png"
     words = ["inspect", "demo", "--text", "314=", "--no-cells", "--layer", 0]

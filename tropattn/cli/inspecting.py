@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
-_ALONE = "--unembedding looks at the last map alone: leave the other options out."
+_PLACES = {"live": 1, "reachable": 1, "won": 1, "gap": 2, "weight": 2, "hardness": 2}
+"""What is printed over many texts, and to how many decimal places."""
+
+_ALONE = "--unembedding looks at the last map alone: leave the others out."
 
 
 @click.command(short_help="Tabulate the heads of a trained model.")
@@ -34,6 +38,17 @@ _ALONE = "--unembedding looks at the last map alone: leave the other options out
     is_flag=True,
     help="Which words of the vocabulary can ever be the model's answer, instead of its heads.",
 )
+@click.option(
+    "--texts",
+    type=click.Path(),
+    help="File with a text a line, or a JSON line with ids: mean and spread of each head.",
+)
+@click.option(
+    "--records",
+    type=click.Path(),
+    help="With --texts, folder that keeps the record of each text as soon as it is there; a rerun "
+    "goes on from them.",
+)
 @click.option("--no-cells", is_flag=True, help="Leave out the cells of each layer.")
 @options.figure(required=False)
 @options.written(
@@ -41,7 +56,7 @@ _ALONE = "--unembedding looks at the last map alone: leave the other options out
     "Figure to write: soft attention of the heads of one layer, dead keys struck through.",
     endings=FIGURES,
 )
-@options.table(("tokens", "keys", "heads", "layers", "unembedding", "dead", "twins"))
+@options.table(("tokens", "keys", "heads", "layers", "texts", "unembedding", "dead", "twins"))
 @options.job(
     "Keep every head and layer that is done in this file: the same command, or tropattn resume "
     "FILE, goes on from there."
@@ -55,6 +70,8 @@ def inspect(
     heads: tuple[int, ...],
     vocabulary: bool,
     unembedding: bool,
+    texts: str | None,
+    records: str | None,
     no_cells: bool,
     output: str | None,
     attention: str | None,
@@ -81,6 +98,9 @@ def inspect(
     won of every token's own: earlier tokens of a causal model see fewer keys, so a dead one may win
     there.
 
+    With --texts each number's mean over the texts and its standard deviation, head by head. A line
+    of FILE is a text, or a JSON object with ids and, where they hold padding, mask.
+
     With --unembedding no context: which words can win in the last map, each proved; for the others
     the combination of words that is never below them.
 
@@ -89,37 +109,38 @@ def inspect(
       tropattn inspect demo --text 314159265=
       tropattn inspect demo --text 314159265= --no-cells --format csv --table keys
       tropattn inspect demo --text 314159265= --layer 1 --output heads.png
+      tropattn inspect demo --texts lines.txt --records seen
       tropattn inspect demo --unembedding
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.plotting import save
     from tropattn.plotting.attention import attention as attention_of
     from tropattn.plotting.inspection import inspection
+    from tropattn.study import many_texts
     from tropattn.study import unembedding as words
     from tropattn.study.inspection import InspectionSpec, run
 
     _check(table, form, as_json, vocabulary, unembedding, attention)
+    given = {name: context[name] for name in ("text", "ids", "mask")}
+    given |= {"vocabulary": vocabulary, "unembedding": unembedding, "records": records}
+    _check_texts(texts, table, given | {"output": output, "attention": attention, "job": job})
     watched = options.watching()
     step = report.Steps(options.console(err=True)) if watched else nullcontext
     if unembedding:
-        given = (*context.values(), job)
-        if heads or output is not None or any(value for value in given):
-            raise click.UsageError(
-                "--unembedding looks at the last map alone: leave the others out."
-            )
+        if any((heads, output, job, *context.values())):
+            raise click.UsageError(_ALONE)
         source = options.source_of(path, {})
         asked = words.UnembeddingSpec(path=source.path, threads=threads, progress=watched)
         _show(words.run(asked, step), as_json, report.unembedding, table or "dead", form)
         return
-    spec = InspectionSpec(
-        source=options.source_of(path, context),
-        heads=heads or None,
-        keys="vocabulary" if vocabulary else "context",
-        cells=not no_cells,
-        threads=threads,
-        progress=options.watching(),
-        job=job,
-    )
+    source = options.source_of(path, context)
+    more: dict[str, Any] = {"heads": heads or None, "threads": threads, "progress": watched}
+    if texts is not None:
+        listed = many_texts.TextsSpec(source=source, texts=texts, records=records, **more)
+        _show(many_texts.run(listed, step), as_json, _over_texts, table or "heads", form)
+        return
+    keys: Any = "vocabulary" if vocabulary else "context"
+    spec = InspectionSpec(source=source, keys=keys, cells=not no_cells, job=job, **more)
     record = run(spec, step)
     if output is not None:
         save(inspection(record.tables["heads"]), output)
@@ -149,6 +170,43 @@ def _check(
         raise click.UsageError(_ALONE)
     if vocabulary and (attention is not None or (form is not None and table in (None, "tokens"))):
         raise click.UsageError("--attention and the table tokens need a context, not --vocabulary.")
+
+
+def _check_texts(texts: str | None, table: str | None, alone: Mapping[str, Any]) -> None:
+    """Refuse options that have no meaning with a file of texts, or none without it."""
+    if texts is None:
+        if alone["records"] is not None or table == "texts":
+            word = "--records" if table != "texts" else "--table texts"
+            raise click.UsageError(f"{word} goes with --texts.")
+        return
+    others = [name for name, value in alone.items() if name != "records" and value]
+    if others:
+        raise click.UsageError(f"--texts or --{others[0]} needed, got both; leave one out.")
+    if table not in (None, "heads", "texts"):
+        raise click.UsageError(f"--table heads or texts needed with --texts, got {table}.")
+
+
+def _over_texts(record: Record, console: Console) -> None:
+    """Print mean and spread of each head, a column a number."""
+    from tropattn import report
+
+    texts = record.tables["texts"]
+    shown = [
+        {"layer": row["layer"], "head": row["head"]}
+        | {name: _spread(row, name, places) for name, places in _PLACES.items()}
+        for row in record.tables["heads"]
+    ]
+    lengths = [row["tokens"] for row in texts]
+    title = f"Heads over {len(texts)} texts of {min(lengths)} to {max(lengths)} tokens, mean±spread"
+    brief = replace(record, tables={"heads": shown})
+    report.listing(brief, "heads", title, ("layer", "head", *_PLACES), console)
+
+
+def _spread(row: Mapping[str, Any], name: str, places: int) -> str | None:
+    mean, spread = row[name], row[f"{name}_spread"]
+    if mean is None:
+        return None
+    return f"{mean:.{places}f}" + ("" if spread is None else f"±{spread:.{places}f}")
 
 
 def _show(

@@ -12,6 +12,7 @@ import click
 
 from tropattn import numerals
 from tropattn.cli import signals
+from tropattn.files import DEMO, shipped
 from tropattn.numerals import Whole
 from tropattn.progress import printing
 
@@ -51,7 +52,6 @@ __all__ = [
     "written",
 ]
 
-_DEMO = "demo"
 _CONTEXT = ("text", "ids", "mask", "layer", "position", "approximate")
 
 Decorator = Callable[[Any], Any]
@@ -237,7 +237,7 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
 
     path, domain = given.get("path"), given.get("domain")
     found = files_read(shipped())
-    if path is not None and path not in (_DEMO, "-"):
+    if path is not None and path not in (DEMO, "-"):
         found += files_read(path)
     if domain is not None:
         found.append(Path(domain.partition(":")[2]))
@@ -303,7 +303,7 @@ def source_of(path: str, given: dict[str, Any]) -> Source:
     """
     from tropattn.study.inputs import Source
 
-    if path == _DEMO:
+    if path == DEMO:
         path = shipped()
     return Source(path=path, **{name: given[name] for name in _CONTEXT if name in given})
 
@@ -312,11 +312,6 @@ def source_and_settings(path: str, given: dict[str, Any]) -> tuple[Source, dict[
     """The input that a command's options name, and the other options."""
     rest = {name: value for name, value in given.items() if name not in _CONTEXT}
     return source_of(path, given), rest
-
-
-def shipped() -> str:
-    """Path of the trained model that the package ships."""
-    return str(Path(__file__).parent.parent / "data" / "maximum.safetensors")
 
 
 def console(err: bool = False) -> Console:

@@ -30,7 +30,7 @@ from tropattn.attention.networks.padding import read_mask
 from tropattn.attention.networks.transformer import fixed_in_context
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, parse_json, read_bytes, read_npz
-from tropattn.numerals import real
+from tropattn.numerals import ratios, real
 from tropattn.polyhedra.domain import Box, Domain, Line, Slice
 from tropattn.progress import doing
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -395,7 +395,7 @@ def _box(text: str, dim: int) -> Box:
 def _arrays(path: Path) -> dict[str, Any]:
     if path.suffix == ".npz":
         return read_npz(path, "domain")
-    return parse_json(str(path), read_bytes(path, "domain"))
+    return ratios(parse_json(str(path), read_bytes(path, "domain")))
 
 
 def _plane(path: str, arrays: dict[str, Any]) -> Slice:

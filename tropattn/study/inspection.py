@@ -308,7 +308,9 @@ def vocabulary_scene(model: Model, spec: InspectionSpec) -> Scene:
 
 def _heads(layer: AttentionLayer, spec: InspectionSpec) -> Sequence[int]:
     count = len(layer.heads)
-    return range(count) if spec.heads is None else [_within("heads", h, count) for h in spec.heads]
+    if spec.heads is None:
+        return range(count)
+    return list(dict.fromkeys(_within("heads", h, count) for h in spec.heads))
 
 
 def _with_heads(layer: AttentionLayer, heads: Sequence[int]) -> AttentionLayer:

@@ -143,11 +143,13 @@ def _unseen(
     if not causal and mask is None and window is None:
         return None
     unseen = np.zeros((n_tokens, n_tokens), dtype=bool)
-    if causal or window is not None:
-        distance = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
-        unseen = np.abs(distance) >= (n_tokens if window is None else window)
-        if causal:
-            unseen |= distance < 0
+    keys = np.arange(n_tokens)
+    queries = keys[:, None]
+    if causal:
+        unseen |= queries < keys
+    if window is not None:
+        unseen |= queries - window >= keys
+        unseen |= queries + window <= keys
     if mask is not None:
         unseen |= ~mask
         alone = np.flatnonzero(unseen.all(axis=1))
@@ -156,11 +158,10 @@ def _unseen(
 
 
 def _hidden(scores: Floats, unseen: NDArray[np.bool_] | None) -> Floats:
-    """The scores with -inf at keys out of sight; sinks stay in sight."""
-    if unseen is None:
-        return scores
-    width = scores.shape[-1] - unseen.shape[1]
-    return np.where(np.pad(unseen, ((0, 0), (0, width))), -np.inf, scores)
+    """Write -inf over the scores of keys out of sight; sinks stay in sight."""
+    if unseen is not None:
+        np.copyto(scores[..., : unseen.shape[1]], -np.inf, where=unseen)
+    return scores
 
 
 def _scores(head: AttentionHead, rows: Floats) -> Floats:
@@ -170,7 +171,8 @@ def _scores(head: AttentionHead, rows: Floats) -> Floats:
         queries = rows @ to_float(head.W_Q)[0] + to_float(head.b_Q)[0]
         if head.q_norm is not None:
             queries = queries * to_float(head.q_norm.weight)[0]
-        scores = float(head.scale) * (_turned(head, queries) @ _turned(head, keys).swapaxes(-1, -2))
+        scores = _turned(head, queries) @ _turned(head, keys).swapaxes(-1, -2)
+        scores *= float(head.scale)
         if head.slant is not None:
             scores += head.slant * _ahead(rows)
     if not np.isfinite(scores).all():

@@ -305,8 +305,11 @@ def softmax(scores: Array, temperature: float) -> Array:
     [0.0, 1.0]
     """
     with np.errstate(over="ignore", under="ignore"):
-        powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
-        return powers / powers.sum(axis=-1, keepdims=True)
+        powers = (scores - scores.max(axis=-1, keepdims=True)) / temperature
+        # In place: of thousands of tokens each array is a hundred megabytes.
+        np.exp(powers, out=powers)
+        powers /= powers.sum(axis=-1, keepdims=True)
+        return powers
 
 
 def _per_head(

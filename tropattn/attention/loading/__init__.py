@@ -15,7 +15,7 @@ from tropattn.attention.loading.polynomials import holds_polynomials, load_polyn
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
-from tropattn.files import existing_path
+from tropattn.files import DEMO, existing_path, shipped
 
 __all__ = ["from_torch", "load", "load_polynomials", "model_of"]
 
@@ -33,7 +33,8 @@ def load(path: Any, *, n_heads: int | None = None) -> Model:
         (``model.safetensors.index.json``), a ``.bin`` file (needs torch, which then reads tensors
         only) or a ``.gguf`` file of the Llama family (needs the package gguf; dequantised numbers
         are the weights). ``config.json`` beside the weights names the family, one of those of
-        ``docs/models.md``; vocabularies beside it are read if they are there.
+        ``docs/models.md``; vocabularies beside it are read if they are there. The word "demo" is
+        the model that the package ships, as in every command; write "./demo" for a folder.
     n_heads : number of query heads, for a Llama file without ``config.json``; RoPE base 1e4 and
         epsilon 1e-6 are then assumed.
 
@@ -56,6 +57,8 @@ def load(path: Any, *, n_heads: int | None = None) -> Model:
 
     Examples
     --------
+    >>> load("demo")
+    Model(2 layers, 11 tokens, d_model=8)
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     load(folder)    # doctest: +ELLIPSIS
@@ -73,7 +76,8 @@ def load(path: Any, *, n_heads: int | None = None) -> Model:
                 f"n_heads: a positive integer needed, got {n_heads!r}; omit it where config.json "
                 "lies beside the weights."
             )
-    return model_of(open_tensors(existing_path(path)), heads)
+    place = shipped() if isinstance(path, str) and path == DEMO else path
+    return model_of(open_tensors(existing_path(place)), heads)
 
 
 def model_of(tensors: Tensors, n_heads: int | None = None) -> Model:

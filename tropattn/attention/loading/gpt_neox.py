@@ -98,7 +98,7 @@ def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int 
     return text_model(
         config,
         folder,
-        "PreTrainedTokenizer",
+        "GPTNeoXTokenizer",
         layers,
         tensors.weight(prefix + "embed_in.weight", (config.count("vocab_size"), width)),
         norms=norms,

@@ -1,18 +1,14 @@
-"""Any model of transformers in memory, one context of it: what its attention is given, and checked.
+"""Any torch model in memory, one context of it: what its attention is given, and checked.
 
-No code of a family: queries, keys, values and masks are taken where transformers hands them to its
-attention function, and the map from states to queries by running the attention again at other
-states of the token that moves. What comes out is compared with the model's own weights.
+No code of a family: queries, keys, values and masks are taken where the model's library hands them
+to its attention function, and the map from states to queries by running the attention again at
+other states of the token that moves. What comes out is compared with the model's own weights.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +17,13 @@ from tropattn._types import Array, Floats
 from tropattn.arrays import freeze
 from tropattn.attention.heads.fixed import FixedLayer, softmax
 from tropattn.attention.heads.logits import Logits
+from tropattn.attention.loading.listening import (
+    HIDDEN,
+    AttentionCall,
+    Heard,
+    is_of_transformers,
+    listening,
+)
 from tropattn.attention.loading.memory import import_torch
 from tropattn.errors import InvalidInput
 from tropattn.tropical.polynomial import TropicalPolynomial
@@ -28,26 +31,15 @@ from tropattn.tropical.terms import AffineMap
 
 __all__ = ["hooked_layers"]
 
-_NAME = "tropattn"
 _CHUNK = 64
-_HIDDEN = -1e30
 _CLOSE = 1e-5
 """Models rotate and take their softmax in single precision, whatever their weights."""
 
+_Call = tuple[Any, tuple[Any, ...], dict[str, Any], AttentionCall]
+"""A module that attends, its arguments, and what was heard of it."""
 
-@dataclass(slots=True)
-class _Call:
-    """One call of an attention function: what it was given, the weights that it gave."""
-
-    module: Any
-    query: Any
-    key: Any
-    value: Any
-    mask: Any
-    scale: float
-    cap: float | None
-    sinks: Any
-    weights: Any
+_REFUSALS = (ValueError, TypeError, RuntimeError, IndexError, KeyError, AssertionError)
+"""What models raise at inputs that they do not take."""
 
 
 def hooked_layers(module: Any, inputs: Any, position: int = -1) -> tuple[FixedLayer, ...]:
@@ -55,9 +47,12 @@ def hooked_layers(module: Any, inputs: Any, position: int = -1) -> tuple[FixedLa
 
     Parameters
     ----------
-    module : a model of transformers whose weights are ``softmax(scale <q, k> + bias)``, soft caps
-        and attention sinks allowed.
-    inputs : token ids (n,), or a mapping of the model's own inputs for one sequence.
+    module : a model whose weights are ``softmax(scale <q, k> + bias)``, soft caps and attention
+        sinks allowed: of transformers, of TransformerLens (HookedTransformer, TransformerBridge),
+        or any whose attention calls ``torch.nn.functional.scaled_dot_product_attention``, as timm's
+        ViT and ``torch.nn.TransformerEncoder`` do.
+    inputs : for one sequence, token ids (n,), a mapping of the model's own inputs, or, of a model
+        outside transformers, states (n, d) or an image (channels, height, width).
     position : the token whose state moves; its own key stays where the context has it.
 
     Returns
@@ -68,7 +63,7 @@ def hooked_layers(module: Any, inputs: Any, position: int = -1) -> tuple[FixedLa
 
     Raises
     ------
-    InvalidInput : attention outside transformers' interface, other tokens' keys that depend on the
+    InvalidInput : attention that none of the three hears, other tokens' keys that depend on the
         token that moves, queries that are no affine function of its state (norms of queries: load
         the family from a file), or weights that differ from the model's own.
 
@@ -78,91 +73,88 @@ def hooked_layers(module: Any, inputs: Any, position: int = -1) -> tuple[FixedLa
     others. Cost: ``d / 64`` runs of each layer's attention on 64 sequences.
     """
     torch = import_torch("module")
-    made = copy.deepcopy(module).to(dtype=torch.float64, device="cpu").eval()
-    given = _inputs(torch, inputs)
-    with _listening(torch, made) as heard, torch.no_grad():
-        calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], _Call]] = []
+    made = _in_doubles(torch, module)
+    words, run = _inputs(torch, made, inputs)
+    with listening(torch, made) as heard, torch.no_grad():
+        calls: list[_Call] = []
         handles = _watch(made, heard, calls)
         try:
-            made(**given)
-        except (ValueError, TypeError, RuntimeError, IndexError, KeyError) as error:
+            run()
+        except _REFUSALS as error:
             raise InvalidInput(
                 f"inputs: what {type(made).__name__} takes needed, got {str(error)[:120]!r}; pass "
-                "token ids, or a mapping of its own inputs."
+                f"{words}, or a mapping of its own inputs."
             ) from None
         finally:
             for handle in handles:
                 handle.remove()
         if not calls:
+            of_torch = "torch.nn.functional.scaled_dot_product_attention"
+            how = "transformers' interface" if is_of_transformers(made) else of_torch
             raise InvalidInput(
-                f"module: attention through transformers' interface needed, got "
-                f"{type(made).__name__}, which has its own; save it, and load the folder."
+                f"module: attention through {how} needed, got {type(made).__name__}, which has its "
+                "own; save it, and load the folder."
+            )
+        if len(calls) < len(heard.calls):
+            raise InvalidInput(
+                f"module: modules that attend once each needed, got {len(heard.calls)} calls of "
+                f"{len(calls)} modules; attention of another form is not read."
             )
         return tuple(
             _layer(torch, heard, place, call, position) for place, call in enumerate(calls)
         )
 
 
-def _inputs(torch: Any, inputs: Any) -> dict[str, Any]:
+def _in_doubles(torch: Any, module: Any) -> Any:
+    made = copy.deepcopy(module)
+    if is_of_transformers(made):
+        return made.to(dtype=torch.float64, device="cpu").eval()
+    # Models of TransformerLens move in ways of their own, and ask their settings for the type.
+    made = torch.nn.Module.to(made, dtype=torch.float64, device="cpu").eval()
+    settings: Any = getattr(made, "cfg", None)
+    if hasattr(settings, "dtype"):
+        settings.dtype, settings.device = torch.float64, "cpu"
+    return made
+
+
+def _inputs(torch: Any, made: Any, inputs: Any) -> tuple[str, Callable[[], Any]]:
+    """What a model takes, in words, and the call that gives it."""
+    ours = is_of_transformers(made)
+    words = "token ids" if ours else "token ids (n,), states (n, d), an image"
     if hasattr(inputs, "keys"):
-        return {name: inputs[name] for name in inputs.keys()}  # noqa: SIM118 (mappings of torch)
+        given = {name: inputs[name] for name in inputs.keys()}  # noqa: SIM118 (mappings of torch)
+        return words, lambda: made(**given)
     try:
-        ids = np.asarray(inputs)
-        whole = ids.dtype.kind in "iu" and ids.ndim == 1 and len(ids) > 0
-    except (ValueError, TypeError):
-        whole, ids = False, np.empty(0)
-    if not whole:
+        array = np.asarray(inputs)
+        axes = (1,) if array.dtype.kind in "iu" else () if ours else (2, 3)
+        good = array.dtype.kind in "iuf" and array.ndim in axes and array.size > 0
+    except (ValueError, TypeError, RuntimeError):
+        good, array = False, np.empty(0)
+    if not good:
+        wanted = "token ids (n,)" if ours else words
         raise InvalidInput(
-            f"inputs: token ids (n,) or a mapping needed, got {type(inputs).__name__}; text goes "
+            f"inputs: {wanted} or a mapping needed, got {type(inputs).__name__}; text goes "
             "through the model's own tokenizer."
         )
-    return {"input_ids": torch.tensor(ids)[None]}
+    tensor = torch.tensor(array if array.dtype.kind in "iu" else array.astype(np.float64))
+    if ours:
+        return words, lambda: made(input_ids=tensor[None])
+    ordered = [m for m in made.modules() if isinstance(m, torch.nn.MultiheadAttention)]
+    behind = array.ndim == 2 and ordered and not ordered[0].batch_first
+    return words, lambda: made(tensor[:, None] if behind else tensor[None])
 
 
-@contextmanager
-def _listening(torch: Any, made: Any) -> Iterator[list[_Call]]:
-    """Let the model call an attention function that notes what it is given."""
-    modeling = importlib.import_module("transformers.modeling_utils")
-    masking = importlib.import_module("transformers.masking_utils")
-    heard: list[_Call] = []
-
-    def listen(module: Any, query: Any, key: Any, value: Any, mask: Any, **more: Any) -> Any:
-        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-        if eager is None:
-            raise InvalidInput(
-                f"module: an eager attention of {type(module).__name__} needed, got none; save the "
-                "model, and load the folder."
-            )
-        out, weights = eager(module, query, key, value, mask, **more)
-        scale = more.get("scaling")
-        scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-        groups = query.shape[1] // key.shape[1]
-        key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
-        cap, sinks = more.get("softcap"), more.get("s_aux")
-        heard.append(_Call(module, query, key, value, mask, scale, cap, sinks, weights))
-        return out, weights
-
-    modeling.ALL_ATTENTION_FUNCTIONS.register(_NAME, listen)
-    masking.ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, masking.eager_mask)
-    try:
-        made.set_attn_implementation(_NAME)
-        yield heard
-    finally:
-        for table in (modeling.ALL_ATTENTION_FUNCTIONS, masking.ALL_MASK_ATTENTION_FUNCTIONS):
-            type(table)._global_mapping.pop(_NAME, None)
-
-
-def _watch(made: Any, heard: list[_Call], calls: list[Any]) -> list[Any]:
+def _watch(made: Any, heard: Heard, calls: list[Any]) -> list[Any]:
     """Keep, of every module that attends, the arguments with which it was called."""
-    open_: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
 
     def before(module: Any, args: Any, kwargs: Any) -> None:
-        open_.append((module, args, dict(kwargs)))
+        heard.running.append((module, args, dict(kwargs)))
 
     def after(module: Any, _args: Any, _kwargs: Any, _out: Any) -> None:
-        _, args, kwargs = open_.pop()
-        if heard and heard[-1].module is module and (not calls or calls[-1][3] is not heard[-1]):
-            calls.append((module, args, kwargs, heard[-1]))
+        _, args, kwargs = heard.running.pop()
+        last = heard.calls[-1] if heard.calls else None
+        if last is not None and last.module is module and (not calls or calls[-1][3] is not last):
+            calls.append((module, args, kwargs, last))
 
     handles = []
     for part in made.modules():
@@ -171,40 +163,47 @@ def _watch(made: Any, heard: list[_Call], calls: list[Any]) -> list[Any]:
     return handles
 
 
-def _layer(
-    torch: Any, heard: list[_Call], place: int, call: tuple[Any, ...], position: int
-) -> FixedLayer:
+def _layer(torch: Any, heard: Heard, place: int, call: _Call, position: int) -> FixedLayer:
     module, args, kwargs, first = call
-    states = args[0] if args else kwargs["hidden_states"]
-    n_tokens, width = states.shape[-2:]
+    given: Any = args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
+    behind = not getattr(module, "batch_first", True)
+    shapes = tuple(first.query.shape), tuple(first.key.shape)
+    flat = torch.is_tensor(given) and given.dim() == 3
+    states = given.transpose(0, 1) if flat and behind else given
+    if not flat or len(states) != 1 or {shape[-2] for shape in shapes} != {states.shape[1]}:
+        raise InvalidInput(
+            f"module: queries and keys of one sequence needed in layer {place}, got "
+            f"{shapes[0]} and {shapes[1]}; cross-attention is not read."
+        )
+    n_tokens, width = states.shape[1:]
     if not -n_tokens <= position < n_tokens:
         raise InvalidInput(
             f"position: an integer in {-n_tokens}..{n_tokens - 1} needed, got {position}; negative "
             "ones count from the end."
         )
     at = position % n_tokens
-    if states.dim() != 3 or first.query.shape[-2] != n_tokens or first.key.shape[-2] != n_tokens:
-        raise InvalidInput(
-            f"module: queries and keys of one sequence needed in layer {place}, got "
-            f"{tuple(first.query.shape)} and {tuple(first.key.shape)}; cross-attention is not read."
-        )
 
-    def run(rows: Any) -> _Call:
+    def run(rows: Any) -> AttentionCall:
         """The layer's attention with the token at other states, (m, d)."""
         batch = states.expand(len(rows), -1, -1).clone()
         batch[:, at] = rows
-        again = {k: v for k, v in kwargs.items() if "past" not in k and "cache" not in k}
+        batch = batch.transpose(0, 1) if behind else batch
+
+        def moved(value: Any) -> Any:
+            # Some take the states as queries, as keys and as values.
+            return batch if torch.is_tensor(value) and _equal(torch, value, given) else value
+
+        again = {k: moved(v) for k, v in kwargs.items() if "past" not in k and "cache" not in k}
+        if torch.is_tensor(again.get("key_padding_mask")):
+            again["key_padding_mask"] = again["key_padding_mask"].expand(len(rows), -1)
         try:
-            if args:
-                module(batch, *args[1:], **again)
-            else:
-                module(**{**again, "hidden_states": batch})
-        except (ValueError, TypeError, RuntimeError, IndexError, KeyError) as error:
+            module(*map(moved, args), **again)
+        except _REFUSALS as error:
             raise InvalidInput(
                 f"module: attention that runs on several sequences needed in layer {place}, got "
                 f"{str(error)[:120]!r}; save the model, and load the folder."
             ) from None
-        return heard.pop()
+        return heard.calls.pop()
 
     own = states[0, at]
     eye = torch.eye(width, dtype=torch.float64)
@@ -219,15 +218,21 @@ def _layer(
     return _fixed(first, at, matrix, offset)
 
 
-def _rows(call: _Call, at: int) -> Floats:
+def _equal(torch: Any, one: Any, other: Any) -> bool:
+    return one is other or (one.shape == other.shape and torch.equal(one, other))
+
+
+def _rows(call: AttentionCall, at: int) -> Floats:
     """The biases (B, H, N) on the keys of one query, -inf where it does not see them."""
     batch, heads, n_tokens = call.key.shape[:3]
     if call.mask is None:
         return np.zeros((batch, heads, n_tokens))
-    rows = call.mask[:, :, at, :n_tokens].numpy()
+    # One row for all queries where only padding is masked.
+    row = at if call.mask.shape[2] > 1 else 0
+    rows = call.mask[:, :, row, :n_tokens].numpy()
     if rows.dtype == bool:
         rows = np.where(rows, 0.0, -np.inf)
-    rows = np.where(rows < _HIDDEN, -np.inf, rows)
+    rows = np.where(rows < HIDDEN, -np.inf, rows)
     return np.broadcast_to(rows, (batch, heads, n_tokens))
 
 
@@ -237,9 +242,9 @@ def _check(
     at: int,
     matrix: Floats,
     offset: Floats,
-    call: _Call,
+    call: AttentionCall,
     states: Any,
-    fixed: _Call | None = None,
+    fixed: AttentionCall | None = None,
 ) -> None:
     """Compare queries, keys and weights with the model's own, or raise."""
     query = np.einsum("mi,hij->mhj", states.numpy(), matrix) + offset
@@ -274,7 +279,7 @@ def _same(place: int, what: str, found: Array, own: Array, limit: float) -> None
         )
 
 
-def _fixed(call: _Call, at: int, matrix: Floats, offset: Floats) -> FixedLayer:
+def _fixed(call: AttentionCall, at: int, matrix: Floats, offset: Floats) -> FixedLayer:
     """The layer with its context fixed, heads side by side."""
     biases, n_heads = _rows(call, at)[0], call.key.shape[1]
     if call.cap is not None and np.any(np.isfinite(biases) & (biases != 0)):

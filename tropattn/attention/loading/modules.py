@@ -1,4 +1,4 @@
-"""Modules of torch in memory: single attention layers, and models of transformers."""
+"""Modules of torch in memory: single attention layers, models of transformers, and any others."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def from_torch(
     ----------
     module : a model of transformers (``load`` names the families), a
         ``torch.nn.TransformerEncoderLayer`` or a ``torch.nn.MultiheadAttention``.
-    inputs : of any model of transformers whose weights are ``softmax(scale <q, k> + bias)``: token
-        ids (n,), or a mapping of its own inputs, for one sequence.
+    inputs : of any model of transformers, TransformerLens or timm, of a
+        ``torch.nn.TransformerEncoder`` and others (``hooked.hooked_layers``) whose weights are
+        ``softmax(scale <q, k> + bias)``: token ids (n,), or a mapping of its own inputs, for one
+        sequence; outside transformers also states (n, d) or an image (channels, height, width).
     position : with ``inputs``, the token whose state moves.
 
     Returns
@@ -58,12 +60,12 @@ def from_torch(
     tropattn.errors.InvalidInput: module: ...
     """
     torch = import_torch("module")
-    if inputs is not None and isinstance(module, torch.nn.Module) and hasattr(module, "config"):
+    if inputs is not None and isinstance(module, torch.nn.Module):
         return hooked_layers(module, inputs, position)
     if inputs is not None:
         raise InvalidInput(
-            f"inputs: a model of transformers beside them needed, got {type(module).__name__}; "
-            "leave them out."
+            f"inputs: a torch module beside them needed, got {type(module).__name__}; leave them "
+            "out."
         )
     if isinstance(module, torch.nn.MultiheadAttention):
         return _attention(module, "query input", residual=False)

@@ -36,7 +36,7 @@ class _Olmo2(Decoder):
     families = ("olmo2",)
     entries = ENTRIES
     names = _NAMES
-    tokenizer = "GPT2Tokenizer"
+    tokenizer = "TokenizersBackend"
     variable = "residual stream"
 
     def biased(self) -> tuple[bool | None, bool | None, bool | None]:

@@ -25,7 +25,7 @@ from tropattn.files import (
     read_npz,
     standard_input,
 )
-from tropattn.numerals import real, whole
+from tropattn.numerals import ratio, ratios, real, whole
 from tropattn.tropical.interchange import from_polymake
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.reading import from_off
@@ -57,7 +57,8 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
         zero, ``intercepts`` (H, N), scaled logits; or, for unequal heads, ``slopes_0`` (N_0, d),
         ``intercepts_0`` (N_0,), ``slopes_1``, ... An ``.npy`` file, or a bare list in ``.json``, is
         slopes, (H, N, d) or (N, d) of one head. A ``.csv`` file has a key a row, its slopes in
-        columns; where the first row has names, the columns ``head`` and ``intercept`` are those.
+        columns; where the first row has names, the columns ``head`` and ``intercept`` are those. In
+        both ``1/3`` (in JSON as a text) is the rational that it is.
         Points of an ``.off`` or polymake (``.poly``) file are the slopes of one head.
 
     Raises
@@ -134,7 +135,7 @@ def _read(place: Path) -> tuple[Path, dict[str, Any]]:
         value: Any = read_array(place, data)
     else:
         try:
-            value = json_value(data)
+            value = ratios(json_value(data))
         except ValueError as error:
             raise InvalidInput(
                 f"{place}: JSON with slopes needed, got {printable(str(error), 120)}; e.g. "
@@ -193,20 +194,24 @@ def _table(place: Path, data: bytes) -> dict[str, Any]:
 
 
 def _is_number(cell: str) -> bool:
-    try:
-        real(cell.strip())
-    except ValueError:
-        return False
-    return True
+    return _read_number(cell) is not None
 
 
-def _number(place: Path, cell: str) -> Any:
-    """A cell of a table: an integer as it is, else a double."""
-    for reading in (whole, real):
+def _read_number(cell: str) -> Any:
+    """An integer or a ratio of two as it is, else a double, or None for no number."""
+    for reading in (whole, ratio, real):
         try:
             return reading(cell.strip())
         except ValueError:
             continue
+    return None
+
+
+def _number(place: Path, cell: str) -> Any:
+    """The number in a cell of a table."""
+    found = _read_number(cell)
+    if found is not None:
+        return found
     raise InvalidInput(
         f"{place}: decimal numbers needed, got {printable(cell, 40)!r}; only the first row has "
         "names."

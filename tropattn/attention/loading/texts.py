@@ -26,9 +26,10 @@ FILES = ("tokenizer.json", "merges.txt", "tokenizer.model", "spiece.model")
 """Files that only a tokenizer can read; beside a vocabulary of characters there are none."""
 
 _BERT = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"}
-_BYTES = {"GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer"}
-_FAMILIES = ("Barthez", "Camembert", "CodeLlama", "Gemma", "Llama", "MPNet", "T5", "XLMRoberta")
-_WHOLE = {"PreTrainedTokenizer", "TokenizersBackend", *(f"{name}Tokenizer" for name in _FAMILIES)}
+_BYTES = {"GPT2Tokenizer", "GPTNeoXTokenizer", "Qwen2Tokenizer", "RobertaTokenizer"}
+_FAMILIES = ("Barthez", "Bloom", "Camembert", "CodeLlama", "Gemma", "Llama", "MPNet", "T5")
+_WHOLE = {"PreTrainedTokenizer", "TokenizersBackend", "XLMRobertaTokenizer"}
+_WHOLE |= {f"{name}Tokenizer" for name in _FAMILIES}
 """Classes whose ``tokenizer.json`` says all."""
 
 _SQUARE = {"sep": "[SEP]", "cls": "[CLS]", "mask": "[MASK]"}
@@ -38,6 +39,10 @@ _SPECIAL = {
     "AlbertTokenizer": {**_SQUARE, "bos": "[CLS]", "eos": "[SEP]", "unk": "<unk>", "pad": "<pad>"},
     "RobertaTokenizer": {**_ANGLED, "sep": "</s>", "cls": "<s>", "pad": "<pad>", "mask": "<mask>"},
     "GPT2Tokenizer": dict.fromkeys(("unk", "bos", "eos"), "<|endoftext|>"),
+    "GPTNeoXTokenizer": {
+        **dict.fromkeys(("unk", "bos", "eos"), "<|endoftext|>"),
+        "pad": "<|padding|>",
+    },
     "Qwen2Tokenizer": dict.fromkeys(("unk", "eos", "pad"), "<|endoftext|>"),
     "LlamaTokenizer": _ANGLED,
 }
@@ -377,8 +382,17 @@ def _lay_bytes(
         )
         return
     tokenizer.pre_tokenizer = cutters.ByteLevel(add_prefix_space=blank)
+    words = tokenizer.get_vocab()
+    if kind == "GPTNeoXTokenizer":
+        tokenizer.normalizer = library.normalizers.NFC()
+        asked = {
+            name: special[name] for name in ("bos", "eos") if settings.get(f"add_{name}_token")
+        }
+        tokenizer.post_processor = library.processors.TemplateProcessing(
+            single=[*filter(None, (asked.get("bos"), "$A", asked.get("eos")))],
+            special_tokens=[(token, _id(words, token)) for token in set(asked.values())],
+        )
     if kind == "RobertaTokenizer":
-        words = tokenizer.get_vocab()
         ends = [(special[name], _id(words, special[name])) for name in ("sep", "cls")]
         tokenizer.post_processor = library.processors.RobertaProcessing(
             *ends, trim_offsets=True, add_prefix_space=blank
