@@ -39,7 +39,7 @@ from tropattn.regions.polygons.cells import PlaneCells, plane_cells
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
-__all__ = ["diagram", "panels", "partition"]
+__all__ = ["diagram", "key_colours", "panels", "partition"]
 
 
 _MAX_CELLS = 20_000
@@ -243,12 +243,7 @@ def _draw_head(
     """Draw one head's cells; return their number."""
     unit = plane.units[h]
     cells = plane.cells(unit)
-    if unit.n_terms <= len(FILLS):
-        # The same key has the same colour in every head.
-        colours = {j: FILLS[j] for j in cells}
-    else:
-        edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
-        colours = colouring(list(cells), edges)
+    colours = key_colours(unit, cells)
     fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
     plane.prepare(axes)
     inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
@@ -267,6 +262,17 @@ def _draw_head(
     if not small and not isinstance(plane.counted, Slice):
         _draw_sites(axes, unit, colours)
     return len(cells)
+
+
+def key_colours(unit: TropicalPolynomial, cells: dict[int, Polygon]) -> dict[int, str]:
+    """A colour for each key that has a cell in sight, which differ across walls.
+
+    Of ten keys or fewer the same key has the same colour in every head.
+    """
+    if unit.n_terms <= len(FILLS):
+        return {j: FILLS[j] for j in cells}
+    edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
+    return colouring(list(cells), edges)
 
 
 def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -> None:
