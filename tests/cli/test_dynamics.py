@@ -184,7 +184,9 @@ def test_numbers_of_options_are_plain_and_bounded(value, invoke):
         assert result.stderr.count("\n") == 1
 
 
-def test_films_of_commands_that_have_one(invoke, strips, tmp_path):
+def test_films_of_commands_that_have_one(invoke, tmp_path):
+    strips = tmp_path / "head.npz"
+    np.savez(strips, slopes=[[[0, 0], [1, 0], [0, 1]]])
     film = tmp_path / "leaders.gif"
     result = invoke("dynamics", "hardmax", "--n", 4, "--layers", 2, "--no-limit", "--output", film)
     assert result.exit_code == 0 and film.read_bytes()[:4] == b"GIF8"

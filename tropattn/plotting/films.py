@@ -1,4 +1,4 @@
-"""Moving pictures, by matplotlib's own writers: tokens through time, walls along the temperature."""
+"""Figures that move, by matplotlib's own writers: tokens in time, walls along the temperature."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tropattn.errors import InvalidInput
 from tropattn.outputs import FILMS, output_path, writing
 from tropattn.plotting.dynamics import basins, ground
 from tropattn.plotting.plane import key_colours
-from tropattn.plotting.style import INKS, counted, new_figure, segments
+from tropattn.plotting.style import INKS, counted, label_outer, new_figure, segments
 from tropattn.plotting.window import Plane
 from tropattn.polyhedra.domain import Box
 from tropattn.polyhedra.polygon import Polygon
@@ -50,7 +50,7 @@ _PIXELS = 160
 _PANELS = 9
 
 _SIGNS = {
-    "minus": "−", "plus": "+", "fast-backward": "⏮", "step-backward": "◂", "play": "▶",
+    "minus": "\u2212", "plus": "+", "fast-backward": "⏮", "step-backward": "◂", "play": "▶",
     "pause": "⏸", "step-forward": "▸", "fast-forward": "⏭",
 }  # fmt: skip
 """What matplotlib's page asks a font from the network for."""
@@ -231,10 +231,7 @@ def film_hardening(picture: Picture, temperatures: Sequence[float]) -> FuncAnima
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     images, colours = [], []
     low, high = (np.asarray(side, dtype=np.float64) for side in (window.low, window.high))
-    for h, axes in enumerate(grid.ravel().tolist()):
-        if h >= len(units):
-            axes.set_visible(False)
-            continue
+    for h, axes in enumerate(grid.ravel().tolist()[: len(units)]):
         cells = plane.cells(units[h])
         known = key_colours(units[h], cells)
         colours.append(np.array([to_rgb(known.get(j, INKS[7])) for j in range(units[h].n_terms)]))
@@ -246,7 +243,7 @@ def film_hardening(picture: Picture, temperatures: Sequence[float]) -> FuncAnima
         axes.add_collection(LineCollection(walls, colors="black", linewidths=0.7))
         plane.prepare(axes)
         axes.set_title(f"head {h}: {counted(len(cells), 'cell')}", fontsize=9)
-        axes.label_outer()
+    label_outer(grid, len(units))
 
     def show(tau: float) -> None:
         for unit, image, palette in zip(units, images, colours, strict=True):

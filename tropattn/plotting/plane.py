@@ -25,6 +25,7 @@ from tropattn.plotting.style import (
     drawn_wall,
     fill,
     fits,
+    label_outer,
     lighter,
     name_outside,
     named,
@@ -203,15 +204,12 @@ def panels(
     halves = figure.add_gridspec(1, 2, width_ratios=[columns, larger])
     left, right = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for h, axes in enumerate(grid.ravel().tolist()):
-        if h >= n_heads:
-            axes.set_visible(False)
-            continue
+    for h, axes in enumerate(grid.ravel().tolist()[:n_heads]):
         names = None if labels is None else labels[h]
         cells = _draw_head(axes, plane, h, names, small=columns > 1, inches=0.8 * side)
         mark(axes, points, (), small=columns > 1)
         axes.set_title(f"head {h}: {cells} of {_keys(plane.units[h])}", fontsize=10)
-        axes.label_outer()
+    label_outer(grid, n_heads)
     axes, *closer = np.atleast_1d(right.subplots(stack, 1)).tolist()
     _draw_refinement(axes, plane, found, refined, labels)
     mark(axes, points, point_names)
