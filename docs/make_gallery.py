@@ -1,9 +1,15 @@
-"""Run the blocks of ``gallery.md`` and draw its pictures: ``python docs/make_gallery.py``."""
+"""Run the blocks of the gallery and the notebooks and draw their pictures anew.
+
+    python docs/make_gallery.py [gallery | NOTEBOOK ...]
+
+Blocks of ``gallery.md`` stand alone; those of a notebook share their names, from top to bottom.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -15,25 +21,32 @@ WIDTH = 900
 """Of a picture, in pixels: about a paper's column."""
 
 
-def examples() -> list[tuple[str, str]]:
-    """Pairs of a block's code and the file of its picture, relative to the documents."""
-    text = (HERE / "gallery.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```\n\n!\[[^]]*\]\(([^)]*)\)", text, re.DOTALL)
+def examples(page: Path) -> Iterator[tuple[str, Path | None]]:
+    """Each block's code, and the file of the picture behind it and behind what it prints."""
+    block = r"```python\n(.*?)```(?:\n\n```text\n.*?```)?(?:\n\n!\[[^]]*\]\(([^)]*)\))?"
+    for code, name in re.findall(block, page.read_text(encoding="utf-8"), re.DOTALL):
+        yield code, page.parent / name if name else None
 
 
 def main() -> None:
-    """Draw all pictures, or those whose names are given."""
-    for code, name in examples():
-        place = HERE / name
-        if sys.argv[1:] and place.stem not in sys.argv[1:]:
+    """Draw all pictures, or those of the pages whose names are given."""
+    for page in (HERE / "gallery.md", *sorted((HERE / "notebooks").glob("*.md"))):
+        if sys.argv[1:] and page.stem not in sys.argv[1:]:
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
         scope: dict[str, object] = {}
-        exec(code, scope)
-        plotting.save(scope["figure"], place)
-        image = Image.open(place).convert("RGB")
-        image.thumbnail((WIDTH, WIDTH))
-        image.quantize(200).save(place, optimize=True)
+        for code, place in examples(page):
+            exec(code, scope)
+            if place is not None:
+                write(scope["figure"], place)
+
+
+def write(figure: object, place: Path) -> None:
+    """Write a figure as a small picture."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    plotting.save(figure, place)
+    image = Image.open(place).convert("RGB")
+    image.thumbnail((WIDTH, WIDTH))
+    image.quantize(200).save(place, optimize=True)
 
 
 if __name__ == "__main__":

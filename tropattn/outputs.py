@@ -22,10 +22,13 @@ from typing import Any, BinaryIO
 
 from tropattn.errors import InvalidInput
 
-__all__ = ["FIGURES", "keep_apart", "output_path", "save", "try_out", "writing"]
+__all__ = ["FIGURES", "FILMS", "keep_apart", "output_path", "save", "try_out", "writing"]
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of figures."""
+
+FILMS = (".gif", ".html")
+"""Endings of figures that move."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 

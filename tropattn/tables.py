@@ -126,7 +126,8 @@ class Tabular:
     """Base of values that are tables: one row a cell or term, by ``rows``."""
 
     __slots__ = ()
-    _HAS_SHAPES: ClassVar[bool] = False
+    _SHAPES: ClassVar[tuple[str, ...]] = ()
+    """Endings of files that hold the shapes of the cells."""
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary a row, names of columns to numbers, words or None."""
@@ -144,16 +145,16 @@ class Tabular:
 
         ``.csv``, ``.parquet`` (needs polars, or pandas with pyarrow), ``.md`` and ``.tex`` (a table
         to paste); of cells in a plane also ``.geojson``, their polygons with the rows as
-        properties.
+        properties; of bounded cells in R^3 also ``.off`` and ``.obj``, their facets cell by cell.
 
         Raises ``InvalidInput`` for other endings, and where the file cannot be written.
         """
-        endings = (*_ENDINGS, ".geojson") if self._HAS_SHAPES else (*_ENDINGS,)
-        place = output_path(path, "path", endings)
+        place = output_path(path, "path", (*_ENDINGS, *self._SHAPES))
+        ending = place.suffix.lower()
+        shapes = self._shapes(ending) if ending in self._SHAPES else ""
         with writing(place, "path") as stream:
-            ending = place.suffix.lower()
-            if ending == ".geojson":
-                stream.write(json.dumps(self._shapes(), allow_nan=False).encode())
+            if shapes:
+                stream.write(shapes.encode())
             elif ending == ".parquet":
                 stream.write(self._table.parquet())
             else:
@@ -166,8 +167,8 @@ class Tabular:
     def _table(self) -> Table:
         return Table(type(self).__name__, self.rows())
 
-    def _shapes(self) -> dict[str, Any]:
-        """A GeoJSON document of the polygons, of values that ``_HAS_SHAPES``."""
+    def _shapes(self, ending: str) -> str:
+        """The cells' shapes as a file of one of the endings in ``_SHAPES``."""
         raise NotImplementedError
 
 

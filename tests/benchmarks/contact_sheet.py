@@ -26,12 +26,19 @@ COMMANDS = {
     "three heads": ("plot", "three.npz"),
     "twelve heads": ("plot", "twelve.npz"),
     "a polytope": ("plot", "three.npz", "--view", "polytope", "--head", "0"),
+    "along a line": ("plot", "three.npz", "--domain", "line:line.json"),
+    "in a box of space": ("plot", "space.npz", "--domain", "box:-1,1"),
+    "directions in space": ("plot", "central.npz"),
+    "the demo": ("demo",),
     "inspection": ("inspect", "demo", *TEXT),
+    "temperature": ("temperature", "demo", *TEXT),
+    "scaling": ("scaling", "--heads", "2,3", "--keys", "4,6,8"),
     "hardmax": ("dynamics", "hardmax"),
     "simulate, circle": ("dynamics", "simulate", "--dim", "2", "--beta", "9"),
     "simulate, sphere": ("dynamics", "simulate", "--dim", "3"),
     "gaussian": ("dynamics", "gaussian"),
     "phase": ("dynamics", "phase", "--runs", "8", "--layers", "120"),
+    "sentiment": ("dynamics", "sentiment", "words.npz"),
 }
 SIDE, LINE = 620, 26
 
@@ -58,6 +65,17 @@ def inputs(folder: Path) -> None:
     for name, shape in (("three", (3, 9)), ("twelve", (12, 7))):
         slopes, intercepts = rng.standard_normal((*shape, 2)), rng.standard_normal(shape)
         np.savez(folder / f"{name}.npz", slopes=slopes, intercepts=intercepts)
+    np.savez(folder / "space.npz", slopes=rng.standard_normal((2, 5, 3)),
+             intercepts=0.5 * rng.standard_normal((2, 5)))  # fmt: skip
+    np.savez(folder / "central.npz", slopes=rng.standard_normal((2, 5, 3)))
+    (folder / "line.json").write_text('{"origin": [-3, -1], "direction": [1, 0.4]}')
+    words = ["<pad>", "<unk>", "good", "bad", "film", "plot"]
+    np.savez(
+        folder / "words.npz", words=np.array(words), alpha=np.array(1.0), layers=np.array(2),
+        embedding=np.array([[0.0], [0.0], [2.0], [-2.0], [0.3], [-0.1]]), weight=np.array([1.0]),
+        bias=np.array(0.0), length=np.array(4), test_labels=np.array([1, 0]),
+        test_ids=np.array([[2, 4, 5, 0], [3, 4, 5, 0]]),
+    )  # fmt: skip
 
 
 def drawn(tree: Path, words: tuple[str, ...], folder: Path) -> Image.Image | None:

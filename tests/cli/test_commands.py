@@ -217,6 +217,18 @@ def test_plot_writes_a_figure(invoke, strips, tmp_path, args):
     assert result.stderr == f"written: {target}\n"
 
 
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [([], "4 cones (4 keys)"), (["--domain", "box:-1,1"], "4 cells (4 keys)")],
+)
+def test_plot_of_bare_heads_in_space(invoke, tmp_path, args, shown):
+    head, target = tmp_path / "head.npz", tmp_path / "figure.svg"
+    np.savez(head, slopes=np.vstack([np.zeros(3), np.eye(3)])[None])
+    result = invoke("plot", head, "--output", target, *args)
+    assert result.exit_code == 0, result.stderr
+    assert f"<!-- {shown} -->" in target.read_text()
+
+
 def test_plot_of_a_model_on_its_own_plane(invoke, tmp_path):
     target = tmp_path / "figure.svg"
     result = invoke("plot", "demo", "--text", "3141=", "--output", target)

@@ -19,7 +19,7 @@ import pytest
 import tropattn as ta
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LONG = ("docs/experiments.md",)
 """Documents whose lines take minutes."""
 

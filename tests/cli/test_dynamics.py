@@ -182,3 +182,24 @@ def test_numbers_of_options_are_plain_and_bounded(value, invoke):
         result = invoke("dynamics", *words)
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr.count("\n") == 1
+
+
+def test_films_of_commands_that_have_one(invoke, tmp_path):
+    strips = tmp_path / "head.npz"
+    np.savez(strips, slopes=[[[0, 0], [1, 0], [0, 1]]])
+    film = tmp_path / "leaders.gif"
+    result = invoke("dynamics", "hardmax", "--n", 4, "--layers", 2, "--no-limit", "--output", film)
+    assert result.exit_code == 0 and film.read_bytes()[:4] == b"GIF8"
+    page = tmp_path / "walls.html"
+    given = ("--tau", "1,0.5", "--domain", "box:-1,1", "--samples", 10, "--output", page)
+    result = invoke("temperature", strips, *given)
+    assert result.exit_code == 0 and page.read_text().count("data:image/jpeg") == 40
+    for words, said in (
+        (("dynamics", "phase"), ".png, .svg, .pdf needed"),
+        (("dynamics", "simulate", "--dim", 4), "dimension 2 or 3"),
+        (("dynamics", "simulate", "--dim", 2, "--engine", "gram"), "the engine gram"),
+        (("temperature", strips, "--domain", "line:x"), "x"),
+    ):
+        result = invoke(*words, "--output", tmp_path / "none.gif")
+        assert (result.exit_code, result.stdout) == (2, "") and said in result.stderr
+    assert not (tmp_path / "none.gif").exists()

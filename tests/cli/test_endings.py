@@ -200,8 +200,8 @@ def test_what_cannot_be_drawn(invoke, strips, tmp_path):
     one_line(
         invoke("plot", strips, "--domain", "box:-inf,1", "--output", target), 2, "bounded window"
     )
-    np.savez(tmp_path / "three.npz", slopes=np.eye(3)[None])
-    one_line(invoke("plot", tmp_path / "three.npz", "--output", target), 2, "R^2, or a plane")
+    np.savez(tmp_path / "four.npz", slopes=np.eye(4)[None])
+    one_line(invoke("plot", tmp_path / "four.npz", "--output", target), 2, "R^2, or a plane")
     one_line(invoke("plot", "demo", "--text", "1=", "--output", target), 2, "three tokens")
     assert not target.exists()
 

@@ -10,6 +10,7 @@ import pytest
 import tropattn as ta
 
 DOCS = Path(__file__).parents[2] / "docs"
+NOTEBOOKS = [f"notebooks/{path.name}" for path in sorted((DOCS / "notebooks").glob("*.md"))]
 
 
 def blocks(name):
@@ -31,11 +32,29 @@ def test_every_example_of_the_gallery_draws(code):
     assert scope["figure"].axes
 
 
+def pictures(name):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    return [(DOCS / name).parent / file for file in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)]
+
+
 def test_every_picture_of_the_gallery_is_there():
-    names = re.findall(r"!\[[^]]*\]\(([^)]*)\)", (DOCS / "gallery.md").read_text(encoding="utf-8"))
-    assert len(names) == len(blocks("gallery.md")) >= 15
-    for name in names:
-        assert (DOCS / name).is_file(), name
+    drawn = pictures("gallery.md")
+    assert len(drawn) == len(blocks("gallery.md")) >= 15
+    assert [file for file in drawn if not file.is_file()] == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_cell_of_a_notebook_prints_what_stands_below_it(name, capsys):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    cells = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.DOTALL)
+    scope, drawn = {}, []
+    for code, told in cells:
+        scope.pop("figure", None)
+        exec(code, scope)
+        assert capsys.readouterr().out == told
+        drawn += [scope["figure"]] if "figure" in scope else []
+    files = pictures(name)
+    assert len(drawn) == len(files) and all(file.is_file() for file in files)
 
 
 @pytest.mark.parametrize("code", blocks("first-steps.md"))
@@ -57,8 +76,8 @@ def test_every_public_name_is_on_its_page():
 
 
 def test_every_document_is_in_a_table_of_contents():
-    listed = re.findall(r"^([a-z-]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.M)
-    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
+    listed = re.findall(r"^([a-z/-]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.M)
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")} - {"index"}
     assert pages == set(listed)
 
 

@@ -268,9 +268,10 @@ def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
 @options.target
 @click.option(
     "--view",
-    type=click.Choice(["panels", "partition", "diagram", "polytope"]),
+    type=click.Choice(["panels", "partition", "diagram", "polytope", "space"]),
     help="panels: heads side by side and their refinement (default for several heads); partition: "
-    "the refinement; diagram: one head (default for one); polytope: a Newton polytope.",
+    "the refinement; diagram: one head (default for one); polytope: a Newton polytope; space: "
+    "polyhedra in a box of R^3, or the directions of central heads (default for bare heads there).",
 )
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
 @click.option(

@@ -9,7 +9,8 @@ import click
 from tropattn.cli import options
 from tropattn.cli.options import choice, real, whole
 from tropattn.numerals import Real, Whole
-from tropattn.progress import counting
+from tropattn.outputs import FILMS
+from tropattn.progress import counting, doing
 
 __all__ = ["dynamics"]
 
@@ -23,8 +24,9 @@ _common = options.all_of(
     options.seed("Seed of random starts."),
     options.time_limit,
     options.json_flag,
-    options.figure(required=False),
 )
+_figure = options.figure(required=False)
+_film = options.figure(required=False, moves="tokens through time")
 
 
 def _kind(*kinds: str) -> Any:
@@ -39,6 +41,7 @@ def dynamics() -> None:
     Examples:
       tropattn dynamics hardmax --n 40 --output leaders.png
       tropattn dynamics simulate --beta 9 --dim 2 --time 200 --output run.png
+      tropattn dynamics hardmax --output leaders.gif
       tropattn dynamics gaussian --dim 3 --kind l2 --json
     """  # noqa: D301 (click reads the backspace)
 
@@ -57,8 +60,13 @@ def dynamics() -> None:
 @real("--step", 0.1, "Size of a layer for --scheme layers.")
 @real("--radius", 0.1, "Tokens closer than this are one cluster (single linkage).")
 @_common
+@_film
 def simulate(**given: Any) -> None:
     """Run random particles: clusters, energy, metastable windows, the soft-hard horizon."""
+    if _moves(given["output"]):
+        from tropattn.plotting.films import check_dimension
+
+        check_dimension(given["dim"], given["engine"])
     _answer("simulate", given)
 
 
@@ -74,6 +82,7 @@ def simulate(**given: Any) -> None:
 @_scheme
 @click.option("--threads", type=Whole(1, 1024), help="Worker threads. Default: all.")
 @_common
+@_figure
 def phase(**given: Any) -> None:
     """Draw the phase diagram of SA or USA from uniform tokens on the sphere."""
     _answer("phase", given)
@@ -99,6 +108,7 @@ def phase(**given: Any) -> None:
     help="Find exact limits and count cells.",
 )
 @_common
+@_film
 def hardmax(**given: Any) -> None:
     """Run hardmax layers on PATH, an .npz with `tokens` (n, d), or on random tokens."""
     _answer("hardmax", given)
@@ -113,6 +123,7 @@ def hardmax(**given: Any) -> None:
 @click.option("--time", type=Real(), help="Last time. Default: just past the verdict's time.")
 @whole("--frames", 100, "Number of stored times.", 1, 20_000)
 @_common
+@_figure
 def gaussian(**given: Any) -> None:
     """Classify and run a Gaussian under PATH, an .npz with `S` and any of Q, K, V, mean."""
     _answer("gaussian", given)
@@ -123,9 +134,14 @@ def gaussian(**given: Any) -> None:
 @click.option("--text", help="Judge this text instead of the held-out reviews in the file.")
 @whole("--top", 20, "Number of leaders to list.", 1, 10**6)
 @_common
+@_figure
 def sentiment(**given: Any) -> None:
     """Evaluate PATH, written by experiments/dynamics/sentiment/train.py."""
     _answer("sentiment", given)
+
+
+def _moves(output: str | None) -> bool:
+    return output is not None and output.lower().endswith(FILMS)
 
 
 def _answer(command: str, given: dict[str, Any]) -> None:
@@ -134,10 +150,16 @@ def _answer(command: str, given: dict[str, Any]) -> None:
     as_json, output = given.pop("as_json"), given.pop("output")
 
     def show(*shown: Any) -> None:
-        from tropattn.plotting import save
-        from tropattn.plotting.dynamics import FIGURES
+        with doing("drawing"):
+            if _moves(output):
+                from tropattn.plotting.films import OF_DYNAMICS, save_film
 
-        save(FIGURES[command](*shown), output)
+                save_film(OF_DYNAMICS[command](*shown), output, f"tropattn dynamics {command}")
+                return
+            from tropattn.plotting import save
+            from tropattn.plotting.dynamics import FIGURES
+
+            save(FIGURES[command](*shown), output)
 
     with counting(f"steps of {command}", over="") as told:
         record = run(command, given, told, None if output is None else show)

@@ -250,12 +250,16 @@ def written(*names_and_help: str, endings: Sequence[str] = (), **more: Any) -> D
     return click.option(*names, type=click.Path(), callback=_to_write(endings), help=help_, **more)
 
 
-def figure(required: bool, **default: str) -> Decorator:
-    """The option ``--output`` for a figure, its ending and folder checked before the work."""
-    from tropattn.outputs import FIGURES
+def figure(required: bool, moves: str = "", **default: str) -> Decorator:
+    """The option ``--output`` for a figure, its ending and folder checked before the work.
 
-    words = "Figure to write: .png, .svg or .pdf."
-    return written("--output", words, endings=FIGURES, required=required, **default)
+    ``moves`` says what a figure that moves shows, where the command has one.
+    """
+    from tropattn.outputs import FIGURES, FILMS
+
+    words = "Figure to write: .png, .svg or .pdf" + (f"; {moves}: .gif or .html." if moves else ".")
+    endings = (*FIGURES, *FILMS) if moves else FIGURES
+    return written("--output", words, endings=endings, required=required, **default)
 
 
 def table(names: Sequence[str]) -> Decorator:

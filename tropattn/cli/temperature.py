@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tropattn.cli import options
 from tropattn.numerals import real
+from tropattn.outputs import FILMS
 from tropattn.progress import doing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tropattn.record import Record
+    from tropattn.study.pictures import Picture
 
 __all__ = ["temperature"]
 
@@ -27,7 +34,7 @@ __all__ = ["temperature"]
 )
 @options.whole("--samples", 20_000, "States drawn.", 1, 10**8)
 @options.seed("Seed of the states.")
-@options.figure(required=False)
+@options.figure(required=False, moves="heads on a plane as walls harden")
 @options.time_limit
 @options.json_flag
 def temperature(
@@ -36,7 +43,9 @@ def temperature(
     """Give the share of states where soft attention follows hard, over temperatures.
 
     INPUT as in count. Each row says for how many states it is guaranteed (by the gap, theory T16)
-    and for how many it is true; for a model the context's own tokens are judged as well.
+    and for how many it is true; for a model the context's own tokens are judged as well. A figure
+    that moves shows, instead of the curve, how the keys' weights harden into the cells from the
+    highest temperature to the lowest.
 
     \b
     Examples:
@@ -45,8 +54,6 @@ def temperature(
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
     from tropattn.errors import InvalidInput
-    from tropattn.plotting import save
-    from tropattn.plotting.temperature import curve_figure
     from tropattn.study.temperature import TAUS, TemperatureSpec, run
 
     try:
@@ -56,7 +63,31 @@ def temperature(
             f"--tau: numbers with commas between them needed, got {taus!r}; for example 1,0.5,0.1."
         ) from None
     source, settings = options.source_and_settings(path, given)
+    picture = None
+    if output is not None and output.lower().endswith(FILMS):
+        from tropattn.plotting.films import check_view
+        from tropattn.study.pictures import PlotSpec, choose
+
+        picture = choose(PlotSpec(source=source, domain=given["domain"]))
+        check_view(picture)
     record = run(TemperatureSpec(source=source, temperatures=chosen, **settings), doing)
-    if output is not None:
-        save(curve_figure(record), output)
+    with doing("drawing"):
+        _write(record, picture, chosen, output)
     options.show(record, as_json, report.temperature)
+
+
+def _write(
+    record: Record, picture: Picture | None, taus: Sequence[float], output: str | None
+) -> None:
+    """Write the film of a picture, or the curve of the record."""
+    if output is None:
+        return
+    if picture is not None:
+        from tropattn.plotting.films import film_hardening, save_film
+
+        save_film(film_hardening(picture, taus), output, "tropattn temperature")
+        return
+    from tropattn.plotting import save
+    from tropattn.plotting.temperature import curve_figure
+
+    save(curve_figure(record), output)

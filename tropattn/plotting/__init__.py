@@ -11,8 +11,9 @@ from tropattn.plotting.duality import dual
 from tropattn.plotting.growth import growth
 from tropattn.plotting.hull import polytope
 from tropattn.plotting.plane import diagram, panels, partition
+from tropattn.plotting.space import space
 
-__all__ = ["diagram", "dual", "growth", "line", "panels", "partition", "polytope", "save"]
+__all__ = ["diagram", "dual", "growth", "line", "panels", "partition", "polytope", "save", "space"]
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,16 @@ from tropattn.files import printable
 from tropattn.plotting.style import DASHES, FILLS, INKS, counted, fill, lighter, new_figure
 from tropattn.polyhedra.polygon import Polygon
 
-__all__ = ["FIGURES", "draw_flow", "draw_gaussian", "draw_hardmax", "draw_leaders", "draw_sync"]
+__all__ = [
+    "FIGURES",
+    "basins",
+    "draw_flow",
+    "draw_gaussian",
+    "draw_hardmax",
+    "draw_leaders",
+    "draw_sync",
+    "ground",
+]
 
 
 _BLUE, _RED, _GREY = INKS[1], INKS[2], INKS[7]
@@ -62,9 +71,7 @@ def draw_flow(run: Trajectory, radius: float, space: str = "sphere") -> Figure:
         words = f"paths of {n} tokens" if n <= _PATHS else f"paths of {_PATHS} of {n} tokens"
         if dim == 2:
             axis = figure.add_subplot(*drawn, 2)
-            if space == "sphere":
-                turn = np.linspace(0, 2 * np.pi, 361)
-                axis.plot(np.cos(turn), np.sin(turn), color="#CCCCCC", lw=1, zorder=0)
+            ground(axis, 2, space)
             _paths(axis, states)
             axis.set(xlabel="$x_1$", ylabel="$x_2$")
             axis.set_title(words, fontsize=10)
@@ -72,6 +79,19 @@ def draw_flow(run: Trajectory, radius: float, space: str = "sphere") -> Figure:
         elif dim == 3:
             _paths_in_space(figure.add_subplot(*drawn, 2, projection="3d"), states, space, words)
     return figure
+
+
+def ground(axis: Any, dim: int, space: str) -> None:
+    """The circle, or the wires of the sphere, where tokens of ``space`` live on it."""
+    if space != "sphere":
+        return
+    if dim == 2:
+        turn = np.linspace(0, 2 * np.pi, 361)
+        axis.plot(np.cos(turn), np.sin(turn), color="#CCCCCC", lw=1, zorder=0)
+        return
+    polar, turn = np.mgrid[0 : np.pi : 13j, 0 : 2 * np.pi : 25j]
+    ball = np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)
+    axis.plot_wireframe(*ball, color="#CCCCCC", lw=0.4)
 
 
 def draw_sync(diagram: SyncDiagram, boundary: Array | None = None) -> Figure:
@@ -111,7 +131,7 @@ def draw_hardmax(run: Trajectory, pieces: Sequence[tuple[Polygon, int]] = ()) ->
     leading = list(run.leaders[-1])
     handles: list[Any] = []
     if pieces:
-        handles += _basins(axis, pieces, states[-1])
+        handles += basins(axis, pieces, states[-1])
     axis.set_aspect("equal")
     axis.autoscale_view()
     handles += _arrows(axis, states)
@@ -146,7 +166,7 @@ def draw_hardmax(run: Trajectory, pieces: Sequence[tuple[Polygon, int]] = ()) ->
     return figure
 
 
-def _basins(axis: Any, pieces: Sequence[tuple[Polygon, int]], places: Array) -> list[Any]:
+def basins(axis: Any, pieces: Sequence[tuple[Polygon, int]], places: Array) -> list[Any]:
     """Fills by leader, going round, so that neighbours differ; hairlines between pieces."""
     owners = sorted({leader for _, leader in pieces if leader >= 0})
     centre = places[owners].mean(axis=0) if owners else 0.0
@@ -301,10 +321,7 @@ def _paths(axis: Any, states: Array) -> None:
 
 def _paths_in_space(axis: Any, states: Array, space: str, words: str) -> None:
     """Paths in R^3, over the wires of the sphere where tokens live on it."""
-    if space == "sphere":
-        polar, turn = np.mgrid[0 : np.pi : 13j, 0 : 2 * np.pi : 25j]
-        ball = np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)
-        axis.plot_wireframe(*ball, color="#CCCCCC", lw=0.4)
+    ground(axis, 3, space)
     for i in range(min(states.shape[1], _PATHS)):
         axis.plot(*states[:, i].T, color=_GREY, lw=0.7)
     plain = {"linestyle": "none", "marker": "o"}

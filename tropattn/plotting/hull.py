@@ -12,6 +12,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from numpy.typing import NDArray
 
 from tropattn._types import Array
+from tropattn.arrays import of_kind
 from tropattn.errors import InvalidInput
 from tropattn.plotting.style import FILLS, INKS, counted, new_figure
 from tropattn.polyhedra.minkowski import MinkowskiSum, minkowski_sum
@@ -70,6 +71,7 @@ def polytope(
     """
     if isinstance(newton, MinkowskiSum):
         return _with_summands(newton, title)
+    of_kind("newton", newton, NewtonPolytope, "e.g. f.newton_polytope(), or a minkowski_sum")
     points = newton.points.astype(np.float64)
     dim = points.shape[1]
     if dim not in (2, 3):

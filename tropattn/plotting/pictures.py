@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from tropattn.plotting.along import line
 from tropattn.plotting.hull import polytope
 from tropattn.plotting.plane import diagram, panels, partition
+from tropattn.plotting.space import space
 from tropattn.study.pictures import Picture
 
 __all__ = ["draw"]
@@ -20,6 +21,8 @@ def draw(picture: Picture) -> Figure:
         return polytope(target, **named)
     if picture.view == "line":
         return line(target, domain, **named)
+    if picture.view == "space":
+        return space(target, domain, **named)
     if picture.view == "diagram":
         return diagram(target, domain=domain, **named)
     figure = panels if picture.view == "panels" else partition

@@ -25,6 +25,7 @@ from tropattn.plotting.style import (
     drawn_wall,
     fill,
     fits,
+    label_outer,
     lighter,
     name_outside,
     named,
@@ -39,7 +40,7 @@ from tropattn.regions.polygons.cells import PlaneCells, plane_cells
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
-__all__ = ["diagram", "panels", "partition"]
+__all__ = ["diagram", "key_colours", "panels", "partition"]
 
 
 _MAX_CELLS = 20_000
@@ -203,15 +204,12 @@ def panels(
     halves = figure.add_gridspec(1, 2, width_ratios=[columns, larger])
     left, right = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for h, axes in enumerate(grid.ravel().tolist()):
-        if h >= n_heads:
-            axes.set_visible(False)
-            continue
+    for h, axes in enumerate(grid.ravel().tolist()[:n_heads]):
         names = None if labels is None else labels[h]
         cells = _draw_head(axes, plane, h, names, small=columns > 1, inches=0.8 * side)
         mark(axes, points, (), small=columns > 1)
         axes.set_title(f"head {h}: {cells} of {_keys(plane.units[h])}", fontsize=10)
-        axes.label_outer()
+    label_outer(grid, n_heads)
     axes, *closer = np.atleast_1d(right.subplots(stack, 1)).tolist()
     _draw_refinement(axes, plane, found, refined, labels)
     mark(axes, points, point_names)
@@ -243,12 +241,7 @@ def _draw_head(
     """Draw one head's cells; return their number."""
     unit = plane.units[h]
     cells = plane.cells(unit)
-    if unit.n_terms <= len(FILLS):
-        # The same key has the same colour in every head.
-        colours = {j: FILLS[j] for j in cells}
-    else:
-        edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
-        colours = colouring(list(cells), edges)
+    colours = key_colours(unit, cells)
     fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
     plane.prepare(axes)
     inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
@@ -267,6 +260,17 @@ def _draw_head(
     if not small and not isinstance(plane.counted, Slice):
         _draw_sites(axes, unit, colours)
     return len(cells)
+
+
+def key_colours(unit: TropicalPolynomial, cells: dict[int, Polygon]) -> dict[int, str]:
+    """A colour for each key that has a cell in sight, which differ across walls.
+
+    Of ten keys or fewer the same key has the same colour in every head.
+    """
+    if unit.n_terms <= len(FILLS):
+        return {j: FILLS[j] for j in cells}
+    edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
+    return colouring(list(cells), edges)
 
 
 def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -> None:

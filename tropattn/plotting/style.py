@@ -24,6 +24,7 @@ __all__ = [
     "drawn_wall",
     "fill",
     "fits",
+    "label_outer",
     "lighter",
     "name_outside",
     "named",
@@ -136,6 +137,18 @@ def name_outside(axes: Axes, cells: Sequence[tuple[Polygon, str]], size: float) 
             parse_math=False,
             arrowprops={"arrowstyle": "-", "lw": 0.6, "color": INKS[7], "shrinkB": 0},
         )
+
+
+def label_outer(grid: Any, shown: int) -> None:
+    """Names and numbers at the left and lower rim only of a grid whose first panels are shown."""
+    columns = grid.shape[1]
+    for k, axes in enumerate(grid.ravel().tolist()):
+        name = axes.get_xlabel()
+        axes.set_visible(k < shown)
+        axes.label_outer()
+        if k + columns >= shown > k:
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(name)
 
 
 def segments(cell: Polygon, least: int = 0) -> list[Array]:

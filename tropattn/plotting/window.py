@@ -180,10 +180,12 @@ def _one_stage(target: Any) -> tuple[TropicalPolynomial, ...]:
     return stages[0].units
 
 
-def _cells(unit: TropicalPolynomial, window: Polygon) -> dict[int, Polygon]:
+def _cells(
+    unit: TropicalPolynomial, slopes: Array, intercepts: Array, window: Polygon
+) -> dict[int, Polygon]:
+    """The cells of a unit whose terms are given in doubles."""
     kept = unit.distinct[0]
-    slopes = unit.slopes.astype(np.float64)[kept]
-    intercepts = unit.intercepts.astype(np.float64)[kept]
+    slopes, intercepts = slopes[kept], intercepts[kept]
     found = {}
     for at, j in enumerate(kept.tolist()):
         others = np.arange(len(kept)) != at
@@ -199,14 +201,18 @@ def _default_window(units: Sequence[TropicalPolynomial]) -> tuple[Array, Array]:
     """A square round most corners of the heads' cells and crossings of their walls."""
     slopes = np.vstack([unit.slopes.astype(np.float64) for unit in units])
     intercepts = np.concatenate([unit.intercepts.astype(np.float64) for unit in units])
+    # One power of two for all moves no wall, and differences and lengths stay doubles.
+    power = -int(np.frexp(max(np.abs(slopes).max(), np.abs(intercepts).max()))[1])
+    slopes, intercepts = np.ldexp(slopes, power), np.ldexp(intercepts, power)
+    starts = np.cumsum([0, *(unit.n_terms for unit in units)])
     steep = float(np.ptp(slopes, axis=0).max())
     reach = 1e4 * max(1.0, float(np.ptp(intercepts)) / steep if steep > 0 else 1.0)
     far = Polygon.box([-reach, -reach], [reach, reach])
     corners: list[Array] = []
     feet: list[Array] = []
     walls: list[tuple[Array, Array]] = []
-    for unit in units:
-        for j, cell in _cells(unit, far).items():
+    for unit, start, stop in zip(units, starts, starts[1:], strict=False):
+        for j, cell in _cells(unit, slopes[start:stop], intercepts[start:stop], far).items():
             named = cell.labels >= 0
             corners += list(cell.vertices[named & np.roll(named, 1)])
             ends = np.roll(cell.vertices, -1, axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import networkx as nx
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import is_whole
 from tropattn.errors import InvalidInput
+from tropattn.polyhedra.meshes import to_obj, to_off
 from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.adjacency import adjacency, region_graph
 from tropattn.regions.walls import CellWalls
@@ -55,6 +56,8 @@ class RegionComplex(Tabular, Value):
     walls : what ``cell`` reads a cell's walls from; None where keys move.
     """
 
+    _SHAPES: ClassVar[tuple[str, ...]] = (".off", ".obj")
+
     patterns: NDArray[np.int32]
     witnesses: NDArray[np.float64]
     inside: NDArray[np.bool_]
@@ -82,6 +85,12 @@ class RegionComplex(Tabular, Value):
             | {"inside": inside}
             for r, (pattern, point, inside) in enumerate(parts)
         ]
+
+    def _shapes(self, ending: str) -> str:
+        cells = [self.cell(i) for i in range(len(self))]
+        patterns = [" ".join(map(str, row)) for row in self.patterns.tolist()]
+        names = [f"cell {i}: {pattern}" for i, pattern in enumerate(patterns)]
+        return (to_off if ending == ".off" else to_obj)(cells, names)
 
     def cell(self, i: int) -> Polyhedron:
         """The closed cell of row i of ``patterns`` as a polyhedron in the domain's parameters.

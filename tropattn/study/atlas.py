@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
+from tropattn.arrays import as_fractions
 from tropattn.attention.evaluated.forward import attention_weights
 from tropattn.attention.heads.fixed import softmax
 from tropattn.attention.networks.model import Model
@@ -293,22 +294,28 @@ def _frame(domain: Domain) -> tuple[Array, Array]:
     return np.asarray(window.low, dtype=np.float64), np.asarray(window.high, dtype=np.float64)
 
 
-def _whole(points: Array, domain: Domain) -> list[int]:
-    """Points of the window in integers, x and y in turn."""
-    low, high = _frame(domain)
-    return np.rint((points - low) / (high - low) * _UNIT).astype(int).ravel().tolist()
+def _whole(shares: Array) -> list[int]:
+    """Points by their shares of the window's sides, in integers, x and y in turn."""
+    return np.rint(shares * _UNIT).astype(int).ravel().tolist()
 
 
-def _cells(cells: PlaneCells, domain: Domain) -> list[Row]:
+def _polygons(cells: PlaneCells, domain: Domain) -> list[Polygon]:
+    """The cells in shares of the window's sides: whatever its size, areas are doubles."""
+    low, high = (as_fractions(side) for side in _frame(domain))
+    factor, offset = cells.scale / (high - low), (cells.centre - low) / (high - low)
+    corners = offset.astype(np.float64) + factor.astype(np.float64) * cells.local
+    parts = np.split(corners, cells.offsets[1:-1])
+    return [Polygon(part, np.full(len(part), -1)) for part in parts]
+
+
+def _cells(cells: PlaneCells, polygons: Sequence[Polygon]) -> list[Row]:
     """Corners, share of the window and the cells beyond, of each cell."""
-    low, high = _frame(domain)
-    shares = cells.areas / float(np.prod(high - low))
     out = []
-    for r in range(len(cells)):
+    for r, polygon in enumerate(polygons):
         beyond = cells.neighbours[cells.offsets[r] : cells.offsets[r + 1]]
         out.append({
-            "corners": _whole(cells.polygon(r), domain),
-            "share": float(f"{shares[r]:.6g}"),
+            "corners": _whole(polygon.vertices),
+            "share": float(f"{max(0.0, polygon.area):.6g}"),
             "beyond": sorted({int(i) for i in beyond if i >= 0}),
         })  # fmt: skip
     return out
@@ -322,18 +329,20 @@ def _picture(
     (local,) = on_parameters([unit], domain)
     low, high = _frame(domain)
     keys = [terms[j] for j in cells.patterns[:, 0].tolist()]
-    rows = _cells(cells, domain)
+    polygons = _polygons(cells, domain)
+    rows = _cells(cells, polygons)
     for r, row in enumerate(rows):
-        middle = Polygon(cells.polygon(r), np.zeros(len(cells.polygon(r)), np.int64)).centroid
+        middle = polygons[r].centroid
         row["key"] = keys[r]
-        row["gap"] = float(f"{float(np.asarray(local.gap(middle))):.4g}")
-        row["middle"] = _whole(middle, domain)
+        row["gap"] = float(f"{float(np.asarray(local.gap(low + middle * (high - low)))):.4g}")
+        row["middle"] = _whole(middle)
         row["beyond"] = [keys[i] for i in row["beyond"]]
     marks = []
     for point in points:
         gap = float(np.asarray(local.gap(point)))
         winner = terms[int(np.asarray(local.argmax(point)))]
-        marks.append({"at": _whole(point, domain), "winner": winner, "gap": float(f"{gap:.4g}")})
+        at = _whole((point - low) / (high - low))
+        marks.append({"at": at, "winner": winner, "gap": float(f"{gap:.4g}")})
     side = [np.linspace(low[k], high[k], 2 * grid + 1)[1::2] for k in range(2)]
     at = np.stack(np.meshgrid(*side), axis=2).reshape(-1, 2)
     scores = np.asarray(local.scores(at), dtype=np.float64)
@@ -350,6 +359,7 @@ def _picture(
 def _dual(local: TropicalPolynomial, terms: list[int]) -> Row:
     """Slopes of the keys on the plane, which are live there, and edges of the subdivision."""
     slopes = local.slopes.astype(np.float64)
+    slopes = np.ldexp(slopes, -int(np.frexp(np.abs(slopes).max())[1]))
     size = float(np.abs(slopes - slopes.mean(axis=0)).max()) or 1.0
     places = np.rint((slopes - slopes.mean(axis=0)) / size * _UNIT).astype(int)
     try:
@@ -372,7 +382,7 @@ def _refinement(target: Any, domain: Domain, threads: int | None) -> Row:
         cells = plane_cells(target, domain, max_cells=_MAX_CELLS, threads=threads)
     except BudgetExceeded as error:
         return {"kind": "lower", "value": error.lower, "cells": []}
-    rows = _cells(cells, domain)
+    rows = _cells(cells, _polygons(cells, domain))
     for row, pattern in zip(rows, cells.patterns.tolist(), strict=True):
         row["pattern"] = pattern
         del row["beyond"]

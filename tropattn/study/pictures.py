@@ -13,7 +13,7 @@ from tropattn.study.token_plane import TokenPlane, token_plane
 
 __all__ = ["Picture", "PlotSpec", "choose", "on_token_plane"]
 
-View = Literal["panels", "partition", "diagram", "polytope", "line"]
+View = Literal["panels", "partition", "diagram", "polytope", "line", "space"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,8 @@ class PlotSpec:
     Attributes
     ----------
     source, domain : as for ``open_target``.
-    view : ``panels``, ``partition``, ``diagram`` or ``polytope``; None for the one that fits.
+    view : ``panels``, ``partition``, ``diagram``, ``polytope`` or ``space``; None for the one that
+        fits.
     head : of a diagram or polytope.
     reach : of the window on a plane through three tokens, as for ``token_plane``.
     threads : for the counts that choose a plane.
@@ -75,6 +76,9 @@ def choose(spec: PlotSpec) -> Picture:
             labels=opened.keys[head],
             title=f"Newton polytope of head {head}",
         )
+    if view == "space":
+        names = opened.keys[0] if len(opened.keys) == 1 else None
+        return Picture(view=view, target=opened.target, domain=where, labels=names, title=title)
     if view == "line":
         names = opened.keys[0] if len(set(opened.keys)) == 1 else None
         return Picture(view=view, target=opened.target, domain=where, labels=names, title=title)
@@ -117,6 +121,8 @@ def _view(opened: Heads, where: Domain | None, spec: PlotSpec) -> View:
         raise InvalidInput(f"head: 0..{n_heads - 1} needed, got {head}; heads are numbered from 0.")
     if view is None:
         view = "diagram" if head is not None or n_heads == 1 else "panels"
+        if opened.dim == 3 and head is None and opened.states is None and not _is_plane(where):
+            view = "space"
     if view in ("diagram", "polytope"):
         if head is None and n_heads > 1:
             raise InvalidInput(
@@ -125,6 +131,10 @@ def _view(opened: Heads, where: Domain | None, spec: PlotSpec) -> View:
     elif head is not None:
         raise InvalidInput(f"head: none needed for {view}, got {head}; it shows all heads.")
     return view
+
+
+def _is_plane(where: Domain | None) -> bool:
+    return where is not None and where.dim == 2
 
 
 def on_token_plane(opened: Heads, plane: TokenPlane, view: View = "panels") -> Picture:

@@ -422,3 +422,13 @@ def test_small_windows_far_away_keep_their_area():
     # A regular hexagon of inner radius r has area 2 sqrt(3) r^2; the offsets are doubles near 1500.
     assert polygon.area == pytest.approx(2 * 3**0.5 * size**2, rel=1e-5)
     assert len(polygon.vertices) == 6
+
+
+@pytest.mark.parametrize("size", [2.0**-1000, 2.0**1000])
+def test_a_window_round_corners_does_not_depend_on_the_size_of_slopes(size):
+    rng = np.random.default_rng(4)
+    slopes, intercepts = rng.standard_normal((6, 2)), rng.standard_normal(6)
+    plain = plotting.diagram(ta.TropicalPolynomial(slopes, intercepts)).axes[0]
+    scaled = plotting.diagram(ta.TropicalPolynomial(size * slopes, size * intercepts)).axes[0]
+    assert scaled.get_xlim() == plain.get_xlim() and scaled.get_ylim() == plain.get_ylim()
+    assert scaled.get_title() == plain.get_title()

@@ -136,3 +136,19 @@ def test_the_page_asks_for_nothing_and_holds_its_record(record):
         page({"schema": "tropattn.record", "command": "count"})
     with pytest.raises(InvalidInput, match="the tables of an atlas needed"):
         page({**document, "tables": {}})
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_numbers_at_the_ends_of_the_doubles_give_the_same_pictures(tmp_path, size):
+    rng = np.random.default_rng(0)
+    slopes, intercepts = rng.integers(-9, 10, (2, 5, 2)), rng.integers(-9, 10, (2, 5))
+    tables = []
+    for scale in (1.0, size):
+        place = tmp_path / "heads.npz"
+        np.savez(place, slopes=scale * slopes, intercepts=intercepts.astype(float))
+        tables.append(run(AtlasSpec(source=Source(path=str(place)))).tables)
+    for plain, scaled in zip(tables[0]["refinements"], tables[1]["refinements"], strict=True):
+        assert [c["pattern"] for c in plain["cells"]] == [c["pattern"] for c in scaled["cells"]]
+        shares = [[c["share"] for c in part["cells"]] for part in (plain, scaled)]
+        assert shares[0] == pytest.approx(shares[1], abs=1e-5)
+    assert sum(c["share"] for c in scaled["cells"]) == pytest.approx(1, abs=1e-5)

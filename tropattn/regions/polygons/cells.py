@@ -10,6 +10,7 @@ coordinates of the window (``plane_frame``), so that a tiny or far one is drawn 
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class PlaneCells(Tabular, Value):
         window.
     """
 
-    _HAS_SHAPES: ClassVar[bool] = True
+    _SHAPES: ClassVar[tuple[str, ...]] = (".geojson",)
 
     patterns: NDArray[np.int32]
     local: NDArray[np.float64]
@@ -98,7 +99,7 @@ class PlaneCells(Tabular, Value):
             for r, (pattern, area, side) in enumerate(parts)
         ]
 
-    def _shapes(self) -> dict[str, Any]:
+    def _shapes(self, ending: str) -> str:
         features = []
         for r, row in enumerate(self.rows()):
             ring = self.polygon(r).tolist()
@@ -108,7 +109,7 @@ class PlaneCells(Tabular, Value):
             features.append(
                 {"type": "Feature", "geometry": shape, "properties": {**row, "neighbours": near}}
             )
-        return {"type": "FeatureCollection", "features": features}
+        return json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False)
 
     def polygon(self, cell: int) -> NDArray[np.float64]:
         """Corners of one cell, (k, 2)."""
