@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tropattn.cli import options
 from tropattn.numerals import Whole
 from tropattn.outputs import FIGURES
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tropattn.record import Record
 
 __all__ = ["inspect"]
 
@@ -103,7 +97,8 @@ def inspect(
             )
         source = options.source_of(path, {})
         asked = words.UnembeddingSpec(path=source.path, threads=threads, progress=watched)
-        _show(words.run(asked, step), as_json, report.unembedding, table or "dead", form)
+        found = words.run(asked, step)
+        options.show_either(found, as_json, report.unembedding, table or "dead", form)
         return
     spec = InspectionSpec(
         source=options.source_of(path, context),
@@ -118,7 +113,7 @@ def inspect(
         save(inspection(record.tables["heads"]), output)
     if attention is not None:
         save(attention_of(record.tables["tokens"], record.tables["keys"]), attention)
-    _show(record, as_json, report.inspection, table or "tokens", form)
+    options.show_either(record, as_json, report.inspection, table or "tokens", form)
 
 
 def _check(
@@ -130,10 +125,7 @@ def _check(
     attention: str | None,
 ) -> None:
     """Refuse options that contradict each other, before the work."""
-    if table is not None and form is None:
-        raise click.UsageError("--table goes with --format, which says how to print it.")
-    if as_json and form is not None:
-        raise click.UsageError("--json or --format needed, got both; --json prints the record.")
+    options.check_table(table, form, as_json)
     words = ("unembedding", "dead", "twins")
     if table is not None and (table in words) != unembedding:
         word = "without" if unembedding else "with"
@@ -142,16 +134,3 @@ def _check(
         raise click.UsageError(_ALONE)
     if vocabulary and (attention is not None or (form is not None and table in (None, "tokens"))):
         raise click.UsageError("--attention and the table tokens need a context, not --vocabulary.")
-
-
-def _show(
-    record: Record,
-    as_json: bool,
-    tell: Callable[[Record, Console], None],
-    table: str,
-    form: str | None,
-) -> None:
-    if form is None:
-        options.show(record, as_json, tell)
-    else:
-        options.show_table(record.table(table), form)

@@ -26,6 +26,7 @@ __all__ = [
     "Numbers",
     "all_of",
     "approximate",
+    "check_table",
     "choice",
     "console",
     "context",
@@ -39,6 +40,7 @@ __all__ = [
     "seed",
     "shipped",
     "show",
+    "show_either",
     "show_table",
     "source_and_settings",
     "source_of",
@@ -270,6 +272,14 @@ def table(names: Sequence[str]) -> Decorator:
     )
 
 
+def check_table(table: str | None, form: str | None, as_json: bool) -> None:
+    """Refuse ``--table``, ``--format`` and ``--json`` where they contradict each other."""
+    if table is not None and form is None:
+        raise click.UsageError("--table goes with --format, which says how to print it.")
+    if as_json and form is not None:
+        raise click.UsageError("--json or --format needed, got both; --json prints the record.")
+
+
 def whole(name: str, default: int, help_: str, least: int, most: int) -> Decorator:
     """An option that takes an integer in a range."""
     return click.option(name, type=Whole(least, most), default=default, help=help_)
@@ -350,3 +360,17 @@ def show_table(table: Table, form: str) -> None:
         return
     with printing():
         click.echo(table.text(form), nl=False)
+
+
+def show_either(
+    record: Record,
+    as_json: bool,
+    tell: Callable[[Record, Console], None],
+    table: str,
+    form: str | None,
+) -> None:
+    """Print the record, or where a form is asked for one of its tables alone."""
+    if form is None:
+        show(record, as_json, tell)
+    else:
+        show_table(record.table(table), form)

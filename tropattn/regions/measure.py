@@ -94,8 +94,8 @@ class CellMeasure(Value):
     def effective_cells(self) -> tuple[float, float]:
         """An enclosure of exp of the entropy: how many equally likely cells would be as spread out.
 
-        As ``temperature.effective_cells`` of a sample. Of an estimate it holds where the intervals
-        do.
+        As ``temperature.effective_cells`` of a sample; at most the number of cells. Of an estimate
+        it holds where the intervals do.
 
         >>> from tropattn import Box, TropicalPolynomial
         >>> found = cell_measure(TropicalPolynomial([[0], [1]]), Box([-1], [1]))
@@ -108,7 +108,7 @@ class CellMeasure(Value):
             for low, high in zip(self.lower.tolist(), self.upper.tolist(), strict=True):
                 if high > 0:
                     total += _entropy_of(low, high)
-            return _below(total.exp()), _above(total.exp())
+            return _below(total.exp()), min(_above(total.exp()), float(len(self)))
 
 
 def _entropy_of(low: float, high: float) -> Real:
