@@ -6,6 +6,7 @@ from tropattn.cli.signals import loading
 
 with loading():
     from tropattn.cli.atlas import atlas
+    from tropattn.cli.boundary import boundary
     from tropattn.cli.cells import cells
     from tropattn.cli.commands import main
     from tropattn.cli.comparing import compare
@@ -23,6 +24,7 @@ __all__ = ["main"]
 
 for command in (
     atlas,
+    boundary,
     cells,
     compare,
     compile_all,

@@ -422,3 +422,19 @@ def test_small_windows_far_away_keep_their_area():
     # A regular hexagon of inner radius r has area 2 sqrt(3) r^2; the offsets are doubles near 1500.
     assert polygon.area == pytest.approx(2 * 3**0.5 * size**2, rel=1e-5)
     assert len(polygon.vertices) == 6
+
+
+def test_decisions_on_a_plane():
+    """``max(|x|, |y|)`` against 1 and 3/2: squares within each other, all of them ties."""
+    largest = ta.Maxout([[[1, 0], [-1, 0], [0, 1], [0, -1]]])
+    rings = ta.Network([largest, ta.Affine([[0, 1, 2]], [0, -1, -3])])
+    found = ta.decision_boundary(rings, ta.Box([-3, -3], [3, 3]))
+    figure = ta.plotting.boundary(found, names=["in", "between", "out"], points=[[0, 0]])
+    (axes,) = figure.axes
+    assert axes.get_title().startswith("8 pieces, 0 jumps among them")
+    drawn = sum(len(c.get_segments()) for c in axes.collections if isinstance(c, LineCollection))
+    assert drawn == 8
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["in", "between", "out", "tie (8)", "jump (0)"]
+    with pytest.raises(InvalidInput, match="bounded window needed"):
+        ta.plotting.boundary(ta.decision_boundary(rings))

@@ -5,7 +5,6 @@ import pytest
 
 import tropattn as ta
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.homology import betti_numbers
 
 WINDOW = ta.Box([-3, -3], [3, 3])
@@ -125,13 +124,6 @@ def _against_a_grid(net, found, n):
     return axis, decided, seen, _codes(found.patterns[:, :-1], found.decisions)
 
 
-def _cell(found, i):
-    """One cell by the edges around it."""
-    rows = [edge.line for edge in found._edges if edge.below == i]
-    rows += [tuple(-v for v in edge.line) for edge in found._edges if edge.above == i]
-    return Polyhedron.of_rows(rows, 3)
-
-
 def test_a_published_maxout_network():
     """The README of maxout_complexity: 216 regions, 30 pieces of the boundary, on [-3, 3]^2."""
     net = _maxout(123)
@@ -154,7 +146,7 @@ def test_a_maxout_network_against_a_grid(seed, n):
     assert len(ta.enumerate_regions(net, WINDOW)) <= len(ours)
     # What the grid does not see is smaller than its meshes.
     for i in np.flatnonzero([code not in seen for code in codes.tolist()]).tolist():
-        assert _cell(found, i).inscribed_ball().lower <= step * 0.7072
+        assert found.cell(i).inscribed_ball().lower <= step * 0.7072
     # Where neighbours differ the boundary passes between them.
     flips = np.argwhere(decided[1:] != decided[:-1])[:: max(1, n // 100)]
     middles = np.column_stack([axis[flips[:, 0]] + step / 2, axis[flips[:, 1]]])
@@ -185,6 +177,9 @@ def test_what_is_refused():
     found = ta.decision_boundary(_rings(), WINDOW)
     with pytest.raises(InvalidInput, match="one of"):
         found.betti(3)
+    assert sum(found.cell(i).volume() for i in range(len(found.decisions))) == 36
+    with pytest.raises(InvalidInput, match="a cell in 0"):
+        found.cell(len(found.decisions))
     with pytest.raises(InvalidInput, match="2 coordinates"):
         found.distance([[1, 2, 3]])
 
