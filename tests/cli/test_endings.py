@@ -382,6 +382,7 @@ def test_help_starts_without_heavy_imports():
         (["temperature", "HEADS", "--output", "x.foo"], "output: a file ending in"),
         (["inspect", "demo", "--text", "1", "--output", "no/x.png"], "there is no folder no"),
         (["demo", "--output", "x.foo"], "output: a file ending in"),
+        (["boundary", "demo", "--text", "1", "--output", "x.foo"], "output: a file ending in"),
         (["dynamics", "phase", "--output", "p.foo"], "output: a file ending in"),
         (["dynamics", "hardmax", "--output", "no/p.png"], "output: a file in a writable folder"),
     ],

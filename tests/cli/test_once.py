@@ -20,6 +20,7 @@ COMMANDS = {
     "plot": ["plot", "demo", "--domain", "line:line.json", "--output", "x.png"],
     "inspect": ["inspect", "demo", "--no-cells"],
     "temperature": ["temperature", "demo", "--samples", "10"],
+    "cells": ["cells", "demo", "--cell", "0"],
 }
 
 
@@ -62,5 +63,5 @@ def test_the_file_is_opened_once_and_the_model_run_once(
     # Layer 1 is entered through layer 0; the last layer's own output is nobody's key.
     passes = 1 + (command == "temperature")  # the tokens' own places, judged one by one
     assert list(calls.values()) == [passes]
-    if command in ("bounds", "count", "count to its end", "sample"):
+    if command in ("bounds", "cells", "count", "count to its end", "sample"):
         assert refinements == (command != "sample")

@@ -6,6 +6,8 @@ from tropattn.cli.signals import loading
 
 with loading():
     from tropattn.cli.atlas import atlas
+    from tropattn.cli.boundary import boundary
+    from tropattn.cli.cells import cells
     from tropattn.cli.commands import main
     from tropattn.cli.comparing import compare
     from tropattn.cli.compiling import compile_all
@@ -22,6 +24,8 @@ __all__ = ["main"]
 
 for command in (
     atlas,
+    boundary,
+    cells,
     compare,
     compile_all,
     dynamics,

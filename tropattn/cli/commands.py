@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
-from tropattn.numerals import Real, Whole
+from tropattn.numerals import Whole
 from tropattn.progress import doing, duration, printing
 
 __all__ = ["main"]
@@ -274,13 +274,7 @@ def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
     "polyhedra in a box of R^3, or the directions of central heads (default for bare heads there).",
 )
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
-@click.option(
-    "--reach",
-    type=Real(0, min_open=True),
-    help="Window on the plane through three tokens: how far it reaches from the moving state, in "
-    "widths of the box of the three. Default: beyond that box; of a deep network, as far as can "
-    "be drawn in a minute or two.",
-)
+@options.reach
 @options.figure(required=True)
 @options.threads
 @options.time_limit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -131,13 +131,16 @@ def inspect(
             raise click.UsageError(_ALONE)
         source = options.source_of(path, {})
         asked = words.UnembeddingSpec(path=source.path, threads=threads, progress=watched)
-        _show(words.run(asked, step), as_json, report.unembedding, table or "dead", form)
+        found = words.run(asked, step)
+        options.show_either(found, as_json, report.unembedding, table or "dead", form)
         return
     source = options.source_of(path, context)
     more: dict[str, Any] = {"heads": heads or None, "threads": threads, "progress": watched}
     if texts is not None:
         listed = many_texts.TextsSpec(source=source, texts=texts, records=records, **more)
-        _show(many_texts.run(listed, step), as_json, _over_texts, table or "heads", form)
+        options.show_either(
+            many_texts.run(listed, step), as_json, _over_texts, table or "heads", form
+        )
         return
     keys: Any = "vocabulary" if vocabulary else "context"
     spec = InspectionSpec(source=source, keys=keys, cells=not no_cells, job=job, **more)
@@ -146,7 +149,7 @@ def inspect(
         save(inspection(record.tables["heads"]), output)
     if attention is not None:
         save(attention_of(record.tables["tokens"], record.tables["keys"]), attention)
-    _show(record, as_json, report.inspection, table or "tokens", form)
+    options.show_either(record, as_json, report.inspection, table or "tokens", form)
 
 
 def _check(
@@ -158,10 +161,7 @@ def _check(
     attention: str | None,
 ) -> None:
     """Refuse options that contradict each other, before the work."""
-    if table is not None and form is None:
-        raise click.UsageError("--table goes with --format, which says how to print it.")
-    if as_json and form is not None:
-        raise click.UsageError("--json or --format needed, got both; --json prints the record.")
+    options.check_table(table, form, as_json)
     words = ("unembedding", "dead", "twins")
     if table is not None and (table in words) != unembedding:
         word = "without" if unembedding else "with"
@@ -207,16 +207,3 @@ def _spread(row: Mapping[str, Any], name: str, places: int) -> str | None:
     if mean is None:
         return None
     return f"{mean:.{places}f}" + ("" if spread is None else f"±{spread:.{places}f}")
-
-
-def _show(
-    record: Record,
-    as_json: bool,
-    tell: Callable[[Record, Console], None],
-    table: str,
-    form: str | None,
-) -> None:
-    if form is None:
-        options.show(record, as_json, tell)
-    else:
-        options.show_table(record.table(table), form)

@@ -27,6 +27,7 @@ __all__ = [
     "Numbers",
     "all_of",
     "approximate",
+    "check_table",
     "choice",
     "console",
     "context",
@@ -36,10 +37,12 @@ __all__ = [
     "heads_input",
     "json_flag",
     "max_cells",
+    "reach",
     "real",
     "seed",
     "shipped",
     "show",
+    "show_either",
     "show_table",
     "source_and_settings",
     "source_of",
@@ -47,6 +50,7 @@ __all__ = [
     "target",
     "threads",
     "time_limit",
+    "tokens",
     "watching",
     "whole",
     "written",
@@ -116,13 +120,7 @@ def all_of(*decorators: Decorator) -> Decorator:
 
 heads_input = click.argument("path", metavar="INPUT", is_eager=True)
 
-context = all_of(
-    click.option(
-        "--layer",
-        type=Layer(),
-        help="Layer of a model, from 0, or all: the whole network. Default: 0; inspect "
-        "looks at every layer.",
-    ),
+tokens = all_of(
     click.option(
         "--position",
         type=Whole(),
@@ -136,6 +134,16 @@ context = all_of(
         help="Which tokens of the context count, e.g. 1,1,0: 1 for a token, 0 for padding, which "
         "no token sees. Needed where --ids holds the model's padding token.",
     ),
+)
+
+context = all_of(
+    click.option(
+        "--layer",
+        type=Layer(),
+        help="Layer of a model, from 0, or all: the whole network. Default: 0; inspect "
+        "looks at every layer.",
+    ),
+    tokens,
 )
 
 approximate = click.option(
@@ -158,6 +166,14 @@ domain = click.option(
 
 target = all_of(heads_input, context, approximate, domain)
 """What is counted, and where."""
+
+reach = click.option(
+    "--reach",
+    type=numerals.Real(0, min_open=True),
+    help="Window on the plane through three tokens: how far it reaches from the moving state, in "
+    "widths of the box of the three. Default: beyond that box; of a deep network, as far as can "
+    "be drawn in a minute or two.",
+)
 
 threads = click.option(
     "--threads", type=Whole(1, 1024), help="Worker threads. Default: all processors."
@@ -235,8 +251,10 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
     """The files that a command reads, as far as its options say; no command may write them."""
     from tropattn.attention.loading.paths import files_read
 
-    path, domain = given.get("path"), given.get("domain")
+    path, domain, readout = (given.get(name) for name in ("path", "domain", "readout"))
     found = files_read(shipped())
+    if readout is not None:
+        found.append(Path(readout))
     if path is not None and path not in (DEMO, "-"):
         found += files_read(path)
     if domain is not None:
@@ -278,6 +296,14 @@ def table(names: Sequence[str]) -> Decorator:
             "pyarrow, and a file or pipe behind it.",
         ),
     )
+
+
+def check_table(table: str | None, form: str | None, as_json: bool) -> None:
+    """Refuse ``--table``, ``--format`` and ``--json`` where they contradict each other."""
+    if table is not None and form is None:
+        raise click.UsageError("--table goes with --format, which says how to print it.")
+    if as_json and form is not None:
+        raise click.UsageError("--json or --format needed, got both; --json prints the record.")
 
 
 def whole(name: str, default: int, help_: str, least: int, most: int) -> Decorator:
@@ -355,3 +381,17 @@ def show_table(table: Table, form: str) -> None:
         return
     with printing():
         click.echo(table.text(form), nl=False)
+
+
+def show_either(
+    record: Record,
+    as_json: bool,
+    tell: Callable[[Record, Console], None],
+    table: str,
+    form: str | None,
+) -> None:
+    """Print the record, or where a form is asked for one of its tables alone."""
+    if form is None:
+        show(record, as_json, tell)
+    else:
+        show_table(record.table(table), form)

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from tropattn.outputs import save
 from tropattn.plotting.along import line
+from tropattn.plotting.decisions import boundary
 from tropattn.plotting.duality import dual
 from tropattn.plotting.growth import growth
 from tropattn.plotting.hull import polytope
 from tropattn.plotting.plane import diagram, panels, partition
 from tropattn.plotting.space import space
 
-__all__ = ["diagram", "dual", "growth", "line", "panels", "partition", "polytope", "save", "space"]
+__all__ = [
+    "boundary",
+    "diagram",
+    "dual",
+    "growth",
+    "line",
+    "panels",
+    "partition",
+    "polytope",
+    "save",
+    "space",
+]
 
 
 def __dir__() -> list[str]:

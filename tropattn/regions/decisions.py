@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import networkx as nx
@@ -24,6 +25,7 @@ from tropattn.arrays import as_array, freeze, is_point, is_whole, to_float
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.polyhedra.integer_rows import Row, primitive
+from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.count import enumerate_regions
 from tropattn.regions.edges import PlaneEdge, plane_edges, solid_cells
 from tropattn.regions.homology import betti_numbers
@@ -97,6 +99,29 @@ class DecisionBoundary(Value):
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    @cached_property
+    def _around(self) -> list[list[Row]]:
+        """The lines of the edges around each cell, negative inside."""
+        rows: list[list[Row]] = [[] for _ in self.decisions]
+        for edge in self._edges:
+            if edge.below is not None:
+                rows[edge.below].append(edge.line)
+            if edge.above is not None:
+                rows[edge.above].append(tuple(-v for v in edge.line))
+        return rows
+
+    def cell(self, i: int) -> Polyhedron:
+        """The closed cell i, of ``decisions`` and ``patterns``, in the parameters.
+
+        >>> from tropattn import Affine, Box, Network
+        >>> found = decision_boundary(Network([Affine([[1, 0], [0, 1]])]), Box([0, 0], [1, 2]))
+        >>> [(k, str(found.cell(i).volume())) for i, k in enumerate(found.decisions.tolist())]
+        [(0, '1/2'), (1, '3/2')]
+        """
+        if not is_whole(i) or not 0 <= i < len(self.decisions):
+            raise InvalidInput(f"i: a cell in 0..{len(self.decisions) - 1} needed, got {i!r}.")
+        return Polyhedron.of_rows(self._around[i], 3)
 
     def betti(self, decision: int | None = None) -> tuple[int, ...]:
         """Betti numbers of the closure of the boundary, or of where one decision is taken.

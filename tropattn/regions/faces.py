@@ -29,7 +29,7 @@ from tropattn.regions.result import one_cell
 from tropattn.threads import check, stoppable
 from tropattn.values import Value, counted
 
-__all__ = ["FaceComplex", "face_complex"]
+__all__ = ["FaceComplex", "face_complex", "faces_of"]
 
 Row = tuple[int, ...]
 Face = tuple[int, ...]
@@ -204,15 +204,20 @@ def face_complex(
     """
     if not is_whole(max_faces) or max_faces < 1:
         raise InvalidInput(f"max_faces: an integer >= 1 needed, got {max_faces!r}.")
-    cells = enumerate_regions(target, domain, max_cells=max_faces, threads=threads)
+    return faces_of(
+        enumerate_regions(target, domain, max_cells=max_faces, threads=threads), max_faces
+    )
+
+
+def faces_of(cells: RegionComplex, max_faces: int) -> FaceComplex:
+    """All faces of cells that are known already; as ``face_complex``."""
     if cells.walls is None:
         raise InvalidInput(
             "target: a layer or network with fixed keys needed, got moving ones; see "
             "enumerate_regions for the intervals of a line."
         )
-    stages = cells.walls.stages
-    routing = [s for s in stages if any(unit.n_terms > 1 for unit in s.units)]
-    dim = stages[0].dim if domain is None else domain.dim
+    routing = [s for s in cells.walls.stages if any(unit.n_terms > 1 for unit in s.units)]
+    dim = cells.walls.width - 1
     if len(routing) > 1 and dim > 2:
         raise InvalidInput(
             f"domain: one of at most two parameters needed for the faces of a network, got {dim}; "

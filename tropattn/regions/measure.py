@@ -1,10 +1,13 @@
-"""The probability that a query hits each cell: exact, or enclosed by proof.
+"""The probability that a query hits each cell: exact, enclosed by proof, or estimated.
 
 - ``uniform`` on a bounded domain of any dimension: volumes, in rationals;
 - ``normal`` on lines and planes: the parameters are independent normal variables. On a line an
   interval has ``Phi(b) - Phi(a)``; in a plane a cell has one minus what its edges take off, each by
   two values of Owen's function ``T(h, a)`` (Owen 1956, *Tables for computing bivariate normal
   probabilities*), as the triangle from the mean to an edge at distance h does;
+- ``normal`` in more dimensions: an estimate from seeded draws, each with its exact winners, in
+  intervals that hold together with a stated probability (Clopper and Pearson 1934, *The use of
+  confidence or fiducial limits illustrated in the case of the binomial*);
 - ``direction`` for central heads in R^2 and R^3: angles, and solid angles by Girard's theorem. Any
   law that rotations around the centre do not change gives the same.
 
@@ -24,7 +27,15 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from tropattn.arrays import as_array, as_fractions, freeze, is_real, rational
+from tropattn.arrays import (
+    as_array,
+    as_fractions,
+    freeze,
+    is_real,
+    is_whole,
+    rational,
+    to_float,
+)
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Row
@@ -34,12 +45,17 @@ from tropattn.regions.count import enumerate_regions
 from tropattn.regions.edges import PlaneEdge, plane_edges, solid_cells
 from tropattn.regions.result import one_cell
 from tropattn.threads import check, stoppable
+from tropattn.tropical.max_affine import on_parameters
 from tropattn.values import Value, counted
 
-__all__ = ["CellMeasure", "cell_measure"]
+__all__ = ["LAWS", "CellMeasure", "cell_measure", "measure_of"]
 
 _BITS = 80
-_LAWS = ("uniform", "normal", "direction")
+_CONFIDENCE = 0.99
+_MOST_DRAWS = 10**8
+_AT_ONCE = 2**14
+"""Draws whose scores are held at a time."""
+LAWS = ("uniform", "normal", "direction")
 
 Real = flint.arb
 
@@ -51,9 +67,11 @@ class CellMeasure(Value):
     Attributes
     ----------
     patterns : (R, H) the winners of each cell.
-    lower, upper : (R,) doubles around each probability, proved.
+    lower, upper : (R,) doubles around each probability: proved, or a confidence interval.
     exact : (R,) rationals where the law is uniform, else None.
     law, domain : in words.
+    confidence : None where ``lower`` and ``upper`` are proved; of an estimate the probability, over
+        its draws, that all its intervals hold.
 
     Build it with ``cell_measure``.
     """
@@ -64,9 +82,11 @@ class CellMeasure(Value):
     exact: NDArray[np.object_] | None
     law: str
     domain: str
+    confidence: float | None = None
 
     def __repr__(self) -> str:
-        return f"CellMeasure({counted(len(self), 'cell')}, {self.law}, {self.domain})"
+        sure = "" if self.confidence is None else f", an estimate at {self.confidence:.0%}"
+        return f"CellMeasure({counted(len(self), 'cell')}, {self.law}, {self.domain}{sure})"
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -74,7 +94,8 @@ class CellMeasure(Value):
     def effective_cells(self) -> tuple[float, float]:
         """An enclosure of exp of the entropy: how many equally likely cells would be as spread out.
 
-        As ``temperature.effective_cells`` of a sample.
+        As ``temperature.effective_cells`` of a sample; at most the number of cells. Of an estimate
+        it holds where the intervals do.
 
         >>> from tropattn import Box, TropicalPolynomial
         >>> found = cell_measure(TropicalPolynomial([[0], [1]]), Box([-1], [1]))
@@ -87,7 +108,7 @@ class CellMeasure(Value):
             for low, high in zip(self.lower.tolist(), self.upper.tolist(), strict=True):
                 if high > 0:
                     total += _entropy_of(low, high)
-            return _below(total.exp()), _above(total.exp())
+            return _below(total.exp()), min(_above(total.exp()), float(len(self)))
 
 
 def _entropy_of(low: float, high: float) -> Real:
@@ -110,6 +131,8 @@ def cell_measure(
     *,
     mean: Any = 0,
     std: Any = 1,
+    samples: int = 100_000,
+    seed: int = 0,
     max_cells: int = 1_000_000,
     threads: int | None = None,
     stop: threading.Event | None = None,
@@ -120,10 +143,11 @@ def cell_measure(
     Parameters
     ----------
     target, domain, max_cells, threads, stop, time_limit : as in ``enumerate_regions``.
-    law : "uniform" on a bounded domain; "normal", the parameters of a line or plane being
-        independent, given that they are in the domain; "direction" of a query around the centre of
-        central heads in R^2 or R^3.
+    law : "uniform" on a bounded domain; "normal", the parameters being independent, given that
+        they are in the domain; "direction" of a query around the centre of central heads in R^2 or
+        R^3.
     mean, std : of the normal law, numbers or one a parameter; std above 0.
+    samples, seed : of the draws that estimate a normal law of a layer on more than two parameters.
 
     Raises
     ------
@@ -131,7 +155,8 @@ def cell_measure(
 
     Notes
     -----
-    Cost: a volume a cell (uniform), or a millisecond an end of an edge (normal).
+    Cost: a volume a cell (uniform), a millisecond an end of an edge (normal, up to a plane), or the
+    scores of all draws (beyond).
 
     Examples
     --------
@@ -143,14 +168,27 @@ def cell_measure(
     >>> found.lower.round(9).tolist() == [0.25, 0.375, 0.375]
     True
     """
-    if not isinstance(law, str) or law not in _LAWS:
-        raise InvalidInput(f"law: one of {', '.join(_LAWS)} needed, got {law!r}.")
+    cells = enumerate_regions(target, domain, max_cells=max_cells, threads=threads)
+    return measure_of(cells, law, mean=mean, std=std, samples=samples, seed=seed)
+
+
+def measure_of(
+    cells: RegionComplex,
+    law: str,
+    *,
+    mean: Any = 0,
+    std: Any = 1,
+    samples: int = 100_000,
+    seed: int = 0,
+) -> CellMeasure:
+    """The probabilities of cells that are known already; as ``cell_measure``."""
+    if not isinstance(law, str) or law not in LAWS:
+        raise InvalidInput(f"law: one of {', '.join(LAWS)} needed, got {law!r}.")
     if law != "normal" and not (_is(mean, 0) and _is(std, 1)):
         raise InvalidInput(
             f"mean, std: none needed beside the law {law}, got {mean!r} and {std!r}; they are of "
             "law='normal'."
         )
-    cells = enumerate_regions(target, domain, max_cells=max_cells, threads=threads)
     if cells.walls is None:
         raise InvalidInput(
             "target: a layer or network with fixed keys needed, got moving ones; sample those."
@@ -166,24 +204,8 @@ def cell_measure(
             found = [_angle(cell, dim) for cell in _cones(cells, dim)]
             return _enclosed(cells, found, "uniform direction")
         if dim > 2:
-            raise InvalidInput(
-                f"domain: one or two parameters needed for the normal law, got {dim}; give a Line "
-                "or a Slice, or sample."
-            )
-        solid = solid_cells(cells)
-        parts = _intervals(solid, centre, scale) if dim == 1 else _polygons(solid, centre, scale)
-        if domain is not None and len(domain.walls[0]):
-            whole = [Polyhedron.of(domain)]
-            given = (
-                _intervals(whole, centre, scale) if dim == 1 else _polygons(whole, centre, scale)
-            )
-            if not given[0] > 0:
-                raise InvalidInput(
-                    "domain: one that the law hits with a probability above 0 needed, got one "
-                    "where it is too small to be told from 0; move the mean or the window."
-                )
-            parts = [part / given[0] for part in parts]
-        return _enclosed(cells, parts, "normal")
+            return _estimated(cells, centre, scale, samples, seed)
+        return _normal(cells, dim, centre, scale)
 
 
 def _numbers(name: str, value: Any, dim: int) -> list[Fraction]:
@@ -237,6 +259,86 @@ def _uniform(cells: RegionComplex) -> CellMeasure:
 
 
 # ---- the normal law -----------------------------------------------------------------------------
+
+
+def _normal(
+    cells: RegionComplex, dim: int, mean: list[Fraction], std: list[Fraction]
+) -> CellMeasure:
+    """On a line or plane, given the domain."""
+    assert cells.walls is not None
+    shares, domain = (_intervals if dim == 1 else _polygons), cells.walls.domain
+    parts = shares(solid_cells(cells), mean, std)
+    if domain is not None and len(domain.walls[0]):
+        given = shares([Polyhedron.of(domain)], mean, std)
+        if not given[0] > 0:
+            raise _missed()
+        parts = [part / given[0] for part in parts]
+    return _enclosed(cells, parts, "normal")
+
+
+def _missed() -> InvalidInput:
+    return InvalidInput(
+        "domain: one that the law hits with a probability above 0 needed, got one where it is too "
+        "small to be told from 0; move the mean or the window."
+    )
+
+
+def _estimated(
+    cells: RegionComplex, mean: list[Fraction], std: list[Fraction], samples: int, seed: int
+) -> CellMeasure:
+    """Confidence intervals from draws, given the domain, for all cells together (Bonferroni)."""
+    from scipy.special import betaincinv
+
+    for name, value, least, most in (
+        ("samples", samples, 1, _MOST_DRAWS),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not is_whole(value) or not least <= value <= most:
+            raise InvalidInput(f"{name}: an integer in {least}..{most} needed, got {value!r}.")
+    assert cells.walls is not None
+    if len(cells.walls.stages) > 1:
+        raise InvalidInput(
+            f"domain: one or two parameters needed for the normal law of a network, got "
+            f"{len(mean)}; give a Line or a Slice, or sample."
+        )
+    hits, inside = _hits(cells, mean, std, samples, np.random.Generator(np.random.Philox(seed)))
+    if not inside:
+        raise _missed()
+    # Draws on a wall are no cell's; each interval allows for them.
+    most, tail = hits + inside - hits.sum(), (1 - _CONFIDENCE) / (2 * len(cells))
+    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), inside - hits + 1, tail), 0.0)
+    rest = np.maximum(inside - most, 1)
+    high = np.where(most < inside, betaincinv(most + 1, rest, 1 - tail), 1.0)
+    return CellMeasure(
+        cells.patterns, freeze(low), freeze(high), None, "normal", cells.domain, _CONFIDENCE
+    )
+
+
+def _hits(
+    cells: RegionComplex,
+    mean: list[Fraction],
+    std: list[Fraction],
+    samples: int,
+    stream: np.random.Generator,
+) -> tuple[NDArray[np.int64], int]:
+    """How many draws fall into each cell of a layer, by exact winners, and into the domain."""
+    assert cells.walls is not None
+    domain = cells.walls.domain
+    units = on_parameters(cells.walls.stages[0].units, domain)
+    centre, scale = (np.array(list(map(float, values))) for values in (mean, std))
+    place = {tuple(row): i for i, row in enumerate(cells.patterns.tolist())}
+    hits, inside = np.zeros(len(cells) + 1, np.int64), 0
+    for first in range(0, samples, _AT_ONCE):
+        check()
+        x = stream.standard_normal((min(_AT_ONCE, samples - first), len(centre))) * scale + centre
+        if domain is not None:
+            a, b = (to_float(side)[0] for side in domain.walls)
+            x = x[(x @ a.T < b).all(axis=1)]
+        inside += len(x)
+        winners = np.column_stack([unit.argmax(x) for unit in units])
+        for row, count in zip(*np.unique(winners, axis=0, return_counts=True), strict=True):
+            hits[place.get(tuple(row.tolist()), -1)] += count
+    return hits[:-1], inside
 
 
 def _intervals(cells: list[Polyhedron], mean: list[Fraction], std: list[Fraction]) -> list[Real]:

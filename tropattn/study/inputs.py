@@ -41,7 +41,9 @@ __all__ = [
     "check_draws",
     "open_heads",
     "open_layer",
+    "open_network",
     "open_target",
+    "read_arrays",
     "read_domain",
     "scatter",
     "token_name",
@@ -210,11 +212,26 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
         return opened, read_domain(domain, opened.dim)
     model = _model(tensors, source)
     kind, _, rest = (domain or "").partition(":")
-    sequence = _arrays(Path(rest)) if kind == "line" and rest else {}
+    sequence = read_arrays(Path(rest)) if kind == "line" and rest else {}
     if n_axes(sequence.get("origin")) == 2:
         opened = _moving(model, source)
         return opened, _sequence_line(rest, sequence, opened)
     opened = _whole(model, source)
+    return opened, read_domain(domain, opened.dim)
+
+
+def open_network(source: Source, domain: str | None) -> tuple[Heads, Domain | None]:
+    """Read a model for one token that moves through all its layers, and where; ``layer`` is none.
+
+    Raises ``InvalidInput`` for bare polynomials, and as ``open_target``.
+    """
+    _, tensors, bare = _weights(source.path)
+    if tensors is None or bare:
+        raise InvalidInput(
+            f"input: a model needed, whose outputs are compared, got polynomials in {source.path}, "
+            "which have none; in Python, decision_boundary takes any network."
+        )
+    opened = _whole(_model(tensors, source), source)
     return opened, read_domain(domain, opened.dim)
 
 
@@ -372,7 +389,7 @@ def read_domain(text: Domain | str | None, dim: int) -> Domain | None:
             f"domain: box:LOW,HIGH, plane:FILE or line:FILE needed, got {text!r}; "
             "leave it out for the whole space."
         )
-    arrays = _arrays(Path(rest))
+    arrays = read_arrays(Path(rest))
     domain = _plane(rest, arrays) if kind == "plane" else _line(rest, arrays)
     if domain.ambient_dim != dim:
         raise InvalidInput(
@@ -392,10 +409,11 @@ def _box(text: str, dim: int) -> Box:
     return Box.cube(low, high, dim)
 
 
-def _arrays(path: Path) -> dict[str, Any]:
+def read_arrays(path: Path, name: str = "domain") -> dict[str, Any]:
+    """The arrays of an ``.npz`` or JSON file that an argument of that name gives."""
     if path.suffix == ".npz":
-        return read_npz(path, "domain")
-    return ratios(parse_json(str(path), read_bytes(path, "domain")))
+        return read_npz(path, name)
+    return ratios(parse_json(str(path), read_bytes(path, name)))
 
 
 def _plane(path: str, arrays: dict[str, Any]) -> Slice:

@@ -432,3 +432,19 @@ def test_a_window_round_corners_does_not_depend_on_the_size_of_slopes(size):
     scaled = plotting.diagram(ta.TropicalPolynomial(size * slopes, size * intercepts)).axes[0]
     assert scaled.get_xlim() == plain.get_xlim() and scaled.get_ylim() == plain.get_ylim()
     assert scaled.get_title() == plain.get_title()
+
+
+def test_decisions_on_a_plane():
+    """``max(|x|, |y|)`` against 1 and 3/2: squares within each other, all of them ties."""
+    largest = ta.Maxout([[[1, 0], [-1, 0], [0, 1], [0, -1]]])
+    rings = ta.Network([largest, ta.Affine([[0, 1, 2]], [0, -1, -3])])
+    found = ta.decision_boundary(rings, ta.Box([-3, -3], [3, 3]))
+    figure = ta.plotting.boundary(found, names=["in", "between", "out"], points=[[0, 0]])
+    (axes,) = figure.axes
+    assert axes.get_title().startswith("8 pieces, 0 jumps among them")
+    drawn = sum(len(c.get_segments()) for c in axes.collections if isinstance(c, LineCollection))
+    assert drawn == 8
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["in", "between", "out", "tie (8)", "jump (0)"]
+    with pytest.raises(InvalidInput, match="bounded window needed"):
+        ta.plotting.boundary(ta.decision_boundary(rings))

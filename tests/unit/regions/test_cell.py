@@ -46,6 +46,21 @@ def test_cells_of_a_box_against_the_definition(dim):
         assert total == 4**dim
 
 
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cells_of_degenerate_layers_add_up_to_the_box(seed):
+    """Keys from -1 to 1: ties of many keys, equal ones, walls of several heads in one plane."""
+    rng = np.random.default_rng([11, seed])
+    for _ in range(100):
+        dim = int(rng.integers(1, 4))
+        found = ta.enumerate_regions(_heads(rng, dim, size=1), ta.Box([-1] * dim, [2] * dim))
+        cells = [found.cell(i) for i in range(len(found))]
+        assert sum(cell.volume() for cell in cells) == 3**dim
+        assert all(cell.witnessed() for cell in cells)
+
+
 def test_doubles_add_up_to_the_box_exactly():
     rng = np.random.default_rng(7)
     heads = [ta.TropicalPolynomial(rng.normal(size=(5, 3)), rng.normal(size=5)) for _ in range(2)]

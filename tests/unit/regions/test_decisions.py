@@ -5,7 +5,6 @@ import pytest
 
 import tropattn as ta
 from tropattn.errors import InvalidInput
-from tropattn.polyhedra.polyhedron import Polyhedron
 from tropattn.regions.homology import betti_numbers
 
 WINDOW = ta.Box([-3, -3], [3, 3])
@@ -17,16 +16,21 @@ def _rings():
     return ta.Network([largest, ta.Affine([[0, 1, 2]], [0, -1, -3])])
 
 
-def _maxout(seed, widths=(7, 7, 6), rank=2, outputs=2):
-    """A random maxout network with two inputs and a linear end."""
-    rng = np.random.default_rng(seed)
+def _maxout(seed, widths=(7, 7, 6), outputs=2):
+    """Two inputs, maxout units of rank 2, a linear end: as the authors of the counts below draw it.
+
+    Tseran and Montufar (2021), *On the expected complexity of maxout networks*, their repository
+    maxout_complexity: normal weights, then normal biases, of variance 1 over the width before, and
+    2 over it at the end.
+    """
+    rng = np.random.RandomState(seed)
     layers, dim = [], 2
     for width in widths:
-        slopes = rng.normal(size=(width, rank, dim)) / np.sqrt(dim)
-        layers.append(ta.Maxout(slopes, rng.normal(size=(width, rank)) / np.sqrt(dim)))
+        slopes = rng.normal(0, np.sqrt(1 / dim), (width, 2, dim))
+        layers.append(ta.Maxout(slopes, rng.normal(0, np.sqrt(1 / dim), (width, 2))))
         dim = width
-    end = ta.Affine(rng.normal(size=(dim, outputs)), rng.normal(size=outputs))
-    return ta.Network([*layers, end])
+    rows = rng.normal(0, np.sqrt(2 / dim), (outputs, dim))
+    return ta.Network([*layers, ta.Affine(rows.T, rng.normal(0, np.sqrt(2 / dim), outputs))])
 
 
 def _attention(rng, heads, keys, dim, out):
@@ -94,7 +98,7 @@ def test_both_sides_of_every_piece(seed):
 
 def test_continuous_networks_only_tie():
     found = ta.decision_boundary(_maxout(1, (4, 4)), WINDOW)
-    assert all(piece.kind == "tie" for piece in found.pieces)
+    assert len(found) and all(piece.kind == "tie" for piece in found.pieces)
 
 
 def _codes(patterns, decisions):
@@ -120,19 +124,20 @@ def _against_a_grid(net, found, n):
     return axis, decided, seen, _codes(found.patterns[:, :-1], found.decisions)
 
 
-def _cell(found, i):
-    """One cell by the edges around it."""
-    rows = [edge.line for edge in found._edges if edge.below == i]
-    rows += [tuple(-v for v in edge.line) for edge in found._edges if edge.above == i]
-    return Polyhedron.of_rows(rows, 3)
+def test_a_published_maxout_network():
+    """The README of maxout_complexity: 216 regions, 30 pieces of the boundary, on [-3, 3]^2."""
+    net = _maxout(123)
+    assert len(ta.enumerate_regions(net, WINDOW)) == 216
+    assert ta.count_regions(net, WINDOW, of="linear_regions").value == 216
+    found = ta.decision_boundary(net, WINDOW)
+    assert len(found) == sum(piece.edges for piece in found.pieces) == 30
 
 
 @pytest.mark.parametrize("n", [300, pytest.param(4000, marks=pytest.mark.slow)])
-def test_a_maxout_network_against_a_grid(n):
-    """Two inputs, layers of 7, 7 and 6 units of rank 2, two outputs, on [-3, 3]^2."""
-    net = _maxout(0)
+@pytest.mark.parametrize("seed", [0, 123])
+def test_a_maxout_network_against_a_grid(seed, n):
+    net = _maxout(seed)
     found = ta.decision_boundary(net, WINDOW)
-    assert len(found) == 28
     axis, decided, seen, codes = _against_a_grid(net, found, n)
     ours = set(codes.tolist())
     assert seen <= ours and len(ours) == len(codes)
@@ -141,7 +146,7 @@ def test_a_maxout_network_against_a_grid(n):
     assert len(ta.enumerate_regions(net, WINDOW)) <= len(ours)
     # What the grid does not see is smaller than its meshes.
     for i in np.flatnonzero([code not in seen for code in codes.tolist()]).tolist():
-        assert _cell(found, i).inscribed_ball().lower <= step * 0.7072
+        assert found.cell(i).inscribed_ball().lower <= step * 0.7072
     # Where neighbours differ the boundary passes between them.
     flips = np.argwhere(decided[1:] != decided[:-1])[:: max(1, n // 100)]
     middles = np.column_stack([axis[flips[:, 0]] + step / 2, axis[flips[:, 1]]])
@@ -172,6 +177,9 @@ def test_what_is_refused():
     found = ta.decision_boundary(_rings(), WINDOW)
     with pytest.raises(InvalidInput, match="one of"):
         found.betti(3)
+    assert sum(found.cell(i).volume() for i in range(len(found.decisions))) == 36
+    with pytest.raises(InvalidInput, match="a cell in 0"):
+        found.cell(len(found.decisions))
     with pytest.raises(InvalidInput, match="2 coordinates"):
         found.distance([[1, 2, 3]])
 

@@ -30,7 +30,6 @@ def test_the_braid_arrangement_is_that_of_ordered_set_partitions():
     assert four.euler() == 1 and four.bounded_f_vector() == (0, 0, 0, 0, 0)
 
 
-@pytest.mark.slow
 def test_the_braid_arrangement_in_five_dimensions():
     assert ta.face_complex(_heads(families.braid(5)[0])).f_vector() == (0, 1, 30, 150, 240, 120)
 

@@ -9,6 +9,7 @@ from scipy.stats import norm
 import tropattn as ta
 from tropattn.errors import InvalidInput
 from tropattn.regions.measure import _owen
+from tropattn.regions.sampling.sampler import draw_sample
 
 PLANE = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
 
@@ -91,6 +92,58 @@ def test_networks_in_windows_against_draws():
     _tight(found)
 
 
+def _strips(dim):
+    """Heads across the axes with walls at -1 and 1, so that cells are boxes."""
+    return [ta.TropicalPolynomial([0 * u, u, 2 * u], [0, 1, 0]) for u in np.eye(dim)]
+
+
+@pytest.mark.parametrize("domain", [None, ta.Box([-2, -1, -3, -2], [2, 0, 3, 2])])
+def test_an_estimate_holds_what_products_give(domain):
+    mean, std = [0, -0.5, 1, 0.25], [1, 2, 1.5, 0.5]
+    found = ta.cell_measure(
+        _strips(4), domain, "normal", mean=mean, std=std, samples=40_000, seed=3
+    )
+    sides = []
+    for k in range(4):
+        low, high = (-np.inf, np.inf) if domain is None else (domain.low[k], domain.high[k])
+        ends = norm.cdf(np.clip([-np.inf, -1, 1, np.inf], low, high), mean[k], std[k])
+        sides.append(np.diff(ends) / (ends[-1] - ends[0]))
+    expected = [np.prod([s[j] for s, j in zip(sides, row, strict=True)]) for row in found.patterns]
+    assert found.confidence == 0.99 and found.exact is None and "99%" in repr(found)
+    assert (found.lower <= expected).all() and (expected <= found.upper).all()
+    assert (found.upper - found.lower).max() < 0.05
+    low, high = found.effective_cells()
+    assert low <= np.exp(-sum(p * np.log(p) for p in expected)) <= high
+
+
+def test_an_estimate_agrees_with_what_is_proved_in_the_plane():
+    rng = np.random.default_rng(4)
+    flat = [ta.TropicalPolynomial(rng.normal(size=(5, 2)), rng.normal(size=5)) for _ in range(2)]
+    proved = ta.cell_measure(flat, law="normal")
+    deep = [f.pullback([[1, 0], [0, 1], [0, 0]], [0, 0]) for f in flat]
+    near = ta.cell_measure(deep, law="normal")
+    assert proved.confidence is None and np.array_equal(near.patterns, proved.patterns)
+    assert (near.lower <= proved.lower).all() and (proved.upper <= near.upper).all()
+    again = ta.cell_measure(deep, law="normal", seed=1)
+    assert not np.array_equal(again.lower, near.lower)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_shares_of_the_sampler(dim):
+    rng = np.random.default_rng([5, dim])
+    heads = [ta.TropicalPolynomial(rng.normal(size=(4, dim)), rng.normal(size=4)) for _ in range(2)]
+    found = ta.cell_measure(heads, law="normal")
+    x = rng.normal(size=(100_000, dim))
+    sample = draw_sample(heads, len(x), seed=0, distribution=x)
+    place = {tuple(row): i for i, row in enumerate(found.patterns.tolist())}
+    met = np.column_stack([f.argmax(x[sample.firsts]) for f in heads])
+    hits = np.zeros(len(found))
+    hits[[place[tuple(row)] for row in met.tolist()]] = sample.counts
+    sigma = np.sqrt(len(x) * found.upper * (1 - found.lower)) + 1
+    assert (len(x) * found.lower - 5 * sigma < hits).all()
+    assert (hits < len(x) * found.upper + 5 * sigma).all()
+
+
 def test_uniform_measures_are_exact():
     rng = np.random.default_rng(1)
     heads = [ta.TropicalPolynomial(rng.normal(size=(4, 3))) for _ in range(2)]
@@ -151,8 +204,15 @@ def test_what_is_refused():
             ta.cell_measure(PLANE, domain, law)
     with pytest.raises(InvalidInput, match="central heads"):
         ta.cell_measure(ta.TropicalPolynomial([[0, 0], [1, 0], [2, 0]], [0, 1, 0]), law="direction")
+    space = ta.TropicalPolynomial(np.eye(3))
+    step = ta.FixedLayer([space], [np.eye(3)])
     with pytest.raises(InvalidInput, match="one or two parameters"):
-        ta.cell_measure(ta.TropicalPolynomial(np.eye(3)), law="normal")
+        ta.cell_measure(ta.Network([step, step]), law="normal")
+    with pytest.raises(InvalidInput, match="probability above 0"):
+        ta.cell_measure(space, ta.Box([50] * 3, [51] * 3), "normal")
+    for bad in ({"samples": 0}, {"seed": -1}, {"samples": 2.5}):
+        with pytest.raises(InvalidInput, match=next(iter(bad))):
+            ta.cell_measure(space, law="normal", **bad)
     for bad in ({"std": 0}, {"std": [1, -1]}, {"mean": [1]}, {"mean": "a"}, {"std": [1, None]}):
         with pytest.raises(InvalidInput):
             ta.cell_measure(PLANE, law="normal", **bad)
