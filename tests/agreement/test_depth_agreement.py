@@ -95,7 +95,10 @@ LATER = [pytest.param(block, marks=pytest.mark.slow) for block in range(5, 13)]
 
 @pytest.mark.parametrize("block", [*range(5), *LATER])
 def test_random_networks(block):
-    """520 cases, 200 of them always: attention, ReLU, maxout, affine; ties, duplicates, dead units, slices."""
+    """520 cases, 200 in each run.
+
+    Attention, ReLU, maxout, affine; ties, duplicates, dead units, slices.
+    """
     for seed in range(40 * block, 40 * (block + 1)):
         check(seed)
 

@@ -68,7 +68,10 @@ LATER = [pytest.param(block, marks=pytest.mark.slow) for block in range(2, 5)]
 
 @pytest.mark.parametrize("block", [0, 1, *LATER])
 def test_vertices_are_cells(block, to_polynomial):
-    """500 cases, 200 of them always, in up to five dimensions: floats, ties, duplicates, centres, low rank."""
+    """500 cases, 200 in each run, in up to five dimensions.
+
+    Floats, ties, duplicates, centres, low rank.
+    """
     programs = sum(
         check(random_case(seed), to_polynomial) for seed in range(100 * block, 100 * (block + 1))
     )
