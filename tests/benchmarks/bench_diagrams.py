@@ -95,7 +95,7 @@ def table_of_diagrams(large):
     for name, points in instances(large):
         for warm in (points[: points.shape[1] + 3], points[:200]):
             head_diagram(head_of(warm))
-        runs = 5 if len(points) <= 1_000 else 1
+        runs = max(1, 20_000 // len(points))
         base, _ = least(lambda p=points: ConvexHull(p), runs)
         mine, (found, _) = least(lambda p=points: proved(p), runs)
         whole, diagram = least(lambda p=points: head_diagram(head_of(p)), runs)

@@ -70,9 +70,11 @@ def independent_columns(
         # Of dependent columns those of large spread first: better conditioned than the first ones.
         order = _spread_first(blocks, width)
         pivots = rank_of_rows(rows, order)
-    unit_row = np.zeros((1, width), dtype=np.int64)
-    unit_row[0, -1] = 1
-    central = len(rank_of_rows(np.vstack([rows, unit_row]), order)) > len(pivots)
+    central = not rows[:, -1].any()
+    if not central:
+        unit_row = np.zeros((1, width), dtype=np.int64)
+        unit_row[0, -1] = 1
+        central = len(rank_of_rows(np.vstack([unit_row, rows]), order)) > len(pivots)
     if len(pivots) < width and len(pivots) < _rank_bound(units, blocks, walls, central):
         exact = _exact_rank(units, blocks, walls, with_last=not central)
         if exact != len(pivots):

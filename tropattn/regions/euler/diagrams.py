@@ -23,6 +23,9 @@ _HEIGHTS = (0.1, 0.1 / 2**6, 0.1 / 2**12)
 _MANY = 100
 """From this many keys on a hull is faster than cutting each cell out."""
 
+_ROWS = 400
+"""Rows of heads that are worth a work item of their own."""
+
 
 class HeadColumns:
     """The heads column by column, with the bounds that the kernels use."""
@@ -42,6 +45,12 @@ class HeadColumns:
         """The number of rows and of heads."""
         return self.terms.shape[1], len(self.starts) - 1
 
+    def _together(self) -> list[range]:
+        """Runs of heads with about ``_ROWS`` rows: work for one thread."""
+        parts = self.starts[:-1] // _ROWS
+        ends = [*(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(parts)]
+        return [range(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+
     def keep(self, live: list[Array]) -> None:
         """Drop dead rows: ``live`` (N_h,) bool for each head."""
         self.terms = np.ascontiguousarray(self.terms[:, np.concatenate(live)])
@@ -55,14 +64,18 @@ class HeadColumns:
         live = [np.zeros(n, np.bool_) for n in np.diff(self.starts).tolist()]
         parts: list[tuple[Array, Array]] = []
 
-        def work(h: int) -> tuple[Array, int]:
+        def work(some: range) -> list[tuple[Array, int]]:
+            most = max(len(live[h]) for h in some)
+            scratch = clipping.make_polygon(start.rows.shape[1] + most)
+            return [one(h, scratch) for h in some]
+
+        def one(h: int, scratch: clipping.ClippedPolygon) -> tuple[Array, int]:
             arcs = hull_arcs(self.refinement, h) if len(live[h]) >= _MANY else None
             if arcs is not None:
                 live[h][arcs[:, 8:10].astype(np.int64)] = True
                 return arcs, diagrams.PROVED
             mine = np.ascontiguousarray(self.terms[:, self.starts[h] : self.starts[h + 1]])
             arcs = np.empty((3 * len(start.counts) * mine.shape[1] + 16, diagrams.ARC))
-            scratch = clipping.make_polygon(start.rows.shape[1] + mine.shape[1])
             scores = np.empty(mine.shape[1])
             found = np.empty((3, mine.shape[1]), np.int64)
             given = mine, self.sizes[h], self.errors[h], start
@@ -70,10 +83,11 @@ class HeadColumns:
             return arcs[:made], status
 
         try:
-            for h, (arcs, status) in enumerate(in_order(work, self.all, threads, stop)):
-                if status != diagrams.PROVED:
-                    return None
-                parts.append((arcs, live[h]))
+            for made in in_order(work, self._together(), threads, stop):
+                for arcs, status in made:
+                    if status != diagrams.PROVED:
+                        return None
+                    parts.append((arcs, live[len(parts)]))
         except KeyboardInterrupt:
             # Every row marked so far is proved, and its cell holds one of the refinement.
             raise interrupted(max([1, *(int(mine.sum()) for mine in live)])) from None

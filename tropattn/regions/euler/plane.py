@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,9 @@ __all__ = ["EulerPlane", "EulerTally", "euler_count"]
 
 _RANGE = 20_000_000
 """Scores a work range computes, about 0.05 s."""
+
+_ARCS = 1024
+"""Most arcs of a work range, some milliseconds."""
 
 
 class EulerPlane(Engine):
@@ -84,11 +86,9 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
     arcs = np.vstack([p for p, _ in parts])
     owners = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
     near = _links(arcs, owners, heads)
-    step = max(16, _RANGE // (1 + heads.terms.shape[1]))
+    step = max(16, min(_ARCS, _RANGE // (1 + heads.terms.shape[1])))
     bounds = np.cumsum([0, *(len(p) for p, _ in parts)]).tolist()
-    ranges = [
-        (a, min(a + step, end)) for first, end in pairwise(bounds) for a in range(first, end, step)
-    ]
+    ranges = [(a, min(a + step, len(arcs))) for a in range(0, len(arcs), step)]
     cells = [int(live.sum()) for _, live in parts]
     tally = EulerTally(cells, sphere=not len(refinement.walls))
     stop = np.zeros(1, np.int64)
