@@ -11,14 +11,18 @@ What would make a line long follows it in lines of its own: ``{"head": h, "rows"
 ``{"walls": [...]}`` below the first line, and ``log``, ``cells`` with ``points``, ``rest`` and
 ``deferred`` below a range: what a range left comes first, then its cells, then its log. So a
 checker reads any certificate in bounded memory. ``tropattn.verify`` does, in rationals, and shares
-no code with the search.
+no code with the search. A job keeps the lines of each range in its ledger, and the file is put
+together of them when no range is open.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
+import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -36,7 +40,7 @@ from tropattn.regions.result import decimal
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["CertificateFile", "GroupWriter", "path_pairs"]
+__all__ = ["CertificateFile", "Chunk", "GroupWriter", "path_pairs"]
 
 
 FORMAT = "tropattn-certificate"
@@ -53,7 +57,54 @@ def path_pairs(path: Array) -> list[tuple[int, int]]:
     return list(zip(flat[0:end:2], flat[1:end:2], strict=True))
 
 
-class CertificateFile:
+class _Lines(ABC):
+    """What takes the lines of a certificate."""
+
+    @abstractmethod
+    def add(self, text: str) -> None:
+        """Append lines."""
+
+    def write(self, line: dict[str, Any], longest: int | None = None) -> bool:
+        """Append one JSON line, unless it is longer than that; return whether it was written."""
+        text = _text(line) + "\n"
+        if longest is not None and len(text) > longest:
+            return False
+        self.add(text)
+        return True
+
+
+class Chunk(_Lines):
+    """The lines of one range, kept until its certificate is put together.
+
+    >>> chunk = Chunk()
+    >>> chunk.add("steps")
+    >>> Chunk.read(chunk.taken()), Chunk.read(chunk.taken())
+    ('steps', '')
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Append lines."""
+        self._texts.append(text)
+
+    def taken(self) -> str:
+        """All lines so far, packed; the chunk is empty then."""
+        packed = zlib.compress("".join(self._texts).encode())
+        self._texts.clear()
+        return base64.b64encode(packed).decode()
+
+    @staticmethod
+    def read(words: str) -> str:
+        """The lines again; ``ValueError`` where these are none."""
+        try:
+            return zlib.decompress(base64.b64decode(words, validate=True)).decode()
+        except zlib.error as error:
+            raise ValueError(str(error)) from None
+
+
+class CertificateFile(_Lines):
     """One certificate under way: no file until it is closed (``outputs.writing``)."""
 
     def __init__(self, path: str | Path, units: Sequence[TropicalPolynomial], walls: Array) -> None:
@@ -79,14 +130,10 @@ class CertificateFile:
         for part in _parts(rows):
             self.write({"walls": part})
 
-    def write(self, line: dict[str, Any], longest: int | None = None) -> bool:
-        """Append one JSON line, unless it is longer than that; return whether it was written."""
-        text = _text(line) + "\n"
-        if longest is not None and len(text) > longest:
-            return False
+    def add(self, text: str) -> None:
+        """Append lines."""
         self._digest.update(text.encode())
         self._stream.write(text)
-        return True
 
     def close(self, count: int) -> None:
         """Write the claimed count and a digest of all above, and give the file its name.
@@ -115,12 +162,18 @@ class _Abandoned(Exception):
 class GroupWriter:
     """Takes the steps of the search of one group of heads."""
 
-    def __init__(self, file: CertificateFile, refinement: Refinement, heads: Sequence[int]) -> None:
-        self.file = file
+    def __init__(self, file: _Lines, refinement: Refinement) -> None:
+        self.file, self.refinement = file, refinement
+
+    @classmethod
+    def begun(
+        cls, file: CertificateFile, refinement: Refinement, heads: Sequence[int]
+    ) -> GroupWriter:
+        """The writer of a group that follows in a file."""
         file.groups += 1
-        self.refinement = refinement
         kept = [k.tolist() for k in refinement.kept]
         file.write({"group": [*heads], "kept": kept, "columns": refinement.columns.tolist()})
+        return cls(file, refinement)
 
     def add_range(self, found: Any, counters: list[int]) -> None:
         """Record one work range: its log, its cells, and what it left to others."""

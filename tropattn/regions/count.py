@@ -175,15 +175,12 @@ def _answered(question: Question, certificate: str | Path | None) -> tuple[Found
 
 
 def _kept(question: Question, certificate: str | Path | None, order: Order) -> Found:
-    """The answer of a job, which notes it."""
-    if certificate is not None:
-        raise InvalidInput(
-            f"certificate: none beside a job needed, got {certificate}; a job keeps no steps, so "
-            "leave one of the two out."
-        )
+    """The answer of a job, which notes it; a part of one has no certificate."""
+    order = replace(order, steps=certificate is not None)
     with order.begun(question.numbers) as job:
-        found = answer(replace(question, job=job), ENGINES)
-        if "part" in job.ledger.about():
+        part = "part" in job.ledger.about()
+        found, _ = _answered(replace(question, job=job), None if part else certificate)
+        if part:
             raise _partial(found.value, order)
         job.ledger.note("count", decimal(found.value))
         return found

@@ -127,7 +127,12 @@ class Question:
     @cached_property
     def refinement(self) -> Refinement:
         """The same cells, of the heads that differ; of all where a certificate shows them."""
-        return self.whole if self.proof is not None else aside(self.whole.without_twins)
+        return self.whole if self.stepwise else aside(self.whole.without_twins)
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether all steps are shown, or kept to be shown."""
+        return self.proof is not None or (self.job is not None and self.job.order.steps)
 
     @property
     def reduced(self) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def _order(spec: CountSpec) -> Order | None:
     given = {name: getattr(spec, name) for name in ("of", "engine", "certify")}
     cells = None if spec.cells is None else str(Path(spec.cells).resolve())
     given |= {} if cells is None else {"cells": cells}
+    if spec.certificate is not None:
+        given |= {"certificate": str(Path(spec.certificate).resolve())}
     about = {"spec": json.dumps({"source": source, "domain": domain, **given})}
     return Order(spec.job, about, spec.workers, spec.scheduler, cells)
 

@@ -102,7 +102,8 @@ def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Recor
         return record(())
     try:
         opened, where, _ = resolved(spec.source, spec.domain)
-        asked = {"of": spec.of, "engine": spec.engine, "job": Order(path, cells=spec.cells)}
+        order = Order(path, cells=spec.cells, steps=spec.certificate is not None)
+        asked = {"of": spec.of, "engine": spec.engine, "job": order}
         return record(survey_job(opened.target, where, **asked))
     except KeyboardInterrupt:
         early(record(()))

@@ -10,7 +10,7 @@ import logging
 import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -52,6 +52,7 @@ class Order:
     workers : processes on this machine, None for threads of this process.
     scheduler : the address of a Dask scheduler, or None.
     cells : a folder that takes the cells, a file a range, or None.
+    steps : whether the steps of a certificate are kept.
     """
 
     path: str | Path
@@ -59,10 +60,12 @@ class Order:
     workers: int | None = None
     scheduler: str | None = None
     cells: str | None = None
+    steps: bool = False
 
     def digest(self, question: tuple[Any, ...]) -> str:
-        """What the job is about; a job with cells is none without them."""
-        return digest_of(*question, *([] if self.cells is None else ["cells"]))
+        """What the job is about; one with cells or steps is none without them."""
+        more = {"cells": self.cells is not None, "steps": self.steps}
+        return digest_of(*question, *(name for name, kept in more.items() if kept))
 
     def begun(self, question: tuple[Any, ...]) -> Job:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
@@ -94,10 +97,9 @@ class Job:
         return cls(order, ledger, [])
 
     @property
-    def folder(self) -> list[str]:
-        """The folder that takes the cells; none where there is none, or nothing is worked on."""
-        cells = self.order.cells if self.surveys is None else None
-        return [] if cells is None else [cells]
+    def folder(self) -> str | None:
+        """The folder that takes the cells; None also where nothing is worked on."""
+        return self.order.cells if self.surveys is None else None
 
     def __enter__(self) -> Job:
         return self
@@ -113,6 +115,12 @@ class Search:
     job: Job
     name: str
     given: tuple[Any, ...]
+
+    def results(self) -> Iterator[Any]:
+        """What is kept of its ranges beside numbers, each behind the one that left it."""
+        number = self.job.ledger.known(self.name)
+        assert number is not None
+        return (found for _, found in self.job.ledger.results(number))
 
 
 def effort_of(data: Mapping[str, Any]) -> int:

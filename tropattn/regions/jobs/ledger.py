@@ -334,14 +334,15 @@ class Ledger:
             ).fetchall()
         return [Range(path, json.loads(data)) for path, data in rows]
 
-    def results(self, search: int) -> dict[str, Any]:
-        """What came of the ranges of a search that gave more than numbers, by path."""
+    def results(self, search: int) -> Iterator[tuple[str, Any]]:
+        """Paths and results of ranges that gave more than numbers, each behind what left it."""
         with self._asked() as file:
-            rows = file.execute(
-                "SELECT path, data FROM ranges WHERE search = ? AND NOT open AND data NOT NULL",
+            for path, data in file.execute(
+                "SELECT path, data FROM ranges WHERE search = ? AND NOT open AND data NOT NULL "
+                "ORDER BY id",
                 (search,),
-            ).fetchall()
-        return {path: json.loads(data) for path, data in rows}
+            ):
+                yield path, json.loads(data)
 
     def done(self, search: int) -> int:
         """How many ranges of a search are done."""

@@ -21,7 +21,7 @@ class Parts:
     def __init__(self, ledger: Ledger, name: str, merge: str, paths: Sequence[str]) -> None:
         self._ledger = ledger
         self._number = ledger.search(name, merge, [Range(p, {}) for p in dict.fromkeys(paths)])
-        self._known = ledger.results(self._number)
+        self._known = dict(ledger.results(self._number))
 
     def result(self, path: str, work: Callable[[], Any]) -> Any:
         """What came of a part before, else what ``work`` gives, which is then on the disk."""

@@ -29,7 +29,7 @@ from tropattn.outputs import writing
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.polyhedra.strict import strictly_negative
 from tropattn.regions.budget import Budget
-from tropattn.regions.certificates import GroupWriter, path_pairs
+from tropattn.regions.certificates import Chunk, GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
@@ -149,10 +149,24 @@ def explore(
         if files is not None:
             files.write("", outcome)
         return outcome
-    driver = _Driver(refinement, outcome, emit or files is not None, budget, certificate)
+    writer = certificate
+    if kept is not None and kept.job.order.steps:
+        writer = GroupWriter(Chunk(), refinement)
+    driver = _Driver(refinement, outcome, emit or files is not None, budget, writer)
     driver.kept, driver.files = kept, files
     driver.run([driver.root], thread_count(budget.threads))
+    if kept is not None and certificate is not None:
+        # Ranges stand behind those that left them, as the checker wants them.
+        for found in kept.results():
+            certificate.file.add(_steps(kept, found))
     return outcome
+
+
+def _steps(kept: Search, found: dict[str, Any]) -> str:
+    try:
+        return Chunk.read(found["steps"])
+    except (ValueError, KeyError, TypeError):
+        raise damaged(kept.job.ledger.path, "steps that are none") from None
 
 
 def _cells_of(found: _Found) -> Outcome:
@@ -198,9 +212,8 @@ class _CellFiles:
     def write(self, name: str, outcome: Outcome) -> dict[str, Any]:
         """Write patterns (m, H) and witnesses (m, d); the file's name and digest."""
         patterns, witnesses, inside = _sorted(outcome, self.question)
-        given = {"patterns": patterns, "witnesses": witnesses, "inside": inside}
         packed = io.BytesIO()
-        np.savez(packed, **given)
+        np.savez(packed, patterns=patterns, witnesses=witnesses, inside=inside)
         digest = hashlib.sha256(packed.getbuffer()).hexdigest()
         place = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npz"
         with writing(place, "cells") as stream:
@@ -236,11 +249,13 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
 
     @classmethod
     def built(cls, *given: Any) -> Self:
-        """The search of a layer's heads that differ, on a domain; with a folder its cells too."""
-        units, *folder, domain = given
+        """A search of heads, with the folder of its cells or None, and whether it keeps steps."""
+        units, folder, stepwise, domain = given
         question = Question((RoutingStage(units),), domain)
-        search = cls(question.refinement, Outcome(), bool(folder), Budget(), None)
-        search.files = _CellFiles(*folder, question) if folder else None
+        refinement = question.whole if stepwise else question.refinement
+        writer = GroupWriter(Chunk(), refinement) if stepwise else None
+        search = cls(refinement, Outcome(), folder is not None, Budget(), writer)
+        search.files = None if folder is None else _CellFiles(folder, question)
         return search
 
     @property
@@ -326,7 +341,10 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         return found
 
     def result(self, result: _Found) -> dict[str, Any] | None:
-        return result.written
+        found = result.written or {}
+        if self.certificate is not None and isinstance(self.certificate.file, Chunk):
+            found |= {"steps": self.certificate.file.taken()}
+        return found or None
 
     def _search(self, item: WorkRange, fine: bool) -> _Found:
         heads, (n, dim) = len(self.refinement.units), self.refinement.terms.shape
@@ -405,12 +423,12 @@ class Enumeration(Engine):
         refinement, writer = question.refinement, None
         if question.proof is not None:
             heads = question.heads or range(len(question.stages[0].units))
-            writer = GroupWriter(question.proof, refinement, heads)
+            writer = GroupWriter.begun(question.proof, refinement, heads)
         heads = question.heads or ()
-        folder = [] if question.job is None else question.job.folder
-        files = _CellFiles(*folder, question) if folder else None
+        folder = None if question.job is None else question.job.folder
+        files = None if folder is None else _CellFiles(folder, question)
         name, units = " ".join([self.name, *map(str, heads)]), question.stages[0].units
-        kept = question.search(name, units, *folder)
+        kept = question.search(name, units, folder, question.stepwise)
         outcome = explore(refinement, question.budget, certificate=writer, kept=kept, files=files)
         return Found(outcome.cells, {**question.reduced, **outcome.stats()}, self.name)
 
