@@ -197,7 +197,8 @@ def _over_texts(record: Record, console: Console) -> None:
         for row in record.tables["heads"]
     ]
     lengths = [row["tokens"] for row in texts]
-    title = f"Heads over {len(texts)} texts of {min(lengths)} to {max(lengths)} tokens, mean±spread"
+    many = report.counted(len(texts), "text")
+    title = f"Heads over {many} of {min(lengths)} to {max(lengths)} tokens, mean±spread"
     brief = replace(record, tables={"heads": shown})
     report.listing(brief, "heads", title, ("layer", "head", *_PLACES), console)
 
