@@ -16,7 +16,7 @@ TEXT = "314159265="
 def record():
     from tropattn.cli.options import shipped
 
-    source = Source(path=shipped(), text=TEXT)
+    source = Source(path=shipped(), text=TEXT, layer="all")
     return run(AtlasSpec(source=source, through=((9, 0, 5), (1, 5, 9)))).as_dict()
 
 
@@ -90,6 +90,19 @@ def test_numbers_of_every_head_and_plane_are_those_of_the_record(opened, record)
             assert f"{joint['value']} cells of 4 heads here (exact)" in shown["title"]
             for name, _, kind in METRICS:
                 assert kind in shown["facts"] and f"{row[name]:.4g}" in shown["facts"]
+
+
+def test_the_network_behind_each_layer(opened, record):
+    tokens = record["spec"]["tokens"]
+    for found in record["tables"]["depth"]:
+        shown = opened.execute_script(
+            "Atlas.m.plane.value = String(arguments[0]); Atlas.m.behind.value = arguments[1];"
+            "Atlas.depth(); return [Atlas.m.depth_figure.title.text, Atlas.m.depth.data.winners]",
+            found["plane"],
+            str(found["layer"]),
+        )
+        assert f"behind layer {found['layer']}: {found['value']} cells" in shown[0]
+        assert shown[1] == [" ".join(tokens[j] for j in c["winners"]) for c in found["cells"]]
 
 
 def test_soft_weights_harden_with_the_slider(opened):

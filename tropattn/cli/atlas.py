@@ -17,6 +17,7 @@ __all__ = ["atlas"]
 @click.command(short_help="Write one page with every head of a model, to look at and click on.")
 @options.heads_input
 @options.context
+@options.approximate
 @click.option(
     "--through",
     type=options.Numbers(2**31, least=0),
@@ -41,13 +42,15 @@ def atlas(
     INPUT is a model as in count, heads on R^2, or the record of an atlas (.json, from --json). The
     page shows a grid and a scatter of heads by exact and estimated numbers; of the head that is
     clicked, its exact cells on planes through three tokens, the dual subdivision and its weights on
-    the text; of the layer, the cells of all heads together. All layers are shown. The page needs
-    the extra atlas (Bokeh): pip install "tropattn[atlas]".
+    the text; of the layer, the cells of all heads together. All layers are shown; with --layer all
+    also the whole network, the plane behind each of its layers. The page needs the extra atlas
+    (Bokeh): pip install "tropattn[atlas]".
 
     \b
     Examples:
       tropattn atlas demo --text 314159265= -o page.html
       tropattn atlas demo --text 314159265= --through 1,5,9 --through 0,4,9 -o page.html
+      tropattn atlas demo --text 314159265= --layer all -o page.html
       tropattn atlas demo --text 314159265= --json
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report

@@ -41,7 +41,6 @@ def dynamics() -> None:
     Examples:
       tropattn dynamics hardmax --n 40 --output leaders.png
       tropattn dynamics simulate --beta 9 --dim 2 --time 200 --output run.png
-      tropattn dynamics hardmax --output leaders.gif
       tropattn dynamics gaussian --dim 3 --kind l2 --json
     """  # noqa: D301 (click reads the backspace)
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from tropattn.plotting.style import new_figure
+from tropattn.plotting.style import INKS, new_figure
 from tropattn.polyhedra.domain import Box
 from tropattn.record import Record
 from tropattn.study.temperature import softened
@@ -23,11 +23,11 @@ def curve_figure(record: Record) -> Figure:
     taus = [row["temperature"] for row in rows]
     figure = new_figure(6, 6)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    for name, style in (("guaranteed", "o-"), ("measured", "s--")):
-        upper.plot(taus, [row[name] for row in rows], style, label=name)
-    upper.set_ylabel(f"share within {record.spec['tolerance']:g}")
+    for name, style, ink in (("guaranteed", "o-", INKS[1]), ("measured", "s--", INKS[2])):
+        upper.plot(taus, [row[name] for row in rows], style, color=ink, label=name)
+    upper.set_ylabel(f"share of states within {record.spec['tolerance']:g}")
     upper.legend()
-    lower.plot(taus, [row["effective_cells"] for row in rows], "o-")
+    lower.plot(taus, [row["effective_cells"] for row in rows], "o-", color=INKS[1])
     lower.set(ylabel="effective cells", xlabel="temperature (1: as trained)", xscale="log")
     return figure
 

@@ -10,7 +10,7 @@ import base64
 import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tropattn.arrays import as_fractions
 from tropattn.attention.evaluated.forward import attention_weights
 from tropattn.attention.heads.fixed import softmax
 from tropattn.attention.networks.model import Model
+from tropattn.attention.networks.network import Network
 from tropattn.attention.networks.transformer import fixed_in_context
 from tropattn.errors import BudgetExceeded, Degenerate, InvalidInput
 from tropattn.files import parse_json, read_bytes
@@ -29,7 +30,8 @@ from tropattn.polyhedra.polygon import Polygon, bounding_window
 from tropattn.record import SCHEMA, Record
 from tropattn.regions.count import count_regions
 from tropattn.regions.polygons.cells import PlaneCells, plane_cells
-from tropattn.study.inputs import Source, open_heads, token_name
+from tropattn.study.atlas_depth import behind_layers
+from tropattn.study.inputs import Heads, Source, open_heads, open_target, token_name
 from tropattn.study.inspection import InspectionSpec, inspect
 from tropattn.study.layer import Step
 from tropattn.tropical.geometry.live_terms import live_terms
@@ -70,7 +72,8 @@ class AtlasSpec:
 
     Attributes
     ----------
-    source : a model and its context, or slopes and intercepts of heads on R^2.
+    source : a model and its context, or slopes and intercepts of heads on R^2. With layer ``all``
+        the network through which one token moves is looked at as well, layer behind layer.
     through : up to eight triples of places in the context; the moving token, the first and the
         middle one where empty.
     threads : worker threads.
@@ -94,8 +97,9 @@ def run(spec: AtlasSpec, step: Step = nullcontext) -> Record:
         ``spec`` names the tokens, the planes and the metrics. Tables: ``heads`` (as of
         ``inspection``, and ``METRICS``), ``layers``, ``pictures`` (a head on a plane: its cells as
         polygons in ten-thousandths of the window with key, share of the window, gap and
-        neighbours, the dual subdivision, soft weights), ``refinements`` (a layer on a plane) and
-        ``attention`` (the text's own weights, in 255ths).
+        neighbours, the dual subdivision, soft weights), ``refinements`` (a layer on a plane),
+        ``attention`` (the text's own weights, in 255ths) and ``depth`` (a plane through the states
+        that enter layer 0 behind each layer of the network; none without layer ``all``).
 
     Raises
     ------
@@ -108,6 +112,9 @@ def run(spec: AtlasSpec, step: Step = nullcontext) -> Record:
     that of ``plane_cells``.
     """
     with step("reading weights"):
+        network = open_target(spec.source, None)[0] if spec.source.layer == "all" else None
+        source = replace(spec.source, layer=None, approximate=False) if network else spec.source
+        spec = replace(spec, source=source)
         opened = open_heads(spec.source)
     if opened.model is None:
         return _of_heads(spec, opened.heads)
@@ -118,6 +125,7 @@ def run(spec: AtlasSpec, step: Step = nullcontext) -> Record:
     seen = sorted(opened.places)
     _check_size(names, sum(len(layer.heads) for layer in model.layers))
     planes = _planes(spec.through, seen, place)
+    depth = _depth(network, planes, step) if network else []
     found = inspect(model, ids, InspectionSpec(source=spec.source, threads=spec.threads), step)
     heads = [dict(row) for row in found.tables["heads"]]
     layers = [dict(row) for row in found.tables["layers"]]
@@ -151,8 +159,8 @@ def run(spec: AtlasSpec, step: Step = nullcontext) -> Record:
     return _record(
         spec, names, place, planes, str(found.spec["variable"]),
         {"heads": _measured(heads, pictures), "layers": layers, "pictures": pictures,
-         "refinements": refinements, "attention": attention},
-        grid,
+         "refinements": refinements, "attention": attention, "depth": depth},
+        grid, "all" if network else None,
     )  # fmt: skip
 
 
@@ -194,7 +202,7 @@ def _of_heads(spec: AtlasSpec, heads: Sequence[TropicalPolynomial]) -> Record:
     return _record(
         spec, names, None, [()], "x",
         {"heads": _measured(rows, pictures), "layers": [layer], "pictures": pictures,
-         "refinements": [both], "attention": []},
+         "refinements": [both], "attention": [], "depth": []},
         grid,
     )  # fmt: skip
 
@@ -207,6 +215,7 @@ def _record(
     variable: str,
     tables: dict[str, list[Row]],
     grid: int,
+    layer: str | None = None,
 ) -> Record:
     source = spec.source
     settings = {
@@ -219,7 +228,7 @@ def _record(
         "temperatures": TEMPERATURES,
         "grid": grid,
         "unit": _UNIT,
-        "command": _again("atlas", source, None)
+        "command": _again("atlas", source, layer)
         + "".join(f" --through {','.join(map(str, tokens))}" for tokens in spec.through)
         + " -o page.html",
     }
@@ -283,6 +292,31 @@ def _parameters(plane: Slice, states: Array) -> Array:
     assert plane.embedding is not None
     basis, origin = plane.embedding
     return (states - origin) @ np.asarray(basis, dtype=np.float64).T
+
+
+# ---- a network --------------------------------------------------------------------------------
+
+
+def _depth(opened: Heads, planes: Sequence[tuple[int, ...]], step: Step) -> list[Row]:
+    """Planes through the states that enter the network, behind each of its layers."""
+    assert isinstance(opened.target, Network)
+    rows = []
+    for number, tokens in enumerate(planes):
+        states = opened.states[[opened.places.index(token) for token in tokens]]
+        plane = Slice.through(states, margin=_MARGIN)
+        low, high = _frame(plane)
+        with step(f"plane {number}: cells behind {len(opened.target.layers)} layers"):
+            for part in behind_layers(opened.target, plane, _MAX_CELLS):
+                cells = []
+                for r, polygon in enumerate(part.polygons):
+                    shape = Polygon((polygon.vertices - low) / (high - low), polygon.labels)
+                    cell = {"corners": _whole(shape.vertices), "share": float(f"{shape.area:.6g}")}
+                    cells.append(cell | {"winners": list(part.winners[r]) if part.winners else []})
+                rows.append({
+                    "plane": number, "layer": part.layer, "kind": part.kind, "value": part.value,
+                    "variable": opened.variable, "cells": cells,
+                })  # fmt: skip
+    return rows
 
 
 # ---- what is drawn ----------------------------------------------------------------------------
@@ -417,7 +451,7 @@ def _bytes(shares: Array) -> str:
     return base64.b64encode(np.rint(255 * shares).astype(np.uint8).tobytes()).decode()
 
 
-def _again(command: str, source: Source, layer: int | None) -> str:
+def _again(command: str, source: Source, layer: int | str | None) -> str:
     """The command line that gives a number again."""
     shipped = Path(source.path).name == "maximum.safetensors"
     words = ["tropattn", command, "demo" if shipped else source.path]

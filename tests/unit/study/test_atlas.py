@@ -152,3 +152,32 @@ def test_numbers_at_the_ends_of_the_doubles_give_the_same_pictures(tmp_path, siz
         shares = [[c["share"] for c in part["cells"]] for part in (plain, scaled)]
         assert shares[0] == pytest.approx(shares[1], abs=1e-5)
     assert sum(c["share"] for c in scaled["cells"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_network_is_cut_as_the_engines_say_behind_each_layer():
+    source = Source(path=shipped(), text="83052=", layer="all")
+    record = run(AtlasSpec(source=source, through=((5, 0, 2),)))
+    model = ta.load(shipped())
+    net = model.network("83052=")
+    plane = ta.Slice.through(model.states("83052=")[0][[5, 0, 2]])
+    rows = record.tables["depth"]
+    assert [row["layer"] for row in rows] == [0, 1]
+    for row in rows:
+        part = ta.Network(net.layers[: row["layer"] + 1])
+        assert (row["kind"], row["value"]) == ("exact", ta.count_regions(part, plane).value)
+        assert sum(cell["share"] for cell in row["cells"]) == pytest.approx(1, abs=1e-4)
+    # The cells of the first layer are those of its own picture.
+    (first, *_) = record.tables["refinements"]
+    assert first["value"] == rows[0]["value"]
+    assert "--layer all" in record.spec["command"]
+
+
+def test_a_network_with_too_many_cells_stops_at_a_lower_bound():
+    from tropattn.study.atlas_depth import behind_layers
+
+    net = ta.constructions.digit_transformer(5, 2, 3)
+    plane = ta.Slice([0, 0], np.eye(2), ta.Box([0, 0], [125, 125]))
+    found = list(behind_layers(net, plane, 100))
+    assert [(part.kind, part.layer) for part in found] == [("exact", 0), ("lower", 1)]
+    assert found[0].value == 25 and 0 < found[1].value <= 625
+    assert sum(polygon.area for polygon in found[0].polygons) == pytest.approx(125**2)

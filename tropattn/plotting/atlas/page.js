@@ -68,6 +68,7 @@ Atlas.draw = function () {
   Atlas.soften();
   Atlas.dual(row, picture);
   Atlas.layer(row, plane);
+  Atlas.depth();
   Atlas.attention(row);
   Atlas.say(row, picture, plane);
 };
@@ -162,6 +163,29 @@ Atlas.layer = function (row, plane) {
   figure.title.text = found.kind === "exact"
     ? `layer ${row.layer}: ${found.value} cells of ${mates.length} heads here (exact)`
     : `layer ${row.layer}: at least ${found.value} cells here (lower), too many to draw`;
+};
+
+Atlas.depth = function () {
+  const { depth, behind, colours, depth_figure: figure } = Atlas.m;
+  if (behind.value === "") return;
+  const plane = Number(Atlas.m.plane.value);
+  const found = Atlas.at("depth", Number(behind.value), null, plane);
+  if (!found) {
+    depth.data = { xs: [], ys: [], fill: [], winners: [], share: [] };
+    figure.title.text = `behind layer ${behind.value}: not counted, too many cells before`;
+    return;
+  }
+  const own = Atlas.tables.heads[Atlas.index].head;
+  depth.data = {
+    ...Atlas.outlines(found.cells),
+    fill: found.cells.map((cell, i) => colours[1 + (cell.winners.length
+      ? cell.winners[own % cell.winners.length] : i % 10)]),
+    winners: found.cells.map((cell) => cell.winners.map(Atlas.name).join(" ") || "no heads"),
+    share: found.cells.map((cell) => cell.share),
+  };
+  figure.title.text = found.kind === "exact"
+    ? `the network behind layer ${found.layer}: ${found.value} cells here (exact)`
+    : `the network behind layer ${found.layer}: at least ${found.value} cells here (lower)`;
 };
 
 Atlas.attention = function (row) {

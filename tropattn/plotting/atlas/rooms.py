@@ -72,6 +72,9 @@ def rooms(document: Mapping[str, Any]) -> Any:
     _model_room(parts, tables["heads"])
     _head_room(parts, spec)
     _layer_room(parts, spec, bool(tables["attention"]))
+    # Records of earlier versions have no such table.
+    depth = tables.get("depth", [])
+    _depth_room(parts, spec, depth)
     # Controls keep their own ground in the dark.
     plain = InlineStyleSheet(css=".bk-input { color: #1a1a1a; background-color: #ffffff; }")
     for part in parts.values():
@@ -85,7 +88,8 @@ def rooms(document: Mapping[str, Any]) -> Any:
     shown = [parts["plane_figure"], parts["dual_figure"]]
     below = [parts["layer_figure"], *([parts["attention_figure"]] if tables["attention"] else [])]
     page = Document()
-    page.add_root(column(top, first, controls, row(*shown), row(*below)))
+    last = [row(column(parts["behind"], parts["depth_figure"]))] if depth else []
+    page.add_root(column(top, first, controls, row(*shown), row(*below), *last))
     page.js_on_event(DocumentReady, start)
     return page
 
@@ -129,6 +133,7 @@ def _model_room(parts: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Non
         at.add_tools(HoverTool(renderers=[glyph], tooltips=[("", "@name"), ("value", "@shown")]))
         for axis in (at.xaxis, at.yaxis):
             axis.ticker.desired_num_ticks = 8
+    grid.title.text_font_size = "11px"  # the longest words of a metric fit
     grid.xaxis.ticker.min_interval = grid.yaxis.ticker.min_interval = 1
     parts |= {"grid": grid, "scatter": scatter, "mapper": mapper}
 
@@ -208,6 +213,21 @@ def _layer_room(parts: dict[str, Any], spec: Mapping[str, Any], attends: bool) -
     parts |= {"weights": weights, "attention_figure": table}
 
 
+def _depth_room(
+    parts: dict[str, Any], spec: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """The plane through the states that enter a network, behind each of its layers."""
+    cells = _empty("xs", "ys", "fill", "winners", "share")
+    at = _window_figure(spec, "depth")
+    patches = at.patches("xs", "ys", source=cells, fill_color="fill", line_color="#1a1a1a")
+    words = [("winners of this layer", "@winners"), ("share of the window", "@share")]
+    at.add_tools(HoverTool(renderers=[patches], tooltips=words))
+    layers: list[Any] = [(str(k), f"layer {k}") for k in sorted({row["layer"] for row in rows})]
+    chosen = layers[-1][0] if layers else ""
+    parts["behind"] = Select(title="The network behind", options=layers, value=chosen)
+    parts |= {"depth_figure": at, "depth": cells}
+
+
 def _connect(parts: dict[str, Any]) -> CustomJS:
     """Let every control call one function of ``page.js``; what starts them all."""
     names = ", ".join(parts)
@@ -219,6 +239,7 @@ def _connect(parts: dict[str, Any]) -> CustomJS:
         "head": "Atlas.pick(Number(cb_obj.value))",
         "plane": "Atlas.draw()",
         "slider": "Atlas.soften()",
+        "behind": "Atlas.depth()",
     }
     for name, code in calls.items():
         parts[name].js_on_change("value", CustomJS(code=code))
