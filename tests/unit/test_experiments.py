@@ -21,8 +21,8 @@ def readme_of(folder):
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_there_are_eight():
-    assert [folder.name[:3] for folder in FOLDERS] == [f"e0{i}" for i in range(1, 9)]
+def test_there_are_nine():
+    assert [folder.name[:3] for folder in FOLDERS] == [f"e0{i}" for i in range(1, 10)]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
