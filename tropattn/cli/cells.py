@@ -118,6 +118,6 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     if "f_vector" in row:
         words["f_vector"] = ", ".join(map(str, row["f_vector"]))
     if "probability_low" in row:
-        low, high = (f"{row[f'probability_{end}']:.6f}" for end in ("low", "high"))
+        low, high = (f"{row[f'probability_{end}']:.4g}" for end in ("low", "high"))
         words["probability"] = low if low == high else f"{low}..{high}"
     return words
