@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tropattn import report
+from tropattn import glossary
 from tropattn.cli import main
 from tropattn.errors import InvalidInput
 
@@ -131,7 +131,7 @@ def test_every_word_of_a_record_is_explained_or_plain():
     ):
         for name, rows in answer(*words)["tables"].items():
             for key in [name, *(rows[0] if rows else ())]:
-                assert key in report._DYNAMICS or key in plain, key
+                assert key in glossary.DYNAMICS or key in plain, key
 
 
 def test_rationals_are_rounded_in_text_alone():
