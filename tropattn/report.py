@@ -29,6 +29,7 @@ __all__ = [
     "counted",
     "duals",
     "dynamics",
+    "first_rows",
     "heads",
     "inspection",
     "jobs",
@@ -170,7 +171,21 @@ def listing(
     record: Record, name: str, title: str, columns: Sequence[str], console: Console
 ) -> None:
     """Print some columns of a table of a record, those that hold anything; texts stand left."""
-    rows = record.tables[name]
+    _listed(record.tables[name], title, columns, console)
+
+
+def first_rows(
+    rows: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str], console: Console
+) -> None:
+    """Print the first rows as ``listing`` does, and how many more there are."""
+    _listed(rows[:_SHOWN], title, columns, console)
+    if len(rows) > _SHOWN:
+        console.print(Text(f"  and {len(rows) - _SHOWN:,} more; --json or --format has all"))
+
+
+def _listed(
+    rows: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str], console: Console
+) -> None:
     present = [c for c in columns if any(row.get(c) is not None for row in rows)]
     texts = {c for c in present if any(isinstance(row.get(c), str) for row in rows)}
     headings = [("" if c in texts else ">") + c.replace("_", " ") for c in present]
@@ -219,10 +234,7 @@ def unembedding(record: Record, console: Console) -> None:
     if record.tables["dead"]:
         columns = ("id", "word", "why", "second", "reach", "members", "others")
         rows = [dict(r, others=_names(r["others"], 5)) for r in record.tables["dead"]]
-        shown = Record(record.command, {}, {}, {"dead": rows[:_SHOWN]})
-        listing(shown, "dead", "Words that no state says", columns, console)
-        if len(rows) > _SHOWN:
-            console.print(Text(f"  and {len(rows) - _SHOWN:,} more; --json or --format has all"))
+        first_rows(rows, "Words that no state says", columns, console)
     for group in record.tables["twins"][:_SHOWN]:
         console.print(Text(f"  one row: {_names(group['words'])}"), soft_wrap=True)
 

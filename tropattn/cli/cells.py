@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cells"]
 
-_SHOWN = 25
-"""Rows that are printed for people."""
-
 _RARE = ("rays", "lines")
 
 
@@ -81,7 +78,6 @@ def cells(
 
 def _tell(record: Record, console: Console) -> None:
     from tropattn import report
-    from tropattn.record import Record
 
     spec, rows = record.spec, record.tables["cells"]
     console.print(f"{report.counted(spec['found'], 'cell')}, {spec['domain']}", soft_wrap=True)
@@ -98,13 +94,10 @@ def _tell(record: Record, console: Console) -> None:
     if "corners" not in rows[0]:
         words = f"corners in {spec['domain']} take about a second a cell; name some with --cell"
         console.print(f"  {words}", soft_wrap=True)
-    shown = Record(record.command, {}, tables={"cells": [_shown(row) for row in rows[:_SHOWN]]})
-    first = shown.tables["cells"][0]
+    shown = [_shown(row) for row in rows]
     # Of cells in a window there are no rays, and of most no lines.
-    columns = [c for c in first if c not in _RARE or any(row.get(c) for row in rows)]
-    report.listing(shown, "cells", "Cells", columns, console)
-    if len(rows) > _SHOWN:
-        console.print(f"  and {len(rows) - _SHOWN:,} more; --json or --format has all")
+    columns = [c for c in shown[0] if c not in _RARE or any(row.get(c) for row in rows)]
+    report.first_rows(shown, "Cells", columns, console)
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from tropattn.errors import InvalidInput
+from tropattn.plotting.hull import by_angle
 from tropattn.plotting.style import FILLS, INKS, counted, fill, lighter, new_figure
 from tropattn.plotting.window import mark
 from tropattn.polyhedra.polygon import Polygon
@@ -95,5 +96,4 @@ def _polygon(found: DecisionBoundary, i: int) -> Polygon:
             f"found: a bounded window needed to draw, got {found.domain}; give low and high."
         )
     corners = cell.corners.astype(float)
-    x, y = (corners - corners.mean(axis=0)).T
-    return Polygon(corners[np.argsort(np.arctan2(y, x))], np.full(len(corners), -1))
+    return Polygon(corners[by_angle(corners)], np.full(len(corners), -1))

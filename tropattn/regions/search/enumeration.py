@@ -176,6 +176,16 @@ def _cells_of(found: _Found) -> Outcome:
     return Outcome(cells, [patterns], [points])
 
 
+def _numbers(path: Array) -> list[int]:
+    """A path as one list: head, key, head, key, ..."""
+    return [v for pair in path_pairs(path) for v in pair]
+
+
+def _name(numbers: list[int]) -> str:
+    """The name of the range at the end of a path."""
+    return " ".join(map(str, numbers))
+
+
 def _high(z: Array) -> Array:
     """A point as a sum of two doubles."""
     return np.stack([z, np.zeros_like(z)])
@@ -278,12 +288,8 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         for name, value in tally.items():
             setattr(self.outcome, name, getattr(self.outcome, name) + value)
 
-    @staticmethod
-    def _name(item: WorkRange) -> str:
-        return " ".join(str(v) for pair in path_pairs(item.path) for v in pair)
-
     def written(self, item: WorkRange) -> Range:
-        path = [v for pair in path_pairs(item.path) for v in pair]
+        path = _numbers(item.path)
         data: dict[str, Any] = {"path": path, "generation": item.generation}
         if item.exact_point is None:
             data["z"] = item.z.tolist() if item.z[1].any() else item.z[:1].tolist()
@@ -295,7 +301,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             data["alive"] = np.packbits(item.alive).tobytes().hex()
         if item.fine:
             data["fine"] = True
-        return Range(self._name(item), data)
+        return Range(_name(path), data)
 
     def read(self, data: Mapping[str, Any]) -> WorkRange:
         try:
@@ -337,7 +343,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         if found.counters[search.DEFERRED] and not item.fine:
             found = self._search(item, True)
         if self.files is not None and found.counters[search.CELLS]:
-            found.written = self.files.write(self._name(item), _cells_of(found))
+            found.written = self.files.write(_name(_numbers(item.path)), _cells_of(found))
         return found
 
     def result(self, result: _Found) -> dict[str, Any] | None:
