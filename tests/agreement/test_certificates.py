@@ -121,6 +121,7 @@ def _events(log):
         at += 3 + (1 + 2 * log[at + 3] if log[at] == 1 else 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sign", [False, True])
 def test_altered_certificates_are_rejected(sign, tmp_path):
     """120 alterations a time; with the digest made anew the claims themselves must fail."""

@@ -93,6 +93,7 @@ def check(seed, regions=True):
 LATER = [pytest.param(block, marks=pytest.mark.slow) for block in range(5, 13)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", [*range(5), *LATER])
 def test_random_networks(block):
     """520 cases, 200 in each run.
@@ -110,6 +111,7 @@ def test_many_random_networks():
         check(seed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 def test_generic_weights_have_as_many_regions_as_cells(seed):
     """T13: Gaussian values and residual blocks jump or bend at every wall."""
@@ -128,6 +130,7 @@ def test_generic_weights_have_as_many_regions_as_cells(seed):
     assert count_linear_regions(stages, box).value == cells.value
 
 
+@pytest.mark.long
 def test_witnesses_route_as_their_patterns_say():
     """The network itself, at each witness, in rationals."""
     from fractions import Fraction
@@ -139,6 +142,7 @@ def test_witnesses_route_as_their_patterns_say():
             assert net.routing(np.array(row, dtype=object)).tolist() == pattern
 
 
+@pytest.mark.long
 def test_neighbours_against_the_reference():
     """The adjacency graph: every pair of cells, by brute force."""
     for seed in range(300, 340):

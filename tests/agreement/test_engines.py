@@ -161,6 +161,7 @@ def test_mathformer_is_certified_by_two_engines(tmp_path):
         assert max(live) < 27
 
 
+@pytest.mark.long
 def test_the_shipped_first_layer_is_certified(tmp_path):
     from pathlib import Path
 

@@ -27,6 +27,7 @@ def exact(rows):
     return out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "family, n",
     [

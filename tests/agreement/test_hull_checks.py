@@ -141,6 +141,7 @@ def test_a_flat_triangle_is_rejected(mirror):
     assert proved(task_of(points), *joined(whole)) is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("vertical", [False, True])
 @pytest.mark.parametrize("k", range(2, 9))
 def test_signs_of_doubles_are_those_of_integers(k, vertical):

@@ -164,6 +164,7 @@ def check_bisection(seed, largest):
     return len(found), len(places) + 1, int((margin <= CLEAR).sum())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 def test_random_causal_stacks_against_bisection(seed):
     check_bisection(seed, (8, 8, 3))

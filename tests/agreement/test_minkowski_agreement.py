@@ -97,6 +97,7 @@ def test_known_answers(name, units, dim, expected, to_polynomial):
     found.f_vector()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family, n", [(families.resonance, 5), (families.catalan, 5)])
 def test_larger_families(family, n, to_polynomial):
     """11,292 and 5,040 cells of arrangements with walls meeting in every way."""
@@ -113,6 +114,7 @@ def test_strips_with_many_cells():
     assert sum((-1) ** k * c for k, c in enumerate(found.f_vector())) == 1
 
 
+@pytest.mark.long
 def test_walls_are_edges(to_polynomial):
     """The cells that share a wall, by the diagram of the product: a code that knows no edges."""
     tried = 0
@@ -192,6 +194,7 @@ def test_mixed_cells_tile_the_sum():
                 assert f.winners([list(cell.point)])[0].tolist() == list(terms)
 
 
+@pytest.mark.long
 def test_hypersurface_is_dual_to_the_diagram(to_polynomial):
     """Walls of the hypersurface are the pairs of adjacent cells."""
     for seed in range(120):
@@ -229,6 +232,7 @@ def test_f_vectors_by_closed_formula(n, family, faces):
     assert len(found.facets()) == faces(n)[-1]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which("gfan"), reason="gfan is not installed")
 def test_f_vectors_by_gfan():
     """20 random integer sums: face numbers, rays and cones of the normal fan."""
@@ -274,6 +278,7 @@ def test_three_polytopes_with_six_vertices():
     assert len(ConvexHull(candidates).vertices) == 92
 
 
+@pytest.mark.long
 def test_random_polytopes_stay_below_the_bound():
     """Never more than 92: 200 random triples of six points, and 100 shaken copies of the strips."""
     rng = np.random.default_rng(6)

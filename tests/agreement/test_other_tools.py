@@ -34,6 +34,7 @@ def engines_that_apply(heads):
     return counts
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which("gfan"), reason="gfan is not installed")
 @pytest.mark.parametrize("degenerate", [False, True])
 def test_gfan_counts_the_same_cells(degenerate):

@@ -131,6 +131,7 @@ def check(kind, seed, monkeypatch):
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_roads_agree(kind, monkeypatch):
     proved = sum(check(kind, seed, monkeypatch) for seed in range(36))
@@ -165,6 +166,7 @@ def rational_cells(heads, corners):
     return polygons.cells(units, corners)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("integers", [False, True])
 def test_both_roads_against_rational_polygons(integers, monkeypatch):
     rng = np.random.default_rng([8, integers])
@@ -335,6 +337,7 @@ def check_random_windows(seeds, monkeypatch):
     return roads
 
 
+@pytest.mark.long
 def test_random_windows_tiny_far_and_thin(monkeypatch):
     assert 20 <= check_random_windows(range(60), monkeypatch) <= 50
 

@@ -139,6 +139,7 @@ def differences(f: TropicalPolynomial) -> tuple[list[str], object]:
     return wrong, found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_diagrams_are_as_defined(kind):
     for seed in range(8):
@@ -162,6 +163,7 @@ def test_five_thousand_diagrams_are_as_defined(kind):
     print(f"\n{kind}: {dict(counts)}", end="")  # noqa: T201
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", ["nothing", "fewer", "shuffled"])
 def test_bad_proposals_are_repaired(monkeypatch, wrong):
     def propose(points):
@@ -203,6 +205,7 @@ def larger(seed: int) -> TropicalPolynomial:
     return TropicalPolynomial(slopes * scale, (heights - down) * scale)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 def test_diagrams_agree_with_the_road_of_minkowski_sums(seed):
     f = larger(seed)
@@ -216,6 +219,7 @@ def test_diagrams_agree_with_the_road_of_minkowski_sums(seed):
     assert {tuple(sorted(edge)) for edge in graph.edges} == set(map(tuple, found.walls.tolist()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_newton_polytopes_read_the_diagram(kind, monkeypatch):
     monkeypatch.setattr(newton, "_FEW", 0)
@@ -232,6 +236,7 @@ def test_newton_polytopes_read_the_diagram(kind, monkeypatch):
         assert {*polytope.upper.tolist(), *down.upper.tolist()} <= {*polytope.indices.tolist()}
 
 
+@pytest.mark.long
 def test_midpoints_in_nine_dimensions():
     # Qhull names 33 corners here: one of the two midpoints.
     rng = np.random.Generator(np.random.PCG64(7))

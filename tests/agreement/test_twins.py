@@ -118,6 +118,7 @@ def check(seed, to_polynomial, tmp_path):
             assert brute.evaluate(unit, point)[1] == sorted(brute.merge(unit)[key])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(4))
 def test_against_brute_force(block, to_polynomial, tmp_path):
     """200 cases."""

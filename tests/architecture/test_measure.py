@@ -49,6 +49,7 @@ def test_figures_of_a_toy_house(measure, house):
     assert rows["class names used more than once"] == "A x2"
 
 
+@pytest.mark.long
 def test_rules_of_this_house(measure):
     rows = measure.figures(SCRIPT.parents[2])
     limits = {
@@ -62,6 +63,7 @@ def test_rules_of_this_house(measure):
     assert {name: rows[name] for name in limits} == limits
 
 
+@pytest.mark.long
 def test_two_checkouts_side_by_side(house):
     root = SCRIPT.parents[2]
     done = subprocess.run(

@@ -34,6 +34,7 @@ def opened(browser, record, tmp_path):
     raise AssertionError("the page did not start")
 
 
+@pytest.mark.long
 def test_nothing_leaves_the_page_and_nothing_fails(opened, asked):
     opened.execute_script("Atlas.pick(3); Atlas.m.plane.value = '1'; Atlas.m.slider.value = 2")
     assert [u for u in asked() if not u.startswith(("file:", "data:", "blob:"))] == []

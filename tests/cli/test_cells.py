@@ -46,6 +46,7 @@ def test_one_cell_is_that_of_the_library(invoke, strips):
     assert rays and all(max(abs(row["x_0"]), abs(row["x_1"])) == 1 for row in rays)
 
 
+@pytest.mark.long
 def test_many_dimensions_get_corners_where_they_are_asked_for(invoke):
     context = ["cells", "demo", "--text", "31="]
     ended = invoke(*context)

@@ -299,6 +299,7 @@ def test_every_command_and_option_has_help():
                 assert "None" not in str(words), f"{name} {parameter.name}"
 
 
+@pytest.mark.long
 def test_examples_in_the_help_run(invoke, strips, monkeypatch):
     monkeypatch.chdir(strips.parent)
     (strips.parent / "lines.txt").write_text("314159265=\n2718=\n")
@@ -349,6 +350,7 @@ def test_a_sample_of_new_cells_alone_says_so(invoke, tmp_path, heads, samples, h
     assert ("nearly every draw met a new cell" in found.stdout) is hopeless
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands_and_options(shell, monkeypatch):
     """As the README and ``--help`` say; a prompt that waits imports no kernels."""

@@ -78,6 +78,7 @@ def test_bounds_and_sample_of_a_network(invoke, files):
     assert 1 <= sampled <= exact <= bound
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("domain", [None, "plane:plane.npz", "line:one.npz", "line:all.json"])
 def test_plot(invoke, files, tmp_path, domain):
     target = tmp_path / "picture.png"
@@ -135,6 +136,7 @@ def test_polynomials_have_no_layers(invoke, strips):
     assert "layer: a model needed" in result.stderr
 
 
+@pytest.mark.long
 def test_a_deep_plot_takes_a_window_that_it_can_finish(invoke, tmp_path, monkeypatch):
     args = ["plot", "demo", "--text", "314=", "--layer", "all", "--output", tmp_path / "all.png"]
     assert "window" not in invoke(*args).stderr

@@ -66,6 +66,7 @@ def prepare(folder):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("document", list(shown()))
 def test_every_line_runs_as_printed(document, tmp_path, monkeypatch, invoke):
     monkeypatch.chdir(tmp_path)

@@ -64,6 +64,7 @@ def test_phase_counts_runs(tmp_path):
     assert [row["beta"] for row in found["tables"]["rows"]] == [0.0, 9.0]
 
 
+@pytest.mark.long
 def test_gaussian_names_the_phase(tmp_path):
     np.savez(tmp_path / "g.npz", S=np.eye(2))
     found = answer("gaussian", str(tmp_path / "g.npz"), "--output", str(tmp_path / "g.png"))
@@ -184,6 +185,7 @@ def test_numbers_of_options_are_plain_and_bounded(value, invoke):
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_films_of_commands_that_have_one(invoke, tmp_path):
     strips = tmp_path / "head.npz"
     np.savez(strips, slopes=[[[0, 0], [1, 0], [0, 1]]])

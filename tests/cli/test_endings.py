@@ -282,6 +282,7 @@ def test_max_cells(invoke, strips):
 # ---- as processes -------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_exit_codes_of_a_process(start, strips):
     good = start("count", strips)
     bad = start("count", "nowhere.npz")
@@ -292,6 +293,7 @@ def test_exit_codes_of_a_process(start, strips):
     assert err.startswith("tropattn: error: ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", [["--json"], []])
 def test_a_reader_that_leaves_early(start, strips, form):
     process = start("count", strips, *form)
@@ -302,6 +304,7 @@ def test_a_reader_that_leaves_early(start, strips, form):
     assert err == ""
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
 def test_a_full_disk_is_no_bug_of_ours(strips):
     code = "from tropattn.cli import main; main()"
@@ -437,6 +440,7 @@ def test_a_gap_without_rival_is_silent(invoke, recwarn):
 # ---- text for people ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "args",
     [

@@ -66,6 +66,7 @@ def test_a_job_is_begun_looked_at_gone_on_with_and_done(invoke, four, tmp_path, 
     assert (again.exit_code, json.loads(again.stdout)["value"]) == (0, "370")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_job_as_it_ends_a_count(start, invoke, tmp_path, number):
     heads, job = resonance(tmp_path / "six.npz", 6), tmp_path / "six.job"

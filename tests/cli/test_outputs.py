@@ -104,6 +104,7 @@ def test_other_files_beside_the_inputs_are_written(invoke, home):
     )
 
 
+@pytest.mark.long
 def test_nothing_stays_of_what_goes_to_a_device(invoke, home):
     Path("null").symlink_to("/dev/null")
     Path("null.svg").symlink_to("/dev/null")
@@ -123,6 +124,7 @@ def test_a_planted_link_is_not_followed(invoke, home):
     assert Path("c.gz.partial").is_symlink() and not Path("c.gz").is_symlink()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("args", "words"),
     [

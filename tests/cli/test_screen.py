@@ -95,6 +95,7 @@ def heads(tmp_path):
     return tmp_path / "heads.npz"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words",
     [
@@ -119,6 +120,7 @@ def test_a_line_within_two_seconds(heads, words):
     assert any("loading" not in line for line in lines)
 
 
+@pytest.mark.long
 def test_nothing_is_drawn_where_nobody_looks(heads):
     found = subprocess.run(
         [sys.executable, "-m", "tropattn", "count", heads, "--time-limit", "5"],

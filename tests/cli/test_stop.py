@@ -122,6 +122,7 @@ def test_ctrl_c_ends_a_call_with_a_lower_bound(name):
     assert latency < GENEROUS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["enumeration", "plane_cells", "adaptive"])
 def test_an_event_ends_a_call_in_another_thread(name):
     call, most = calls()[name]
@@ -156,6 +157,7 @@ def test_a_set_event_stops_before_the_work():
         ta.count_regions(voronoi(5, 2), stop=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["enumeration", "plane_cells", "points"])
 def test_a_time_limit_ends_a_call_with_a_lower_bound(name):
     call, most = calls()[name]
@@ -309,6 +311,7 @@ def test_a_signal_to_a_command_that_starts(number):
     assert_interrupted(process, *process.communicate(timeout=60))
 
 
+@pytest.mark.long
 def test_sigterm_leaves_a_lower_bound_and_no_file(tmp_path):
     heads = ta.initialisers.gaussian_heads(30, 12, 8, seed=0)
     np.savez(
@@ -345,6 +348,7 @@ def many_cells(folder):
     return folder / "heads.npz"
 
 
+@pytest.mark.long
 def test_a_command_ends_at_its_time_limit(tmp_path):
     process = launch("count", many_cells(tmp_path), "--json", "--time-limit", 4)
     out, err = process.communicate(timeout=120)

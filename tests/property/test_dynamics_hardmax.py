@@ -69,6 +69,7 @@ def _inside(inner, outer) -> bool:
     return all(_turn(a, b, p) >= 0 for p in inner.tolist() for a, b in edges)
 
 
+@pytest.mark.long
 def test_leaders_stay_lengths_rise_and_hulls_nest_on_300_runs():
     checked_hulls = 0
     for seed in range(300):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def layers(draw, max_heads=3, max_dim=3):
 quick = settings(deadline=None, derandomize=True, max_examples=60)
 
 
+@pytest.mark.long
 @quick
 @given(layers(), st.randoms(use_true_random=False))
 def test_order_of_heads_and_keys_does_not_matter(heads, rng):

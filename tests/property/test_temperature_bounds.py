@@ -33,6 +33,7 @@ def cases(block: int):
     return head, values, rng.standard_normal((500, dim)), 10.0 ** rng.uniform(-1.3, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
 def test_bounds_hold(part):
     """4 x 50 polynomials x 500 points: 10^5 cases of every inequality."""

@@ -79,6 +79,7 @@ def test_other_compression_encryption_and_checksums(tmp_path):
         read_npz(tmp_path / "a.npz")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_bomb_is_not_unpacked(declared, tmp_path):
     """256 MiB of zeros in 260 kB: refused by the size declared, or by that of the header."""

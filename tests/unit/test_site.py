@@ -22,6 +22,7 @@ def titles(name):
     return re.findall(r"^## (.*)$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "code", blocks("gallery.md"), ids=[title.replace(" ", "-") for title in titles("gallery.md")]
 )
@@ -81,6 +82,7 @@ def test_every_document_is_in_a_table_of_contents():
     assert pages == set(listed)
 
 
+@pytest.mark.long
 def test_the_site_builds_without_a_warning(tmp_path):
     for name in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(name, reason="needs the extra docs")

@@ -111,7 +111,7 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @options.threads
 @options.time_limit
 @options.json_flag
-@options.written("--output", "Write the record to this JSON file as well.")
+@options.written("--output", "-o", "Write the record to this JSON file as well.")
 def count(path: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Count the routing cells of a layer or network exactly (a number of cells).
 

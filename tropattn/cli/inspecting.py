@@ -11,7 +11,7 @@ import click
 
 from tropattn.cli import options
 from tropattn.numerals import Whole
-from tropattn.outputs import FIGURES
+from tropattn.outputs import FIGURES, save
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,9 +113,6 @@ def inspect(
       tropattn inspect demo --unembedding
     """  # noqa: D301 (click reads the backspace)
     from tropattn import report
-    from tropattn.plotting import save
-    from tropattn.plotting.attention import attention as attention_of
-    from tropattn.plotting.inspection import inspection
     from tropattn.study import many_texts
     from tropattn.study import unembedding as words
     from tropattn.study.inspection import InspectionSpec, run
@@ -145,11 +142,20 @@ def inspect(
     keys: Any = "vocabulary" if vocabulary else "context"
     spec = InspectionSpec(source=source, keys=keys, cells=not no_cells, job=job, **more)
     record = run(spec, step)
-    if output is not None:
-        save(inspection(record.tables["heads"]), output)
-    if attention is not None:
-        save(attention_of(record.tables["tokens"], record.tables["keys"]), attention)
+    _draw(record, output, attention)
     options.show_either(record, as_json, report.inspection, table or "tokens", form)
+
+
+def _draw(record: Any, heads: str | None, tokens: str | None) -> None:
+    """Write the figures that were asked for; without one matplotlib is not loaded."""
+    if heads is not None:
+        from tropattn.plotting.inspection import inspection
+
+        save(inspection(record.tables["heads"]), heads)
+    if tokens is not None:
+        from tropattn.plotting.attention import attention
+
+        save(attention(record.tables["tokens"], record.tables["keys"]), tokens)
 
 
 def _check(

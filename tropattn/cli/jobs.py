@@ -24,7 +24,7 @@ __all__ = ["jobs", "resume"]
 @options.threads
 @options.time_limit
 @options.json_flag
-@options.written("--output", "Write the record to this JSON file as well.")
+@options.written("--output", "-o", "Write the record to this JSON file as well.")
 def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
     """Go on with what count, scaling or inspect began with --job, however its last run ended.
 

@@ -277,7 +277,7 @@ def figure(required: bool, moves: str = "", **default: str) -> Decorator:
 
     words = "Figure to write: .png, .svg or .pdf" + (f"; {moves}: .gif or .html." if moves else ".")
     endings = (*FIGURES, *FILMS) if moves else FIGURES
-    return written("--output", words, endings=endings, required=required, **default)
+    return written("--output", "-o", words, endings=endings, required=required, **default)
 
 
 def table(names: Sequence[str]) -> Decorator:

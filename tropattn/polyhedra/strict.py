@@ -2,18 +2,25 @@
 
 Gordan (1873): exactly one of the two holds, either some ``z`` has ``R z < 0`` in every row, or some
 ``y >= 0``, ``y != 0`` has ``y R = 0``. The rows with ``y > 0`` can be taken affinely independent,
-so at most D + 1 of them: a *Farkas basis*. This is the slow path behind every count.
+so at most D + 1 of them: a *Farkas basis*. This is the slow path behind every count. Where the
+simplex method in doubles ends, the exact one begins and mostly ends.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import flint
+import numpy as np
 
+from tropattn._types import Array
 from tropattn.threads import check
 
 __all__ = ["Verdict", "primitive_rows", "strictly_negative"]
+
+_SMALL = 1e-11
+"""What a method in doubles takes for nothing; a wrong guess costs steps, nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +37,21 @@ class Verdict:
 
 def primitive_rows(rows: flint.fmpq_mat) -> flint.fmpz_mat:
     """Positive multiples of the rows with coprime integer entries (zero rows stay zero)."""
-    flat: list[flint.fmpz] = []
-    for i in range(rows.nrows()):
+    width = rows.ncols()
+    return flint.fmpz_mat(rows.nrows(), width, _coprime(rows))
+
+
+def _coprime(rows: flint.fmpq_mat) -> list[int]:
+    """The entries of ``primitive_rows``, row after row."""
+    flat: list[int] = []
+    width = rows.ncols()
+    given = [int(v) for v in rows.numer_denom()[0].entries()]
+    for at in range(0, len(given), max(1, width)):
         check()
-        entries = [rows[i, k] for k in range(rows.ncols())]
-        common = flint.fmpz(1)
-        for v in entries:
-            common = common.lcm(v.q)
-        whole = [v.p * (common // v.q) for v in entries]
-        content = flint.fmpz(0)
-        for v in whole:
-            content = content.gcd(v)
-        flat += [v // content for v in whole] if content > 1 else whole
-    return flint.fmpz_mat(rows.nrows(), rows.ncols(), flat)
+        row = given[at : at + width]
+        content = math.gcd(*row)
+        flat += [v // content for v in row] if content > 1 else row
+    return flat
 
 
 def strictly_negative(rows: flint.fmpq_mat) -> Verdict:
@@ -55,18 +64,18 @@ def strictly_negative(rows: flint.fmpq_mat) -> Verdict:
     >>> bool(strictly_negative(R)), bool(strictly_negative(flint.fmpq_mat(2, 1, [1, -2])))
     (True, False)
     """
-    whole = primitive_rows(rows)
-    m, dim = whole.nrows(), whole.ncols()
+    m, dim = rows.nrows(), rows.ncols()
     if m == 0:
         return Verdict(tuple(flint.fmpq(int(k == dim - 1)) for k in range(dim)))
+    flat = _coprime(rows)
+    whole = [flat[i * dim : (i + 1) * dim] for i in range(m)]
     for i in range(m):
-        if all(whole[i, k] == 0 for k in range(dim)):
+        if not any(whole[i]):
             return Verdict(None, (i,), (flint.fmpq(1),))
     # Columns of the phase-one program are the rows with a 1 appended.
-    columns = flint.fmpq_mat(
-        m, dim + 1, [v for i in range(m) for v in [*(whole[i, k] for k in range(dim)), 1]]
-    )
+    columns = flint.fmpq_mat(m, dim + 1, [v for row in whole for v in (*row, 1)])
     basis, inverse = _start(columns, dim)
+    basis, inverse = _guessed(whole, basis, inverse) or (basis, inverse)
     stalled, previous = 0, None
     while True:
         check()
@@ -101,6 +110,55 @@ def _start(columns: flint.fmpq_mat, dim: int) -> tuple[list[int], flint.fmpq_mat
         inverse[k, dim] = -sign * columns[0, k]
     inverse[dim, dim] = 1
     return [-1 - k for k in range(dim)] + [0], inverse
+
+
+def _guessed(
+    whole: list[list[int]], basis: list[int], inverse: flint.fmpq_mat
+) -> tuple[list[int], flint.fmpq_mat] | None:
+    """A basis where doubles see no gain, with its exact inverse; None where it is not feasible."""
+    size = len(basis)
+    signs = [int(inverse[k, k]) for k in range(size - 1)]
+    try:
+        rows = np.array(whole, dtype=float)
+    except OverflowError:
+        return None
+    rows /= np.abs(rows).max(axis=1, keepdims=True)
+    guess = _in_doubles(np.c_[rows, np.ones(len(rows))], basis.copy(), np.array(signs))
+    square = flint.fmpq_mat(size, size)
+    for i, b in enumerate(guess):
+        if b < 0:
+            square[-1 - b, i] = signs[-1 - b]
+            continue
+        for k, v in enumerate((*whole[b], 1)):
+            square[k, i] = v
+    try:
+        exact = square.inv()
+    except ZeroDivisionError:
+        return None
+    return (guess, exact) if all(exact[i, size - 1] >= 0 for i in range(size)) else None
+
+
+def _in_doubles(rows: Array, basis: list[int], signs: Array) -> list[int]:
+    """The same method in doubles, from the same first basis; where it ends is a guess."""
+    size = len(basis)
+    inverse = np.diag([*signs, 1.0])
+    inverse[:-1, -1] = -signs * rows[0, :-1]
+    for _ in range(20 * size):
+        cost = np.array([float(b < 0) for b in basis])
+        gains = rows @ (cost @ inverse)
+        entering = int(gains.argmax())
+        column = inverse @ rows[entering]
+        able = column > _SMALL
+        if gains[entering] <= _SMALL or not able.any():
+            break
+        ratios = np.full(size, np.inf)
+        ratios[able] = inverse[able, -1] / column[able]
+        leaving = int(ratios.argmin())
+        row = inverse[leaving] / column[leaving]
+        inverse -= np.outer(column, row)
+        inverse[leaving] = row
+        basis[leaving] = entering
+    return basis
 
 
 def _leaving(column: flint.fmpq_mat, weights: list[flint.fmpq], basis: list[int]) -> int:

@@ -127,7 +127,8 @@ class Question:
     @cached_property
     def refinement(self) -> Refinement:
         """The same cells, of the heads that differ; of all where a certificate shows them."""
-        return self.whole if self.stepwise else aside(self.whole.without_twins)
+        # One worker makes both: a hand-over takes as long as a small count.
+        return self.whole if self.stepwise else aside(lambda: self.whole.without_twins())
 
     @property
     def stepwise(self) -> bool:

@@ -227,10 +227,11 @@ class Refinement:
             terms, first = self._exact(unit), int(self.starts[unit])
             j = row - first
             numbers = range(terms.nrows()) if rivals is None else (rivals[unit] - first).tolist()
+            own = [(k, s, terms[j, k]) for k, s in kept]
             for i in numbers:
                 check()
                 if i != j:
-                    flat += [(terms[i, k] - terms[j, k]) * s for k, s in kept]
+                    flat += [(terms[i, k] - v) * s for k, s, v in own]
         return flint.fmpq_mat(len(flat) // max(1, len(kept)), len(kept), flat)
 
     @cached_property

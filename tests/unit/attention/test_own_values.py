@@ -77,6 +77,7 @@ def random_case(seed):
     return reference, Network(layers), Box([-4] * d, [3] * d), identity, rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(8))
 def test_against_brute_force(block):
     """160 networks: patterns, exact maps, linear regions, the bound and the sampler."""

@@ -31,6 +31,7 @@ def winners(f, states):
     return (states @ f.slopes.T + f.intercepts).argmax(axis=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", [RMSNorm, LayerNorm])
 @pytest.mark.parametrize("seed", [0, 2, 3, 4, 5, 6, 7])
 def test_bounds_hold_and_the_vector_works(norm, seed):
@@ -57,6 +58,7 @@ def test_bounds_hold_and_the_vector_works(norm, seed):
     assert tried
 
 
+@pytest.mark.long
 def test_the_bounds_close_in_on_a_fine_search_in_the_plane():
     for seed in range(6):
         f, made, r, _ = drawn(100 + seed, RMSNorm, n=3, dim=2, constants=0.7)

@@ -198,6 +198,7 @@ def token_window(model, ids, scale):
     return Slice(rows[place], basis, [[-scale, -scale], [scale, scale]])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("own_value", ["fixed", "live"])
 def test_counts_on_a_plane_against_samples_and_a_grid(norm_first, own_value):

@@ -211,6 +211,7 @@ def test_l2_and_sinkhorn_never_blow_up(kind):
     assert classify(Flow((Head(kind),), "flat"), Gaussian([0.0], [[1.0]])).kind == "diverges"
 
 
+@pytest.mark.long
 def test_a_rotation_is_undecided():
     # V turns the plane, A = V^T V ... keeps the size: bounded and never at rest.
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])

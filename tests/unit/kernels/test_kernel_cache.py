@@ -191,6 +191,7 @@ def test_python_may_call_a_fragment(tmp_path):
     assert parts(tmp_path).half(3.0) == 1.5
 
 
+@pytest.mark.long
 def test_processes_compile_a_kernel_once_between_them(tmp_path):
     (tmp_path / "parts.py").write_text(PARTS)
     code = (

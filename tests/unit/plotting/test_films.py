@@ -47,6 +47,7 @@ def test_frames_of_hardmax_end_where_tokens_rest():
     assert last == pytest.approx(run.states[-1].astype(float), abs=0.01 * np.ptp(tokens))
 
 
+@pytest.mark.long
 def test_mixes_harden_into_the_cells():
     head = ta.TropicalPolynomial([[0, 0], [1, 0], [0, 1]])
     window = ta.Box([-1, -1], [1, 1])
@@ -64,6 +65,7 @@ def test_mixes_harden_into_the_cells():
     assert "temperature 0.001" in figure.get_suptitle()
 
 
+@pytest.mark.long
 def test_files(circle, tmp_path):
     save_film(film_flow(circle, 0.1), tmp_path / "run.gif")
     with Image.open(tmp_path / "run.gif") as image:

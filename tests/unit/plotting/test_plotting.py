@@ -366,6 +366,7 @@ def limits_and_data(axes):
     return limits, np.column_stack([points.min(axis=1), points.max(axis=1)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reach", [1e-9, 1, 1e9])
 def test_limits_in_space_come_from_the_data(reach):
     """Facets of three to six corners among memory that was full of large numbers."""

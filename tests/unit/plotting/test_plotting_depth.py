@@ -92,6 +92,7 @@ def test_digits_behind_each_layer():
         assert tuple(order[-1].get_colors()[0][:3]) == to_rgb(INKS[0])
 
 
+@pytest.mark.long
 def test_colours_differ_across_walls():
     rng = np.random.default_rng(0)
     blocks = [
@@ -135,6 +136,7 @@ def test_shipped_model_on_a_plane_through_real_states():
     assert sum(map(area, shapes)) == pytest.approx(whole)
 
 
+@pytest.mark.long
 def test_networks_need_a_plane():
     net = ta.constructions.digit_transformer(2, 3, 2)
     with pytest.raises(InvalidInput, match="R\\^2"):

@@ -16,6 +16,7 @@ def tokens(seed, n=30):
     return np.random.default_rng(seed).standard_normal((n, 2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("alpha", [1.0, 0.3])
 def test_pieces_tile_the_window_and_agree_with_probes(seed, alpha):

@@ -48,6 +48,7 @@ def lives_by_programs(points, heights, low=None, high=None):
     return live
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["gauss", "pulled", "mixed", "one far"])
 @pytest.mark.parametrize("n, dim", [(60, 2), (120, 5), (200, 9)])
 def test_live_rows_against_linear_programs(kind, n, dim):

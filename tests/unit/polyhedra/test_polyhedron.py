@@ -69,6 +69,7 @@ def test_a_thousand_degenerate_cases(seed):
         assert cell.witnessed()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [2, 3, 4])
 def test_cddlib_is_a_witness(dim):
     rng = np.random.default_rng([2, dim])

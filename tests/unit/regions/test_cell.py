@@ -30,6 +30,7 @@ def _rows(heads, pattern, box):
     return a, b
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_cells_of_a_box_against_the_definition(dim):
     rng = np.random.default_rng(dim)
@@ -49,6 +50,7 @@ def test_cells_of_a_box_against_the_definition(dim):
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_cells_of_degenerate_layers_add_up_to_the_box(seed):
     """Keys from -1 to 1: ties of many keys, equal ones, walls of several heads in one plane."""

@@ -133,6 +133,7 @@ def test_a_published_maxout_network():
     assert len(found) == sum(piece.edges for piece in found.pieces) == 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", [300, pytest.param(4000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seed", [0, 123])
 def test_a_maxout_network_against_a_grid(seed, n):

@@ -73,6 +73,7 @@ def test_strips_are_dual_to_upper_hulls(d, terms):
     assert found.f_vector()[::-1] == hull.f_vector()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_faces_against_the_definition(dim):
     rng = np.random.default_rng(dim)

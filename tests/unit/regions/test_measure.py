@@ -74,6 +74,7 @@ def test_the_mean_in_a_cell_on_an_edge_and_in_a_corner(mean):
     _tight(found)
 
 
+@pytest.mark.long
 def test_networks_in_windows_against_draws():
     rng = np.random.default_rng(0)
     heads = [ta.TropicalPolynomial(rng.normal(size=(3, 2)), rng.normal(size=3)) for _ in range(2)]
@@ -97,6 +98,7 @@ def _strips(dim):
     return [ta.TropicalPolynomial([0 * u, u, 2 * u], [0, 1, 0]) for u in np.eye(dim)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("domain", [None, ta.Box([-2, -1, -3, -2], [2, 0, 3, 2])])
 def test_an_estimate_holds_what_products_give(domain):
     mean, std = [0, -0.5, 1, 0.25], [1, 2, 1.5, 0.5]
@@ -116,6 +118,7 @@ def test_an_estimate_holds_what_products_give(domain):
     assert low <= np.exp(-sum(p * np.log(p) for p in expected)) <= high
 
 
+@pytest.mark.long
 def test_an_estimate_agrees_with_what_is_proved_in_the_plane():
     rng = np.random.default_rng(4)
     flat = [ta.TropicalPolynomial(rng.normal(size=(5, 2)), rng.normal(size=5)) for _ in range(2)]
@@ -128,6 +131,7 @@ def test_an_estimate_agrees_with_what_is_proved_in_the_plane():
     assert not np.array_equal(again.lower, near.lower)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [2, 3])
 def test_shares_of_the_sampler(dim):
     rng = np.random.default_rng([5, dim])

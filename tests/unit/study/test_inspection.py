@@ -39,6 +39,7 @@ def on_the_ellipsoid(norm, count, seed=0):
     return norm(1e3 * np.random.default_rng(seed).normal(size=(count, norm.width)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", [LayerNorm, RMSNorm])
 @pytest.mark.parametrize("shift", [0.5, 8.0])
 def test_reachable_keys_are_those_that_states_reach(norm, shift):
@@ -90,6 +91,7 @@ def test_inspection_agrees_with_direct_evaluation():
     assert document["tables"]["layers"][0]["cells"]["value"] == str(layer["cells"].value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(6))
 def test_cells_behind_the_norm(seed):
     """All patterns of an exact count on the ellipsoid are met by drawn states."""

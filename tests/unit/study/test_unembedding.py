@@ -111,6 +111,7 @@ def test_a_ball_against_brute_force(norm, seed):
     assert not said & unsaid
 
 
+@pytest.mark.long
 def test_second_words_are_second():
     rows, _ = planted(60, 5, 4, seed=3)
     _, dead, _ = asked(rows)

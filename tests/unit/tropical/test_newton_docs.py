@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["cells", "polytopes", "power-diagrams"])
 def test_the_examples_of_the_page_are_true(name):
     page = Path(__file__).parents[3] / "docs" / f"{name}.md"

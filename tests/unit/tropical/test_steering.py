@@ -52,6 +52,7 @@ def test_the_least_square_is_that_of_brute_force(seed):
             assert classes[f.argmax(shorter)] != classes[key]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(30))
 def test_patterns_of_several_heads(seed):
     rng = np.random.default_rng(1000 + seed)

@@ -188,6 +188,7 @@ def test_study_of_polynomials_and_figure(tmp_path):
             TemperatureSpec(source=Source(path=str(path)), **bad)
 
 
+@pytest.mark.long
 def test_real_tokens_of_the_shipped_model():
     """20 digit strings, layer 0: at tau = 1 over half of the pairs (token, head) are within 1 %.
 

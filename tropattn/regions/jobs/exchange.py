@@ -5,13 +5,16 @@ are a job again, a part of the first one: so machines without a network can shar
 they are done their ledgers are united with the first one, which holds the ranges that they came
 from: every range that is done must have all the ranges that it left, and each of these must be
 there once. A part alone gives a lower bound.
+
+How much of a range is done at once, and what it leaves, depends on who does it. So of a range that
+two parts have done, one part tells what became of it, and what the other made of it is left out.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,9 @@ from tropattn.regions.jobs.ledger import Ledger, Row, damaged
 
 __all__ = ["export", "united"]
 
+
+_Name = tuple[str, str]
+"""A search and the path of a range in it."""
 
 _HEADER, _VERSION = "tropattn-job", 1
 _ABOUT = ("digest", "versions", "format", "spec")
@@ -56,7 +62,7 @@ def united(path: str | Path, parts: Sequence[str | Path]) -> bool:
         raise InvalidInput(
             f"merge: a new file needed, got {path}, which exists; choose another path."
         )
-    about, rows, whole = None, dict[tuple[str, str], Row](), False
+    about, whole, told = None, False, list[_Part]()
     for part in parts:
         own, found = _opened(part)
         known = {name: own.get(name) for name in _ABOUT if name != "spec"}
@@ -67,8 +73,8 @@ def united(path: str | Path, parts: Sequence[str | Path]) -> bool:
                 f"{parts[0]} and {part}; they count different things."
             )
         whole = whole or "part" not in own
-        for row in found:
-            _add(rows, row, part)
+        told.append(_Part(part, found))
+    rows = _together(told)
     assert about is not None
     _check(rows, whole, parts)
     kept = {name: about[name] for name in _ABOUT if name in about}
@@ -111,21 +117,101 @@ def _lines(place: Path) -> Iterator[Row]:
                 raise damaged(f"{place}, line {number}", "no range of a job") from None
 
 
-def _add(rows: dict[tuple[str, str], Row], row: Row, part: str | Path) -> None:
-    """Take a range; of two that are one, the one that is done."""
-    name = row.search, row.path
-    other = rows.get(name)
-    if other is None:
-        rows[name] = row
-        return
-    done = row if row.data is None else other
-    both = row.data is None and other.data is None
-    if both and (_cells(row), row.children) != (_cells(other), other.children):
-        raise InvalidInput(
-            f"merge: one result a range needed, got two for {row.path!r} of {row.search}, the "
-            f"second in {part}; one of the two machines is not sound."
-        )
-    rows[name] = replace(done, parent=row.parent if other.parent is None else other.parent)
+class _Part:
+    """The ranges of one part by name, and those that each of them left."""
+
+    def __init__(self, source: str | Path, rows: Iterable[Row]) -> None:
+        self.source = source
+        self.rows: dict[_Name, Row] = {}
+        self.left: dict[_Name, list[_Name]] = {}
+        for row in rows:
+            name = row.search, row.path
+            self.rows[name] = row
+            if row.parent is not None:
+                self.left.setdefault((row.search, row.parent), []).append(name)
+
+    def done(self, name: _Name) -> bool:
+        return name in self.rows and self.rows[name].data is None
+
+    def below(self, name: _Name) -> Iterator[_Name]:
+        """A range, those that it left, those that these left, and so on."""
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            yield name
+            waiting += self.left.get(name, [])
+
+    def result(self, name: _Name) -> tuple[int, bool]:
+        """Cells in all of a range, and whether none of it is open here."""
+        rows = [self.rows[other] for other in self.below(name)]
+        return sum(map(_cells, rows)), all(row.data is None for row in rows)
+
+
+def _together(parts: Sequence[_Part]) -> dict[_Name, Row]:
+    """The ranges of all parts; of one that several have done, what the first whole one made of it.
+
+    Raises ``InvalidInput`` where two did the same with different results.
+    """
+    rows: dict[_Name, Row] = {}
+    teller: dict[_Name, _Part] = {}
+    others: list[tuple[_Part, _Name]] = []
+    for part in parts:
+        for name, row in part.rows.items():
+            other = rows.get(name)
+            if other is None:
+                rows[name] = row
+                continue
+            rows[name] = other if other.data is None or row.data is not None else row
+            parent = row.parent if other.parent is None else other.parent
+            rows[name] = replace(rows[name], parent=parent)
+    for name in rows:
+        told = [part for part in parts if part.done(name)]
+        if not told:
+            continue
+        results = [part.result(name) for part in told] if len(told) > 1 else [(0, False)]
+        if len({cells for cells, complete in results if complete}) > 1 or _differ(told, name):
+            raise InvalidInput(
+                f"merge: one result a range needed, got two for {name[1]!r} of {name[0]}, the "
+                f"second in {told[-1].source}; one of the two machines is not sound."
+            )
+        complete = [complete for _, complete in results]
+        teller[name] = told[complete.index(True) if any(complete) else 0]
+        others += [(part, name) for part in told if part is not teller[name]]
+    return _kept(rows, teller, others)
+
+
+def _differ(told: Sequence[_Part], name: _Name) -> bool:
+    """Whether parts that left the same of a range found different numbers of cells in it."""
+    seen: dict[frozenset[_Name], int] = {}
+    for part in told:
+        cells = _cells(part.rows[name])
+        if seen.setdefault(frozenset(part.left.get(name, ())), cells) != cells:
+            return True
+    return False
+
+
+def _kept(
+    rows: dict[_Name, Row], teller: dict[_Name, _Part], others: list[tuple[_Part, _Name]]
+) -> dict[_Name, Row]:
+    """Without what only a part that does not tell made of a range."""
+    kept = set[_Name]()
+    waiting = [name for name, row in rows.items() if row.parent is None]
+    above: dict[_Name, _Name] = {}
+    while waiting:
+        name = waiting.pop()
+        kept.add(name)
+        part = teller.get(name)
+        for left in part.left.get(name, []) if part is not None else []:
+            above[left] = name
+            waiting.append(left)
+    dropped = {below for part, name in others for below in part.below(name)} - kept
+    out: dict[_Name, Row] = {}
+    for name, row in rows.items():
+        if name not in dropped:
+            part = teller.get(name)
+            own = row if part is None else part.rows[name]
+            out[name] = replace(own, parent=above[name][1] if name in above else row.parent)
+    return out
 
 
 def _cells(row: Row) -> int:

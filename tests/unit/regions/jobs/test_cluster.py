@@ -38,6 +38,7 @@ def _local():
         yield found
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_counts_the_same(asked, local):
     spec = asked(local.scheduler_address)
@@ -49,6 +50,7 @@ def test_a_cluster_counts_the_same(asked, local):
     assert workers == {worker.address for worker in local.scheduler.workers.values()}
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_a_worker_of_a_cluster_that_is_killed_loses_nothing(asked, local, monkeypatch):
     killed, finish = [], Ledger.finish

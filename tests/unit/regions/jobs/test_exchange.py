@@ -90,6 +90,25 @@ def test_the_same_part_twice_counts_once(heads, begun, tmp_path):
     assert ta.count_regions(heads, job=whole).value == CELLS
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_machines_that_cut_a_range_otherwise_count_it_once(heads, begun, tmp_path, stopped):
+    job, (header, *lines) = begun
+    larger = [json.loads(line) for line in lines]
+    for line in larger:
+        line["data"]["effort"] = 8
+    one, two = tmp_path / "one.job", tmp_path / "two.job"
+    done_alone(heads, cut(tmp_path, "small", header, lines), one)
+    united(two, [cut(tmp_path, "large", header, [json.dumps(line) + "\n" for line in larger])])
+    with pytest.raises(BudgetExceeded):
+        ta.count_regions(heads, job=two, threads=1, max_cells=40 if stopped else None)
+    for parts in ([job, one, two], [two, job, one]):
+        whole = tmp_path / f"{parts[0].stem}.whole.job"
+        assert united(whole, parts)
+        with Ledger.looked_at(whole) as ledger:
+            (state,) = ledger.states()
+        assert (state.cells, state.open) == (CELLS, 0)
+
+
 def test_parts_unite_to_a_part(heads, begun, tmp_path):
     job, (header, *lines) = begun
     parts = [tmp_path / "a.job", tmp_path / "b.job"]

@@ -149,6 +149,7 @@ print(ta.count_regions(heads, job=job, threads=2).value)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pause", [0, 60])
 def test_kill_9_loses_nothing_that_was_committed(job, tmp_path, pause):
     normals = [v for v in np.ndindex(*[2] * 4) if any(v)]
@@ -379,6 +380,7 @@ def listed(job, folder):
     return np.vstack(parts["patterns"]), np.vstack(parts["witnesses"]), all(sound)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("workers", [None, 2])
 def test_cells_are_in_files_once_each_whatever_ended_the_runs(job, tmp_path, workers):
@@ -425,6 +427,7 @@ def test_cells_of_one_pattern_and_of_none_to_be_had(job, tmp_path):
 # ---- certificates -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("workers", [None, 2])
 def test_a_certificate_is_put_together_of_what_all_runs_proved(job, tmp_path, workers):

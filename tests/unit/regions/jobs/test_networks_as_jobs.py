@@ -50,6 +50,7 @@ def _case(request, monkeypatch):
     return queue, net, domain, expected
 
 
+@pytest.mark.long
 def test_a_job_goes_on_to_the_same_count(case, tmp_path):
     _, net, domain, expected = case
     job, stops = tmp_path / "net.job", 0
@@ -71,6 +72,7 @@ def test_a_job_goes_on_to_the_same_count(case, tmp_path):
     assert ta.count_regions(net, domain, job=job).value == expected.value
 
 
+@pytest.mark.long
 def test_every_range_alone_gives_the_same(case):
     """From what is written down, in a search of its own, in any order, twice."""
     queue, net, domain, expected = case
@@ -92,6 +94,7 @@ def test_every_range_alone_gives_the_same(case):
     assert len(seen) > 10
 
 
+@pytest.mark.long
 def test_processes_count_the_same(tmp_path):
     for name in ("plane with ties", "depth"):
         *_, net, domain = CASES[name]

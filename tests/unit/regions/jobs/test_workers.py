@@ -47,6 +47,7 @@ def paths(job):
         return set(file.execute("SELECT path, cells, open FROM ranges").fetchall())
 
 
+@pytest.mark.long
 def test_processes_find_what_threads_find_range_by_range(asked, tmp_path):
     other = str(tmp_path / "threads.job")
     by_threads = count(asked(job=other, workers=None)).answer
@@ -58,6 +59,7 @@ def test_processes_find_what_threads_find_range_by_range(asked, tmp_path):
     assert paths(tmp_path / "five.job") == paths(other)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_loses_nothing(asked, monkeypatch):
     killed, finish = set(), Ledger.finish
 
@@ -73,6 +75,7 @@ def test_a_worker_that_is_killed_loses_nothing(asked, monkeypatch):
     assert len(killed) == 3
 
 
+@pytest.mark.long
 def test_threads_go_on_with_what_processes_began(asked):
     with pytest.raises(BudgetExceeded):
         count(asked(max_cells=2000))
@@ -86,6 +89,7 @@ def test_a_worker_that_never_stays_is_one_error(asked, monkeypatch):
         count(asked())
 
 
+@pytest.mark.long
 def test_an_error_in_a_worker_ends_the_count_with_its_words(asked, monkeypatch):
     with pytest.raises(BudgetExceeded):
         count(asked(max_cells=2000))
@@ -99,6 +103,7 @@ def test_an_error_in_a_worker_ends_the_count_with_its_words(asked, monkeypatch):
         count(asked())
 
 
+@pytest.mark.long
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
     heads, job = resonance(tmp_path / "six.npz", 6), tmp_path / "six.job"
     driver = subprocess.Popen(

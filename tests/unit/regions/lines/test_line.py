@@ -44,6 +44,7 @@ def random_head(rng):
     return TropicalPolynomial(slopes[:, None], intercepts), terms
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
 def test_breakpoints_from_the_definition(part):
     for case in range(part, 1200, 4):

@@ -223,6 +223,7 @@ def relu_model(rng, norm_first, kind):
     return Model(layers, draw(n_tokens, d), norms=[norm(), norm()], blocks=blocks)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["rms", "layer"])
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_norms_are_frozen_and_blocks_are_relu(norm_first, kind):

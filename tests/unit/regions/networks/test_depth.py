@@ -217,6 +217,7 @@ def test_log_lifted_cells_of_one_layer():
         assert count_regions(same).value == count_regions(head).value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("keys_from", ["hard", "soft"])
 def test_shipped_model_through_both_layers(keys_from):
     """The last token's state moves in a plane: count, bound, witnesses, and dense samples."""

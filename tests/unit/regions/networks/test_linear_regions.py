@@ -82,6 +82,7 @@ SAWTEETH = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sizes, expected", SAWTEETH)
 def test_sawtooth(sizes, expected):
     """T15: (2wN)^{dL} linear regions on the unit cube, for (N, w, d, L)."""

@@ -149,12 +149,14 @@ def check_depth(seed):
     assert found.value == count_layerwise(stages, window, threads=1).value
 
 
+@pytest.mark.long
 def test_small_networks_against_brute_force():
     """All patterns tried in rationals; integers, thirds, tenths, and numbers an ulp off a tie."""
     settled = [check_reference(seed) for seed in range(60)]
     assert sum(settled) > 0  # some signs went to integers
 
 
+@pytest.mark.long
 def test_small_networks_against_the_depth_engine():
     for seed in range(1000, 1120):
         check_depth(seed)
@@ -189,6 +191,7 @@ def test_wider_network_against_the_depth_engine():
 # ---------------------------------------------------------------------------- ranges and threads
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "limits",
     [

@@ -92,6 +92,7 @@ def exact_patterns(pieces, points):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(4))
 def test_patterns_of_random_networks(block):
     """60 networks: each draw of given states has the pattern of the definition, walls have none."""
@@ -109,6 +110,7 @@ def test_patterns_of_random_networks(block):
         assert sample.discarded == expected.count(None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(6))
 def test_never_more_than_the_exact_count_and_all_of_it(block):
     """120 networks: points and lines <= exact; enough chords find every cell."""
@@ -185,6 +187,7 @@ def test_sawtooth_transformer_is_found_whole():
     assert sample_regions(net, 4000, seed=0, domain=box, method="lines").value == exact == 256
 
 
+@pytest.mark.long
 def test_digits_far_beyond_doubles():
     """Thirteen and twenty digits: windows of 101 and 30 cells, the latter between two doubles."""
     window = Box([1234567890123.5], [1234567890223.5])
@@ -231,6 +234,7 @@ def test_threads_and_splits_change_nothing(transformer, method, size, cuts):
         merge_samples([whole, draw_sample(shallow, 16, **{**options, "seed": 1})])
 
 
+@pytest.mark.long
 def test_points_route_as_the_network_does(transformer):
     """Patterns of 300 Gaussian states as ``routing`` gives them in rationals, one hash each."""
     states = np.random.default_rng(0).standard_normal((300, 6))
@@ -244,6 +248,7 @@ def test_points_route_as_the_network_does(transformer):
         assert sample.discarded == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shared", [1, 16, 10**9])
 def test_deep_networks_are_decided_beyond_doubles(shared, monkeypatch):
     """Thirty layers stretch errors past every lead; balls and pieces decide each draw, and alike.
@@ -365,6 +370,7 @@ def test_wide_relu_network_is_found_whole():
     assert sample_regions(net, 8000, seed=0, domain=box, method="lines").value == exact
 
 
+@pytest.mark.long
 def test_small_cells_behind_other_layers():
     """The 167 cells of a layer in a box of R^5 behind a map, and 30 behind a block: by chords."""
     rng = np.random.default_rng(4)

@@ -59,6 +59,7 @@ def test_sphere_and_ball():
     assert abs((radii**3).mean() - 0.5) < 0.026
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["integer", "float", "central", "low_rank", "duplicates"])
 def test_patterns_of_the_plain_version(kind):
     """Same draws, same patterns, same number of times, ties left out."""

@@ -102,6 +102,7 @@ def behind(stage, winners, states):
     return np.array(out)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("on_slice", [False, True])
 def test_states_and_winners_are_the_true_ones(seed, on_slice):
