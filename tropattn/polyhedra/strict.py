@@ -17,7 +17,7 @@ import numpy as np
 from tropattn._types import Array
 from tropattn.threads import check
 
-__all__ = ["Verdict", "primitive_rows", "strictly_negative"]
+__all__ = ["Verdict", "likely_support", "primitive_rows", "strictly_negative"]
 
 _SMALL = 1e-11
 """What a method in doubles takes for nothing; a wrong guess costs steps, nothing else."""
@@ -122,8 +122,7 @@ def _guessed(
         rows = np.array(whole, dtype=float)
     except OverflowError:
         return None
-    rows /= np.abs(rows).max(axis=1, keepdims=True)
-    guess = _in_doubles(np.c_[rows, np.ones(len(rows))], basis.copy(), np.array(signs))
+    guess = _in_doubles(rows, basis.copy(), np.array(signs))
     square = flint.fmpq_mat(size, size)
     for i, b in enumerate(guess):
         if b < 0:
@@ -138,8 +137,21 @@ def _guessed(
     return (guess, exact) if all(exact[i, size - 1] >= 0 for i in range(size)) else None
 
 
+def likely_support(rows: Array) -> list[int]:
+    """The rows of a likely Farkas basis of ``R z < 0``, in increasing order, by doubles alone.
+
+    >>> likely_support(np.array([[1.0, 0.5], [2.0, 1.0], [-1.0, -0.5]]))
+    [0, 2]
+    """
+    width = rows.shape[1]
+    signs = np.where(rows[0] > 0, -1, 1)
+    return sorted({b for b in _in_doubles(rows, [*range(-1, -1 - width, -1), 0], signs) if b >= 0})
+
+
 def _in_doubles(rows: Array, basis: list[int], signs: Array) -> list[int]:
     """The same method in doubles, from the same first basis; where it ends is a guess."""
+    largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
+    rows = np.c_[rows / np.where(largest > 0, largest, 1.0), np.ones(len(rows))]
     size = len(basis)
     inverse = np.diag([*signs, 1.0])
     inverse[:-1, -1] = -signs * rows[0, :-1]

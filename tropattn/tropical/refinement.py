@@ -13,7 +13,7 @@ of the domain's walls, and, where it matters, ``z_last > 0`` for the homogenisin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,7 +28,7 @@ from tropattn.errors import InvalidInput
 from tropattn.polyhedra.cone import interior_direction
 from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.inner import nearest_double
-from tropattn.polyhedra.strict import Verdict
+from tropattn.polyhedra.strict import Verdict, likely_support, strictly_negative
 from tropattn.threads import aside, check
 from tropattn.tolerance import TINY, UNIT
 from tropattn.tropical.columns import (
@@ -195,14 +195,44 @@ class Refinement:
             self._exact_units[unit] = self.units[unit].exact_terms(self.kept[unit])
         return self._exact_units[unit]
 
-    def exact_rows(self, winners: Sequence[tuple[int, int]]) -> flint.fmpq_mat:
+    def exact_rows(
+        self, winners: Sequence[tuple[int, int]], only: Sequence[int] | None = None
+    ) -> flint.fmpq_mat:
         """All rows of the cell where, for each (unit, row number), that row beats its unit.
 
         In the kept and scaled columns, so that exact and float directions are the same. Walls come
-        first. Row numbers count the stacked rows, as in ``starts``.
+        first. Row numbers count the stacked rows, as in ``starts``. ``only`` picks some of the
+        rows, in increasing order.
         """
         kept = [(int(k), rational(s)) for k, s in zip(self.columns, self.scaling, strict=True)]
-        return self._rows(winners, kept)
+        if only is None:
+            return self._rows(winners, kept)
+        chosen, walls = np.asarray(only, dtype=np.int64), self._wall_rows.nrows()
+        whole = self._rows([], kept).tolist()
+        rows = [whole[i] for i in chosen[chosen < walls]]
+        before = walls
+        for unit, row in winners:
+            first, after = int(self.starts[unit]), before + len(self.kept[unit]) - 1
+            rivals = chosen[(chosen >= before) & (chosen < after)] - before + first
+            rivals[rivals >= row] += 1
+            rows += self._rows([(unit, row)], kept, {unit: rivals}).tolist()[walls:]
+            before = after
+        return flint.fmpq_mat(len(rows), len(kept), [v for row in rows for v in row])
+
+    def verdict(self, winners: Sequence[tuple[int, int]]) -> Verdict:
+        """Whether the cell of these winners holds a point, in rationals; a support counts its rows.
+
+        A few rows prove a cell empty: those that doubles propose are looked at before all others.
+        """
+        near = [self.walls]
+        for unit, row in winners:
+            terms = self.terms[self.starts[unit] : self.starts[unit + 1]]
+            near.append(np.delete(terms, row - self.starts[unit], axis=0) - self.terms[row])
+        few = likely_support(np.vstack(near))
+        found = strictly_negative(self.exact_rows(winners, few))
+        if found:
+            return strictly_negative(self.exact_rows(winners))
+        return replace(found, support=tuple(few[i] for i in found.support))
 
     def full_rows(
         self, winners: Sequence[tuple[int, int]], rivals: Sequence[Array] | None = None
@@ -219,7 +249,7 @@ class Refinement:
         self,
         winners: Sequence[tuple[int, int]],
         kept: list[tuple[int, flint.fmpq]],
-        rivals: Sequence[Array] | None = None,
+        rivals: Sequence[Array] | Mapping[int, Array] | None = None,
     ) -> flint.fmpq_mat:
         walls = self._wall_rows
         flat = [walls[i, k] * s for i in range(walls.nrows()) for k, s in kept]

@@ -27,7 +27,6 @@ from tropattn._types import Array
 from tropattn.arrays import freeze
 from tropattn.outputs import writing
 from tropattn.polyhedra.cone import as_doubles
-from tropattn.polyhedra.strict import strictly_negative
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import Chunk, GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
@@ -406,7 +405,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
         """Decide one ambiguous branch in rationals; a live one becomes a range of its own."""
         pairs = path_pairs(path)
         self.outcome.exact_decisions += 1
-        verdict = strictly_negative(self.refinement.exact_rows(pairs))
+        verdict = self.refinement.verdict(pairs)
         if verdict.point is None:
             if self.certificate is not None:
                 self.certificate.add_settled(pairs, verdict)
