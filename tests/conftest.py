@@ -8,6 +8,22 @@ import numpy as np
 import pytest
 
 from tropattn import TropicalPolynomial
+from tropattn.study import kernels
+
+MANY = 1000
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    """Before many tests each worker compiles its share of the kernels, if none is cached.
+
+    Without this they would wait for one another's, since a kernel is compiled once.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is not None and len(session.items) > MANY:
+        mine, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        for work in [*kernels._works()][mine::workers]:
+            work()
 
 
 def to_polynomial(unit):

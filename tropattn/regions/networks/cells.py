@@ -145,19 +145,21 @@ class CellSystem(Refinement):
             walls[:, i] = np.transpose([two_doubles(row[k], size) for k in columns])
         return rows, errors, walls, np.full(len(self.walls), UNIT**2 + TINY)
 
-    def exact_rows(self, winners: Sequence[tuple[int, int]]) -> flint.fmpq_mat:
-        """All rows of the cell where, for each (unit, row number), that row beats its unit."""
+    def exact_rows(
+        self, winners: Sequence[tuple[int, int]], only: Sequence[int] | None = None
+    ) -> flint.fmpq_mat:
+        """All rows of the cell where, for each (unit, row number), that row beats its unit.
+
+        Or some of them: ``only`` gives their numbers.
+        """
         columns = [int(k) for k in self.columns]
-        flat = [row[k] for row in self.local_walls for k in columns]
-        count = len(self.local_walls)
+        rows = [[row[k] for k in columns] for row in self.local_walls]
         for unit, number in winners:
             terms = self.local_units[unit]
             best = terms[number - int(self.starts[unit])]
-            for term in terms:
-                if term is not best:
-                    flat += [term[k] - best[k] for k in columns]
-                    count += 1
-        return flint.fmpq_mat(count, len(columns), flat)
+            rows += [[term[k] - best[k] for k in columns] for term in terms if term is not best]
+        chosen = rows if only is None else [rows[i] for i in only]
+        return flint.fmpq_mat(len(chosen), len(columns), [v for row in chosen for v in row])
 
     def to_parameters(self, z: Any) -> Array:
         """Local points (m, k) of directions z (m, D); 0 in dropped columns."""
