@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tropattn.cli import options
-from tropattn.progress import printing
+from tropattn.progress import doing, printing
 
 __all__ = ["atlas"]
 
@@ -53,10 +53,11 @@ def atlas(
       tropattn atlas demo --text 314159265= --layer all -o page.html
       tropattn atlas demo --text 314159265= --json
     """  # noqa: D301 (click reads the backspace)
-    from tropattn import report
-    from tropattn.outputs import writing
-    from tropattn.plotting.atlas import need_bokeh, page
-    from tropattn.study.atlas import AtlasSpec, kept_record, run
+    with doing("loading what draws"):
+        from tropattn import report
+        from tropattn.outputs import writing
+        from tropattn.plotting.atlas import need_bokeh, page
+        from tropattn.study.atlas import AtlasSpec, kept_record, run
 
     if output is None and not as_json:
         raise click.UsageError("--output or --json needed, the page or its record.")

@@ -292,9 +292,10 @@ def plot(path: str, output: str, **given: Any) -> None:
       tropattn plot demo --text 314159265= --layer 1 --output layer1.png
       tropattn plot demo --text 314159265= --layer all --output layers.png
     """  # noqa: D301 (click reads the backspace)
-    from tropattn import plotting
-    from tropattn.plotting.pictures import draw
-    from tropattn.study.pictures import PlotSpec, choose
+    with doing("loading what draws"):
+        from tropattn import plotting
+        from tropattn.plotting.pictures import draw
+        from tropattn.study.pictures import PlotSpec, choose
 
     source, settings = options.source_and_settings(path, given)
     picture = choose(PlotSpec(source=source, **settings))

@@ -81,6 +81,7 @@ def compare(
             keys="vocabulary" if vocabulary else "context",
             cells=not no_cells,
             threads=threads,
+            progress=watched,
         )
         record = comparing.run(spec, second, step)
     if form is not None:

@@ -134,7 +134,7 @@ def run(spec: AtlasSpec, step: Step = nullcontext) -> Record:
     attention: list[Row] = []
     grid = _grid(len(heads) * len(planes))
     for layer in sorted({row["layer"] for row in heads}):
-        with step(f"layer {layer}: cells on {len(planes)} planes"):
+        with step(f"layer {layer}: cells on planes, {len(planes)} of them"):
             fixed, entering = fixed_in_context(
                 model, ids, layer, place, spec.source.own_key, mask=spec.source.mask
             )

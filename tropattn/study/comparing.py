@@ -47,8 +47,8 @@ def run(spec: InspectionSpec, other: str, step: Step = nullcontext) -> Record:
     """
     records = []
     for name, path in (("first", spec.source.path), ("second", other)):
-        with step(f"the {name} model"):
-            records.append(inspect(replace(spec, source=replace(spec.source, path=path))))
+        own = replace(spec, source=replace(spec.source, path=path))
+        records.append(inspect(own, lambda words, name=name: step(f"{name} model, {words}")))
     return compare(*records)
 
 
