@@ -4,34 +4,12 @@ import time
 
 import pytest
 
-from tropattn.study.atlas import METRICS, AtlasSpec, run
-from tropattn.study.inputs import Source
-
-pytest.importorskip("bokeh", reason="needs the extra atlas")
-
-TEXT = "314159265="
-
-
-@pytest.fixture(scope="session")
-def record():
-    from tropattn.cli.options import shipped
-
-    source = Source(path=shipped(), text=TEXT, layer="all")
-    return run(AtlasSpec(source=source, through=((9, 0, 5), (1, 5, 9)))).as_dict()
+from tropattn.study.atlas import METRICS
 
 
 @pytest.fixture
-def opened(browser, record, tmp_path):
-    from tropattn.plotting.atlas import page
-
-    place = tmp_path / "page.html"
-    place.write_text(page(record), encoding="utf-8")
-    browser.get(place.as_uri())
-    for _ in range(150):
-        if browser.execute_script("return !!(window.Atlas && Atlas.index !== undefined)"):
-            return browser
-        time.sleep(0.2)
-    raise AssertionError("the page did not start")
+def opened(open_page):
+    return open_page()
 
 
 @pytest.mark.long
@@ -42,20 +20,9 @@ def test_nothing_leaves_the_page_and_nothing_fails(opened, asked):
     assert said == []
 
 
-def test_a_click_on_the_grid_shows_that_head(opened, record):
-    from selenium.webdriver import ActionChains
-
+def test_a_click_on_the_grid_shows_that_head(opened, record, over):
     row = record["tables"]["heads"][6]
-    x, y = opened.execute_script(
-        "const view = Bokeh.index.find_one(Atlas.m.grid);"
-        "const box = view.el.getBoundingClientRect();"
-        "return [box.x + view.frame.x_scale.compute(arguments[0]),"
-        " box.y + view.frame.y_scale.compute(arguments[1])]",
-        row["head"],
-        row["layer"],
-    )
-    ActionChains(opened).move_by_offset(x, y).click().perform()
-    ActionChains(opened).reset_actions()
+    over("grid", row["head"], row["layer"]).click().perform()
     time.sleep(0.5)
     assert opened.execute_script("return Atlas.index") == 6
     said = opened.find_element("id", "atlas-said").text
@@ -70,7 +37,8 @@ def test_numbers_of_every_head_and_plane_are_those_of_the_record(opened, record)
                 "Atlas.m.plane.value = String(arguments[1]); Atlas.pick(arguments[0]);"
                 "return {key: Atlas.m.cells.data.key, share: Atlas.m.cells.data.share,"
                 " beyond: Atlas.m.cells.data.beyond, joint: Atlas.m.joint.data.pattern,"
-                " title: Atlas.m.layer_figure.title.text, facts: Atlas.m.facts.text}",
+                " title: Atlas.m.layer_figure.title.text,"
+                " facts: document.getElementById('atlas-facts').innerHTML}",
                 index,
                 plane,
             )
@@ -110,14 +78,14 @@ def test_soft_weights_harden_with_the_slider(opened):
     means = [
         opened.execute_script(
             "Atlas.pick(0); Atlas.m.slider.value = arguments[0]; Atlas.soften();"
-            "const w = Atlas.m.soft.data.weight; return w.reduce((a, b) => a + b, 0) / w.length",
+            "const [w] = Atlas.m.soft.data.weight; return w.reduce((a, b) => a + b, 0) / w.length",
             step,
         )
         for step in range(6)
     ]
     assert means == sorted(means) and means[0] < means[-1] <= 1
     opened.execute_script("Atlas.m.slider.value = 6")
-    assert opened.execute_script("return Atlas.m.soft.data.x.length") == 0
+    assert opened.execute_script("return Atlas.m.soft.data.image.length") == 0
 
 
 def test_light_and_dark(opened):
@@ -133,6 +101,21 @@ def test_light_and_dark(opened):
         )
     assert [g[0] for g in grounds] == ["rgb(22, 24, 28)", "rgb(255, 255, 255)"]
     assert [g[1] for g in grounds] == ["#16181c", "#ffffff"]
+
+
+def test_rooms_out_of_sight_are_drawn_when_they_come_near(opened, until):
+    size = opened.get_window_size()
+    opened.set_window_size(1500, 500)
+    try:
+        until(lambda: opened.execute_script("return Atlas.hidden.has('atlas-layer')"))
+        opened.execute_script("Atlas.pick(5)")
+        title = "return Atlas.m.layer_figure.title.text"
+        assert opened.execute_script(title).startswith("layer 0:")
+        assert opened.find_element("id", "atlas-said").text.startswith("Layer 1, head 1:")
+        opened.execute_script("document.getElementById('atlas-layer').scrollIntoView()")
+        until(lambda: opened.execute_script(title).startswith("layer 1:"))
+    finally:
+        opened.set_window_size(size["width"], size["height"])
 
 
 def test_a_click_is_answered_quickly(opened):

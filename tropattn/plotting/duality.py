@@ -22,6 +22,9 @@ from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 
 __all__ = ["dual"]
 
+_LARGE = 1e300
+"""Slopes from which on the room round a picture may be no double."""
+
 
 def dual(
     obj: TropicalPolynomial | PowerDiagram,
@@ -109,7 +112,7 @@ def _draw_subdivision(
     colours: dict[int, str],
     names: Sequence[str],
 ) -> None:
-    slopes = head.slopes.astype(np.float64)
+    slopes, unit = _in_reach(head.slopes.astype(np.float64))
     live = np.array(sorted(colours))
     if split.dim == 2:
         for number, cell in enumerate(split.cells):
@@ -130,8 +133,17 @@ def _draw_subdivision(
         axes.annotate(
             str(names[j]), (x, y), xytext=(6, 5), textcoords="offset points", parse_math=False
         )
-    axes.set(aspect="equal", xlabel="slope $a_1$", ylabel="slope $a_2$")
+    axes.set(aspect="equal", xlabel=f"slope $a_1${unit}", ylabel=f"slope $a_2${unit}")
     axes.margins(0.12)
+
+
+def _in_reach(slopes: Array) -> tuple[Array, str]:
+    """Slopes whose differences are doubles, and what they were divided by, for an axis."""
+    largest = float(np.abs(slopes).max())
+    if largest < _LARGE:
+        return slopes, ""
+    power = int(np.log10(largest))
+    return slopes / 10.0**power, f" / $10^{{{power}}}$"
 
 
 def _numbered(axes: Axes, point: Array, number: int) -> None:

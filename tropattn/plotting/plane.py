@@ -252,7 +252,7 @@ def _draw_head(
             (size for size in ((8, 6) if small else (10, 8)) if fits(cell, name, size, inch)), None
         )
         if size is not None:
-            named(axes, cell, name, size)
+            named(axes, cell, name, size, colours[j])
         else:
             outside.append((cell, name))
     if not small and len(outside) <= _OUTSIDE:

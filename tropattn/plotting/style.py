@@ -92,11 +92,12 @@ def fill(axes: Axes, cells: Iterable[Polygon], colours: Sequence[Any], **edges: 
     axes.add_collection(PolyCollection(shapes, facecolors=colours, **outlines))
 
 
-def named(axes: Axes, cell: Polygon, name: str, size: float) -> None:
-    """Write a name into the middle of a cell."""
+def named(axes: Axes, cell: Polygon, name: str, size: float, ground: Any = None) -> None:
+    """Write a name into the middle of a cell; on a ground, that of the cell, lines pass behind."""
     middle = {"ha": "center", "va": "center", "fontsize": size}
+    box = None if ground is None else {"facecolor": ground, "edgecolor": "none", "pad": 0.5}
     x, y = cell.centroid.tolist()
-    axes.text(x, y, name, **middle, parse_math=False, clip_on=True)
+    axes.text(x, y, name, **middle, parse_math=False, clip_on=True, bbox=box)
 
 
 def drawn_wall(h: int) -> tuple[str, Any]:
@@ -135,6 +136,7 @@ def name_outside(axes: Axes, cells: Sequence[tuple[Polygon, str]], size: float) 
             fontsize=size,
             va="center",
             parse_math=False,
+            zorder=2.5,  # below the names in other cells
             arrowprops={"arrowstyle": "-", "lw": 0.6, "color": INKS[7], "shrinkB": 0},
         )
 

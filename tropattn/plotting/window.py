@@ -61,6 +61,7 @@ class Plane:
             raise InvalidInput(
                 "window: none beside a domain needed, got both; the domain is the window."
             )
+        _check_doubles(units)
         on_parameters(units, domain)
         whole = domain is None
         if domain is None:
@@ -178,6 +179,19 @@ def _one_stage(target: Any) -> tuple[TropicalPolynomial, ...]:
             f"target: one layer needed to draw, got {len(stages)} stages; draw one at a time."
         )
     return stages[0].units
+
+
+def _check_doubles(units: Sequence[TropicalPolynomial]) -> None:
+    """Raise ``InvalidInput`` unless all terms, which may be exact, are within doubles."""
+    try:
+        for unit in units:
+            unit.slopes.astype(np.float64)
+            unit.intercepts.astype(np.float64)
+    except OverflowError:
+        raise InvalidInput(
+            "target: slopes and intercepts below 1.8e308 needed to draw, got larger ones; divide "
+            "all of them by one number, which moves no cell."
+        ) from None
 
 
 def _cells(

@@ -211,7 +211,7 @@ class MinkowskiSum(Value):
         if key not in lattices:
             facets = (mask for _, mask in faces.cone_facets(cone))
             whole = (1 << len(cone)) - 1
-            lattices[key] = faces.ranks(faces.closure(facets) | {0, whole})
+            lattices[key] = faces.ranks(facets, whole)
         falling = sum(1 << i for i, yes in enumerate(up) if not yes)
         counts = [0] * (dim + 1)
         for face, rank in lattices[key].items():

@@ -312,9 +312,8 @@ class Polyhedron(Value):
         """All faces but the empty one, as masks of ``spans``, with their dimensions."""
         if self.empty:
             return {}
-        masks = list(self._facet_rows.values())
         whole, high = (1 << len(self.spans)) - 1, (1 << len(self.corners)) - 1
-        known = faces.ranks([m for m in faces.closure(masks) | {whole} if m & high])
+        known = faces.ranks(self._facet_rows.values(), whole, high)
         return {mask: rank + len(self.lineality) for mask, rank in known.items()}
 
     def f_vector(self) -> tuple[int, ...]:

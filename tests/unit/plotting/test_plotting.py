@@ -250,6 +250,28 @@ def test_dual_of_flat_and_repeated_slopes(slopes, words):
     assert figure.axes[0].get_title() == words
 
 
+def test_dual_of_numbers_at_the_end_of_doubles():
+    slopes = np.array([[0, 0], [1, 0], [0, 1], [-1, -1]])
+    figure = plotting.dual(ta.TropicalPolynomial(1.7e308 * slopes), UNIT)
+    figure.canvas.draw()
+    right = figure.axes[1]
+    assert right.get_xlabel() == "slope $a_1$ / $10^{308}$"
+    assert max(map(abs, right.get_xlim())) < 3
+    with pytest.raises(InvalidInput, match="slopes and intercepts below"):
+        plotting.dual(ta.TropicalPolynomial(10**400 * slopes.astype(object)))
+
+
+def test_lines_to_names_outside_pass_behind_names_in_cells():
+    strip = ta.TropicalPolynomial([[0, 0], [1, 0], [2, 0]], [0, 0, -0.02])
+    (axes,) = plotting.diagram(strip, UNIT).axes
+    lines = [text for text in axes.texts if isinstance(text, Annotation)]
+    inside = [text for text in axes.texts if text not in lines]
+    assert [text.get_text() for text in lines] == ["1"] and len(inside) == 2
+    assert max(t.zorder for t in lines) < min(t.zorder for t in inside)
+    grounds = {t.get_bbox_patch().get_facecolor() for t in inside}
+    assert len(grounds) == len(inside)
+
+
 def test_dual_on_a_slice_and_with_many_keys():
     heads = ta.initialisers.gaussian_heads(40, 1, 4, seed=2)
     plane = ta.Slice.through(np.eye(4)[:3], 1.0)

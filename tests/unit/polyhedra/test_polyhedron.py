@@ -1,5 +1,5 @@
 from fractions import Fraction
-from math import gcd, inf
+from math import comb, gcd, inf
 
 import numpy as np
 import pytest
@@ -151,6 +151,14 @@ def test_facets_of_many_dimensions_need_no_corners():
     assert few.facets == (0, 1)
     low = Polyhedron(a[:, :4], cell.b)
     assert low.facets == (0, 1, 2, 3, 20, 21, 22, 23)
+
+
+def test_faces_of_a_cube_and_a_quadrant_in_seven_dimensions():
+    eye = np.eye(7, dtype=int)
+    cube = Polyhedron(np.vstack([eye, -eye]), np.ones(14, dtype=int))
+    assert cube.f_vector() == tuple(2 ** (7 - k) * comb(7, k) for k in range(7))
+    quadrant = Polyhedron(-eye, np.zeros(7, dtype=int))
+    assert quadrant.f_vector() == tuple(comb(7, k) for k in range(7))
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 4])

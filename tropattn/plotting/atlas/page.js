@@ -4,6 +4,7 @@ const Atlas = (window.Atlas = {});
 
 Atlas.start = function (models) {
   Atlas.m = models;
+  Atlas.Pixels = models.soft.data.image[0].constructor;
   const record = JSON.parse(document.getElementById("atlas-record").textContent);
   Atlas.spec = record.spec;
   Atlas.tables = record.tables;
@@ -16,6 +17,7 @@ Atlas.start = function (models) {
   Atlas.shade();
   Atlas.axes();
   Atlas.pick(0);
+  Atlas.watch();
 };
 
 // ---- words -----------------------------------------------------------------------------------
@@ -24,7 +26,19 @@ Atlas.name = (key) => key < 0 ? "sink" : Atlas.spec.tokens[key];
 Atlas.escape = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 Atlas.number = (x) => x === null ? "none"
   : Number.isInteger(x) ? String(x) : Number(x.toPrecision(4)).toString();
+Atlas.counted = (cells) => cells === 1 ? "1 cell" : `${cells} cells`;
 Atlas.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+// Values, row by row, as an image of so many columns; paint gives a pixel's colour and opacity.
+Atlas.image = function (columns, values, paint) {
+  const bytes = new Uint8ClampedArray(4 * values.length);
+  for (let i = 0; i < values.length; i++) {
+    const [colour, opacity] = paint(i);
+    const whole = parseInt(colour.slice(1), 16);
+    bytes.set([whole >> 16, (whole >> 8) & 255, whole & 255, Math.round(255 * opacity)], 4 * i);
+  }
+  return new Atlas.Pixels(bytes.buffer, [values.length / columns, columns]);
+};
 
 // ---- the model -------------------------------------------------------------------------------
 
@@ -64,13 +78,37 @@ Atlas.draw = function () {
   const row = Atlas.tables.heads[Atlas.index];
   const plane = Number(Atlas.m.plane.value);
   const picture = Atlas.at("pictures", row.layer, row.head, plane);
-  Atlas.cells(row, picture);
-  Atlas.soften();
-  Atlas.dual(row, picture);
-  Atlas.layer(row, plane);
-  Atlas.depth();
-  Atlas.attention(row);
   Atlas.say(row, picture, plane);
+  Atlas.waiting = new Map([
+    ["atlas-head", () => { Atlas.cells(row, picture); Atlas.soften(); Atlas.dual(row, picture); }],
+    ["atlas-layer", () => { Atlas.layer(row, plane); Atlas.attention(row); }],
+    ["atlas-depth", Atlas.depth],
+  ]);
+  Atlas.fill();
+};
+
+// Rooms out of sight are drawn when they come near: a click pays for what is seen.
+Atlas.hidden = new Set();
+
+Atlas.fill = function () {
+  for (const [room, fill] of Atlas.waiting) {
+    if (Atlas.hidden.has(room)) continue;
+    Atlas.waiting.delete(room);
+    fill();
+  }
+};
+
+Atlas.watch = function () {
+  const seen = (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) Atlas.hidden.delete(target.id);
+      else Atlas.hidden.add(target.id);
+    }
+    Atlas.fill();
+  };
+  const watcher = new IntersectionObserver(seen, { rootMargin: "200px" });
+  for (const room of document.querySelectorAll("main > .room")) watcher.observe(room);
+  window.addEventListener("beforeprint", () => { Atlas.hidden.clear(); Atlas.fill(); });
 };
 
 Atlas.outlines = (cells) => ({
@@ -101,7 +139,7 @@ Atlas.cells = function (row, picture) {
     winner: picture.marks.map((mark) => Atlas.name(mark.winner)),
     gap: picture.marks.map((mark) => mark.gap),
   };
-  figure.title.text = `layer ${row.layer}, head ${row.head}: ${of.length} cells here (exact)`;
+  figure.title.text = `layer ${row.layer}, head ${row.head}: ${Atlas.counted(of.length)} here (exact)`;
 };
 
 Atlas.soften = function () {
@@ -113,17 +151,13 @@ Atlas.soften = function () {
   slider.title = `temperature ${tau}: white where the winner's weight is small (estimate); step`;
   const n = grid * grid;
   if (tau === 0) {
-    soft.data = { x: [], y: [], w: [], alpha: [], weight: [] };
+    soft.data = { image: [], weight: [] };
     return;
   }
   const all = Atlas.bytes(picture.soft).slice(slider.value * n, (slider.value + 1) * n);
   const weight = Array.from(all, (part) => part / 255);
-  const step = unit / grid;
-  soft.data = {
-    x: weight.map((_, i) => ((i % grid) + 0.5) * step),
-    y: weight.map((_, i) => (Math.floor(i / grid) + 0.5) * step),
-    w: weight.map(() => step), alpha: weight.map((part) => 0.92 * (1 - part)), weight,
-  };
+  const image = Atlas.image(grid, weight, (i) => ["#ffffff", 0.92 * (1 - weight[i])]);
+  soft.data = { image: [image], weight: [weight] };
 };
 
 Atlas.dual = function (row, picture) {
@@ -141,7 +175,7 @@ Atlas.dual = function (row, picture) {
     key: keys.map(Atlas.name),
     wins: keys.map((_, j) => wins.has(j) ? "live on this plane" : "dead on this plane"),
   };
-  figure.title.text = faces ? `dual subdivision: ${faces.join(", ")} faces (exact)`
+  figure.title.text = faces ? `dual subdivision, keys by their slopes: ${faces.join(", ")} faces (exact)`
     : "dual subdivision: none, the keys are equal on this plane";
 };
 
@@ -162,7 +196,7 @@ Atlas.layer = function (row, plane) {
   };
   figure.title.text = found.kind === "exact"
     ? `layer ${row.layer}: ${found.value} cells of ${mates.length} heads here (exact)`
-    : `layer ${row.layer}: at least ${found.value} cells here (lower), too many to draw`;
+    : `layer ${row.layer}: at least ${Atlas.counted(found.value)} here (lower), too many to draw`;
 };
 
 Atlas.depth = function () {
@@ -184,8 +218,8 @@ Atlas.depth = function () {
     share: found.cells.map((cell) => cell.share),
   };
   figure.title.text = found.kind === "exact"
-    ? `the network behind layer ${found.layer}: ${found.value} cells here (exact)`
-    : `the network behind layer ${found.layer}: at least ${found.value} cells here (lower)`;
+    ? `the network behind layer ${found.layer}: ${Atlas.counted(found.value)} here (exact)`
+    : `the network behind layer ${found.layer}: at least ${Atlas.counted(found.value)} here (lower)`;
 };
 
 Atlas.attention = function (row) {
@@ -193,21 +227,14 @@ Atlas.attention = function (row) {
   const found = Atlas.at("attention", row.layer, row.head, null);
   if (!found) return;
   const all = Atlas.bytes(found.weights);
-  const n = Atlas.spec.tokens.length, rows = all.length / n;
-  const data = { x: [], y: [], fill: [], alpha: [], query: [], key: [], weight: [] };
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < n; j++) {
-      if (all[i * n + j] === 0) continue;
-      data.x.push(j);
-      data.y.push(i);
-      data.fill.push(colours[j + 1]);
-      data.alpha.push(all[i * n + j] / 255);
-      data.query.push(Atlas.name(i));
-      data.key.push(Atlas.name(j));
-      data.weight.push(Math.round(1000 * all[i * n + j] / 255) / 1000);
-    }
-  }
-  weights.data = data;
+  const n = Atlas.spec.tokens.length;
+  const image = Atlas.image(n, all, (i) => [colours[(i % n) + 1], all[i] / 255]);
+  weights.data = {
+    image: [image],
+    query: [Array.from(all, (_, i) => Atlas.name(Math.floor(i / n)))],
+    key: [Array.from(all, (_, i) => Atlas.name(i % n))],
+    weight: [Array.from(all, (part) => Math.round(1000 * part / 255) / 1000)],
+  };
   figure.title.text = `layer ${row.layer}, head ${row.head}: weights of the text (estimate)`;
 };
 
@@ -226,7 +253,7 @@ Atlas.say = function (row, picture, plane) {
   const dead = row.dead.map((key) => `<s>${escape(key)}</s>`).join(" ") || "none";
   const through = tokens.length ? `plane through ${tokens.map(name).map(escape).join(", ")}`
     : "window of R^2";
-  Atlas.m.facts.text = `<h2>Layer ${row.layer}, head ${row.head}</h2>`
+  document.getElementById("atlas-facts").innerHTML = `<h2>Layer ${row.layer}, head ${row.head}</h2>`
     + `<p>Variable: ${escape(row.variable)}. Domain of the pictures: ${through}.</p>`
     + `<table>${facts.join("")}</table>`
     + `<p>Keys that never win (exact): ${dead}</p>`
@@ -237,7 +264,7 @@ Atlas.say = function (row, picture, plane) {
     + (layer ? `<br><code>${escape(layer.command)}</code>` : "") + "</p>";
   document.getElementById("atlas-said").textContent =
     `Layer ${row.layer}, head ${row.head}: ${row.live} of ${row.keys} keys live (exact), `
-    + `${picture.cells.length} cells in the ${through} (exact).`;
+    + `${Atlas.counted(picture.cells.length)} in the ${through} (exact).`;
 };
 
 // ---- light and dark --------------------------------------------------------------------------

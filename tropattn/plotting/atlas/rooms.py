@@ -12,7 +12,6 @@ from bokeh.layouts import column, row
 from bokeh.models import (
     ColumnDataSource,
     CustomJS,
-    Div,
     HoverTool,
     InlineStyleSheet,
     LinearColorMapper,
@@ -44,7 +43,7 @@ def key_colours(number: int) -> list[str]:
 
 
 def rooms(document: Mapping[str, Any]) -> Any:
-    """All pictures and controls of a page, as one Bokeh document."""
+    """All pictures and controls of a page, as one Bokeh document: a root each, by its name."""
     spec, tables = document["spec"], document["tables"]
     heads = _heads_source(spec, tables["heads"])
     parts: dict[str, Any] = {"heads": heads, "colours": key_colours(len(spec["tokens"]))}
@@ -54,10 +53,10 @@ def rooms(document: Mapping[str, Any]) -> Any:
     telling = [name for name, _ in choices if len(np.unique(np.asarray(heads.data[name]))) > 1]
     first = (telling or [choices[0][0]])[0]
     across = next((name for name, _ in choices if name == "plane_cells"), first)
-    parts["metric"] = Select(title="Colour of the grid", options=choices, value=first)
-    parts["across"] = Select(title="Across", options=choices, value=across)
+    parts["metric"] = Select(width=330, title="Colour of the grid", options=choices, value=first)
+    parts["across"] = Select(width=330, title="Across", options=choices, value=across)
     up = next((name for name, _ in choices if name == "hardness"), choices[-1][0])
-    parts["up"] = Select(title="Up", options=choices, value=up)
+    parts["up"] = Select(width=330, title="Up", options=choices, value=up)
     names: list[Any] = [(str(i), name) for i, name in enumerate(heads.data["name"])]
     parts["head"] = Select(title="Head", options=names, value="0")
     planes: list[Any] = [
@@ -68,7 +67,6 @@ def rooms(document: Mapping[str, Any]) -> Any:
     last = len(spec["temperatures"]) - 1
     parts["slider"] = Slider(start=0, end=last, step=1, value=last, title="temperature", width=440)
     parts["dark"] = Toggle(label="Dark", width=80)
-    parts["facts"] = Div(width=440)
     _model_room(parts, tables["heads"])
     _head_room(parts, spec)
     _layer_room(parts, spec, bool(tables["attention"]))
@@ -82,14 +80,21 @@ def rooms(document: Mapping[str, Any]) -> Any:
             part.stylesheets = [plain]
     parts["figures"] = [part for part in parts.values() if isinstance(part, Plot)]
     start = _connect(parts)
-    first = row(parts["grid"], parts["scatter"], parts["facts"])
-    controls = row(parts["head"], parts["plane"], parts["slider"])
-    top = row(parts["metric"], parts["across"], parts["up"], parts["dark"])
-    shown = [parts["plane_figure"], parts["dual_figure"]]
-    below = [parts["layer_figure"], *([parts["attention_figure"]] if tables["attention"] else [])]
+    shown = {
+        "choices": row(parts["metric"], parts["across"], parts["up"], parts["dark"]),
+        "controls": row(parts["head"], parts["plane"], parts["slider"]),
+        "depth": column(parts["behind"], parts["depth_figure"]) if depth else None,
+    }
+    for name in ("grid", "scatter", "plane_figure", "dual_figure", "layer_figure"):
+        shown[name] = parts[name]
+    if tables["attention"]:
+        shown["attention_figure"] = parts["attention_figure"]
+    # Each a root of its own: what changes in one makes no other lay itself out anew.
     page = Document()
-    last = [row(column(parts["behind"], parts["depth_figure"]))] if depth else []
-    page.add_root(column(top, first, controls, row(*shown), row(*below), *last))
+    for name, part in shown.items():
+        if part is not None:
+            part.name = name
+            page.add_root(part)
     page.js_on_event(DocumentReady, start)
     return page
 
@@ -147,6 +152,12 @@ def _empty(*columns: str) -> ColumnDataSource:
     return ColumnDataSource({name: [] for name in columns})
 
 
+def _pixels(*columns: str) -> ColumnDataSource:
+    """One image, redrawn in a tenth of the time of as many squares; columns are of its pixels."""
+    image = np.zeros((1, 1), dtype=np.uint32)
+    return ColumnDataSource({"image": [image], **{name: [[""]] for name in columns}})
+
+
 def _window_figure(spec: Mapping[str, Any], title: str) -> Any:
     edge = (0, spec["unit"])
     at = _figure(width=520, height=520, title=title, tools=_TOOLS, x_range=edge, y_range=edge)
@@ -157,12 +168,11 @@ def _window_figure(spec: Mapping[str, Any], title: str) -> Any:
 def _head_room(parts: dict[str, Any], spec: Mapping[str, Any]) -> None:
     """The cells of a head with its soft weights above, and the subdivision dual to them."""
     cells = _empty("xs", "ys", "fill", "key", "share", "gap", "beyond")
-    soft = _empty("x", "y", "w", "alpha", "weight")
+    soft = _pixels("weight")
     names, marks = _empty("x", "y", "text"), _empty("x", "y", "text", "winner", "gap")
     at = _window_figure(spec, "cells")
     patches = at.patches("xs", "ys", source=cells, fill_color="fill", line_color="#1a1a1a")
-    at.rect("x", "y", "w", "w", source=soft, fill_color="white", fill_alpha="alpha",
-            line_color=None)  # fmt: skip
+    at.image_rgba("image", 0, 0, spec["unit"], spec["unit"], source=soft)
     at.text("x", "y", "text", source=names, text_align="center", text_baseline="middle",
             text_font_size="11px", text_color="#111111")  # fmt: skip
     dots = at.scatter("x", "y", source=marks, size=10, fill_color="white", line_color="black")
@@ -176,10 +186,8 @@ def _head_room(parts: dict[str, Any], spec: Mapping[str, Any]) -> None:
     said = [("state of", "@text"), ("wins here", "@winner"), ("gap", "@gap (estimate)")]
     at.add_tools(HoverTool(renderers=[dots], tooltips=said))
     edges, slopes = _empty("xs", "ys"), _empty("x", "y", "fill", "marker", "key", "wins")
-    dual = _figure(width=520, height=520, title="dual", tools=_TOOLS, match_aspect=True,
-                  x_axis_label="slope along the plane's first axis (scaled)",
-                  y_axis_label="along its second")  # fmt: skip
-    dual.axis.major_label_text_font_size = "0px"
+    dual = _figure(width=520, height=520, title="dual", tools=_TOOLS, match_aspect=True)
+    dual.axis.visible = dual.grid.visible = False
     dual.multi_line("xs", "ys", source=edges, line_color="#777777", line_width=1.5)
     points = dual.scatter("x", "y", source=slopes, marker="marker", fill_color="fill", size=12,
                           line_color="#777777", line_width=1.5)  # fmt: skip
@@ -195,14 +203,11 @@ def _layer_room(parts: dict[str, Any], spec: Mapping[str, Any], attends: bool) -
     patches = at.patches("xs", "ys", source=joint, fill_color="fill", line_color="#1a1a1a")
     words = [("winners, head by head", "@pattern"), ("share of the window", "@share")]
     at.add_tools(HoverTool(renderers=[patches], tooltips=words))
-    parts |= {"layer_figure": at, "joint": joint, "weights": _empty("x", "y")}
-    n = len(spec["tokens"])
-    weights = _empty("x", "y", "fill", "alpha", "query", "key", "weight")
+    n, weights = len(spec["tokens"]), _pixels("query", "key", "weight")
     table = _figure(width=520, height=520, title="weights", tools=_TOOLS, x_axis_label="key",
                    y_axis_label="query", x_range=(-0.6, n - 0.4),
                    y_range=(n - 0.4, -0.6))  # fmt: skip
-    squares = table.rect("x", "y", 1, 1, source=weights, fill_color="fill", fill_alpha="alpha",
-                         line_color="#777777", line_alpha=0.3)  # fmt: skip
+    squares = table.image_rgba("image", -0.5, -0.5, n, n, source=weights)
     table.add_tools(HoverTool(renderers=[squares], tooltips=[
         ("query", "@query"), ("key", "@key"), ("weight", "@weight (estimate)")]))  # fmt: skip
     if attends and n <= 40:
@@ -210,7 +215,7 @@ def _layer_room(parts: dict[str, Any], spec: Mapping[str, Any], attends: bool) -
             axis.ticker = list(range(n))
             axis.major_label_overrides = dict(enumerate(spec["tokens"]))
         table.xaxis.major_label_orientation = 1.2
-    parts |= {"weights": weights, "attention_figure": table}
+    parts |= {"layer_figure": at, "joint": joint, "weights": weights, "attention_figure": table}
 
 
 def _depth_room(

@@ -208,7 +208,7 @@ def walked_subdivision(lifted: Array) -> RegularSubdivision:
         """Bounded faces by dimension."""
         whole = (1 << (len(exact) + 1)) - 1
         made: dict[int, list[Terms]] = {}
-        for face, rank in faces.ranks(faces.closure(marks) | {0, whole}).items():
+        for face, rank in faces.ranks(marks, whole).items():
             if rank and not face >> len(exact) & 1:
                 made.setdefault(rank - 1, []).append(tuple(faces.positions(face)))
         return made
