@@ -102,7 +102,6 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @click.option(
     "--cells",
     metavar="DIR",
-    type=click.Path(file_okay=False),
     help="Write the cells of a job to this folder, an .npz with patterns and witnesses a range. "
     "One layer, by enumeration.",
 )

@@ -45,7 +45,7 @@ _ALONE = "--unembedding looks at the last map alone: leave the others out."
 )
 @click.option(
     "--records",
-    type=click.Path(),
+    metavar="DIR",
     help="With --texts, folder that keeps the record of each text as soon as it is there; a rerun "
     "goes on from them.",
 )

@@ -97,12 +97,12 @@ def _order(spec: CountSpec) -> Order | None:
         )
     source = lasting(spec.source)
     kind, _, rest = (spec.domain or "").partition(":")
-    domain = f"{kind}:{Path(rest).resolve()}" if kind in ("plane", "line") else spec.domain
+    domain = f"{kind}:{Path(rest).absolute()}" if kind in ("plane", "line") else spec.domain
     given = {name: getattr(spec, name) for name in ("of", "engine", "certify")}
-    cells = None if spec.cells is None else str(Path(spec.cells).resolve())
+    cells = None if spec.cells is None else str(Path(spec.cells).absolute())
     given |= {} if cells is None else {"cells": cells}
     if spec.certificate is not None:
-        given |= {"certificate": str(Path(spec.certificate).resolve())}
+        given |= {"certificate": str(Path(spec.certificate).absolute())}
     about = {"spec": json.dumps({"source": source, "domain": domain, **given})}
     return Order(spec.job, about, spec.workers, spec.scheduler, cells)
 

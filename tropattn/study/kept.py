@@ -64,7 +64,7 @@ def lasting(source: Source) -> dict[str, Any]:
             "to a file."
         )
     given = {entry.name: getattr(source, entry.name) for entry in fields(source)}
-    return given | {"path": str(Path(source.path).resolve())}
+    return given | {"path": str(Path(source.path).absolute())}
 
 
 def words_of(value: Any) -> Any:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.errors import BudgetExceeded
+from tropattn.outputs import output_folder
 from tropattn.regions.jobs.digest import digest_of
 from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
@@ -70,13 +71,7 @@ class Order:
     def begun(self, question: tuple[Any, ...]) -> Job:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
         if self.cells is not None:
-            try:
-                Path(self.cells).mkdir(exist_ok=True)
-            except OSError as error:
-                raise InvalidInput(
-                    f"cells: a folder that can be written needed, got {self.cells}, "
-                    f"{error.strerror}; choose another one."
-                ) from None
+            output_folder(self.cells, "cells")
         about = {**(self.about or {}), "digest": self.digest(question)}
         return Job(self, Ledger.opened(self.path, about))
 

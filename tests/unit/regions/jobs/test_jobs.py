@@ -417,9 +417,10 @@ def test_cells_of_one_pattern_and_of_none_to_be_had(job, tmp_path):
     other = Order(tmp_path / "a.job", cells=str(tmp_path / "cells"))
     with pytest.raises(InvalidInput, match="cells: cells of one layer by enumeration needed"):
         count_with_bound(heads, None, job=other, engine="direct_sum", **asked)
-    nowhere = Order(tmp_path / "b.job", cells=str(tmp_path / "no" / "cells"))
-    with pytest.raises(InvalidInput, match="cells: a folder that can be written needed"):
-        count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
+    for folder in (str(tmp_path / "no" / "cells"), "a\0b"):
+        nowhere = Order(tmp_path / "b.job", cells=folder)
+        with pytest.raises(InvalidInput, match="cells: a folder, or the name of one to make, need"):
+            count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
 
 
 # ---- certificates -----------------------------------------------------------------------------
