@@ -214,6 +214,10 @@ def bounds(
     ["points", "lines"],
     "Random states, or random chords with every cell that they cross.",
 )
+@options.job(
+    "Keep every range of draws that is done in this file: the same command, or tropattn resume "
+    "FILE, goes on from there. All --samples are taken."
+)
 @options.threads
 @options.time_limit
 @options.json_flag

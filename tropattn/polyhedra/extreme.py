@@ -70,8 +70,9 @@ def winning_rows(
     inside: tuple[NDArray[np.float64], bool],
     threads: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    chosen: range | None = None,
 ) -> Reasons:
-    """Decide every row, each one proved.
+    """Decide every row, or those ``chosen`` alone, each one proved against all others.
 
     Of many rows each starts at its own direction, whitened; where others win there, those that do
     join a program for it, until a direction or a combination is found. Cost: a few passes over the
@@ -83,6 +84,7 @@ def winning_rows(
     walls and whether doubles prove it.
     """
     n, dim = terms.shape
+    chosen = range(n) if chosen is None else chosen
     given = {
         "terms": terms,
         "errors": errors,
@@ -102,26 +104,28 @@ def winning_rows(
         if n <= _FEW:
             _by_search(given, inside, answers, flag)
         else:
-            _by_programs(given, answers, flag, threads, report)
+            _by_programs(given, answers, flag, chosen, threads, report)
         proved = answers.verdicts == FEASIBLE
-        open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
+        open_rows = [j for j in chosen if answers.verdicts[j] == AMBIGUOUS]
         for j in open_rows:
             check()
             _settle(j, terms, errors, len(walls[0]), answers, exact)
     except KeyboardInterrupt:
         # Some row wins, found or not.
         raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
-    return Reasons(answers.verdicts == FEASIBLE, proved, *answers[1:], len(open_rows))
+    found = (answers.verdicts == FEASIBLE, proved, *answers[1:])
+    return Reasons(*(part[chosen.start : chosen.stop] for part in found), len(open_rows))
 
 
 def _by_programs(
     given: dict[str, Any],
     answers: kernel.Answers,
     flag: NDArray[np.int64],
+    chosen: range,
     threads: int | None,
     report: Callable[[int, int], None] | None,
 ) -> None:
-    """Decide the rows by programs that share the set, in doubles and in integers."""
+    """Decide the chosen rows by programs that share the set, in doubles and in integers."""
     terms, walls = given["terms"], len(given["walls"])
     n, dim = terms.shape
     centred = terms - terms.mean(axis=0)
@@ -129,16 +133,17 @@ def _by_programs(
     answers.points[:] = _own_directions(centred, walls > 0)
 
     def work(start: int) -> None:
-        stop = min(start + _CHUNK, n)
+        stop = min(start + _CHUNK, chosen.stop)
         programs = make_programs(n, dim, dim + 1, walls, stop - start)
         rows, tried = kernel.Rows(**readings), make_tried(readings["near"])
         room = kernel.make_room(dim, n, walls)
         kernel.classify(rows, programs, tried, room, start, stop, answers, flag)
 
-    for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
+    starts = range(chosen.start, chosen.stop, _CHUNK)
+    for at, _ in enumerate(in_order(work, starts, threads, flag)):
         if report is not None:
-            left = max(0, n - (at + 1) * _CHUNK)
-            report(n - left, left)
+            left = max(0, len(chosen) - (at + 1) * _CHUNK)
+            report(len(chosen) - left, left)
 
 
 def _by_search(
