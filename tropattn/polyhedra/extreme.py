@@ -113,8 +113,15 @@ def winning_rows(
     except KeyboardInterrupt:
         # Some row wins, found or not.
         raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
-    found = (answers.verdicts == FEASIBLE, proved, *answers[1:])
-    return Reasons(*(part[chosen.start : chosen.stop] for part in found), len(open_rows))
+    own = slice(chosen.start, chosen.stop)
+    return Reasons(
+        answers.verdicts[own] == FEASIBLE,
+        proved[own],
+        answers.points[own],
+        answers.rows[own],
+        answers.weights[own],
+        len(open_rows),
+    )
 
 
 def _by_programs(

@@ -142,11 +142,10 @@ def _sample(words: dict[str, Any]) -> Sample:
         ranges = tuple((int(seed), int(start), int(stop)) for seed, start, stop in words["ranges"])
         more = {**words, "hashes": arrays["hashes"], "counts": counts, "firsts": firsts}
         found = Sample(**{**more, "ranges": ranges})
-        sound = len(found.hashes) == len(counts) == len(firsts)
+        if not len(found.hashes) == len(counts) == len(firsts):
+            raise ValueError
     except (TypeError, ValueError, KeyError, AttributeError):
-        sound = False
-    if not sound:
-        raise damaged("a range of draws")
+        raise damaged("a range of draws") from None
     return found
 
 
