@@ -122,8 +122,8 @@ class Search:
     def results(self) -> Iterator[Any]:
         """What is kept of its ranges beside numbers, each behind the one that left it."""
         number = self.job.ledger.known(self.name)
-        assert number is not None
-        return (found for _, found in self.job.ledger.results(number))
+        rows = () if number is None else self.job.ledger.results(number)
+        return (found for _, found in rows)
 
 
 def effort_of(data: Mapping[str, Any]) -> int:
