@@ -109,7 +109,7 @@ def sampled_in_parts(
 
 
 def ranges_of(n_samples: int) -> list[range]:
-    """The ranges of draws that a job keeps, as many whatever their number.
+    """The ranges of draws that a job keeps, 32 at most.
 
     >>> ranges_of(1500)
     [range(0, 512), range(512, 1024), range(1024, 1500)]

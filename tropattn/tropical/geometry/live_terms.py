@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, has_points
-from tropattn.polyhedra.extreme import Reasons, winning_rows
+from tropattn.polyhedra.extreme import WinningRows
 from tropattn.progress import Listening, counting
 from tropattn.tables import Tabular
 from tropattn.threads import aside, stoppable
@@ -117,7 +117,7 @@ def _by_programs(
         return LiveTerms(kept, *points, np.zeros(0, np.int64), {}, 0)
 
     with counting("keys decided", progress, "") as report:
-        reasons = _reasons(refinement, threads, report)
+        reasons = _rows_of(refinement).decided(threads, report)
     dead = np.flatnonzero(~reasons.wins)
     wins = np.flatnonzero(reasons.wins)
     return LiveTerms(
@@ -129,23 +129,15 @@ def _by_programs(
     )
 
 
-def _reasons(
-    refinement: Refinement,
-    threads: int | None,
-    report: Callable[[int, int], None] | None,
-    chosen: range | None = None,
-) -> Reasons:
-    """Which rows of a refinement of one polynomial win, or which of those chosen."""
-    return winning_rows(
+def _rows_of(refinement: Refinement) -> WinningRows:
+    """The rows of a refinement of one polynomial, of which is asked which ones win."""
+    return WinningRows(
         refinement.terms,
         refinement.errors,
         (refinement.walls, refinement.wall_rho),
         (refinement.integers, refinement.wall_integers),
         lambda j, others: _exact_rows(refinement, j, others),
         refinement.interior[:2],
-        threads,
-        report,
-        chosen,
     )
 
 
@@ -166,6 +158,10 @@ class TermBlocks:
     def _refinement(self) -> Refinement:
         return Refinement.ready([self.f], None)
 
+    @cached_property
+    def _rows(self) -> WinningRows:
+        return _rows_of(self._refinement)
+
     def decided(
         self,
         start: int,
@@ -181,7 +177,7 @@ class TermBlocks:
         first, end = np.searchsorted(kept, [start, stop]).tolist()
         if len(kept) == 1 or first == end:
             return kept[first:end].tolist(), [], 0
-        reasons = _reasons(self._refinement, threads, report, range(first, end))
+        reasons = self._rows.decided(threads, report, range(first, end))
         own = kept[first:end]
         dead = np.flatnonzero(~reasons.wins)
         found = _combinations(kept, own[dead], reasons.rows[dead], reasons.weights[dead])
