@@ -178,7 +178,7 @@ def _variable(f: TropicalPolynomial, norm: Norm | None) -> tuple[TropicalPolynom
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class _Verdicts:
     """Live words, dead ones with words and weights of their combinations, exact decisions."""
 
     live: NDArray[np.int64]
@@ -196,7 +196,7 @@ def _reach(block: range) -> str:
 
 def _decided(
     f: TropicalPolynomial, blocks: Sequence[range], spec: UnembeddingSpec, part_of: Kept
-) -> _Found:
+) -> _Verdicts:
     """Which words win somewhere, a block after the other."""
     terms = TermBlocks(f)
     live: list[int] = []
@@ -213,7 +213,7 @@ def _decided(
             live += own
             combinations |= {j: (others, weights) for j, others, weights in dead}
             exact += open_
-    return _Found(np.array(live, np.int64), combinations, exact)
+    return _Verdicts(np.array(live, np.int64), combinations, exact)
 
 
 def _within(report: Report | None, block: range, count: int) -> Report | None:
@@ -248,7 +248,7 @@ def _distances(
 
 
 def _dead_rows(
-    f: TropicalPolynomial, found: _Found, far: Floats | None, names: Sequence[str]
+    f: TropicalPolynomial, found: _Verdicts, far: Floats | None, names: Sequence[str]
 ) -> list[Row]:
     rows: list[Row] = []
     terms, errors = f.float_terms()
