@@ -22,7 +22,16 @@ from typing import Any, BinaryIO
 
 from tropattn.errors import InvalidInput
 
-__all__ = ["FIGURES", "FILMS", "keep_apart", "output_path", "save", "try_out", "writing"]
+__all__ = [
+    "FIGURES",
+    "FILMS",
+    "keep_apart",
+    "output_folder",
+    "output_path",
+    "save",
+    "try_out",
+    "writing",
+]
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of figures."""
@@ -83,6 +92,25 @@ def output_path(path: Any, argument: str = "output", endings: Sequence[str] = ()
             why = "where the standard output goes"
         if why is not None:
             raise _refused(argument, place, why, "a new file or a regular one of its own")
+    return place
+
+
+def output_folder(path: Any, argument: str) -> Path:
+    """The path of a folder for files to come, made where there is none; or ``InvalidInput``.
+
+    >>> output_folder("/dev/null", "cells")
+    Traceback (most recent call last):
+    tropattn.errors.InvalidInput: cells: a folder, or the name of one to make, needed, got \
+'/dev/null', File exists; choose another path.
+    """
+    try:
+        place = Path(path)
+        place.mkdir(exist_ok=True)
+    except (TypeError, ValueError, OSError) as error:
+        raise InvalidInput(
+            f"{argument}: a folder, or the name of one to make, needed, got {str(path)[:200]!r}, "
+            f"{getattr(error, 'strerror', error)}; choose another path."
+        ) from None
     return place
 
 

@@ -54,6 +54,9 @@ _SQUARE = 60
 _HOPELESS = 0.9
 """Share of draws that show a new cell above which a sample says how many draws it took."""
 
+_PARTS = ("rows", "union")
+"""Merges of searches in parts that are known from the beginning."""
+
 
 class Steps:
     """Named steps with their times, one line each; calling it opens a step.
@@ -520,8 +523,8 @@ def jobs(record: Record, console: Console) -> None:
     spec, rows = record.spec, record.tables["searches"]
     state = "a run works on it" if spec["held"] else "rests (tropattn resume goes on)"
     if not any(row["open"] for row in rows) and not spec["held"]:
-        kept = all(row["merge"] == "rows" for row in rows)
-        what = "shows the table" if kept else "adds up the count"
+        kept = all(row["merge"] in _PARTS for row in rows)
+        what = "shows the result" if kept else "adds up the count"
         state = f"no range is open (tropattn resume {what})"
     if spec["finished"]:
         state = f"done: {number(int(spec['count']))} in all"
@@ -533,7 +536,7 @@ def jobs(record: Record, console: Console) -> None:
             f"{number(row['open'])} open",
             f"{duration(row['seconds'])} of work",
         ]
-        if row["merge"] == "rows":
+        if row["merge"] in _PARTS:
             words = [f"{counted(row['done'], 'part')} done", *words[2:]]
         console.print(Text(f"  {row['search']}: {', '.join(words)}"), soft_wrap=True)
         if row["left"] is not None:

@@ -117,9 +117,12 @@ def test_inspect_draws_attention(invoke, tmp_path):
     assert ended.exit_code == 2 and "rows of one layer" in ended.stderr
 
 
-def test_words_on_the_command_line(invoke):
-    ended = invoke("inspect", "demo", "--unembedding")
+def test_words_on_the_command_line(invoke, tmp_path):
+    job = tmp_path / "words.job"
+    ended = invoke("inspect", "demo", "--unembedding", "--job", job)
     assert ended.exit_code == 0 and "11 of 11 distinct words can win" in ended.stdout
+    assert "unembedding: 2 parts done, 0 open" in invoke("jobs", job).stdout
+    assert invoke("resume", job).stdout == ended.stdout
     rows = json.loads(invoke("inspect", "demo", "--unembedding", "--json").stdout)
     assert rows["tables"]["unembedding"][0]["sayable"] == 11
     for more, said in (

@@ -102,7 +102,6 @@ def demo(output: str, seed: int, threads: int | None) -> None:
 @click.option(
     "--cells",
     metavar="DIR",
-    type=click.Path(file_okay=False),
     help="Write the cells of a job to this folder, an .npz with patterns and witnesses a range. "
     "One layer, by enumeration.",
 )
@@ -214,6 +213,10 @@ def bounds(
     "--method",
     ["points", "lines"],
     "Random states, or random chords with every cell that they cross.",
+)
+@options.job(
+    "Keep every range of draws that is done in this file: the same command, or tropattn resume "
+    "FILE, goes on from there. All --samples are taken."
 )
 @options.threads
 @options.time_limit

@@ -45,7 +45,7 @@ _ALONE = "--unembedding looks at the last map alone: leave the others out."
 )
 @click.option(
     "--records",
-    type=click.Path(),
+    metavar="DIR",
     help="With --texts, folder that keeps the record of each text as soon as it is there; a rerun "
     "goes on from them.",
 )
@@ -58,8 +58,8 @@ _ALONE = "--unembedding looks at the last map alone: leave the others out."
 )
 @options.table(("tokens", "keys", "heads", "layers", "texts", "unembedding", "dead", "twins"))
 @options.job(
-    "Keep every head and layer that is done in this file: the same command, or tropattn resume "
-    "FILE, goes on from there."
+    "Keep every head and layer that is done in this file, with --unembedding every block of "
+    "words: the same command, or tropattn resume FILE, goes on from there."
 )
 @options.threads
 @options.time_limit
@@ -124,10 +124,10 @@ def inspect(
     watched = options.watching()
     step = report.Steps(options.console(err=True)) if watched else nullcontext
     if unembedding:
-        if any((heads, output, job, *context.values())):
+        if any((heads, output, *context.values())):
             raise click.UsageError(_ALONE)
         source = options.source_of(path, {})
-        asked = words.UnembeddingSpec(path=source.path, threads=threads, progress=watched)
+        asked = words.UnembeddingSpec(path=source.path, threads=threads, progress=watched, job=job)
         found = words.run(asked, step)
         options.show_either(found, as_json, report.unembedding, table or "dead", form)
         return

@@ -26,7 +26,7 @@ __all__ = ["jobs", "resume"]
 @options.json_flag
 @options.written("--output", "-o", "Write the record to this JSON file as well.")
 def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
-    """Go on with what count, scaling or inspect began with --job, however its last run ended.
+    """Go on with what count, sample, scaling or inspect began with --job, however it ended.
 
     FILE is what --job named; input, domain and question are those of the first run, and the input
     must be what it was. Who works on it may change: threads, and of a count processes and machines.
@@ -44,7 +44,12 @@ def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
     step = report.Steps(options.console(err=True)) if watched else nullcontext
     with lower_bounds(as_json, output) as early:
         record = study.resume(file, progress=watched, step=step, early=early, **given)
-    tell = {"scaling": report.scaling, "inspect": report.inspection}
+    tell = {
+        "sample": report.sample,
+        "scaling": report.scaling,
+        "inspect": report.inspection,
+        "unembedding": report.unembedding,
+    }
     options.show(record, as_json, tell.get(record.command, report.count), output)
 
 

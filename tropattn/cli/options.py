@@ -182,7 +182,7 @@ threads = click.option(
 
 def job(help_: str) -> Decorator:
     """The option ``--job``, which names the file that keeps what is done."""
-    return click.option("--job", metavar="FILE", type=click.Path(), help=help_)
+    return click.option("--job", metavar="FILE", help=help_)
 
 
 hands = all_of(
@@ -265,7 +265,7 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
 def written(*names_and_help: str, endings: Sequence[str] = (), **more: Any) -> Decorator:
     """An option that names a file to write, checked before the work: its names, then its help."""
     *names, help_ = names_and_help
-    return click.option(*names, type=click.Path(), callback=_to_write(endings), help=help_, **more)
+    return click.option(*names, metavar="PATH", callback=_to_write(endings), help=help_, **more)
 
 
 def figure(required: bool, moves: str = "", **default: str) -> Decorator:

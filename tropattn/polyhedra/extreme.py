@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import flint
@@ -31,7 +32,7 @@ from tropattn.polyhedra.strict import primitive_rows, strictly_negative
 from tropattn.threads import check, in_order, interrupted
 from tropattn.tolerance import UNIT
 
-__all__ = ["Reasons", "in_single", "shared_walls", "winning_rows"]
+__all__ = ["Reasons", "WinningRows", "in_single", "shared_walls"]
 
 _CHUNK = 256
 _FEW = 32
@@ -61,84 +62,112 @@ class Reasons:
     exact_decisions: int
 
 
-def winning_rows(
-    terms: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    walls: tuple[NDArray[np.float64], NDArray[np.float64]],
-    integers: tuple[NDArray[np.int64], NDArray[np.int64]],
-    exact: Callable[[int, NDArray[np.int64]], flint.fmpq_mat],
-    inside: tuple[NDArray[np.float64], bool],
-    threads: int | None = None,
-    report: Callable[[int, int], None] | None = None,
-) -> Reasons:
-    """Decide every row, each one proved.
-
-    Of many rows each starts at its own direction, whitened; where others win there, those that do
-    join a program for it, until a direction or a combination is found. Cost: a few passes over the
-    n rows per row, O(n D) each, and O(D^3) for a combination.
+class WinningRows:
+    """A set of rows, of which is asked which ones win; what the answers share is set up once.
 
     ``terms`` (n, D) distinct rows with entrywise ``errors`` (n,); ``walls`` unit rows and bounds;
     ``integers`` small integer multiples of rows and walls (or empty); ``exact(j, others)`` the true
     walls, then the true rows ``others`` minus row j, in rationals; ``inside`` a point inside the
     walls and whether doubles prove it.
     """
-    n, dim = terms.shape
-    given = {
-        "terms": terms,
-        "errors": errors,
-        "walls": walls[0],
-        "wall_rho": walls[1],
-        "integers": integers[0],
-        "wall_integers": integers[1],
-    }
-    answers = kernel.Answers(
-        np.full(n, AMBIGUOUS, np.int8),
-        np.zeros((n, dim)),
-        np.full((n, dim + 1), -1, np.int64),
-        np.zeros((n, dim + 1)),
-    )
-    flag = np.zeros(1, np.int64)
-    try:
-        if n <= _FEW:
-            _by_search(given, inside, answers, flag)
-        else:
-            _by_programs(given, answers, flag, threads, report)
-        proved = answers.verdicts == FEASIBLE
-        open_rows = np.flatnonzero(answers.verdicts == AMBIGUOUS).tolist()
-        for j in open_rows:
-            check()
-            _settle(j, terms, errors, len(walls[0]), answers, exact)
-    except KeyboardInterrupt:
-        # Some row wins, found or not.
-        raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
-    return Reasons(answers.verdicts == FEASIBLE, proved, *answers[1:], len(open_rows))
 
+    def __init__(
+        self,
+        terms: NDArray[np.float64],
+        errors: NDArray[np.float64],
+        walls: tuple[NDArray[np.float64], NDArray[np.float64]],
+        integers: tuple[NDArray[np.int64], NDArray[np.int64]],
+        exact: Callable[[int, NDArray[np.int64]], flint.fmpq_mat],
+        inside: tuple[NDArray[np.float64], bool],
+    ) -> None:
+        self.exact, self.inside = exact, inside
+        self.given = {
+            "terms": terms,
+            "errors": errors,
+            "walls": walls[0],
+            "wall_rho": walls[1],
+            "integers": integers[0],
+            "wall_integers": integers[1],
+        }
 
-def _by_programs(
-    given: dict[str, Any],
-    answers: kernel.Answers,
-    flag: NDArray[np.int64],
-    threads: int | None,
-    report: Callable[[int, int], None] | None,
-) -> None:
-    """Decide the rows by programs that share the set, in doubles and in integers."""
-    terms, walls = given["terms"], len(given["walls"])
-    n, dim = terms.shape
-    centred = terms - terms.mean(axis=0)
-    readings = {**given, "near": in_single(centred), "lead": _lead(centred, given["errors"])}
-    answers.points[:] = _own_directions(centred, walls > 0)
+    def decided(
+        self,
+        threads: int | None = None,
+        report: Callable[[int, int], None] | None = None,
+        chosen: range | None = None,
+    ) -> Reasons:
+        """Decide every row, or those ``chosen`` alone, each one proved against all others.
 
-    def work(start: int) -> None:
-        stop = min(start + _CHUNK, n)
-        programs = make_programs(n, dim, dim + 1, walls, stop - start)
-        rows, tried = kernel.Rows(**readings), make_tried(readings["near"])
-        room = kernel.make_room(dim, n, walls)
-        kernel.classify(rows, programs, tried, room, start, stop, answers, flag)
+        Of many rows each starts at its own direction, whitened; where others win there, those that
+        do join a program for it, until a direction or a combination is found. Cost: a few passes
+        over the n rows per row, O(n D) each, and O(D^3) for a combination.
+        """
+        terms, errors, walls = (self.given[name] for name in ("terms", "errors", "walls"))
+        n, dim = terms.shape
+        chosen = range(n) if chosen is None else chosen
+        answers = kernel.Answers(
+            np.full(n, AMBIGUOUS, np.int8),
+            np.zeros((n, dim)),
+            np.full((n, dim + 1), -1, np.int64),
+            np.zeros((n, dim + 1)),
+        )
+        flag = np.zeros(1, np.int64)
+        try:
+            if n <= _FEW:
+                _by_search(self.given, self.inside, answers, flag)
+            else:
+                self._by_programs(answers, flag, chosen, threads, report)
+            proved = answers.verdicts == FEASIBLE
+            open_rows = [j for j in chosen if answers.verdicts[j] == AMBIGUOUS]
+            for j in open_rows:
+                check()
+                _settle(j, terms, errors, len(walls), answers, self.exact)
+        except KeyboardInterrupt:
+            # Some row wins, found or not.
+            raise interrupted(max(1, int((answers.verdicts == FEASIBLE).sum()))) from None
+        own = slice(chosen.start, chosen.stop)
+        return Reasons(
+            answers.verdicts[own] == FEASIBLE,
+            proved[own],
+            answers.points[own],
+            answers.rows[own],
+            answers.weights[own],
+            len(open_rows),
+        )
 
-    for at, _ in enumerate(in_order(work, range(0, n, _CHUNK), threads, flag)):
-        if report is not None:
-            left = max(0, n - (at + 1) * _CHUNK)
-            report(n - left, left)
+    @cached_property
+    def _readings(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """What kernels read of the rows, and where each row is likely to win."""
+        terms = self.given["terms"]
+        centred = terms - terms.mean(axis=0)
+        lead = _lead(centred, self.given["errors"])
+        readings = {**self.given, "near": in_single(centred), "lead": lead}
+        return readings, _own_directions(centred, len(self.given["walls"]) > 0)
+
+    def _by_programs(
+        self,
+        answers: kernel.Answers,
+        flag: NDArray[np.int64],
+        chosen: range,
+        threads: int | None,
+        report: Callable[[int, int], None] | None,
+    ) -> None:
+        """Decide the chosen rows by programs that share the set, in doubles and in integers."""
+        (n, dim), walls = self.given["terms"].shape, len(self.given["walls"])
+        readings, answers.points[:] = self._readings
+
+        def work(start: int) -> None:
+            stop = min(start + _CHUNK, chosen.stop)
+            programs = make_programs(n, dim, dim + 1, walls, stop - start)
+            rows, tried = kernel.Rows(**readings), make_tried(readings["near"])
+            room = kernel.make_room(dim, n, walls)
+            kernel.classify(rows, programs, tried, room, start, stop, answers, flag)
+
+        starts = range(chosen.start, chosen.stop, _CHUNK)
+        for at, _ in enumerate(in_order(work, starts, threads, flag)):
+            if report is not None:
+                left = max(0, len(chosen) - (at + 1) * _CHUNK)
+                report(len(chosen) - left, left)
 
 
 def _by_search(

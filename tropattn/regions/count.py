@@ -68,7 +68,8 @@ def count_regions(
     certificate : write a file that ``tropattn verify`` can check (and certify).
     job : a file that keeps what is done, made where there is none. The same call with the same file
         goes on where the last one ended, however it ended. Only engines that search in ranges are
-        asked: enumeration, depth, ReLU networks on a plane, and direct sums of these.
+        asked: enumeration, depth, ReLU networks on a plane, direct sums of these, and linear
+        regions.
     max_cells : stop with ``BudgetExceeded`` beyond this many enumerated cells.
     threads : worker threads, default all; the result does not depend on it.
     progress : True shows on stderr what is done and how far it is, once that takes a second; a
@@ -178,7 +179,7 @@ def _kept(question: Question, certificate: str | Path | None, order: Order) -> F
     """The answer of a job, which notes it; a part of one has no certificate."""
     order = replace(order, steps=certificate is not None)
     with order.begun(question.numbers) as job:
-        part = "part" in job.ledger.about()
+        part = not job.whole
         found, _ = _answered(replace(question, job=job), None if part else certificate)
         if part:
             raise _partial(found.value, order)

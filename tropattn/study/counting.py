@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from tropattn.regions.count import count_with_bound
 from tropattn.regions.jobs.driver import Order
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.sampler import Judge
-from tropattn.study.draws import default_law, sampled
+from tropattn.study.draws import default_law, name_of, ranges_of, sampled, sampled_in_parts
 from tropattn.study.inputs import Heads, Source, open_target
-from tropattn.study.kept import lasting
+from tropattn.study.kept import Kept, kept, lasting
 
 __all__ = ["CountSpec", "SampleSpec", "count", "resolved", "sample"]
 
@@ -95,14 +95,12 @@ def _order(spec: CountSpec) -> Order | None:
         raise InvalidInput(
             "workers, scheduler: one of the two needed, got both; a scheduler has its own workers."
         )
-    source = lasting(spec.source)
-    kind, _, rest = (spec.domain or "").partition(":")
-    domain = f"{kind}:{Path(rest).resolve()}" if kind in ("plane", "line") else spec.domain
+    source, domain = lasting(spec.source), _lasting_domain(spec.domain)
     given = {name: getattr(spec, name) for name in ("of", "engine", "certify")}
-    cells = None if spec.cells is None else str(Path(spec.cells).resolve())
+    cells = None if spec.cells is None else str(Path(spec.cells).absolute())
     given |= {} if cells is None else {"cells": cells}
     if spec.certificate is not None:
-        given |= {"certificate": str(Path(spec.certificate).resolve())}
+        given |= {"certificate": str(Path(spec.certificate).absolute())}
     about = {"spec": json.dumps({"source": source, "domain": domain, **given})}
     return Order(spec.job, about, spec.workers, spec.scheduler, cells)
 
@@ -115,6 +113,8 @@ class SampleSpec:
     ----------
     source, domain : as for ``open_target``.
     samples, seed, distribution, method, threads, progress, judge : as for ``draws.sampled``.
+    job : a file that keeps every range of draws that is done, made where there is none; all
+        ``samples`` are taken then, whatever ``judge`` says.
     """
 
     source: Source
@@ -126,6 +126,7 @@ class SampleSpec:
     threads: int | None = None
     progress: Listening = False
     judge: Judge | None = None
+    job: str | None = None
 
 
 def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
@@ -141,11 +142,33 @@ def sample(spec: SampleSpec, early: Early = lambda _: None) -> Record:
         return Record("sample", settings, {"sampled": found}, {}, spec.seed, found)
 
     with _early("cells", opened, where, lambda part: early(record(part))):
-        asked = ("seed", "distribution", "method", "threads", "progress", "judge")
-        given = {name: getattr(spec, name) for name in asked}
-        found = sampled(opened, spec.samples, domain=where, **given)
+        asked = ("seed", "distribution", "method", "threads", "progress")
+        given = {"domain": where, **{name: getattr(spec, name) for name in asked}}
+        if spec.job is None:
+            found = sampled(opened, spec.samples, judge=spec.judge, **given)
+        else:
+            settings["job"] = spec.job
+            with _kept_draws(spec, opened, where) as part_of:
+                found = sampled_in_parts(opened, spec.samples, part_of, **given)
     settings["samples"] = found.stats["samples"]
     return record(found)
+
+
+def _kept_draws(
+    spec: SampleSpec, opened: Heads, where: Domain | None
+) -> AbstractContextManager[Kept]:
+    """The job that keeps ranges of draws."""
+    names = ("samples", "seed", "distribution", "method")
+    asked = {name: getattr(spec, name) for name in names}
+    asked |= {"source": lasting(spec.source), "domain": _lasting_domain(spec.domain)}
+    parts = [*map(name_of, ranges_of(spec.samples))]
+    return kept(spec.job, "sample", asked, (opened.target, opened.states, where), parts, "union")
+
+
+def _lasting_domain(domain: str | None) -> str | None:
+    """A domain in words by which it is found again, also from another folder."""
+    kind, _, rest = (domain or "").partition(":")
+    return f"{kind}:{Path(rest).absolute()}" if kind in ("plane", "line") else domain
 
 
 def resolved(source: Source, domain: str | None) -> tuple[Heads, Domain | None, dict[str, Any]]:

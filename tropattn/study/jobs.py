@@ -16,17 +16,25 @@ from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.exchange import export, united
 from tropattn.regions.jobs.ledger import Ledger, SearchState
 from tropattn.regions.jobs.survey import Survey
-from tropattn.study.counting import CountSpec, count, resolved
+from tropattn.study.counting import CountSpec, SampleSpec, count, resolved, sample
 from tropattn.study.inputs import Source
 from tropattn.study.inspection import InspectionSpec
 from tropattn.study.inspection import run as inspection
 from tropattn.study.layer import Step
 from tropattn.study.scaling import ScalingSpec
 from tropattn.study.scaling import run as scaling
+from tropattn.study.unembedding import UnembeddingSpec
+from tropattn.study.unembedding import run as unembedding
 
 __all__ = ["exported", "look", "merged", "resume"]
 
-_SPECS: dict[str, Any] = {"count": CountSpec, "scaling": ScalingSpec, "inspect": InspectionSpec}
+_SPECS: dict[str, Any] = {
+    "count": CountSpec,
+    "sample": SampleSpec,
+    "scaling": ScalingSpec,
+    "inspect": InspectionSpec,
+    "unembedding": UnembeddingSpec,
+}
 _RECENT = 600.0
 """Seconds of work from which the pace is taken."""
 
@@ -42,7 +50,7 @@ def resume(
     step: Step = nullcontext,
     early: Callable[[Record], object] = lambda _: None,
 ) -> Record:
-    """Go on with a job that ``count``, ``scaling`` or ``inspect`` began; the record of these.
+    """Go on with a job that another command began; the record is that of this one.
 
     Raises as they do, and ``InvalidInput`` where the file is no ledger of a command, or not of a
     count where ``workers``, ``scheduler`` or ``max_cells`` are given.
@@ -64,7 +72,12 @@ def resume(
             )
     if isinstance(spec, ScalingSpec):
         return scaling(replace(spec, threads=threads), step)
-    return inspection(replace(spec, threads=threads, progress=progress), step)
+    more = {"threads": threads, "progress": progress}
+    if isinstance(spec, SampleSpec):
+        return sample(replace(spec, **more), early)
+    if isinstance(spec, UnembeddingSpec):
+        return unembedding(replace(spec, **more), step)
+    return inspection(replace(spec, **more), step)
 
 
 def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Record:
@@ -136,11 +149,15 @@ def merged(path: str, parts: Sequence[str]) -> bool:
     return united(path, parts)
 
 
-def _spec(path: str, about: dict[str, str]) -> CountSpec | ScalingSpec | InspectionSpec | None:
+def _spec(
+    path: str, about: dict[str, str]
+) -> CountSpec | SampleSpec | ScalingSpec | InspectionSpec | UnembeddingSpec | None:
     """What the command asked that began the job, None where none did."""
     if "spec" not in about:
         return None
     given = json.loads(about["spec"])
     kind = _SPECS[given.pop("command", "count")]
     source = given.pop("source")
+    if kind is UnembeddingSpec:
+        return UnembeddingSpec(path=source["path"], job=path)
     return kind(source=None if source is None else Source(**source), job=path, **given)

@@ -32,12 +32,18 @@ _COUNT = "RegionCount"
 
 @contextmanager
 def kept(
-    job: str | None, command: str, asked: Mapping[str, Any], numbers: Any, parts: Sequence[str]
+    job: str | None,
+    command: str,
+    asked: Mapping[str, Any],
+    numbers: Any,
+    parts: Sequence[str],
+    merge: str = "rows",
 ) -> Iterator[Kept]:
-    """Keep the parts of a study in a ledger, as rows; without a job do each when it is asked for.
+    """Keep the parts of a study in a ledger; without a job do each when it is asked for.
 
     ``asked`` are the settings from which ``tropattn resume`` asks again, as JSON values;
-    ``numbers`` is all else that the results depend on.
+    ``numbers`` is all else that the results depend on; ``merge`` says what the parts make together,
+    "rows" of a table or the "union" of sets.
 
     Raises as ``Ledger.opened``.
     """
@@ -48,7 +54,7 @@ def kept(
     # A file may move; what it holds is among the numbers.
     settings = {**asked, "source": {**(asked.get("source") or {}), "path": None}}
     with Order(job, about).begun((command, settings, numbers)) as opened:
-        rows = Parts(opened.ledger, command, "rows", parts)
+        rows = Parts(opened.ledger, command, merge, parts)
         yield lambda path, work: value_of(rows.result(path, lambda: words_of(work())))
 
 
@@ -64,7 +70,7 @@ def lasting(source: Source) -> dict[str, Any]:
             "to a file."
         )
     given = {entry.name: getattr(source, entry.name) for entry in fields(source)}
-    return given | {"path": str(Path(source.path).resolve())}
+    return given | {"path": str(Path(source.path).absolute())}
 
 
 def words_of(value: Any) -> Any:

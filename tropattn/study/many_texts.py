@@ -20,6 +20,7 @@ from tropattn.attention.loading.paths import files_read
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 from tropattn.files import parse_json, printable, read_bytes, read_json
+from tropattn.outputs import output_folder
 from tropattn.progress import Listening, counting
 from tropattn.record import Record, plain
 from tropattn.study.inputs import Source
@@ -89,7 +90,7 @@ def run(spec: TextsSpec, step: Step = nullcontext) -> Record:
     asked = {line: replace(spec.source, **context) for line, context in given.items()}
     # All texts are read before the first is looked at, which may take long.
     contexts = {line: _of_line(spec, line, _context, model, asked[line]) for line in asked}
-    folder = None if spec.records is None else _folder(spec.records)
+    folder = None if spec.records is None else output_folder(spec.records, "records")
     heads: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     texts: list[Row] = []
     with step(f"{len(given)} texts"), counting("texts", spec.progress, "") as report:
@@ -231,18 +232,6 @@ def _asked(spec: Row) -> Row:
     source = spec.get("source")
     named = {k: v for k, v in source.items() if k != "path"} if isinstance(source, dict) else source
     return {"source": named, "heads": spec.get("heads"), "weights": spec.get("weights")}
-
-
-def _folder(path: str) -> Path:
-    place = Path(path)
-    try:
-        place.mkdir(exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"records: a folder, or the name of one to make, needed, got {path!r}, "
-            f"{getattr(error, 'strerror', error)}; choose another path."
-        ) from None
-    return place
 
 
 def _digest(path: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,22 +30,28 @@ from tropattn.attention.loading.vocabulary import read_words
 from tropattn.errors import InvalidInput
 from tropattn.files import existing_path, named, read_json
 from tropattn.polyhedra.nearest import cell_distances
-from tropattn.progress import Listening, counting
+from tropattn.progress import Listening, Report, counting
 from tropattn.record import Record
+from tropattn.study.inputs import Source
+from tropattn.study.kept import Kept, kept, lasting
 from tropattn.study.layer import Step
 from tropattn.study.reachable import on_hyperplane
-from tropattn.threads import check
+from tropattn.threads import check, interrupted
 from tropattn.tolerance import gamma
-from tropattn.tropical.geometry.live_terms import LiveTerms, live_terms
+from tropattn.tropical.geometry.live_terms import TermBlocks
 from tropattn.tropical.polynomial import TropicalPolynomial
 
 __all__ = ["Unembedding", "UnembeddingSpec", "read_unembedding", "run", "words"]
 
 Row = dict[str, Any]
 
+_BLOCK = 2048
+"""Words that are decided, and kept by a job, together."""
+
 _NAMED = 8
 """Words of a combination that a row names."""
 
+_SECOND = "dead words that come second"
 _SECONDS = 500
 """Dead words of which it is asked whether they come second."""
 
@@ -54,11 +61,15 @@ _STEPS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnembeddingSpec:
-    """Settings of ``run``: the model file, worker threads, who listens to the progress."""
+    """Settings of ``run``: the model file, worker threads, who listens to the progress.
+
+    ``job`` is a file that keeps every block of words that is decided, made where there is none.
+    """
 
     path: str
     threads: int | None = None
     progress: Listening = False
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,32 +121,38 @@ def words(last: Unembedding, spec: UnembeddingSpec, step: Step = nullcontext) ->
     shape = as_array("rows", last.rows, 2, shape="(V, d)")
     plain = TropicalPolynomial(shape, last.bias)
     f, ball = _variable(plain, last.norm)
-    with step(f"words that can win, of {f.n_terms:,}"):
-        found = live_terms(f, threads=spec.threads, progress=spec.progress)
-    far = None
-    if ball is not None:
-        with step("words within the norm's ball"):
-            far = _distances(plain, ball, found.live, spec)
-    reached = found.live if far is None else found.live[far < 1]
-    with step("dead words that come second"):
-        rows = _dead_rows(f, found, far, last.names)
+    asked = {} if spec.job is None else {"source": lasting(Source(path=spec.path))}
+    given = (last.rows, last.bias, last.norm, list(last.names))
+    blocks = [range(at, min(at + _BLOCK, f.n_terms)) for at in range(0, f.n_terms, _BLOCK)]
+    parts = [*map(_words, blocks), *([] if ball is None else map(_reach, blocks)), _SECOND]
+    with kept(spec.job, "unembedding", asked, given, parts, "union") as part_of:
+        with step(f"words that can win, of {f.n_terms:,}"):
+            found = _decided(f, blocks, spec, part_of)
+        far = None
+        if ball is not None:
+            with step("words within the norm's ball"):
+                far = _distances(plain, ball, found.live, blocks, spec, part_of)
+        reached = found.live if far is None else found.live[far < 1]
+        with step(_SECOND):
+            rows = part_of(_SECOND, partial(_dead_rows, f, found, far, last.names))
     summary: Row = {
         "words": f.n_terms,
         "distinct": len(f.distinct[0]),
         "dimension": f.dim,
         "live": len(found.live),
-        "dead": len(found.dead),
+        "dead": len(found.combinations),
         "reachable": None if far is None else len(reached),
         "reach_margin": None if far is None else float(np.abs(1 - far).min()),
         "sayable": len(reached),
         "exact_decisions": found.exact_decisions,
     }
-    settings = {
+    settings: Row = {
         "source": spec.path,
         "norm": None if last.norm is None else type(last.norm).__name__,
         "bias": last.bias is not None,
         "variable": "residual before the last norm" if last.norm else "last state",
     }
+    settings |= {} if spec.job is None else {"job": spec.job}
     tables = {"unembedding": [summary], "dead": rows, "twins": _twins(f, last.names)}
     return Record("unembedding", settings, {}, tables)
 
@@ -160,8 +177,59 @@ def _variable(f: TropicalPolynomial, norm: Norm | None) -> tuple[TropicalPolynom
     return pulled, None if equal else norm
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Verdicts:
+    """Live words, dead ones with words and weights of their combinations, exact decisions."""
+
+    live: NDArray[np.int64]
+    combinations: dict[int, tuple[list[int], list[float]]]
+    exact_decisions: int
+
+
+def _words(block: range) -> str:
+    return f"words {block.start} to {block.stop - 1}"
+
+
+def _reach(block: range) -> str:
+    return f"reach of {_words(block)}"
+
+
+def _decided(
+    f: TropicalPolynomial, blocks: Sequence[range], spec: UnembeddingSpec, part_of: Kept
+) -> _Verdicts:
+    """Which words win somewhere, a block after the other."""
+    terms = TermBlocks(f)
+    live: list[int] = []
+    combinations: dict[int, tuple[list[int], list[float]]] = {}
+    exact = 0
+    with counting("words decided", spec.progress, "") as report:
+        for block in blocks:
+            told = _within(report, block, f.n_terms)
+            work = partial(terms.decided, block.start, block.stop, spec.threads, told)
+            try:
+                own, dead, open_ = part_of(_words(block), work)
+            except KeyboardInterrupt as error:
+                raise interrupted(max(1, len(live) + getattr(error, "lower", 0))) from None
+            live += own
+            combinations |= {j: (others, weights) for j, others, weights in dead}
+            exact += open_
+    return _Verdicts(np.array(live, np.int64), combinations, exact)
+
+
+def _within(report: Report | None, block: range, count: int) -> Report | None:
+    """What is told of a block, as of all that are counted."""
+    if report is None:
+        return None
+    return lambda done, left: report(block.start + done, count - block.start - done)
+
+
 def _distances(
-    f: TropicalPolynomial, norm: Norm, live: NDArray[np.int64], spec: UnembeddingSpec
+    f: TropicalPolynomial,
+    norm: Norm,
+    live: NDArray[np.int64],
+    blocks: Sequence[range],
+    spec: UnembeddingSpec,
+    part_of: Kept,
 ) -> Floats:
     """How far the cell of each live word is from the ball's centre, in its radii; in doubles."""
     slopes = to_float(f.slopes)[0]
@@ -169,20 +237,24 @@ def _distances(
     slopes = slopes * norm.weight.astype(np.float64)
     if norm.centred:
         slopes = slopes - slopes.mean(axis=1, keepdims=True)
+    far: list[float] = []
     with counting("words measured", spec.progress, "") as report:
-        far = cell_distances(slopes, heights, live, spec.threads, report)
-    return far / np.sqrt(norm.width)
+        for block in blocks:
+            own = live[(live >= block.start) & (live < block.stop)]
+            told = _within(report, range(len(far), len(far) + len(own)), len(live))
+            work = partial(cell_distances, slopes, heights, own, spec.threads, told)
+            far.extend(part_of(_reach(block), work))
+    return np.array(far) / np.sqrt(norm.width)
 
 
 def _dead_rows(
-    f: TropicalPolynomial, found: LiveTerms, far: Floats | None, names: Sequence[str]
+    f: TropicalPolynomial, found: _Verdicts, far: Floats | None, names: Sequence[str]
 ) -> list[Row]:
     rows: list[Row] = []
     terms, errors = f.float_terms()
-    for at, j in enumerate(found.dead.tolist()):
+    for at, (j, (others, weights)) in enumerate(found.combinations.items()):
         check()
-        others, weights = found.combinations[j]
-        order = np.argsort(-weights)[:_NAMED]
+        order = np.argsort(-np.array(weights))[:_NAMED].tolist()
         rows.append(
             {
                 "id": j,
@@ -190,8 +262,8 @@ def _dead_rows(
                 "why": "dead",
                 "second": _comes_second(terms, errors, j) if at < _SECONDS else None,
                 "members": len(others),
-                "others": [names[int(i)] for i in others[order]],
-                "weights": [float(w) for w in weights[order]],
+                "others": [names[others[i]] for i in order],
+                "weights": [weights[i] for i in order],
                 "reach": None,
             }
         )

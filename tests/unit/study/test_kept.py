@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
-from tropattn.errors import InvalidInput
+from tropattn.errors import Interrupted, InvalidInput
 from tropattn.regions.result import RegionCount
-from tropattn.study import inspection, scaling
+from tropattn.study import draws, inspection, scaling
+from tropattn.study.counting import SampleSpec, sample
 from tropattn.study.inputs import Source
 from tropattn.study.inspection import InspectionSpec
 from tropattn.study.jobs import look, resume
@@ -38,11 +42,11 @@ def stopped_at(monkeypatch, module, name, most):
     """Let the work be interrupted after some parts, and count them."""
     work, calls = getattr(module, name), []
 
-    def part(*given):
+    def part(*given, **more):
         if len(calls) == most[0]:
             raise KeyboardInterrupt
         calls.append(given)
-        return work(*given)
+        return work(*given, **more)
 
     monkeypatch.setattr(module, name, part)
     return calls
@@ -86,3 +90,32 @@ def test_values_come_back_as_they_were():
     again = value_of(words_of(row))
     assert again == row
     assert again["count"].stats == count.stats
+
+
+@pytest.mark.parametrize("method", ["points", "lines"])
+def test_ranges_of_draws_are_drawn_once(demo, tmp_path, monkeypatch, method):
+    """Stopped in the third of four, then gone on with: the sample of one call, but for its time."""
+    given = {"source": Source(path=demo, text="31=", layer=0), "samples": 2000, "method": method}
+    job = str(tmp_path / "draws.job")
+    expected = sample(SampleSpec(**given)).answer
+    most = [2]
+    calls = stopped_at(monkeypatch, draws, "draw_sample", most)
+    told = []
+    with pytest.raises(Interrupted) as error:
+        sample(SampleSpec(**given, job=job), told.append)
+    assert 1 < error.value.lower <= expected.value
+    assert told[0].answer.value == error.value.lower
+    (row,) = look(job).tables["searches"]
+    assert (row["merge"], row["done"], row["open"]) == ("union", 2, 2)
+    most[0] = 4
+    found = resume(job).answer
+    assert len(calls) == 4 and (found.value, found.kind) == (expected.value, "lower")
+    for count in (found, expected):
+        del count.stats["seconds"]
+    assert found == expected and found.stats == expected.stats
+    with pytest.raises(InvalidInput, match="job: a ledger of this input, domain and question"):
+        sample(SampleSpec(**given | {"samples": 2001}, job=job))
+    with closing(sqlite3.connect(job)) as file, file:
+        file.execute("UPDATE ranges SET data = replace(data, 'hashes', 'ashes') WHERE id = 2")
+    with pytest.raises(InvalidInput, match="job: the ledger of a job needed, got a range of draws"):
+        resume(job)

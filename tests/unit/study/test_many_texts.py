@@ -103,8 +103,9 @@ def test_records_of_another_question_are_refused(texts, tmp_path):
     others["damaged"].write_text('{"spec": 3}')
     with pytest.raises(InvalidInput, match=r"records: .* needed in .*text-000003.json"):
         run(spec_of(texts, str(folder)))
-    with pytest.raises(InvalidInput, match=r"records: a folder, or .* File exists"):
-        run(spec_of(texts, texts))
+    for place, why in ((texts, "File exists"), ("a\0b", "null")):
+        with pytest.raises(InvalidInput, match=rf"records: a folder, or .* {why}"):
+            run(spec_of(texts, place))
 
 
 @pytest.mark.parametrize(

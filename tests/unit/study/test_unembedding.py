@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,8 +14,11 @@ from safetensors.numpy import save_file
 import tropattn as ta
 from tropattn.attention.evaluated.norms import LayerNorm, RMSNorm
 from tropattn.cli.options import shipped
-from tropattn.errors import InvalidInput
+from tropattn.errors import Interrupted, InvalidInput
+from tropattn.study import unembedding
+from tropattn.study.jobs import look
 from tropattn.study.unembedding import Unembedding, UnembeddingSpec, read_unembedding, run, words
+from tropattn.tropical.geometry.live_terms import TermBlocks
 
 SPEC = UnembeddingSpec(path="")
 
@@ -62,6 +66,36 @@ def test_planted_dead_rows_are_all_found():
 def test_planted_dead_rows_among_twenty_thousand():
     """Run ``pytest -m slow -k twenty_thousand``: half a minute of one core."""
     check_planted(20_000, 256, 20)
+
+
+@pytest.mark.parametrize("norm", [None, LayerNorm(np.ones(5), np.full(5, 0.3))])
+def test_blocks_of_words_are_decided_once(tmp_path, monkeypatch, norm):
+    """A job that is stopped goes on with the next block, to the record of one without a job."""
+    rng = np.random.default_rng(4)
+    rows, bias = rng.integers(-3, 4, (90, 5)).astype(float), rng.integers(-2, 3, 90).astype(float)
+    last = Unembedding(rows, bias, norm, [f"w{i}" for i in range(90)])
+    monkeypatch.setattr(unembedding, "_BLOCK", 20)
+    expected = words(last, SPEC).tables
+    assert 0 < expected["unembedding"][0]["live"] < 89
+    spec = replace(SPEC, path="a.npz", job=str(tmp_path / "words.job"))
+    decided, calls, most = TermBlocks.decided, [], 2
+
+    def counted(self, start, *given):
+        if len(calls) == most:
+            raise KeyboardInterrupt
+        calls.append(start)
+        return decided(self, start, *given)
+
+    monkeypatch.setattr(TermBlocks, "decided", counted)
+    with pytest.raises(Interrupted) as error:
+        words(last, spec)
+    assert 2 <= error.value.lower <= 40
+    (row,) = look(spec.job).tables["searches"]
+    assert (row["merge"], row["done"], row["open"]) == ("union", 2, 4 if norm is None else 9)
+    most = 5
+    for _ in range(2):
+        assert words(last, spec).tables == expected
+        assert calls == [0, 20, 40, 60, 80]
 
 
 def test_equal_rows_are_one_word():

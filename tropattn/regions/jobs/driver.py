@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.errors import BudgetExceeded
+from tropattn.outputs import output_folder
 from tropattn.regions.jobs.digest import digest_of
 from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
@@ -31,6 +32,9 @@ _LOG = logging.getLogger("tropattn")
 
 _STEP, _MOST_EFFORT = 100, 200
 """Ranges done by which the effort of new ones grows, and the most: then some 20 s each."""
+
+_FEW, _MANY = 2, 10
+"""Waiting ranges a worker below which new ones are small, and above which they grow."""
 
 _PAUSE = 0.25
 """Seconds between two commits: ranges done in between are written together, for each commit waits
@@ -70,13 +74,7 @@ class Order:
     def begun(self, question: tuple[Any, ...]) -> Job:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
         if self.cells is not None:
-            try:
-                Path(self.cells).mkdir(exist_ok=True)
-            except OSError as error:
-                raise InvalidInput(
-                    f"cells: a folder that can be written needed, got {self.cells}, "
-                    f"{error.strerror}; choose another one."
-                ) from None
+            output_folder(self.cells, "cells")
         about = {**(self.about or {}), "digest": self.digest(question)}
         return Job(self, Ledger.opened(self.path, about))
 
@@ -101,6 +99,11 @@ class Job:
         """The folder that takes the cells; None also where nothing is worked on."""
         return self.order.cells if self.surveys is None else None
 
+    @property
+    def whole(self) -> bool:
+        """Whether its searches end with all that there is: neither looked at only, nor a part."""
+        return self.surveys is None and "part" not in self.ledger.about()
+
     def __enter__(self) -> Job:
         return self
 
@@ -119,8 +122,8 @@ class Search:
     def results(self) -> Iterator[Any]:
         """What is kept of its ranges beside numbers, each behind the one that left it."""
         number = self.job.ledger.known(self.name)
-        assert number is not None
-        return (found for _, found in self.job.ledger.results(number))
+        rows = () if number is None else self.job.ledger.results(number)
+        return (found for _, found in rows)
 
 
 def effort_of(data: Mapping[str, Any]) -> int:
@@ -136,11 +139,13 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
 
     Of a job the queue holds ranges as the ledger does, and who works on one reads it. Their data
     may have an ``effort``, by which the budget of a range is multiplied: it grows with the ranges
-    that are done, so that long searches have few of them.
+    that are done, so that long searches have few of them, while many wait; while few wait it is
+    least, so that no worker is without one for long.
     """
 
     merge = "sum"
     kept: Search | None = None
+    _hands = 1
 
     @classmethod
     @abstractmethod
@@ -192,7 +197,9 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         if found:
             self.add(found)
             _LOG.info("%s: %s: resumed with %d open ranges", ledger.path, name, len(left))
-        return reversed(left)
+        waiting: list[Any] = left
+        self.waiting = waiting
+        return ()
 
     def pool(self, threads: int) -> Pool:
         """Threads of this process, or the workers of the job."""
@@ -201,12 +208,15 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         order = self.kept.job.order
         search = type(self), self.kept.given
         if order.workers is not None:
-            return Crew(order.workers, search, self.stop)
-        if order.scheduler is not None:
+            pool = Crew(order.workers, search, self.stop)
+        elif order.scheduler is not None:
             from tropattn.regions.jobs.cluster import Cluster
 
-            return Cluster(order.scheduler, search, self.stop)
-        return super().pool(threads)
+            pool = Cluster(order.scheduler, search, self.stop)
+        else:
+            pool = super().pool(threads)
+        self._hands = pool.threads
+        return pool
 
     def task(self, item: Any) -> Any:
         """The work on a range, and of a job the seconds that it took."""
@@ -226,12 +236,19 @@ class KeptQueue(WorkQueue[Item, Result], Generic[Item, Result]):
         else:
             told = self._told(*result)
         self._done += 1
-        effort = min(_MOST_EFFORT, self._done // _STEP)
+        effort = self._effort(item.data)
         if effort > 1:
             grown = [Range(entry.path, {**entry.data, "effort": effort}) for entry in told.left]
             told = replace(told, left=grown)
         self.kept.job.ledger.finish(self._number, item.path, told)
         return [*told.left]
+
+    def _effort(self, data: Mapping[str, Any]) -> int:
+        """The effort of the ranges that one leaves."""
+        waiting, most = len(self.waiting), min(_MOST_EFFORT, self._done // _STEP)
+        if waiting < _FEW * self._hands:
+            return 1
+        return most if waiting > _MANY * self._hands else min(most, effort_of(data))
 
     def _told(self, result: Result, seconds: float) -> Told:
         """What came of a range, as plain values; it is added up here."""

@@ -26,7 +26,7 @@ from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
-from tropattn.regions.jobs.driver import KeptQueue, effort_of
+from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.networks.cells import CellSystem, DepthCell, cell_of_words, cell_to_words
 from tropattn.regions.networks.witness import depth_witnesses
@@ -37,7 +37,7 @@ from tropattn.threads import aside, check, interrupted, thread_count
 from tropattn.tropical.integer_stage import IntegerStage
 from tropattn.tropical.stage import RoutingStage
 
-__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells"]
+__all__ = ["Layerwise", "LayerwiseRefinement", "all_cells", "kept_cells"]
 
 
 _SEARCHES = (4, 30, 200)
@@ -281,12 +281,16 @@ class _Range:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Below:
-    """What came of a range: the sums of its searches, cells above the last stage, and the rest."""
+    """What came of a range: the sums of its searches, cells above the last stage, and the rest.
+
+    ``cells`` are those of the last stage, where they are asked for.
+    """
 
     item: _Range
     outcome: Outcome
     parents: int
     left: list[_Range]
+    cells: list[DepthCell]
 
 
 class _LeafCount(KeptQueue[_Range, _Below]):
@@ -360,13 +364,16 @@ class _LeafCount(KeptQueue[_Range, _Below]):
     def work(self, item: _Range) -> _Below:
         """Search below a range, depth first, until the searches of its generation are done."""
         last, outcome, parents, searched = len(self.refinement.tables) - 1, Outcome(), 0, 0
+        cells = list[DepthCell]()
         most = item.effort * _SEARCHES[min(item.generation, len(_SEARCHES) - 1)]
         stack = [(item.cell, item.start, item.stop)]
         while stack and (searched <= most):
             check()
             cell, number, stop = stack.pop()
             if cell.depth == last:
-                outcome.count(self._leaf(cell, id(item), outcome.cells))
+                own, listed = self._leaf(cell, id(item), outcome.cells)
+                outcome.count(own)
+                cells += listed
                 parents, searched = parents + 1, searched + 1
                 continue
             children = self._children(cell)
@@ -378,9 +385,9 @@ class _LeafCount(KeptQueue[_Range, _Below]):
                 # Nobody asks for the state behind the last stage, which may map nothing.
                 stack.append((children.child(number, cell.depth + 1 <= last), 0, None))
         left = [part for rest in stack for part in _halves(*rest, item.generation + 1)]
-        return _Below(item, outcome, parents, left)
+        return _Below(item, outcome, parents, left, cells)
 
-    def _leaf(self, cell: DepthCell, place: int, before: int) -> Outcome:
+    def _leaf(self, cell: DepthCell, place: int, before: int) -> tuple[Outcome, list[DepthCell]]:
         """Search one cell, on one thread: a pool of its own would cost more than it saves."""
 
         def note(found: int, left: int) -> None:
@@ -389,7 +396,7 @@ class _LeafCount(KeptQueue[_Range, _Below]):
         self.running[place] = before
         try:
             budget = Budget(self.budget.max_cells, 1, note)
-            return explore(self.refinement.system(cell).system, budget)
+            return explore(self.refinement.system(cell).system, budget), []
         except BudgetExceeded as error:
             error.lower += before
             raise
@@ -425,6 +432,19 @@ class _LeafCount(KeptQueue[_Range, _Below]):
         if self.budget.passed(self.total.cells):
             raise BudgetExceeded("", 0)
         self.budget.tell(found, left)
+
+
+class _LeafCells(_LeafCount):
+    """The same searches; each range keeps the cells that it finds, with the maps behind them."""
+
+    merge = "join"
+
+    def _leaf(self, cell: DepthCell, place: int, before: int) -> tuple[Outcome, list[DepthCell]]:
+        cut = self.refinement.cut(cell, replace(self.budget, threads=1, report=None))
+        return cut.outcome, [cut.child(number, True) for number in range(len(cut.found))]
+
+    def result(self, result: _Below) -> list[dict[str, Any]]:
+        return [cell_to_words(cell) for cell in result.cells]
 
 
 def _halves(cell: DepthCell, start: int, stop: int | None, generation: int) -> list[_Range]:
@@ -522,3 +542,32 @@ def all_cells(
         raise interrupted(so_far(getattr(error, "lower", 0))) from None
     order = aside(np.lexsort, np.array([cell.pattern for cell in out], np.int32).T[::-1])
     return [out[i] for i in order.tolist()]
+
+
+def kept_cells(
+    refinement: LayerwiseRefinement, budget: Budget, search: Search
+) -> tuple[list[DepthCell], Outcome]:
+    """Every cell of the last stage with its map, as ``all_cells``, by a job; and the work done.
+
+    Of a job that is looked at, or a part of one, those that are known. Errors carry the distinct
+    maps among these.
+    """
+    leaves = _LeafCells(refinement, budget)
+    leaves.kept = search
+
+    def known() -> list[DepthCell]:
+        try:
+            return [cell_of_words(words) for found in search.results() for words in found]
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError):
+            raise damaged("cells of the search") from None
+
+    def maps() -> int:
+        return max(1, len({cell.key() for cell in known()}))
+
+    try:
+        leaves.search()
+    except BudgetExceeded:
+        raise exceeded(maps()) from None
+    except KeyboardInterrupt:
+        raise interrupted(maps()) from None
+    return sorted(known(), key=lambda cell: cell.pattern), leaves.total

@@ -5,7 +5,7 @@ from __future__ import annotations
 import networkx as nx
 
 from tropattn.regions.adjacency import region_graph
-from tropattn.regions.networks.layerwise import LayerwiseRefinement, all_cells
+from tropattn.regions.networks.layerwise import LayerwiseRefinement, all_cells, kept_cells
 from tropattn.regions.question import Engine, Found, Question
 
 __all__ = ["LinearRegions"]
@@ -25,7 +25,7 @@ class LinearRegions(Engine):
     (1, 2)
     """
 
-    name, label = "enumeration", "depth"
+    name, label, ranges = "enumeration", "depth", True
     kinds = ("regions",)
     where = "linear regions of a layer or network, any domain"
     idea = "the cells of `depth`, joined where maps are equal and closures meet (T13)"
@@ -35,8 +35,16 @@ class LinearRegions(Engine):
     def count(self, question: Question) -> Found:
         """The number of regions; ``stats`` has that of the cells and of the distinct maps."""
         refinement = LayerwiseRefinement(question.stages, question.domain)
-        cells = all_cells(refinement, question.budget, mapped=True, distinct=True)
+        search = question.search("linear regions", question.stages)
+        if search is None:
+            cells = all_cells(refinement, question.budget, mapped=True, distinct=True)
+            work = refinement.inner
+        else:
+            cells, work = kept_cells(refinement, question.budget, search)
+        maps = len({cell.key() for cell in cells})
+        stats = {"cells": len(cells), "stages": len(question.stages), **work.stats(), "maps": maps}
+        if search is not None and not search.job.whole:
+            # Cells that join two of these may be missing: distinct maps are regions in any case.
+            return Found(maps, stats, self.label)
         graph = region_graph(cells, spanning=True, budget=question.budget)
-        stats = {"cells": len(cells), "stages": len(question.stages), **refinement.inner.stats()}
-        stats["maps"] = len({cell.key() for cell in cells})
         return Found(nx.number_connected_components(graph), stats, self.label)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import flint
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from tropattn.arrays import rational
 from tropattn.errors import InvalidInput
 from tropattn.polyhedra.domain import Domain, has_points
-from tropattn.polyhedra.extreme import winning_rows
+from tropattn.polyhedra.extreme import WinningRows
 from tropattn.progress import Listening, counting
 from tropattn.tables import Tabular
 from tropattn.threads import aside, stoppable
@@ -25,7 +26,7 @@ from tropattn.tropical.terms import moderate
 from tropattn.tropical.witness import inner_points
 from tropattn.values import Value
 
-__all__ = ["LiveTerms", "live_terms"]
+__all__ = ["LiveTerms", "TermBlocks", "live_terms"]
 
 _MANY = 500
 """From this many terms on a hull is asked first which of them are dead."""
@@ -116,25 +117,72 @@ def _by_programs(
         return LiveTerms(kept, *points, np.zeros(0, np.int64), {}, 0)
 
     with counting("keys decided", progress, "") as report:
-        reasons = winning_rows(
-            refinement.terms,
-            refinement.errors,
-            (refinement.walls, refinement.wall_rho),
-            (refinement.integers, refinement.wall_integers),
-            lambda j, others: _exact_rows(refinement, j, others),
-            refinement.interior[:2],
-            threads,
-            report,
-        )
+        reasons = _rows_of(refinement).decided(threads, report)
     dead = np.flatnonzero(~reasons.wins)
     wins = np.flatnonzero(reasons.wins)
     return LiveTerms(
         kept[wins],
         *inner_points([f], refinement, wins[:, None], reasons.points[wins], reasons.proved[wins]),
         kept[dead],
-        _combinations(kept, dead, reasons.rows[dead], reasons.weights[dead]),
+        _combinations(kept, kept[dead], reasons.rows[dead], reasons.weights[dead]),
         reasons.exact_decisions,
     )
+
+
+def _rows_of(refinement: Refinement) -> WinningRows:
+    """The rows of a refinement of one polynomial, of which is asked which ones win."""
+    return WinningRows(
+        refinement.terms,
+        refinement.errors,
+        (refinement.walls, refinement.wall_rho),
+        (refinement.integers, refinement.wall_integers),
+        lambda j, others: _exact_rows(refinement, j, others),
+        refinement.interior[:2],
+    )
+
+
+class TermBlocks:
+    """The terms of a polynomial on the whole space, decided some at a time as by ``live_terms``.
+
+    Nothing is set up before the first is asked for, and no witnesses are made.
+
+    >>> blocks = TermBlocks(MaxAffine([[0], [1], [2]], [0, -2, 0]))
+    >>> blocks.decided(0, 2)
+    ([0], [(1, [0, 2], [0.5, 0.5])], 0)
+    """
+
+    def __init__(self, f: MaxAffine) -> None:
+        self.f = f
+
+    @cached_property
+    def _refinement(self) -> Refinement:
+        return Refinement.ready([self.f], None)
+
+    @cached_property
+    def _rows(self) -> WinningRows:
+        return _rows_of(self._refinement)
+
+    def decided(
+        self,
+        start: int,
+        stop: int,
+        threads: int | None = None,
+        report: Callable[[int, int], None] | None = None,
+    ) -> tuple[list[int], list[tuple[int, list[int], list[float]]], int]:
+        """Of the distinct terms from ``start`` to ``stop``: live ones, dead ones, exact decisions.
+
+        A dead term comes with the terms of its combination and their weights, as in ``LiveTerms``.
+        """
+        kept = self._refinement.kept[0]
+        first, end = np.searchsorted(kept, [start, stop]).tolist()
+        if len(kept) == 1 or first == end:
+            return kept[first:end].tolist(), [], 0
+        reasons = self._rows.decided(threads, report, range(first, end))
+        own = kept[first:end]
+        dead = np.flatnonzero(~reasons.wins)
+        found = _combinations(kept, own[dead], reasons.rows[dead], reasons.weights[dead])
+        beaten = [(j, others.tolist(), weights.tolist()) for j, (others, weights) in found.items()]
+        return own[reasons.wins].tolist(), beaten, reasons.exact_decisions
 
 
 def _from_diagram(found: HeadDiagram, threads: int | None, progress: Listening) -> LiveTerms:
@@ -172,7 +220,7 @@ def _combinations(
     rows: NDArray[np.int64],
     weights: NDArray[np.float64],
 ) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """The terms of each dead row's combination, ascending, with weights that sum to 1."""
+    """The rows of each dead term's combination, ascending, with weights that sum to 1."""
     weights = np.where(rows >= 0, weights, 0.0)
     total = weights.sum(axis=1, keepdims=True)
     weights /= np.where(total > 0, total, 1.0)
@@ -182,8 +230,7 @@ def _combinations(
     first = (rows < 0).sum(axis=1).tolist()
     named = kept[np.maximum(names, 0)]
     return {
-        j: (named[at, first[at] :], weights[at, first[at] :])
-        for at, j in enumerate(kept[dead].tolist())
+        j: (named[at, first[at] :], weights[at, first[at] :]) for at, j in enumerate(dead.tolist())
     }
 
 

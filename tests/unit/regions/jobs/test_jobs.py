@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tropattn.regions.count import count_with_bound
 from tropattn.regions.jobs import driver, survey
 from tropattn.regions.jobs import ledger as ledgers
 from tropattn.regions.jobs.digest import digest_of
-from tropattn.regions.jobs.driver import Order
+from tropattn.regions.jobs.driver import KeptQueue, Order
 from tropattn.regions.jobs.ledger import Ledger, Range, Told
 from tropattn.regions.search import enumeration
 from tropattn.verify import verify
@@ -419,9 +420,22 @@ def test_cells_of_one_pattern_and_of_none_to_be_had(job, tmp_path):
     other = Order(tmp_path / "a.job", cells=str(tmp_path / "cells"))
     with pytest.raises(InvalidInput, match="cells: cells of one layer by enumeration needed"):
         count_with_bound(heads, None, job=other, engine="direct_sum", **asked)
-    nowhere = Order(tmp_path / "b.job", cells=str(tmp_path / "no" / "cells"))
-    with pytest.raises(InvalidInput, match="cells: a folder that can be written needed"):
-        count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
+    for folder in (str(tmp_path / "no" / "cells"), "a\0b"):
+        nowhere = Order(tmp_path / "b.job", cells=folder)
+        with pytest.raises(InvalidInput, match="cells: a folder, or the name of one to make, need"):
+            count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
+
+
+def test_ranges_grow_while_many_wait_and_are_small_while_few_do():
+    """Of two workers below 4 and above 20; in between as the range that leaves them."""
+
+    def effort(waiting, done, parent):
+        queue = SimpleNamespace(waiting=[None] * waiting, _done=done, _hands=2)
+        return KeptQueue._effort(queue, {"effort": parent})
+
+    assert [effort(waiting, 1000, 3) for waiting in (0, 3, 4, 20, 21)] == [1, 1, 3, 3, 10]
+    assert [effort(21, done, 1) for done in (99, 150, 10**6)] == [0, 1, 200]
+    assert effort(10, 200, 3) == 2
 
 
 # ---- certificates -----------------------------------------------------------------------------

@@ -7,8 +7,10 @@ import pytest
 
 import tropattn as ta
 from tropattn.errors import BudgetExceeded, InvalidInput
-from tropattn.regions.count import count_with_bound
-from tropattn.regions.jobs.driver import Order
+from tropattn.regions.count import count_with_bound, survey_job
+from tropattn.regions.jobs import survey
+from tropattn.regions.jobs.driver import Order, PartDone
+from tropattn.regions.jobs.exchange import export, united
 from tropattn.regions.jobs.ledger import Ledger
 from tropattn.regions.networks import layerwise, relu_plane
 from tropattn.regions.networks.layerwise import _LeafCount
@@ -92,6 +94,49 @@ def test_every_range_alone_gives_the_same(case):
         waiting += again.left
     assert cells == expected.value
     assert len(seen) > 10
+
+
+@pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.slow)])
+def test_linear_regions_are_joined_of_what_all_runs_found(tmp_path, monkeypatch, workers):
+    """Two stops, then the end; a stop tells distinct maps, which are regions in any case."""
+    monkeypatch.setattr(layerwise, "_SEARCHES", (0, 1))
+    net, domain = network(3, (5, 3), 0), ta.Box.cube(-1, 1, 3)
+    expected = ta.count_regions(net, domain, of="linear_regions")
+    cells = expected.stats["cells"]
+    assert 1 < expected.value < cells
+    asked = {"of": "linear_regions", "engine": "auto", "certificate": None, "progress": False}
+    asked |= {"job": Order(tmp_path / "net.job", workers=workers), "threads": 1}
+    for limit in (cells // 3, 2 * cells // 3):
+        with pytest.raises(BudgetExceeded) as caught:
+            count_with_bound(net, domain, max_cells=limit, **asked)
+        assert 1 <= caught.value.lower <= expected.value
+    found, _ = count_with_bound(net, domain, max_cells=None, **asked)
+    names = ("cells", "maps", "stages")
+    assert found.value == expected.value
+    assert [found.stats[name] for name in names] == [expected.stats[name] for name in names]
+    with Ledger.looked_at(tmp_path / "net.job") as ledger:
+        (state,) = ledger.states()
+    assert (state.merge, state.cells, state.open) == ("join", cells, 0) and state.done > 2
+
+
+def test_a_part_of_linear_regions_tells_its_maps(tmp_path, monkeypatch):
+    monkeypatch.setattr(layerwise, "_SEARCHES", (0, 1))
+    monkeypatch.setattr(survey, "_SECONDS", 0.1)
+    net, domain = network(2, (6, 3), 2), SQUARE
+    expected = ta.count_regions(net, domain, of="linear_regions").value
+    job, lines, part, whole = (tmp_path / name for name in ("a.job", "a.jsonl", "b.job", "c.job"))
+    with pytest.raises(BudgetExceeded):
+        ta.count_regions(net, domain, of="linear_regions", job=job, max_cells=5, threads=1)
+    with Ledger.looked_at(job) as ledger:
+        assert export(ledger, lines) > 0
+    (seen,) = survey_job(net, domain, of="linear_regions", engine="auto", job=Order(job))
+    assert seen.open > 0 and seen.left > 0
+    united(part, [lines])
+    with pytest.raises(PartDone) as caught:
+        ta.count_regions(net, domain, of="linear_regions", job=part)
+    assert 1 <= caught.value.lower <= expected
+    united(whole, [job, part])
+    assert ta.count_regions(net, domain, of="linear_regions", job=whole).value == expected
 
 
 @pytest.mark.long
