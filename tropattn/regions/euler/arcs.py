@@ -20,7 +20,7 @@ from tropattn.regions.euler.diagrams import HeadColumns
 from tropattn.threads import in_order, interrupted
 from tropattn.tolerance import TINY, UNIT
 
-__all__ = ["Arcs", "ArcPoints"]
+__all__ = ["ArcPoints", "Arcs"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
