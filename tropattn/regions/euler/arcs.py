@@ -110,7 +110,8 @@ class Arcs:
         if grows:
             # All pairs with one row that wins somewhere.
             best = int(np.argmax(terms.T @ (n * terms[:, 0] - terms.sum(axis=1))))
-            pairs = np.sort([(best, k) for k in range(n) if k != best], axis=1).reshape(-1, 2)
+            others = np.delete(np.arange(n), best)
+            pairs = np.column_stack([np.minimum(others, best), np.maximum(others, best)])
         while True:
             tried = np.full((len(pairs) + grows * n * (n - 1) // 2, 3), -1)
             tried[: len(pairs), :2] = pairs
@@ -198,34 +199,46 @@ class Arcs:
         """
         starts, most = self.heads.starts, int(np.diff(self.heads.starts).max())
         number = np.zeros((self.heads.extent[0], most), np.int32)
-        one, two = self.sides.T
-        number[one, two - starts[self.heads.of_rows(one)]] = np.arange(len(one))
+        first = np.repeat(starts[:-1], np.diff(starts))
+        number[self.sides[:, 0], self.sides[:, 1] - first[self.sides[:, 0]]] = range(
+            len(self.sides)
+        )
+
+        def numbers(i: Array, j: Array) -> Array:
+            return number[i, j - first[i]]
+
+        met = points[:, 6:8].astype(np.int64)
+        other = numbers(met.min(axis=1), met.max(axis=1)).astype(np.int64)
         edges = np.flatnonzero(rows[:, 2] >= 0)
+        i, j, k = rows[edges].T
+        own = np.concatenate([numbers(rows[:, 0], rows[:, 1]), numbers(j, k), numbers(i, k)])
         ends = np.concatenate([np.arange(len(points)), edges, edges])
-        own = np.vstack([rows[:, :2], rows[edges, 1:], rows[edges, ::2]])
-        other = np.sort(points[ends, 6:8].astype(np.int64), axis=1)
-        walls = [
-            number[some[:, 0], some[:, 1] - starts[self.heads.of_rows(some[:, 0])]]
-            for some in (own, other)
-        ]
-        walls = np.sort(np.column_stack(walls).astype(np.int64), axis=1)
-        names = walls @ [len(self.sides), 1]
+        other = other[ends]
+        names = np.minimum(own, other) * len(self.sides) + np.maximum(own, other)
         turn = np.argsort(names)
-        one, two = turn[::2], turn[1::2]
-        if len(one) != len(two) or (names[one] != names[two]).any():
+        one, two, names = turn[::2], turn[1::2], names[turn]
+        if len(one) != len(two) or (names[::2] != names[1::2]).any():
             return None
-        if (np.diff(names[one]) == 0).any():
+        if (names[1:-1:2] == names[2::2]).any():
             return None
-        u, v = points[ends[one]], points[ends[two]]
-        arcs = np.column_stack([u[:, :4], v[:, :4], u[:, 4], v[:, 4], walls[one], np.zeros(len(u))])
+        arcs = np.zeros((len(one), strata.ARC))
+        for end, place in enumerate((ends[one], ends[two])):
+            arcs[:, 4 * end : 4 * end + 4] = points[place, :4]
+            arcs[:, 8 + end] = points[place, 4]
+        arcs[:, 10], arcs[:, 11] = np.divmod(names[::2], len(self.sides))
         return self._bent(arcs)
 
     def _bent(self, arcs: Array) -> Array | None:
-        """The arcs, those between opposite ends cut in two; None where that is not proved."""
+        """The arcs, those between opposite ends cut in two; None where that is not proved.
+
+        On a whole sphere none are.
+        """
         u, v = arcs[:, :4], arcs[:, 4:8]
+        if not len(self.walls):
+            return arcs
         cosines = (u * v).sum(axis=1) / np.sqrt((u**2).sum(axis=1) * (v**2).sum(axis=1))
         long = np.flatnonzero(cosines < _STRAIGHT)
-        if not len(long) or not len(self.walls):
+        if not len(long):
             return arcs
         heads, sides = self.heads, self.sides[arcs[long, 10:12].astype(np.int64)]
         normals = (heads.terms[:, sides[..., 1]] - heads.terms[:, sides[..., 0]]).transpose(1, 2, 0)
