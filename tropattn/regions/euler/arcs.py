@@ -25,10 +25,10 @@ __all__ = ["ArcPoints", "Arcs"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_RANGE = 8_000
+_RANGE = 40_000
 """Pairs times keys in a work range, some milliseconds."""
 
-_ARCS = 1024
+_ARCS = 2048
 """Arcs in a work range."""
 
 _WALKS = 200_000
@@ -80,12 +80,21 @@ class Arcs:
 
     def outlined(self) -> bool:
         """Find the walls, and their edges and borders; False where some sign is not proved."""
-        items: list[tuple[int, NDArray[np.int64] | None]] = []
+        items: list[list[tuple[int, NDArray[np.int64] | None]]] = [[]]
+        room = _RANGE
         for h, pairs in enumerate(self.given):
-            step = max(4, _RANGE // max(1, int(self.heads.starts[h + 1] - self.heads.starts[h])))
+            n = int(self.heads.starts[h + 1] - self.heads.starts[h])
+            step = max(4, _RANGE // n)
             cuts = [None] if pairs is None else np.split(pairs, range(step, len(pairs), step))
-            items += [(h, some) for some in cuts]
-        found = self._together(lambda item: self._outlines(*item), items)
+            for some in cuts:
+                # Some ten walls a row, where they are to be found.
+                work = n * (10 * n if some is None else len(some))
+                if room < work and items[-1]:
+                    items.append([])
+                    room = _RANGE
+                items[-1].append((h, some))
+                room -= work
+        found = self._together(self._outlines, items)
         if found is None:
             return False
         tried = np.vstack([some for some, _ in found])
@@ -99,35 +108,49 @@ class Arcs:
         self.lower = max([1, *cells.tolist()])
         return True
 
-    def _outlines(self, h: int, pairs: NDArray[np.int64] | None) -> tuple[tuple[Array, Array], int]:
-        """Pairs (Q, 4) of a head, which comes first, and arcs, rows counted through all heads."""
+    def _outlines(
+        self, items: list[tuple[int, NDArray[np.int64] | None]]
+    ) -> tuple[tuple[Array, Array], int]:
+        """Pairs (Q, 4) of some heads, which come first, and arcs, rows counted through all."""
+        most = max(int(self.heads.starts[h + 1] - self.heads.starts[h]) for h, _ in items)
+        wall = strata.make_wall(most, len(self.rho))
+        walls = np.ascontiguousarray(self.walls.T).reshape(4, -1), self.rho.copy()
+        found = []
+        for h, pairs in items:
+            found.append(self._outlines_of(h, pairs, wall, walls))
+            if found[-1][2] != diagrams.PROVED:
+                break
+        tried, arcs, states = zip(*found, strict=True)
+        return (np.vstack(tried), np.vstack(arcs)), states[-1]
+
+    def _outlines_of(
+        self, h: int, pairs: NDArray[np.int64] | None, wall: Any, walls: tuple[Array, Array]
+    ) -> tuple[Array, Array, int]:
+        """The same of one head, and the status."""
         heads, first = self.heads, int(self.heads.starts[h])
         terms = np.ascontiguousarray(heads.terms[:, first : int(heads.starts[h + 1])])
-        n = terms.shape[1]
-        walls = np.ascontiguousarray(self.walls.T).reshape(4, -1), self.rho.copy()
-        wall, room = strata.make_wall(n, len(self.rho)), 16 * n + 64
-        grows = pairs is None
-        if grows:
+        n, grows = terms.shape[1], pairs is None
+        if pairs is None:
             # All pairs with one row that wins somewhere.
             best = int(np.argmax(terms.T @ (n * terms[:, 0] - terms.sum(axis=1))))
             others = np.delete(np.arange(n), best)
             pairs = np.column_stack([np.minimum(others, best), np.maximum(others, best)])
+        size, error, room = heads.sizes[h], heads.errors[h], 16 * n + 64
         while True:
             tried = np.full((len(pairs) + grows * n * (n - 1) // 2, 3), -1)
             tried[: len(pairs), :2] = pairs
             known = np.zeros((n, n) if grows else (0, 0), np.bool_)
             out = np.empty((room, strata.ARC))
             count, made, status = strata.outlines(
-                terms, heads.sizes[h], heads.errors[h], *walls, wall, tried, len(pairs), known, out,
-                self.stop,
-            )  # fmt: skip
+                terms, size, error, *walls, wall, tried, len(pairs), known, out, self.stop
+            )
             if status != strata.FULL:
                 break
             room *= 4
-        tried, arcs = tried[:count], out[:made]
-        tried[:, :2] += first
+        named, arcs = np.full((count, 4), h), out[:made]
+        named[:, 1:3], named[:, 3] = tried[:count, :2] + first, tried[:count, 2]
         arcs[:, 10:13] += np.where(arcs[:, 10:13] >= 0, first, 0)
-        return (np.insert(tried, 0, h, axis=1), arcs), status
+        return named, arcs, status
 
     def crossings(self) -> ArcPoints | None:
         """All points where walls of different heads meet; None where some sign is not proved."""
