@@ -24,6 +24,7 @@ from tropattn import (
     sample_regions,
     upper_bound,
 )
+from tropattn.regions.euler import arcs
 
 CASES = 120
 
@@ -175,6 +176,23 @@ def test_generic_heads_in_space_stay_with_the_subsets_engine(n_heads, n_keys, ex
     counted = count_regions(heads)
     assert counted.engine == "subsets"
     assert counted.value == expected == count_regions(heads, engine="enumeration").value
+
+
+@pytest.mark.parametrize("dim, n_heads, expected", [(3, 3, 8), (3, 5, 26), (4, 4, 16), (4, 6, 52)])
+def test_walls_that_meet_in_lines_and_circles(dim, n_heads, expected):
+    # Planes of R^3 and great spheres of S^3 in general position: sums of binomials.
+    rng = np.random.default_rng([6, dim])
+    heights = rng.standard_normal((n_heads, 2)) * (dim == 3)
+    heads = [TropicalPolynomial(rng.standard_normal((2, dim)), c) for c in heights]
+    assert count_regions(heads, engine="subsets").value == expected
+
+
+def test_points_are_kept_for_a_few_heads_at_a_time(monkeypatch):
+    rng = np.random.default_rng(3)
+    heads = [TropicalPolynomial(rng.standard_normal((9, 4))) for _ in range(5)]
+    monkeypatch.setattr(arcs, "_WALKS", 1)
+    monkeypatch.setattr(arcs, "_ARCS", 1)
+    assert count_regions(heads, engine="subsets").value == 728
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -137,6 +137,7 @@ def test_strata_from_hulls_count_as_the_search(seed, monkeypatch):
     expected = count_regions(heads, domain, engine="enumeration", threads=1).value
     refinement = Refinement.ready(heads, domain)
     tried = strata.euler_count(refinement, Budget(threads=1))
+    monkeypatch.setattr(strata, "_GROWN", 0)
     monkeypatch.setattr(strata, "_MANY", 2)
     monkeypatch.setattr(strata, "_live", None)
     try:

@@ -36,9 +36,10 @@ def _scores(x, y, z, ray, out):
 
 
 @fragment()
-def score_bound(size, error, ray_error):
-    """Error of a difference of two scores at a ray with entries at most 1 (and its error)."""
-    return 6.0 * (1.01 * size * ray_error + error) + 25.0 * U * size + TINY
+def score_bound(size, error, ray_error, n):
+    """Error of a difference of two scores at a ray with ``n`` entries at most 1 (and its error)."""
+    rounding = (2.0 * n * (n + 1) + 1.0) * U * size
+    return 2.0 * n * (1.01 * size * ray_error + error) + rounding + TINY
 
 
 @fragment()
@@ -68,7 +69,7 @@ def cell(i, terms, size, error, polygon, scores, arcs, known):
             at += 1
             continue
         _scores(terms[0], terms[1], terms[2], rays[at], scores)
-        bound = score_bound(size, error, ray_errors[at])
+        bound = score_bound(size, error, ray_errors[at], 3)
         best, top, near = np.int64(-1), scores[i], 0
         for k in range(n):
             if scores[k] >= scores[i] - bound and k != i and k != ahead and k != behind:
@@ -274,7 +275,8 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
     for arc in range(start, stop_at):
         if stop[0]:
             return total, STOPPED
-        u, v = arcs[arc, 0:3], arcs[arc, 3:6]
+        u = arcs[arc, 0], arcs[arc, 1], arcs[arc, 2]
+        v = arcs[arc, 3], arcs[arc, 4], arcs[arc, 5]
         # Where the arc before ended, its heads' winners are proved.
         follows = arc > start
         for c in range(3):
@@ -284,18 +286,18 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
         for g in range(owners[arc] + 1, heads):
             if at[g] < 0:
                 continue
-            slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6])
-            slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7])
-            winner = at[g] if follows else _climb(near, at[g], u, slack_u)
+            slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6], 3)
+            slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7], 3)
+            winner = at[g] if follows else climb(near, at[g], u, slack_u)
             if winner < 0:
                 return total, UNPROVED
             while True:
-                step, lower, upper = _next(near, winner, u, v, slack_u, slack_v, way)
+                step, lower, upper = overtaking(near, winner, u, v, slack_u, slack_v, way)
                 if step < 0:
                     return total, UNPROVED
                 if step == winner:
                     break
-                if not _insert(low, high, found, lower, upper):
+                if not insert(low, high, found, lower, upper):
                     return total, UNPROVED
                 found += 1
                 winner = step
@@ -305,7 +307,7 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
 
 
 @fragment()
-def _insert(low, high, count, lower, upper):
+def insert(low, high, count, lower, upper):
     """Put an interval among ascending disjoint ones; False where it meets another."""
     at = count
     while at > 0 and low[at - 1] > lower:
@@ -316,14 +318,23 @@ def _insert(low, high, count, lower, upper):
 
 
 @fragment()
-def _climb(near, row, ray, slack):
+def _gain(apart, at, ray):
+    """What a neighbour has more at a ray; a tuple, so that the loop is none when compiled."""
+    gain = apart[at, 0] * ray[0]
+    for c in range(1, len(ray)):
+        gain += apart[at, c] * ray[c]
+    return gain
+
+
+@fragment()
+def climb(near, row, ray, slack):
     """The row that wins at a ray, found from another one; -1 where a neighbour may reach it."""
     offsets, others, apart, _ = near
     # Computed gains are not sums of differences, so the way is bounded for safety.
     for _ in range(len(offsets)):
         best, top, close = np.int64(-1), slack, False
         for at in range(offsets[row], offsets[row + 1]):
-            gain = apart[at, 0] * ray[0] + apart[at, 1] * ray[1] + apart[at, 2] * ray[2]
+            gain = _gain(apart, at, ray)
             close = close or gain >= -slack
             if gain > top:
                 best, top = others[at], gain
@@ -334,7 +345,7 @@ def _climb(near, row, ray, slack):
 
 
 @fragment()
-def _next(near, winner, u, v, slack_u, slack_v, way):
+def overtaking(near, winner, u, v, slack_u, slack_v, way):
     """The row that overtakes the winner first on the way from u to v, and where.
 
     Row k overtakes at the share ``a / (a + b)`` with ``a = u[winner] - u[k]`` and
@@ -346,11 +357,10 @@ def _next(near, winner, u, v, slack_u, slack_v, way):
     _, _, _, gains, ahead = way
     best, where, count = -1, 2.0, 0
     for at in range(offsets[winner], offsets[winner + 1]):
-        x, y, z = apart[at, 0], apart[at, 1], apart[at, 2]
-        b = x * v[0] + y * v[1] + z * v[2]
+        b = _gain(apart, at, v)
         if b < -slack_v:
             continue
-        a = -(x * u[0] + y * u[1] + z * u[2])
+        a = -_gain(apart, at, u)
         if b > 0 and a < where * (a + b):
             best, where = count, a / (a + b)
         gains[0, count], gains[1, count], ahead[count] = a, b, others[at]

@@ -87,7 +87,7 @@ def _locate(row, ray, slack, rows, links):
 def _exit(row, u, v, slack_u, slack_v, rows, links):
     """Where the way from u to v leaves a row's cell: a link, and its share of the way in bounds.
 
-    As ``diagrams._next``; ``_END`` where v is in the cell, ``_OPEN`` where no row is proved first.
+    As ``diagrams.overtaking``; ``_END`` where v is in the cell, ``_OPEN`` where none is proved.
     """
     first, across = links.first, links.rows
     level_u, level_v = _score(rows, row, u), _score(rows, row, v)
@@ -137,8 +137,8 @@ def walk(arcs, first, last, own, rows, starts, sizes, errors, links, found, stop
             if stop[0]:
                 return STOPPED, made
             u, v = arcs[arc, 0:3], arcs[arc, 3:6]
-            slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6])
-            slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7])
+            slack_u = score_bound(sizes[g], errors[g], arcs[arc, 6], 3)
+            slack_v = score_bound(sizes[g], errors[g], arcs[arc, 7], 3)
             row = _locate(row, u, slack_u, rows, links)
             if row < 0:
                 return UNPROVED, made

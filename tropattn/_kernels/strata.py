@@ -1,8 +1,8 @@
-"""Heads in four columns, stratum by stratum: walls, edges and vertices of one head at a time.
+"""Heads in four columns: the outlines of their walls, and walks along arcs through other heads.
 
-A wall of a head, where two of its rows tie, is a polygon of rays in three columns; the other heads
-restricted to it are again heads, and what they leave of the wall is counted as in ``diagrams``.
-Edges are the sides of these polygons, vertices their corners. Every sign is proved as there.
+A wall of a head, where two of its rows tie, is a polygon of rays in three columns. Its sides are
+*edges*, where three rows tie, or lie on the boundary of the domain. An arc, an edge or what walls
+of two heads have in common, is walked as in three columns. Every sign is proved as there.
 """
 
 from __future__ import annotations
@@ -22,78 +22,80 @@ from tropattn._kernels.clipping import (
 )
 from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.diagrams import (
-    ARC,
     PROVED,
     STOPPED,
     UNPROVED,
-    Way,
     cell,
-    crossings,
-    diagram,
-    links,
-    make_way,
-    write_arc,
+    climb,
+    insert,
+    overtaking,
+    score_bound,
 )
 from tropattn._kernels.structures import structure
+
+FULL = 3
+"""Beside ``PROVED``, ``UNPROVED`` and ``STOPPED``: there was no room for all that was found."""
+
+ARC = 13
+"""An arc: end rays (4, 4), scaled to largest entry 1, the error of each, and up to three rows."""
+
+POINT = 8
+"""A point on an arc: a ray (4) and its error, the arc, and the rows that tie there."""
 
 _OWN = -2_000_000
 
 
 @structure
 class OneWall:
-    """Scratch of one wall of a head: the heads on it, in three columns, and what they leave."""
+    """Scratch of one wall of a head: the head on it, in three columns."""
 
     terms: np.ndarray  # (3, n) restricted rows
-    own: np.ndarray  # (3, N) those of the head whose wall it is, but for the second of the two
-    sizes: np.ndarray  # (H,) bounds on the entries of a head's rows
-    errors: np.ndarray  # (H,) and on their errors
+    own: np.ndarray  # (3, N) those of the head, but for the second of the two
     walls: np.ndarray  # (g, 3) of the domain
     wall_errors: np.ndarray  # (g,)
     normal: np.ndarray  # (4,)
     polygon: ClippedPolygon
     tiles: Tiles  # the wall itself
-    sphere: bool  # whether it is a whole sphere
     scores: np.ndarray  # (n,)
-    live: np.ndarray  # (n,) bool
-    arcs: np.ndarray  # (A, ARC)
-    owners: np.ndarray  # (A,) int64
-    found: np.ndarray  # (3, n) int64
-    way: Way
+    nothing: np.ndarray  # (0, 12) arcs known before
+    none: np.ndarray  # (0,) int64
 
 
-def make_wall(n, heads, walls):
-    """Scratch for the walls of heads of ``n`` rows in all, and of the domain."""
-    room, arcs = 8 + walls + n, 16 * n + 64
+def make_wall(n, walls):
+    """Scratch for the walls of heads of up to ``n`` rows, and of the domain."""
+    room = 8 + walls + n
     return OneWall(
-        terms=np.empty((3, n)),
+        terms=np.empty((3, max(n, walls))),
         own=np.empty((3, n)),
-        sizes=np.empty(heads),
-        errors=np.empty(heads),
         walls=np.empty((walls, 3)),
         wall_errors=np.empty(walls),
         normal=np.empty(4),
         polygon=make_polygon(room),
         tiles=make_tiles(room),
-        sphere=True,
         scores=np.empty(n),
-        live=np.empty(n, np.bool_),
-        arcs=np.empty((arcs, ARC)),
-        owners=np.empty(arcs, np.int64),
-        found=np.empty((3, n), np.int64),
-        way=make_way(n, heads),
+        nothing=np.empty((0, 12)),
+        none=np.empty(0, np.int64),
     )
+
+
+@fragment()
+def _pivot(normal):
+    """The column of the largest entry."""
+    drop = 0
+    for c in range(1, 4):
+        if abs(normal[c]) > abs(normal[drop]):
+            drop = c
+    return drop
 
 
 @fragment()
 def _restrict(normal, normal_error, size, error, source, target, first, last):
     """Rows ``first .. last`` on the plane ``normal . z = 0``, its largest entry's column dropped.
 
-    From ``source`` (4, n) to ``target`` (3, n), with bounds on the entries and on their errors.
+    From ``source`` (4, n) to the first columns of ``target`` (3, >= n), with bounds on the entries
+    and on their errors.
     """
-    drop = 0
-    for c in range(1, 4):
-        if abs(normal[c]) > abs(normal[drop]):
-            drop = c
+    drop = _pivot(normal)
     pivot = abs(normal[drop])
     if not pivot > 4.0 * normal_error:
         return size, np.inf
@@ -103,10 +105,29 @@ def _restrict(normal, normal_error, size, error, source, target, first, last):
             continue
         share = normal[c] / normal[drop]
         for k in range(first, last):
-            target[at, k] = source[c, k] - source[drop, k] * share
+            target[at, k - first] = source[c, k] - source[drop, k] * share
         at += 1
     share_error = 2.7 * normal_error / pivot + 2.0 * U
     return 2.1 * size, 2.1 * error + 1.1 * size * share_error + 8.0 * U * size
+
+
+@fragment()
+def _lift(normal, normal_error, ray, ray_error, out):
+    """Write a ray of the plane ``normal . z = 0`` in all four columns; returns its error."""
+    drop = _pivot(normal)
+    left_out, at = 0.0, 0
+    for c in range(4):
+        if c == drop:
+            continue
+        left_out -= normal[c] / normal[drop] * ray[at]
+        out[c] = ray[at]
+        at += 1
+    out[drop] = left_out
+    size = max(1.0, abs(left_out))
+    for c in range(4):
+        out[c] /= size
+    share_error = 2.7 * normal_error / abs(normal[drop]) + 2.0 * U
+    return 3.1 * (ray_error + share_error) + 12.0 * U
 
 
 @fragment()
@@ -119,67 +140,34 @@ def _direction(i, terms, count, out):
 
 
 @fragment()
-def _without(source, left_out, start, stop, target):
-    """Columns ``start .. stop`` but for one, into ``target``."""
-    at = 0
-    for k in range(start, stop):
-        if k != left_out:
-            for c in range(3):
-                target[c, at] = source[c, k]
-            at += 1
+def _head_on(wall, terms, size, error, walls, wall_errors, i, j):
+    """Restrict a head, but for row j, and the domain to the wall of rows i and j.
 
-
-@fragment()
-def _edges(tiles, pair, arcs):
-    """Write the sides that stand for edges i < j < k; returns their number and a weight.
-
-    The weight is four times (vertices - pieces of edges): a corner of four keys ends four edges, a
-    cut of an edge by a start cone ends two pieces, the domain's boundary does not count.
+    Returns bounds on the head's entries, on their errors (inf if open), and on the normal's error.
     """
-    made, weight = np.int64(0), 0
-    for p in range(len(tiles.counts)):
-        count, labels = tiles.counts[p], tiles.labels[p]
-        for m in range(count):
-            if labels[m] > _OWN - pair[1] - 1:
-                # Not a row of this head, or one whose edge belongs to another wall.
-                continue
-            write_arc(arcs, made, tiles.rays[p], tiles.ray_errors[p], labels, m, count)
-            made += 1
-            weight -= 4
-            for side in (m - 1 if m > 0 else count - 1, m + 1 if m + 1 < count else 0):
-                if labels[side] <= _OWN:
-                    weight += 1
-                elif labels[side] == CORNER:
-                    weight += 2
-    return made, weight
-
-
-@fragment()
-def _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pair):
-    """Restrict heads from the first on, and the domain, to a wall; its rivals there, 0 if open."""
-    head, base = pair[0], starts[pair[0]]
     normal, local = wall.normal, wall.terms
     for c in range(4):
-        normal[c] = terms[c, base + pair[2]] - terms[c, base + pair[1]]
-    normal_error = 2.0 * errors[head] + 2.0 * U * sizes[head]
+        normal[c] = terms[c, j] - terms[c, i]
+    normal_error = 2.0 * error + 2.0 * U * size
     for w in range(walls.shape[1]):
         _, wall.wall_errors[w] = _restrict(
             normal, normal_error, 1.0, wall_errors[w], walls, local, w, w + 1
         )
         for c in range(3):
-            wall.walls[w, c] = local[c, w]
-    for h in range(head, len(starts) - 1):
-        wall.sizes[h], wall.errors[h] = _restrict(
-            normal, normal_error, sizes[h], errors[h], terms, local, starts[h], starts[h + 1]
-        )
-        if wall.errors[h] == np.inf:
-            return 0
-    _without(local, base + pair[2], base, starts[head + 1], wall.own)
-    return starts[head + 1] - base - 1
+            wall.walls[w, c] = local[c, 0]
+    rows = terms.shape[1]
+    size, error = _restrict(normal, normal_error, size, error, terms, local, 0, rows)
+    at = 0
+    for k in range(rows):
+        if k != j:
+            for c in range(3):
+                wall.own[c, at] = local[c, k]
+            at += 1
+    return size, error, normal_error
 
 
 @fragment()
-def _outline(wall, head, i, j, count):
+def _outline(wall, size, error, i, j, count):
     """Tile the wall of rows i and j with polygons, ``count`` rows on it; False if not proved."""
     tiles, polygon = wall.tiles, wall.polygon
     own = np.ascontiguousarray(wall.own[:, :count])
@@ -187,13 +175,10 @@ def _outline(wall, head, i, j, count):
     _direction(i, own, count, middle)
     simplex_cones(middle, cones, 0.1)
     tiles.counts[:] = 0
-    wall.sphere = True
-    none = wall.found[2, :0]
-    given = wall.sizes[head], wall.errors[head], polygon, wall.scores, wall.arcs, none
     for p in range(4):
         sides = start_polygon(cones[p], wall.walls, wall.wall_errors, polygon)
         if sides > 0:
-            sides = cell(i, own, *given)
+            sides = cell(i, own, size, error, polygon, wall.scores, wall.nothing, wall.none)
         if sides < 0:
             return False
         if sides == 0:
@@ -202,7 +187,6 @@ def _outline(wall, head, i, j, count):
         for m in range(sides):
             label = polygon.labels[m]
             inside = inside and label != CORNER
-            wall.sphere = wall.sphere and label == CORNER
             if label >= 0:
                 polygon.labels[m] = _OWN - (label if label < j else label + 1)
         store(polygon, tiles, p)
@@ -212,69 +196,148 @@ def _outline(wall, head, i, j, count):
 
 
 @fragment()
-def _pieces(wall, starts, head, made, stop):
-    """Pieces into which later heads, crossings apart, cut a wall; the end of their arcs, status."""
-    whole = 2 if wall.sphere else 1
-    pieces = whole
-    for h in range(head + 1, len(starts) - 1):
-        first, last = starts[h], starts[h + 1]
-        before, live = made, wall.live[: last - first]
-        made, status = diagram(
-            np.ascontiguousarray(wall.terms[:, first:last]),
-            wall.sizes[h],
-            wall.errors[h],
-            wall.tiles,
-            live,
-            wall.arcs,
-            made,
-            wall.polygon,
-            wall.scores[: last - first],
-            wall.found,
-            stop,
-        )
-        if status != PROVED:
-            return pieces, made, status
-        wall.owners[before:made] = h
-        cells = 0
-        for k in range(last - first):
-            cells += live[k]
-        if cells > 1:
-            pieces += cells - whole
-    return pieces, made, PROVED
+def _sides(wall, normal_error, i, j, out, made):
+    """Write the sides of a wall that are edges of later rows, or on the domain's boundary.
+
+    Returns the number of arcs, -1 where there is no room, and whether the wall has a vertex.
+    """
+    tiles, corner = wall.tiles, False
+    for p in range(4):
+        count, labels = tiles.counts[p], tiles.labels[p]
+        for m in range(count):
+            label, before = labels[m], m - 1 if m > 0 else count - 1
+            corner = corner or (label <= _OWN and labels[before] <= _OWN)
+            if label == CORNER or _OWN - j <= label <= _OWN:
+                continue
+            if made == len(out):
+                return -1, corner
+            arc = out[made]
+            for end, ray in ((0, before), (1, m)):
+                arc[8 + end] = _lift(
+                    wall.normal,
+                    normal_error,
+                    tiles.rays[p, ray],
+                    tiles.ray_errors[p, ray],
+                    arc[4 * end : 4 * end + 4],
+                )
+            arc[10], arc[11] = i, j
+            arc[12] = _OWN - label if label <= _OWN else -1
+            made += 1
+    return made, corner
+
+
+@fragment()
+def _beside(tiles, i, j, pairs, known, count):
+    """Add the walls that share an edge with that of rows i and j, where not ``known``."""
+    for p in range(4):
+        for m in range(tiles.counts[p]):
+            k = _OWN - tiles.labels[p, m]
+            if k < 0:
+                continue
+            for row in (i, j):
+                one, two = min(row, k), max(row, k)
+                if not known[one, two]:
+                    known[one, two] = True
+                    pairs[count, 0], pairs[count, 1] = one, two
+                    count += 1
+    return count
 
 
 @njit(nogil=True, cache=True)
-def strata(terms, starts, sizes, errors, walls, wall_errors, wall, pairs, first, last, stop):
-    """Four times the Euler sum of the strata of pairs ``first .. last``, and a status.
+def outlines(terms, size, error, walls, wall_errors, wall, pairs, count, known, out, stop):
+    """The walls of one head, their edges and boundary arcs; how many were tried and found; status.
 
-    The sum runs over walls (number of pieces that later heads cut them into), edges (minus that
-    number) and vertices (one), each within the open domain (theory T9, the master identity).
-    ``terms`` (4, n) and ``walls`` (4, g) hold rows column by column, ``sizes`` and ``errors`` (H,)
-    bound a head's entries and their errors; ``pairs`` (Q, 3): head and two of its rows, ascending.
+    ``terms`` (4, N) and ``walls`` (4, g) hold rows column by column, ``size`` and ``error`` bound
+    the head's entries and their errors. ``pairs`` (Q, 3): two rows, ascending, and what comes back:
+    0 for no wall, 2 if it has a vertex, else 1, no change if not tried. ``count`` are given. With
+    ``known`` (N, N), not empty, they are tried until one is a wall, and walls that share edges with
+    it, and so on, are added. Writes arcs (ARC) to ``out``, the last row being -1 on the boundary.
+    Of an edge of three rows the wall of the first two writes it.
     """
-    arcs, owners = wall.arcs, wall.owners
-    total, zero = 0, np.int64(0)
-    for q in range(first, last):
+    made, given, found, q = 0, count, False, 0
+    grows = len(known) > 0
+    while q < count:
+        if stop[0]:
+            return count, made, STOPPED
+        i, j = pairs[q, 0], pairs[q, 1]
+        if grows and q < given:
+            if found:
+                q += 1
+                continue
+            known[i, j] = True
+        pairs[q, 2] = 0
+        head_size, head_error, normal_error = _head_on(
+            wall, terms, size, error, walls, wall_errors, i, j
+        )
+        if head_error == np.inf or not _outline(
+            wall, head_size, head_error, i, j, terms.shape[1] - 1
+        ):
+            return count, made, UNPROVED
+        if wall.tiles.counts.max() > 0:
+            found = True
+            made, corner = _sides(wall, normal_error, i, j, out, made)
+            if made < 0:
+                return count, made, FULL
+            pairs[q, 2] = 2 if corner else 1
+            if grows:
+                count = _beside(wall.tiles, i, j, pairs, known, count)
+        q += 1
+    return count, made, PROVED
+
+
+@njit(nogil=True, cache=True)
+def walk(arcs, through, sizes, errors, near, start, stop_at, way, out, stop):
+    """Points where arcs ``start .. stop_at`` cross walls of other heads, and a status.
+
+    As ``diagrams.crossings``, with arcs (A, ARC) in four columns. ``through`` (A, 3): the heads
+    from, up to and but for which an arc is walked through. Points (POINT) are written to ``out``,
+    unless it is empty; their number is returned.
+    """
+    total = 0
+    at, low, high, _, _ = way
+    for g in range(len(sizes)):
+        at[g] = near[3][g]
+    for arc in range(start, stop_at):
         if stop[0]:
             return total, STOPPED
-        head, i, j = pairs[q, 0], pairs[q, 1], pairs[q, 2]
-        count = _heads_on(wall, terms, starts, sizes, errors, walls, wall_errors, pairs[q])
-        if count == 0 or not _outline(wall, head, i, j, count):
-            return total, UNPROVED
-        if wall.tiles.counts.max() == 0:
-            continue
-        on_edges, weight = _edges(wall.tiles, pairs[q, 1:], arcs)
-        owners[:on_edges] = head
-        pieces, made, status = _pieces(wall, starts, head, on_edges, stop)
-        if status != PROVED:
-            return total, status
-        met = 0
-        near = links(arcs, owners, wall.terms, starts, on_edges, made)
-        size, error, way = wall.sizes, wall.errors, wall.way
-        crossed, status = crossings(arcs, owners, size, error, near, zero, on_edges, way, stop)
-        if status == PROVED:
-            met, status = crossings(arcs, owners, size, error, near, on_edges, made, way, stop)
-        if status != PROVED:
-            return total, status
-        total += 4 * (pieces + met - crossed) + weight
+        u = arcs[arc, 0], arcs[arc, 1], arcs[arc, 2], arcs[arc, 3]
+        v = arcs[arc, 4], arcs[arc, 5], arcs[arc, 6], arcs[arc, 7]
+        found = np.int64(0)
+        for g in range(through[arc, 0], through[arc, 1]):
+            if at[g] < 0 or g == through[arc, 2]:
+                continue
+            slack_u = score_bound(sizes[g], errors[g], arcs[arc, 8], 4)
+            slack_v = score_bound(sizes[g], errors[g], arcs[arc, 9], 4)
+            winner = climb(near, at[g], u, slack_u)
+            if winner < 0:
+                return total, UNPROVED
+            while True:
+                step, lower, upper = overtaking(near, winner, u, v, slack_u, slack_v, way)
+                if step < 0:
+                    return total, UNPROVED
+                if step == winner:
+                    break
+                if not insert(low, high, found, lower, upper):
+                    return total, UNPROVED
+                if len(out) > 0:
+                    if total + found == len(out):
+                        return total, FULL
+                    _place(arcs[arc], lower, upper, out[total + found])
+                    out[total + found, 5] = arc
+                    out[total + found, 6] = winner
+                    out[total + found, 7] = step
+                found += 1
+                winner = step
+            at[g] = winner
+        total += found
     return total, PROVED
+
+
+@fragment()
+def _place(arc, lower, upper, out):
+    """Write the ray at a share between two bounds of the way along an arc, and its error."""
+    share = 0.5 * (lower + upper)
+    for c in range(4):
+        out[c] = arc[c] + share * (arc[4 + c] - arc[c])
+    # The ends differ by at most 2 in each entry.
+    out[4] = 1.01 * (upper - lower + max(arc[8], arc[9])) + 6.0 * U

@@ -169,9 +169,14 @@ def _volume(a: list[int], b: list[int], c: list[int], d: list[int]) -> int:
     """The determinant of the steps from a to b, c, d in R^3, times a positive number."""
     x, y, z, w = a
     (b1, b2, b3, v), (c1, c2, c3, u), (d1, d2, d3, t) = b, c, d
-    b1, b2, b3 = b1 * w - x * v, b2 * w - y * v, b3 * w - z * v
-    c1, c2, c3 = c1 * w - x * u, c2 * w - y * u, c3 * w - z * u
-    d1, d2, d3 = d1 * w - x * t, d2 * w - y * t, d3 * w - z * t
+    if w == v == u == t:
+        b1, b2, b3 = b1 - x, b2 - y, b3 - z
+        c1, c2, c3 = c1 - x, c2 - y, c3 - z
+        d1, d2, d3 = d1 - x, d2 - y, d3 - z
+    else:
+        b1, b2, b3 = b1 * w - x * v, b2 * w - y * v, b3 * w - z * v
+        c1, c2, c3 = c1 * w - x * u, c2 * w - y * u, c3 * w - z * u
+        d1, d2, d3 = d1 * w - x * t, d2 * w - y * t, d3 * w - z * t
     return b1 * (c2 * d3 - c3 * d2) - b2 * (c1 * d3 - c3 * d1) + b3 * (c1 * d2 - c2 * d1)
 
 

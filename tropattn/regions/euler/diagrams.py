@@ -8,6 +8,7 @@ the heads after it. The kernels prove each sign or say that they cannot (``_kern
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tropattn._kernels import clipping, diagrams
 from tropattn._types import Array
@@ -55,6 +56,23 @@ class HeadColumns:
         """Drop dead rows: ``live`` (N_h,) bool for each head."""
         self.terms = np.ascontiguousarray(self.terms[:, np.concatenate(live)])
         self.starts = np.concatenate([[0], np.cumsum([part.sum() for part in live])])
+
+    def of_rows(self, rows: Array) -> NDArray[np.int64]:
+        """The heads of stacked rows."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def links(self, sides: Array) -> tuple[Array, ...]:
+        """For each row the rows that it shares a wall with, as the kernel ``links`` finds them.
+
+        ``sides`` (w, 2): the two rows of each wall, counted through all heads.
+        """
+        count, n_heads = self.extent
+        row, other = sides.ravel(), sides[:, ::-1].ravel()
+        order, offsets = grouped(row, count)
+        apart = np.ascontiguousarray((self.terms[:, other] - self.terms[:, row])[:, order].T)
+        begin = np.full(n_heads, -1, np.int64)
+        begin[self.of_rows(sides[:, 1])] = sides[:, 1]
+        return offsets, other[order], apart, begin
 
     def diagrams(
         self, start: clipping.Tiles, threads: int | None

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 
 from tropattn._kernels import diagrams
-from tropattn._types import Array
 from tropattn.regions.budget import Budget
-from tropattn.regions.euler.diagrams import HeadColumns, grouped, start_polygons
+from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Enumeration
 from tropattn.threads import aside, in_order, interrupted
@@ -85,7 +84,7 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
         return None
     arcs = np.vstack([p for p, _ in parts])
     owners = np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts])
-    near = _links(arcs, owners, heads)
+    near = heads.links(heads.starts[owners][:, None] + arcs[:, 8:10].astype(np.int64))
     step = max(16, min(_ARCS, _RANGE // (1 + heads.terms.shape[1])))
     bounds = np.cumsum([0, *(len(p) for p, _ in parts)]).tolist()
     ranges = [(a, min(a + step, len(arcs))) for a in range(0, len(arcs), step)]
@@ -106,18 +105,6 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
     except KeyboardInterrupt:
         raise interrupted(tally.lower) from None
     return tally.cells, {"arcs": len(arcs), "crossings": tally.crossed}
-
-
-def _links(arcs: Array, owners: Array, heads: HeadColumns) -> tuple[Array, ...]:
-    """For each row the rows that it shares an arc with, as the kernel ``links`` finds them."""
-    count, n_heads = heads.extent
-    sides = heads.starts[owners][:, None] + arcs[:, 8:10].astype(np.int64)
-    row, other = sides.ravel(), sides[:, ::-1].ravel()
-    order, offsets = grouped(row, count)
-    apart = np.ascontiguousarray((heads.terms[:, other] - heads.terms[:, row])[:, order].T)
-    begin = np.full(n_heads, -1, np.int64)
-    begin[owners] = sides[:, 1]
-    return offsets, other[order], apart, begin
 
 
 class EulerTally:

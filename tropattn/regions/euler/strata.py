@@ -1,43 +1,49 @@
 """The subsets engine: heads in four columns, by the master identity of theory T9.
 
-With M the domain (an open ball, or the whole sphere of directions of central heads) and X_h the
-walls of head h, the union of walls is the disjoint union of what the later heads leave of X_1, of
-X_2, ...; so, with Euler characteristics of compact support,
+Where the walls of all heads are in general position, let B be the number of points in which an edge
+of one head, where three of its cells meet, crosses a wall of another, C that of points in which
+walls of three heads meet, and R_h the cells of head h alone. Then
 
-    R = 1 (0 on the whole sphere) + sum_h [ sum over walls F of X_h of  pieces(F)
-            - sum over edges of pieces(F) + number of vertices ],
+    R = 1 + sum_h (R_h - 1) + (B + D) / 2 + C     on an open convex part, on whose boundary walls of
+                                                  two heads meet in D points,
+    R = sum_h R_h + B / 2 + C                     on the whole sphere of directions,
 
-``pieces`` being the number of pieces into which the heads after h cut F. On a wall that is a plane
-problem, on an edge a line problem: cells are never built, and the cost is that of the heads' walls.
-The kernel proves what it uses; otherwise ``euler_count`` returns None and enumeration takes over.
+the last sum over heads with more than one cell. What walls of two heads have in common is an arc
+between two such points, B or D. Edges are walked through all other heads, arcs through those after
+both, and no cell is built. On a whole sphere such an arc may be a circle, unless every head has a
+vertex; then the points are counted in two open halves. The kernel proves what it uses; otherwise
+``euler_count`` returns None and enumeration takes over.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tropattn._kernels import strata
 from tropattn._types import Array
 from tropattn.errors import Degenerate
 from tropattn.regions.budget import Budget
+from tropattn.regions.euler.arcs import Arcs
 from tropattn.regions.euler.diagrams import HeadColumns
 from tropattn.regions.euler.hull_arcs import head_hull
 from tropattn.regions.euler.plane import EulerPlane
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Enumeration, explore
-from tropattn.threads import in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
 __all__ = ["Strata", "euler_count"]
 
 
-_RANGE = 8_000
-"""Pairs times keys in a work range, some milliseconds."""
+_FEW = 5
+"""From this many keys on, walls of a head in all of space are found as neighbours of walls."""
+
+_GROWN = 100
+"""From this many keys on they are not."""
 
 _MANY = 20
-"""From this many keys on, a head's walls are read from its hull, or its dead keys looked for."""
+"""From this many keys on, walls are else read from a hull, or dead keys are looked for."""
+
+_ACROSS = np.array([[0.4386, 0.5517, 0.7094, -0.3127]])
+"""Normal of a plane that cuts the whole sphere in two, in no special direction."""
 
 _WORK = 300_000_000
 """Pairs of keys times keys up to which strata are preferred to enumeration."""
@@ -49,10 +55,10 @@ class Strata(Engine):
     name = "subsets"
     where = "one dimension more: R^3, central in R^4"
     idea = (
-        "the master identity of T9, stratum by stratum: on each wall of a head the later heads "
-        "are a plane problem"
+        "the master identity of T9: cells of each head, crossings of edges and walls, points on "
+        "walls of three heads; no cell is built"
     )
-    cost = "`O(N^2)` pairs per head, a plane problem per wall"
+    cost = "outlines of walls, `O(N)` a corner; the neighbours of a cell per crossing"
     otherwise = "asked for by name: an error that says so; else `enumeration`"
 
     def refuses(self, question: Question) -> str | None:
@@ -105,44 +111,53 @@ def _worthwhile(refinement: Refinement) -> bool:
 def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where some sign is not proved.
 
-    Cost: a proved hull for each large head; of others, for each pair of live keys whether they
-    share a wall, O(N_h^2 * n); for each wall the diagrams of the later heads on it, n live keys in
-    all, and their crossings.
+    Cost: for each wall of a head its outline, O(N_h) a corner, and a proved hull for each large
+    head; then, for A edges of all heads and X points where edges, or walls of two heads, cross
+    walls of others, O((A + X) H) times the neighbours of a cell.
+    """
+    sphere = not len(refinement.walls)
+    parts = _outlined(refinement, budget, grow=len(refinement.walls) == (not refinement.central))
+    points = np.zeros(3, np.int64)
+    for part in parts:
+        met = part.crossings()
+        if met is None:
+            return None
+        points += met
+    on_edges, on_border, of_three = points.tolist()
+    halves = on_edges if sphere else on_edges + on_border
+    if not parts or halves % 2:
+        return None
+    heads = parts[0].heads
+    live = heads.of_rows(np.unique(np.vstack([part.sides for part in parts])))
+    cells = np.bincount(live)
+    alone = int(cells.sum()) if sphere else 1 + int((cells[cells > 0] - 1).sum())
+    return alone + halves // 2 + of_three, {"walls_tried": parts[0].tried}
+
+
+def _outlined(refinement: Refinement, budget: Budget, grow: bool) -> list[Arcs]:
+    """The arcs of all heads within the domain; none where some sign is not proved.
+
+    Those of the whole sphere in two halves where a head has no vertex, so that none is a circle.
+    ``grow``: walls of heads with some keys are found as neighbours of walls.
     """
     heads = HeadColumns(refinement)
-    own = [_own_walls(refinement, h) for h in heads.all]
-    live = [mine for mine, _ in own]
-    # Live keys that were looked for are cells of their head, which the others only cut; but not
-    # all corners of a hull have cells in a window.
-    whole = len(refinement.walls) == (not refinement.central)
-    lower = max([1, *(int(rows.sum()) for rows in live if whole and len(rows) >= _MANY)])
-    heads.keep(live)
-    walls = np.ascontiguousarray(refinement.walls.T).reshape(4, -1)
-    pairs = np.vstack([np.insert(mine, 0, h, axis=1) for h, (_, mine) in enumerate(own)])
-    step = max(4, _RANGE // (1 + heads.terms.shape[1]))
-    ranges = [(a, min(a + step, len(pairs))) for a in range(0, len(pairs), step)]
-    stop = np.zeros(1, np.int64)
-
-    def work(part: tuple[int, int]) -> Any:
-        given = heads.terms, heads.starts, heads.sizes, heads.errors, walls, refinement.wall_rho
-        most = max(heads.terms.shape[1], walls.shape[1])
-        wall = strata.make_wall(most, len(heads.starts) - 1, walls.shape[1])
-        return strata.strata(*given, wall, pairs, *part, stop)
-
-    total = 0
-    try:
-        for done, (part, status) in enumerate(in_order(work, ranges, budget.threads, stop)):
-            if status != strata.PROVED:
-                return None
-            total += int(part)
-            # The sum has signs, so no part of it is a bound.
-            budget.say(lower, len(ranges) - done - 1)
-    except KeyboardInterrupt:
-        raise interrupted(lower) from None
-    cells, rest = divmod(total, 4)
-    if rest:
-        return None
-    return cells + (1 if len(refinement.walls) else 0), {"walls_tried": len(pairs)}
+    counts = np.diff(refinement.starts).tolist()
+    grown = [grow and _FEW <= n < _GROWN for n in counts]
+    own = [
+        (np.ones(counts[h], np.bool_), None) if grown[h] else _own_walls(refinement, h)
+        for h in heads.all
+    ]
+    heads.keep([live for live, _ in own])
+    walls, pairs = (refinement.walls, refinement.wall_rho), [some for _, some in own]
+    whole = Arcs(heads, pairs, *walls, budget)
+    if not whole.outlined():
+        return []
+    if (whole.states[grown] < 2).any():
+        return _outlined(refinement, budget, grow=False)
+    if len(refinement.walls) or not (whole.states == 1).any():
+        return [whole]
+    parts = [whole.within(side * _ACROSS, np.zeros(1)) for side in (1.0, -1.0)]
+    return parts if all(part.outlined() for part in parts) else []
 
 
 def _own_walls(refinement: Refinement, h: int) -> tuple[Array, Array]:
