@@ -13,6 +13,8 @@ from tropattn.attention.evaluated.blocks import MLP
 from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import families, from_torch, load
+from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.rotations import rotation
 from tropattn.errors import InvalidInput
 
 V, D, M = 7, 4, 6
@@ -109,6 +111,19 @@ def test_prefix_old_names_and_vocabulary(tmp_path):
         load(tmp_path).tokens("  ")
     with pytest.raises(InvalidInput, match="ids: at most 8 tokens needed, got 12"):
         load(tmp_path).tokens("ab " * 10)
+    # Old configurations do not say the family, but these names do.
+    (tmp_path / "config.json").write_text(json.dumps({**BERT, "model_type": None}))
+    assert (load(tmp_path).embedding == model.embedding).all()
+
+
+def test_yarn_turns_an_even_number_of_coordinates():
+    group = {"rope_type": "yarn", "factor": 2.0, "partial_rotary_factor": 0.75, "rope_theta": 9.0}
+    config = Config("config.json", {"max_position_embeddings": 8, "partial_rotary_factor": 1})
+    assert (
+        rotation(config, {**group, "partial_rotary_factor": 0.5}, 4, partial=True).rotated(4) == 2
+    )
+    with pytest.raises(InvalidInput, match="an even number of coordinates as partial_rotary_fac"):
+        rotation(config, group, 4, partial=True)
 
 
 WEIGHT = "encoder__layer__0__attention__self__query__weight"
@@ -130,6 +145,7 @@ DISTANCE = "encoder__layer__0__attention__self__distance_embedding__weight"
         ({"hidden_size": None}, {}, "an entry hidden_size needed, got none"),
         ({"hidden_size": 8}, {}, r"LayerNorm.weight: shape \(8\) needed, got \(4,\)"),
         ({"num_attention_heads": 3}, {}, "hidden_size in num_attention_heads equal heads needed"),
+        ({"head_dim": 4}, {}, "head_dim 2 as hidden_size and num_attention_heads say needed, got"),
         (
             {"num_hidden_layers": 2},
             {},

@@ -179,4 +179,10 @@ def _behind_padding(config: Config, positions: Array) -> tuple[Array, Padding]:
     return positions[pad + 1 :], Padding(pad, positions[pad])
 
 
-BERT = ModelFamily(tuple(ENTRIES), _load)
+def _recognises(tensors: Tensors) -> bool:
+    """Whether the names begin as those of BERT with a head do; without one RoBERTa's are alike."""
+    first = NAMES["layer"].format(0) + NAMES["q"] + ".weight"
+    return all(f"bert.{name}" in tensors.shapes for name in (NAMES["word"], NAMES["type"], first))
+
+
+BERT = ModelFamily(tuple(ENTRIES), _load, _recognises)

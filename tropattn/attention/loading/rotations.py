@@ -122,6 +122,10 @@ def rotation(
     elif kind(group) == "llama3":
         turns = _llama3(entries, plain, _trained(config, group))
     elif kind(group) == "yarn":
+        if rotated % 2:
+            # The reference then blends all pairs as it should blend the first.
+            whole = "a share that turns an even number of coordinates"
+            raise config.broken(whole, "partial_rotary_factor", share)
         turns = _yarn(entries, theta, plain, rotated, _trained(config, group))
         factor = _yarn_factor(entries)
     elif kind(group) == "longrope":
