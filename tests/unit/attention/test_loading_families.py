@@ -111,8 +111,9 @@ def test_prefix_old_names_and_vocabulary(tmp_path):
         load(tmp_path).tokens("  ")
     with pytest.raises(InvalidInput, match="ids: at most 8 tokens needed, got 12"):
         load(tmp_path).tokens("ab " * 10)
-    # Old configurations do not say the family, but these names do.
-    (tmp_path / "config.json").write_text(json.dumps({**BERT, "model_type": None}))
+    # Old configurations do not say the family, but these names and two segments do.
+    unsaid = {**BERT, "model_type": None, "type_vocab_size": 2}
+    (tmp_path / "config.json").write_text(json.dumps(unsaid))
     assert (load(tmp_path).embedding == model.embedding).all()
 
 
@@ -415,7 +416,7 @@ def load(tensors, config, folder, n_heads):
     layer = AttentionLayer.from_arrays(*parts, residual=config.family == "toy")
     return Model([layer], tensors.weight("words", (None, None)), unread=config.unread)
 
-TOY = ModelFamily(("toy", "toy2"), load, lambda tensors: "q" in tensors.shapes)
+TOY = ModelFamily(("toy", "toy2"), load, lambda tensors, _: "q" in tensors.shapes)
 """
 
 

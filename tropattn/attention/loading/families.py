@@ -81,7 +81,7 @@ def build(
 def family_name(tensors: Tensors, config: Config) -> str | None:
     """The ``model_type`` that a configuration says, or, where it says none, that tensors show."""
     if config.values.get("model_type") is None and config.values.get("architectures") is None:
-        seen = [family.model_types[0] for family in FAMILIES if family.recognises(tensors)]
+        seen = [family.model_types[0] for family in FAMILIES if family.recognises(tensors, config)]
         return seen[0] if seen else None
     return _said(config, {name for family in FAMILIES for name in family.model_types})
 
