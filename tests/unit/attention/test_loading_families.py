@@ -14,7 +14,7 @@ from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import families, from_torch, load
 from tropattn.attention.loading.config import Config
-from tropattn.attention.loading.rotations import rotation
+from tropattn.attention.loading.rotations import layered_groups, rotation
 from tropattn.errors import InvalidInput
 
 V, D, M = 7, 4, 6
@@ -199,6 +199,13 @@ def test_families_need_a_configuration(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(InvalidInput, match=r"this family is not read without config.json"):
         load(tmp_path)
+
+
+def test_truncation_of_one_kind_of_layers_is_refused():
+    group = {"rope_type": "yarn", "factor": 2.0, "truncate": False}
+    entries = {"rope_parameters": {"full_attention": group}, "rope_scaling": None, "a": 9, "b": 9}
+    with pytest.raises(InvalidInput, match="True as truncate needed, got 'False'"):
+        layered_groups(Config("config.json", entries), ("a", "b"))
 
 
 # ---- parts of a split model --------------------------------------------------------------------

@@ -72,6 +72,10 @@ def layered_groups(
         values[name] |= rope_group(Config(config.where, groups))
         if scaling is not None and (both or name == "full_attention"):
             values[name] |= rope_group(Config(config.where, {**groups, "rope_scaling": scaling}))
+        # The reference does not look for it in the rotations of one kind of layers.
+        Config(config.where, values[name]).refuse({"truncate": (True,)}, "no other is read here")
+        if values[name].get("truncate", True) is None:
+            del values[name]["truncate"]
     return values
 
 
