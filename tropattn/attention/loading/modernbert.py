@@ -62,6 +62,8 @@ ENTRIES = Entries(
         "is_causal": (False,),
         "position_embedding_type": ("absolute",),
         "original_max_position_embeddings": (),
+        # The reference takes it in the place of half of local_attention.
+        "sliding_window": (),
     },
 )
 
