@@ -1,6 +1,6 @@
 """Write under each command of docs/questions.md what it prints today.
 
-``MINILM``, ``SMOL`` and ``RXN`` in the environment name the models; commands on others are left as
+``MINILM``, ``GGUF`` and ``RXN`` in the environment name the models; commands on others are left as
 they are. Takes some minutes.
 """
 

@@ -158,6 +158,7 @@ OTHERS = {
         },
         {"rope_type": "default", "partial_rotary_factor": 0.5},
         {"rope_type": "linear", "factor": 4.0, "partial_rotary_factor": 0.5},
+        {"rope_type": "yarn", "factor": 2.0, "partial_rotary_factor": 0.75},
         {"rope_type": "default", "mrope_section": [1, 1]},
         {"full_attention": {"rope_type": "linear", "factor": 2.0}},
         {**LONG, "attention_factor": 1.3},

@@ -106,6 +106,18 @@ def test_rows_and_names(tmp_path):
             np.testing.assert_allclose(found, expected / np.sqrt(d_head), atol=1e-12)
 
 
+def test_files_that_do_not_say_how_many_key_heads_there_are(tmp_path):
+    """As many as heads of queries, also where rows are put in order."""
+    full = {f"blk.{n}.attn_{p}.weight": np.eye(D) + n for n in range(LAYERS) for p in "kv"}
+    models = []
+    for name, skip in (("said", ()), ("unsaid", ("head_count_kv",))):
+        place = tmp_path / f"{name}.gguf"
+        small(place, tensors=full, skip=skip, head_count_kv=HEADS)
+        models.append(ta.load(place))
+    for said, unsaid in zip(*(model.layers for model in models), strict=True):
+        assert all((a.W_K == b.W_K).all() for a, b in zip(said.heads, unsaid.heads, strict=True))
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -115,6 +127,21 @@ def test_rows_and_names(tmp_path):
         ({"change": lambda w: w.add_rope_scaling_factor(2.0)}, "plain rotations needed, got llama"),
         ({"tensors": {"token_embd.weight": np.ones((len(WORDS), 3))}}, r"hidden_size 3 needed"),
         ({"skip": ("head_count",)}, "number of heads needed, got no config.json"),
+        ({"head_count": [4, 4]}, r"positive integer as num_attention_heads needed, got '\[4, 4\]'"),
+        ({"head_count_kv": [2, 2]}, r"positive integer as num_key_value_heads needed"),
+        ({"value_length": 2}, "values of 4 coordinates of a head needed, got 2"),
+        (
+            {"change": lambda w: w.add_causal_attention(False)},
+            "a plain Llama needed, got llama.attention.causal False",
+        ),
+        (
+            {"change": lambda w: w.add_float32("llama.rope.scale_linear", 4.0)},
+            "a plain Llama needed, got llama.rope.scale_linear 4.0",
+        ),
+        (
+            {"change": lambda w: w.add_sliding_window(3)},
+            "a plain Llama needed, got llama.attention.sliding_window 3",
+        ),
     ],
 )
 def test_what_is_not_read(tmp_path, more, message):
@@ -146,6 +173,20 @@ def test_texts_of_other_cuts(tmp_path):
     with pytest.raises(ta.InvalidInput, match=r"text: words cut as .* needed, got 'tekken'"):
         model.tokens("a")
     assert len(model.states([1, 2])) == LAYERS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.add_add_eos_token(True),
+        lambda w: w.add_add_bos_token(True),
+        lambda w: (w.add_add_bos_token(True), w.add_bos_token_id(len(WORDS))),
+    ],
+)
+def test_texts_of_other_first_and_last_tokens(tmp_path, change):
+    small(tmp_path / "m.gguf", change=change)
+    with pytest.raises(ta.InvalidInput, match="a first token where one is added and no last one"):
+        ta.load(tmp_path).tokens("a")
 
 
 def smollm2():

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,15 @@ from tropattn._types import Array, Floats
 from tropattn.arrays import as_array, to_float
 from tropattn.attention.evaluated.norms import LayerNorm, Norm, RMSNorm
 from tropattn.attention.loading import load
+from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.families import family_name
+from tropattn.attention.loading.ggufs import GgufFile
 from tropattn.attention.loading.own import is_own
 from tropattn.attention.loading.paths import open_tensors
 from tropattn.attention.loading.tensors import Tensors
-from tropattn.attention.loading.vocabulary import read_words
+from tropattn.attention.loading.vocabulary import Words, read_words
 from tropattn.errors import InvalidInput
-from tropattn.files import existing_path, named, read_json
+from tropattn.files import existing_path, named
 from tropattn.polyhedra.nearest import cell_distances
 from tropattn.progress import Listening, Report, counting
 from tropattn.record import Record
@@ -319,18 +323,63 @@ def _twins(f: TropicalPolynomial, names: Sequence[str]) -> list[Row]:
 
 # ---- reading ------------------------------------------------------------------------------------
 
-_RMS = ("llama", "mistral", "qwen2")
-_MASKED = ("bert",)
-_CAUSAL = ("gpt2",)
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a family keeps its last map.
+
+    ``rows``, or where they are tied ``embedding``, behind the norm at the stem ``norm``, to whose
+    weights ``lift`` is added; ``ties`` is what the reference does where the configuration is
+    silent. Where rows are tied ``bias`` is that of the rows too, unless they have their own.
+    """
+
+    rows: str
+    embedding: str
+    norm: str
+    ties: bool
+    bias: str | None = None
+    kind: type[LayerNorm] | type[RMSNorm] = LayerNorm
+    lift: float = 0.0
+
+
+_DECODER = _Place(
+    "lm_head.weight", "model.embed_tokens.weight", "model.norm", ties=False, kind=RMSNorm
+)
+_TIED = replace(_DECODER, ties=True)
+_MASKED = _Place(
+    "lm_head.decoder.weight",
+    "roberta.embeddings.word_embeddings.weight",
+    "lm_head.layer_norm",
+    ties=True,
+    bias="lm_head.bias",
+)
+_PLACES = {
+    "bert": _Place(
+        "cls.predictions.decoder.weight",
+        "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.transform.LayerNorm",
+        ties=True,
+        bias="cls.predictions.bias",
+    ),
+    "gpt2": _Place("lm_head.weight", "transformer.wte.weight", "transformer.ln_f", ties=True),
+    "gpt_neox": _Place(
+        "embed_out.weight", "gpt_neox.embed_in.weight", "gpt_neox.final_layer_norm", ties=False
+    ),
+    "smollm3": _TIED,
+    **dict.fromkeys(("gemma2", "gemma3_text"), replace(_TIED, lift=1.0)),
+    **dict.fromkeys(("gpt_oss", "llama", "mistral", "mixtral", "olmo2"), _DECODER),
+    **dict.fromkeys(("phi3", "qwen2", "qwen3"), _DECODER),
+    **dict.fromkeys(("camembert", "roberta", "xlm-roberta"), _MASKED),
+}
 
 
 def read_unembedding(path: str) -> Unembedding:
     """Read the last map of a model file, its norm and the names of its words.
 
-    Of Llama, Mistral and Qwen2 the rows ``lm_head.weight`` (where tied, the embedding) behind
-    ``model.norm``; of GPT-2 the embedding behind ``ln_f``; of BERT with a head for masked words the
-    embedding with ``cls.predictions.bias`` behind the norm of the head; of the package's own format
-    ``unembedding`` and ``b_U``. Raises ``InvalidInput`` for others.
+    Of decoders the rows ``lm_head.weight`` (``embed_out.weight``), where tied the embedding, behind
+    the last norm; of BERT and RoBERTa with a head for masked words the embedding with the bias
+    of the head behind its norm; of the package's own format ``unembedding`` and ``b_U``. Raises
+    ``InvalidInput`` for others, and for models without such a head.
     """
     place = existing_path(path)
     tensors = open_tensors(place)
@@ -341,47 +390,48 @@ def read_unembedding(path: str) -> Unembedding:
         names = model.vocabulary or [str(i) for i in range(model.unembedding.shape[1])]
         bias = None if model.b_U is None or not model.b_U.any() else model.b_U
         return Unembedding(model.unembedding.T, bias, None, list(names))
-    folder = tensors.path.parent
-    config = read_json(folder / "config.json") or {}
-    kind = str(config.get("model_type"))
-    if kind in _RMS:
-        rows = _first(tensors, ("lm_head.weight", "model.embed_tokens.weight"))
-        width = rows.shape[1]
-        norm: Norm = RMSNorm(tensors.vector("model.norm.weight", width))
-        return Unembedding(rows, None, norm, _names(folder, len(rows), config))
-    if kind in _CAUSAL:
-        rows = _first(tensors, ("lm_head.weight", "transformer.wte.weight", "wte.weight"))
-        stem = "transformer.ln_f" if "transformer.ln_f.weight" in tensors.shapes else "ln_f"
-        norm = _layer_norm(tensors, stem, rows.shape[1])
-        return Unembedding(rows, None, norm, _names(folder, len(rows), config))
-    if kind in _MASKED:
-        stem = "cls.predictions.transform.LayerNorm"
-        rows = _first(
-            tensors, ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")
+    folder: Path | Words = tensors.path.parent
+    config = Config.beside(folder)
+    if isinstance(tensors, GgufFile):
+        config, folder = Config(str(place), tensors.settings), tensors.words()
+    at = _PLACES.get(str(family_name(tensors, config)))
+    if at is None:
+        raise InvalidInput(
+            f"{path}: a model_type whose last map is known ({', '.join(sorted(_PLACES))}) needed "
+            f"in config.json, got {config.values.get('model_type')!r}; of another, pass its arrays "
+            "to study.unembedding.words."
         )
-        norm = _layer_norm(tensors, stem, rows.shape[1])
-        bias = tensors.weight("cls.predictions.bias", (len(rows),))
-        return Unembedding(rows, bias, norm, _names(folder, len(rows), config))
-    known = ", ".join(sorted((*_RMS, *_MASKED, *_CAUSAL)))
-    raise InvalidInput(
-        f"{path}: a model_type whose last map is known ({known}) needed in config.json, got "
-        f"{config.get('model_type')!r}; of another, pass its arrays to study.unembedding.words."
-    )
+    tied = config.values.get("tie_word_embeddings", at.ties) is True
+    rows = _first(tensors, (at.rows, at.embedding) if tied else (at.rows,))
+    stem = at.norm
+    if f"{stem}.weight" not in tensors.shapes and f"{_bare(stem)}.weight" in tensors.shapes:
+        stem = _bare(stem)
+    weight = tensors.vector(f"{stem}.weight", rows.shape[1]) + at.lift
+    norm: Norm = RMSNorm(weight)
+    if at.kind is LayerNorm:
+        norm = LayerNorm(weight, tensors.vector(f"{stem}.bias", rows.shape[1]))
+    bias = None
+    if at.bias is not None:
+        own = at.rows.removesuffix("weight") + "bias"
+        stored = own if own in tensors.shapes or not tied else at.bias
+        bias = tensors.weight(stored, (len(rows),))
+    return Unembedding(rows, bias, norm, _names(folder, len(rows), config.values))
+
+
+def _bare(name: str) -> str:
+    """A tensor's name in the file of a model that was saved without its head."""
+    return name.partition(".")[2]
 
 
 def _first(tensors: Tensors, names: Sequence[str]) -> Array:
     for name in names:
-        if name in tensors.shapes:
-            return tensors.weight(name, (None, None))
+        for stored in (name, _bare(name)):
+            if stored in tensors.shapes:
+                return tensors.weight(stored, (None, None))
     raise InvalidInput(
         f"{tensors.path}: one of the tensors {', '.join(names)} needed, got "
         f"{named(tensors.shapes)}; the model has no map to words."
     )
-
-
-def _layer_norm(tensors: Tensors, stem: str, width: int) -> LayerNorm:
-    weight, bias = (tensors.vector(f"{stem}.{part}", width) for part in ("weight", "bias"))
-    return LayerNorm(weight, bias)
 
 
 def _names(folder: Any, count: int, config: dict[str, Any]) -> list[str]:

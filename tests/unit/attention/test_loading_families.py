@@ -13,6 +13,8 @@ from tropattn.attention.evaluated.blocks import MLP
 from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import families, from_torch, load
+from tropattn.attention.loading.config import Config
+from tropattn.attention.loading.rotations import layered_groups, rotation
 from tropattn.errors import InvalidInput
 
 V, D, M = 7, 4, 6
@@ -109,6 +111,20 @@ def test_prefix_old_names_and_vocabulary(tmp_path):
         load(tmp_path).tokens("  ")
     with pytest.raises(InvalidInput, match="ids: at most 8 tokens needed, got 12"):
         load(tmp_path).tokens("ab " * 10)
+    # Old configurations do not say the family, but these names and two segments do.
+    unsaid = {**BERT, "model_type": None, "type_vocab_size": 2}
+    (tmp_path / "config.json").write_text(json.dumps(unsaid))
+    assert (load(tmp_path).embedding == model.embedding).all()
+
+
+def test_yarn_turns_an_even_number_of_coordinates():
+    group = {"rope_type": "yarn", "factor": 2.0, "partial_rotary_factor": 0.75, "rope_theta": 9.0}
+    config = Config("config.json", {"max_position_embeddings": 8, "partial_rotary_factor": 1})
+    assert (
+        rotation(config, {**group, "partial_rotary_factor": 0.5}, 4, partial=True).rotated(4) == 2
+    )
+    with pytest.raises(InvalidInput, match="an even number of coordinates as partial_rotary_fac"):
+        rotation(config, group, 4, partial=True)
 
 
 WEIGHT = "encoder__layer__0__attention__self__query__weight"
@@ -130,6 +146,7 @@ DISTANCE = "encoder__layer__0__attention__self__distance_embedding__weight"
         ({"hidden_size": None}, {}, "an entry hidden_size needed, got none"),
         ({"hidden_size": 8}, {}, r"LayerNorm.weight: shape \(8\) needed, got \(4,\)"),
         ({"num_attention_heads": 3}, {}, "hidden_size in num_attention_heads equal heads needed"),
+        ({"head_dim": 4}, {}, "head_dim 2 as hidden_size and num_attention_heads say needed, got"),
         (
             {"num_hidden_layers": 2},
             {},
@@ -182,6 +199,13 @@ def test_families_need_a_configuration(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(InvalidInput, match=r"this family is not read without config.json"):
         load(tmp_path)
+
+
+def test_truncation_of_one_kind_of_layers_is_refused():
+    group = {"rope_type": "yarn", "factor": 2.0, "truncate": False}
+    entries = {"rope_parameters": {"full_attention": group}, "rope_scaling": None, "a": 9, "b": 9}
+    with pytest.raises(InvalidInput, match="True as truncate needed, got 'False'"):
+        layered_groups(Config("config.json", entries), ("a", "b"))
 
 
 # ---- parts of a split model --------------------------------------------------------------------
@@ -399,7 +423,7 @@ def load(tensors, config, folder, n_heads):
     layer = AttentionLayer.from_arrays(*parts, residual=config.family == "toy")
     return Model([layer], tensors.weight("words", (None, None)), unread=config.unread)
 
-TOY = ModelFamily(("toy", "toy2"), load, lambda tensors: "q" in tensors.shapes)
+TOY = ModelFamily(("toy", "toy2"), load, lambda tensors, _: "q" in tensors.shapes)
 """
 
 

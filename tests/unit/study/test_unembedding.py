@@ -174,8 +174,12 @@ def test_where_families_keep_their_last_map(tmp_path):
     for name in names:
         name.mkdir()
     norm = {"model.norm.weight": weight}
-    tied = read_unembedding(write(names[0], "llama", {"model.embed_tokens.weight": rows, **norm}))
+    one = {"model.embed_tokens.weight": rows, **norm}
+    tied = read_unembedding(write(names[0], "llama", one, tie_word_embeddings=True))
     assert (tied.rows == rows).all() and isinstance(tied.norm, RMSNorm) and tied.bias is None
+    # The reference does not tie a Llama that does not say so: this one has no map to words.
+    with pytest.raises(InvalidInput, match=r"one of the tensors lm_head.weight needed"):
+        read_unembedding(write(names[0], "llama", one))
     both = {"model.embed_tokens.weight": other, "lm_head.weight": rows, **norm}
     assert (read_unembedding(write(names[1], "qwen2", both)).rows == rows).all()
     gpt2 = {"wte.weight": rows, "ln_f.weight": weight, "ln_f.bias": bias}

@@ -179,4 +179,11 @@ def _behind_padding(config: Config, positions: Array) -> tuple[Array, Padding]:
     return positions[pad + 1 :], Padding(pad, positions[pad])
 
 
-BERT = ModelFamily(tuple(ENTRIES), _load)
+def _recognises(tensors: Tensors, config: Config) -> bool:
+    """Whether the names are BERT's, with two segments: RoBERTa's are alike and have one."""
+    names = NAMES["word"], NAMES["type"], NAMES["layer"].format(0) + NAMES["q"] + ".weight"
+    found = any(all(p + name in tensors.shapes for name in names) for p in ("", "bert."))
+    return found and config.values.get("type_vocab_size") == 2
+
+
+BERT = ModelFamily(tuple(ENTRIES), _load, _recognises)

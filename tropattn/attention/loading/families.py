@@ -32,7 +32,7 @@ from tropattn.attention.loading.vocabulary import Words
 from tropattn.attention.networks.model import Model
 from tropattn.errors import InvalidInput
 
-__all__ = ["FAMILIES", "build"]
+__all__ = ["FAMILIES", "build", "family_name"]
 
 FAMILIES: tuple[ModelFamily, ...] = (
     *(ALBERT, BERT, BLOOM, DINOV2, DISTILBERT, GEMMA2, GEMMA3, GPT2, GPT_NEOX, GPT_OSS, LLAMA),
@@ -54,11 +54,7 @@ def build(
     """
     tensors = unwrapped(tensors)
     table = {name: family for family in FAMILIES for name in family.model_types}
-    said = [config.values.get(name) for name in ("model_type", "architectures")]
-    name = _said(config, table)
-    if said == [None, None]:
-        seen = [family.model_types[0] for family in FAMILIES if family.recognises(tensors)]
-        name = seen[0] if seen else None
+    name = family_name(tensors, config)
     if name not in table and not config.values:
         raise InvalidInput(
             f"{tensors.path}: metadata format 'tropattn', tensors such as "
@@ -67,6 +63,7 @@ def build(
             "is not read without config.json."
         )
     if name not in table:
+        said = [config.values.get(name) for name in ("model_type", "architectures")]
         got = f"{said[0]!r}" + ("" if said[1] is None else f" with architectures {said[1]}"[:90])
         raise InvalidInput(
             f"{config.where}: model_type {', '.join(map(repr, sorted(table)))} needed, got {got}; "
@@ -79,6 +76,14 @@ def build(
             f"n_heads: {listed} needed as in {config.where}, got {n_heads}; omit it."
         )
     return model
+
+
+def family_name(tensors: Tensors, config: Config) -> str | None:
+    """The ``model_type`` that a configuration says, or, where it says none, that tensors show."""
+    if config.values.get("model_type") is None and config.values.get("architectures") is None:
+        seen = [family.model_types[0] for family in FAMILIES if family.recognises(tensors, config)]
+        return seen[0] if seen else None
+    return _said(config, {name for family in FAMILIES for name in family.model_types})
 
 
 def _said(config: Config, known: Container[str]) -> str | None:

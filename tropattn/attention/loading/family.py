@@ -29,12 +29,12 @@ class ModelFamily:
     load : takes tensors, the configuration, of which ``family`` is one of these names, the folder
         with vocabularies (None in memory) and the number of heads if the caller gives it; raises
         ``InvalidInput`` for anything that does not fit.
-    recognises : whether tensors without a configuration are of this family.
+    recognises : whether tensors are of this family, whose configuration is empty or does not say.
     """
 
     model_types: tuple[str, ...]
     load: Callable[[Tensors, Config, Path | Words | None, int | None], Model]
-    recognises: Callable[[Tensors], bool] = lambda _: False
+    recognises: Callable[[Tensors, Config], bool] = lambda *_: False
 
 
 def text_model(

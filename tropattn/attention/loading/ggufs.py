@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
+from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.tensors import Tensors
 from tropattn.attention.loading.texts import bytes_tokenizer, opened
 from tropattn.attention.loading.vocabulary import Words
@@ -50,8 +51,21 @@ _SETTINGS = {
 }
 """Entries of a file, and the entries of ``config.json`` that they are."""
 
-_IDLE = {"llama.attention.value_length", "llama.rope.dimension_count", "llama.tensor_data_layout"}
-"""Entries that the shapes of tensors repeat; the rotated width is compared with the heads'."""
+_WIDTHS = {
+    "llama.attention.value_length": ("values of", "values of another width"),
+    "llama.rope.dimension_count": ("rotations of all", "partly rotated heads"),
+}
+"""Entries that repeat the width of a head, and words on what others would be."""
+
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "llama.attention.causal": (True,),
+    "llama.expert_count": (0,),
+    "llama.expert_used_count": (0,),
+    "llama.rope.scale_linear": (1.0,),
+    "llama.tensor_data_layout": ("Meta AI original pth",),
+    "llama.use_parallel_residual": (False,),
+}
+"""Values of other entries under which a file is a plain Llama; any other entry refuses it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -135,12 +149,18 @@ class _Reader:
             )
         tokens = _field(reader, "tokenizer.ggml.tokens")
         kinds = _field(reader, "tokenizer.ggml.token_type") or [1] * len(tokens)
+        merges, start = (_field(reader, f"tokenizer.ggml.{n}") for n in ("merges", "bos_token_id"))
+        begins, ends = (_field(reader, f"tokenizer.ggml.add_{n}_token") for n in ("bos", "eos"))
+        whole = isinstance(merges, list) and isinstance(kinds, list) and len(kinds) == len(tokens)
+        if not whole or ends or (begins and start not in range(len(tokens))):
+            raise InvalidInput(
+                f"text: merges, a kind for each token, a first token where one is added and no "
+                f"last one in {where} needed, got others; split the text with the model's own "
+                "tokenizer, or pass ids."
+            )
         # Control tokens and those of the user are found in a text as they stand.
         added = [token for token, kind in zip(tokens, kinds, strict=True) if kind in (3, 4)]
-        first = None
-        if _field(reader, "tokenizer.ggml.add_bos_token"):
-            first = tokens[int(_field(reader, "tokenizer.ggml.bos_token_id"))]
-        merges = _field(reader, "tokenizer.ggml.merges")
+        first = tokens[start] if begins else None
         made = bytes_tokenizer(str(where), tokens, merges, cutting, added, first)
         return opened(where, made).ids(text)
 
@@ -158,21 +178,32 @@ def _settings(path: Path, reader: Any) -> dict[str, Any]:
         value = _field(reader, name)
         if name in _SETTINGS:
             settings[_SETTINGS[name]] = value
-        elif name.startswith("llama.rope.scaling.") and value not in ("none", 1, 1.0):
+        elif name in _WIDTHS:
+            continue
+        elif name.startswith("llama.rope.scaling."):
+            if value not in ("none", 1, 1.0):
+                raise InvalidInput(
+                    f"{path}: plain rotations needed, got {name} {str(value)[:40]}; scaled ones "
+                    "are read from the model's safetensors file."
+                )
+        elif name.startswith("llama.") and value not in _HARMLESS.get(name, ()):
             raise InvalidInput(
-                f"{path}: plain rotations needed, got {name} {str(value)[:40]}; scaled ones are "
-                "read from the model's safetensors file."
+                f"{path}: a plain Llama needed, got {name} {str(value)[:40]}; what it changes is "
+                "not read from GGUF files, use the model's safetensors file."
             )
-        elif name.startswith("llama.") and name not in _IDLE and "rope.scaling" not in name:
-            settings[name] = value
-    width = _field(reader, "llama.rope.dimension_count")
-    heads = settings.get("num_attention_heads") or 1
-    d_head = settings.get("head_dim") or int(settings.get("hidden_size", 0)) // heads
-    if width not in (None, d_head):
-        raise InvalidInput(
-            f"{path}: rotations of all {d_head} coordinates of a head needed, got {width}; partly "
-            "rotated heads are not read from GGUF files."
-        )
+    config = Config(f"metadata of {path}", settings)
+    heads = config.count("num_attention_heads")
+    # Files of models without grouped keys do not say how many there are.
+    settings.setdefault("num_key_value_heads", heads)
+    config.count("num_key_value_heads")
+    d_head = config.count("head_dim") or config.needed("hidden_size") // (heads or 1)
+    for name, (what, others) in _WIDTHS.items():
+        width = _field(reader, name)
+        if width not in (None, d_head):
+            raise InvalidInput(
+                f"{path}: {what} {d_head} coordinates of a head needed, got {width}; {others} are "
+                "not read from GGUF files."
+            )
     return settings
 
 

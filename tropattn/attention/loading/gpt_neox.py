@@ -33,6 +33,7 @@ ENTRIES = Entries(
     {
         "hidden_size": None,
         "num_attention_heads": None,
+        "head_dim": None,
         "num_hidden_layers": None,
         "intermediate_size": None,
         "vocab_size": None,

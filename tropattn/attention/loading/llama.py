@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tropattn.attention.loading.config import Entries
+from tropattn.attention.loading.config import Config, Entries
 from tropattn.attention.loading.decoder import FIXED, NAMES, PREFIXES, READ, Decoder, family_of
 from tropattn.attention.loading.tensors import Tensors, found_prefixes
 
@@ -33,7 +33,7 @@ class _Llama(Decoder):
         return self.config.count("sliding_window") if self.family == "mistral" else None
 
 
-def _recognises(tensors: Tensors) -> bool:
+def _recognises(tensors: Tensors, _config: Config) -> bool:
     first = NAMES["layer"].format(0) + NAMES["q"] + ".weight"
     return bool(found_prefixes(tensors, first, PREFIXES))
 

@@ -34,6 +34,7 @@ ENTRIES = Entries(
     {
         "hidden_size": None,
         "num_attention_heads": None,
+        "head_dim": None,
         "num_hidden_layers": None,
         "intermediate_size": None,
         "vocab_size": None,
@@ -61,6 +62,8 @@ ENTRIES = Entries(
         "is_causal": (False,),
         "position_embedding_type": ("absolute",),
         "original_max_position_embeddings": (),
+        # The reference takes it in the place of half of local_attention.
+        "sliding_window": (),
     },
 )
 

@@ -72,6 +72,10 @@ def layered_groups(
         values[name] |= rope_group(Config(config.where, groups))
         if scaling is not None and (both or name == "full_attention"):
             values[name] |= rope_group(Config(config.where, {**groups, "rope_scaling": scaling}))
+        # The reference does not look for it in the rotations of one kind of layers.
+        Config(config.where, values[name]).refuse({"truncate": (True,)}, "no other is read here")
+        if values[name].get("truncate", True) is None:
+            del values[name]["truncate"]
     return values
 
 
@@ -122,6 +126,10 @@ def rotation(
     elif kind(group) == "llama3":
         turns = _llama3(entries, plain, _trained(config, group))
     elif kind(group) == "yarn":
+        if rotated % 2:
+            # The reference then blends all pairs as it should blend the first.
+            whole = "a share that turns an even number of coordinates"
+            raise config.broken(whole, "partial_rotary_factor", share)
         turns = _yarn(entries, theta, plain, rotated, _trained(config, group))
         factor = _yarn_factor(entries)
     elif kind(group) == "longrope":

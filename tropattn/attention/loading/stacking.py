@@ -58,6 +58,11 @@ def widths(config: Config, width: str, heads: str) -> tuple[int, int]:
             f"{config.where}: {width} in {heads} equal heads needed, got {d_model} and {n_heads}; "
             "restore the file that came with the weights."
         )
+    if config.count("head_dim") not in (None, d_model // n_heads):
+        raise InvalidInput(
+            f"{config.where}: head_dim {d_model // n_heads} as {width} and {heads} say needed, got "
+            f"{config.count('head_dim')}; heads of another width are not read in this family."
+        )
     return d_model, n_heads
 
 

@@ -49,6 +49,7 @@ IN_MEMORY = NAMES | {
 READ = {
     "hidden_size": None,
     "num_attention_heads": None,
+    "head_dim": None,
     "num_hidden_layers": None,
     "intermediate_size": None,
     "image_size": None,
