@@ -167,6 +167,23 @@ def test_broken_files(tmp_path):
         ta.load(place)
 
 
+@pytest.mark.parametrize("count", [2**20, 2**40, 2**63, 2**64 - 1])
+def test_a_header_that_counts_more_than_there_is(tmp_path, count):
+    """Of a list of words, of numbers, of lists, and of all entries."""
+    place = tmp_path / "m.gguf"
+    small(place)
+    whole = place.read_bytes()
+    words = whole.index(b"tokenizer.ggml.tokens") + len(b"tokenizer.ggml.tokens")
+    for at, kind in ((words + 8, None), (words + 8, 4), (words + 8, 9), (16, None)):
+        content = bytearray(whole)
+        content[at : at + 8] = count.to_bytes(8, "little")
+        if kind is not None:
+            content[words + 4 : words + 8] = kind.to_bytes(4, "little")
+        place.write_bytes(content)
+        with pytest.raises(ta.InvalidInput, match="a complete GGUF file needed, got"):
+            ta.load(place)
+
+
 def test_texts_of_other_cuts(tmp_path):
     small(tmp_path / "m.gguf", change=lambda w: w.add_tokenizer_pre("tekken"))
     model = ta.load(tmp_path)

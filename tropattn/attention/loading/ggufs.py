@@ -8,6 +8,7 @@ single-precision numbers are the data; rows of queries and keys go back to the o
 from __future__ import annotations
 
 import importlib
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tropattn.attention.loading.texts import bytes_tokenizer, opened
 from tropattn.attention.loading.vocabulary import Words
 from tropattn.errors import InvalidInput
 from tropattn.files import printable, regular_file
+from tropattn.threads import check
 
 __all__ = ["GgufFile"]
 
@@ -91,6 +93,7 @@ class GgufFile(Tensors):
                 "pip install 'tropattn[gguf]', or use the model's safetensors file."
             ) from None
         try:
+            _check_header(path)
             reader = library.GGUFReader(path)
             settings = _settings(path, reader)
         except InvalidInput:
@@ -163,6 +166,45 @@ class _Reader:
         first = tokens[start] if begins else None
         made = bytes_tokenizer(str(where), tokens, merges, cutting, added, first)
         return opened(where, made).ids(text)
+
+
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Bytes of the kinds of numbers in a header."""
+
+_STRING, _ARRAY = 8, 9
+
+
+def _check_header(path: Path) -> None:
+    """Raise ``ValueError`` unless what the header counts fits the file, which its reader trusts."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if int.from_bytes(data[4:8], "little") not in (2, 3):
+            raise ValueError("another version or order of bytes")
+
+        def number(at: int, size: int) -> tuple[int, int]:
+            if at + size > len(data):
+                raise ValueError("a header beyond the end of the file")
+            return int.from_bytes(data[at : at + size], "little"), at + size
+
+        def behind(at: int, kind: int, count: int) -> int:
+            if kind == _STRING:
+                for _ in range(count):
+                    check()
+                    length, at = number(at, 8)
+                    at += length
+            elif kind == _ARRAY and count == 1:
+                item, at = number(at, 4)
+                inner, at = number(at, 8)
+                if item == _ARRAY:
+                    raise ValueError("arrays of arrays in the header")
+                at = behind(at, item, inner)
+            else:
+                at += count * _SIZES[kind]
+            return number(at, 0)[1]
+
+        entries, at = number(16, 8)
+        for _ in range(entries):
+            kind, at = number(behind(at, _STRING, 1), 4)
+            at = behind(at, kind, 1)
 
 
 def _settings(path: Path, reader: Any) -> dict[str, Any]:
