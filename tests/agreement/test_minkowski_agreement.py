@@ -149,6 +149,8 @@ def test_sums_by_brute_force():
         pairs = [(i, j) for j in range(len(corners)) for i in range(j)]
         edges = {tuple(e) for e in found.edges.tolist()}
         assert edges == {(i, j) for i, j in pairs if polytopes.is_edge(corners, i, j)}
+
+
 @pytest.mark.long
 def test_volumes_by_brute_force():
     """Volumes of P, Q, P + Q and mixed volumes, in the plane and in space."""

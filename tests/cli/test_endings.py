@@ -320,6 +320,8 @@ def test_a_full_disk_is_no_bug_of_ours(strips):
     assert done.returncode == 2
     assert done.stderr.startswith("tropattn: error: ")
     assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.long
 def test_ctrl_c_leaves_a_lower_bound(start, invoke, tmp_path):
     heads = ta.initialisers.gaussian_heads(30, 12, 8, seed=0)

@@ -195,6 +195,8 @@ def nearest(programs, terms, residual):
         if fresh == 0:
             break
     return room, ending
+
+
 @pytest.mark.long
 def test_a_program_that_forgets_rows_still_ends():
     """Room for 12 rows only: what has no weight is dropped, the nearest point is the same."""
