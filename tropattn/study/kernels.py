@@ -77,6 +77,8 @@ def _works() -> Iterator[Callable[[], object]]:
     yield lambda: space[0].newton_polytope().f_vector()
     yield partial(live_terms, plane[0])
     yield partial(live_terms, solid[0])
+    # So many that a hull is asked first, and the places of dead keys.
+    yield partial(live_terms, gaussian_heads(600, 1, 2, seed=0)[0])
     # Many sites of a plane, some of them dead, and more dimensions than a hull is made in.
     yield lambda: gaussian_heads(40, 1, 2, seed=0)[0].power_diagram().vertices
     yield lambda: gaussian_heads(16, 1, 13, seed=0)[0].power_diagram().adjacency()
