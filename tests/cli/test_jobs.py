@@ -127,6 +127,18 @@ def test_a_job_is_shared_by_files(invoke, four, tmp_path):
     assert invoke("jobs", whole, job).exit_code == 2
 
 
+def test_no_command_writes_over_its_job(invoke, four, tmp_path):
+    job = tmp_path / "a.job"
+    assert invoke("count", four, "--job", job, "--max-cells", 100).exit_code == 3
+    before = job.read_bytes(), four.read_bytes()
+    beside = tmp_path / "a.job-lock"
+    for command, option in (("resume", "-o"), ("jobs", "--export")):
+        for target in (job, four, beside, tmp_path / "." / "a.job"):
+            ended = invoke(command, job, option, target)
+            assert ended.exit_code == 2 and "which is an input" in ended.stderr
+    assert (job.read_bytes(), four.read_bytes()) == before
+
+
 def test_what_is_done_is_shown_where_the_estimate_is_stopped(invoke, four, tmp_path, monkeypatch):
     job = tmp_path / "four.job"
     assert invoke("count", four, "--job", job, "--max-cells", 100).exit_code == 3

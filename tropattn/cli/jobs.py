@@ -18,7 +18,7 @@ __all__ = ["jobs", "resume"]
 
 
 @click.command(short_help="Go on with work that --job keeps.")
-@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("file", type=click.Path(dir_okay=False), is_eager=True)
 @options.hands
 @options.max_cells
 @options.threads
@@ -54,8 +54,8 @@ def resume(file: str, as_json: bool, output: str | None, **given: Any) -> None:
 
 
 @click.command(short_help="Show how far work is that --job keeps.")
-@click.argument("file", type=click.Path(dir_okay=False))
-@click.argument("parts", nargs=-1, type=click.Path(dir_okay=False))
+@click.argument("file", type=click.Path(dir_okay=False), is_eager=True)
+@click.argument("parts", nargs=-1, type=click.Path(dir_okay=False), is_eager=True)
 @click.option(
     "--merge",
     is_flag=True,

@@ -172,7 +172,8 @@ reach = click.option(
     type=numerals.Real(0, min_open=True),
     help="Window on the plane through three tokens: how far it reaches from the moving state, in "
     "widths of the box of the three. Default: beyond that box; of a deep network, as far as can "
-    "be drawn in a minute or two.",
+    "be drawn in a minute or two. The two other tokens are those with which the window has most "
+    "cells, so another reach may take another plane.",
 )
 
 threads = click.option(
@@ -253,6 +254,10 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
 
     path, domain, readout = (given.get(name) for name in ("path", "domain", "readout"))
     found = files_read(shipped())
+    if given.get("file") is not None:
+        from tropattn.study.jobs import files_of
+
+        found += [*files_of(given["file"]), *map(Path, given.get("parts", ()))]
     if readout is not None:
         found.append(Path(readout))
     if path is not None and path not in (DEMO, "-"):

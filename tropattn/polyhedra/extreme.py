@@ -237,7 +237,7 @@ def _positive_relation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     weights, _ = nnls(system, one)
     used = weights > 0
     # Once more for what rounding left over.
-    weights[used] += np.linalg.lstsq(system[:, used], one - system @ weights)[0]
+    weights[used] += np.linalg.lstsq(system[:, used], one - system @ weights, rcond=None)[0]
     return weights * scale
 
 

@@ -180,6 +180,11 @@ def _kept(question: Question, certificate: str | Path | None, order: Order) -> F
     order = replace(order, steps=certificate is not None)
     with order.begun(question.numbers) as job:
         part = not job.whole
+        if part and not job.ledger.states():
+            raise InvalidInput(
+                f"job: a part with ranges needed, got {order.path} that has none; nothing is to be "
+                "done with it."
+            )
         found, _ = _answered(replace(question, job=job), None if part else certificate)
         if part:
             raise _partial(found.value, order)

@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from tropattn.attention.loading.paths import files_read
 from tropattn.errors import InvalidInput
+from tropattn.files import DEMO
 from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import survey_job
 from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.exchange import export, united
-from tropattn.regions.jobs.ledger import Ledger, SearchState
+from tropattn.regions.jobs.ledger import SIDES, Ledger, SearchState
 from tropattn.regions.jobs.survey import Survey
 from tropattn.study.counting import CountSpec, SampleSpec, count, resolved, sample
 from tropattn.study.inputs import Source
@@ -26,7 +29,7 @@ from tropattn.study.scaling import run as scaling
 from tropattn.study.unembedding import UnembeddingSpec
 from tropattn.study.unembedding import run as unembedding
 
-__all__ = ["exported", "look", "merged", "resume"]
+__all__ = ["exported", "files_of", "look", "merged", "resume"]
 
 _SPECS: dict[str, Any] = {
     "count": CountSpec,
@@ -78,6 +81,22 @@ def resume(
     if isinstance(spec, UnembeddingSpec):
         return unembedding(replace(spec, **more), step)
     return inspection(replace(spec, **more), step)
+
+
+def files_of(path: str) -> list[Path]:
+    """The file of a job, those that are beside it while it runs, and those of its input."""
+    place = Path(path)
+    beside = [place.with_name(place.name + end) for end in ("", "-lock", *SIDES)]
+    if not place.is_file():
+        return beside
+    with Ledger.looked_at(path) as ledger:
+        spec = _spec(path, ledger.about())
+    if spec is None:
+        return beside
+    source = spec if isinstance(spec, UnembeddingSpec) else spec.source
+    if source is None or source.path == DEMO or not Path(source.path).exists():
+        return beside
+    return [*beside, *files_read(source.path)]
 
 
 def look(path: str, early: Callable[[Record], object] = lambda _: None) -> Record:

@@ -177,6 +177,8 @@ _STRING, _ARRAY = 8, 9
 def _check_header(path: Path) -> None:
     """Raise ``ValueError`` unless what the header counts fits the file, which its reader trusts."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] != b"GGUF":
+            raise ValueError("another kind of file")
         if int.from_bytes(data[4:8], "little") not in (2, 3):
             raise ValueError("another version or order of bytes")
 

@@ -31,13 +31,16 @@ from filelock import FileLock, Timeout
 from tropattn.errors import InvalidInput
 from tropattn.outputs import output_path, try_out
 
-__all__ = ["Ledger", "Range", "Row", "SearchState", "Told", "damaged", "versions"]
+__all__ = ["SIDES", "Ledger", "Range", "Row", "SearchState", "Told", "damaged", "versions"]
 
 
 _words = json.JSONEncoder(separators=(",", ":")).encode
 FORMAT = 1
 _MARK = 0x7461_6A62
 """What says in the file's header that it is a ledger."""
+
+SIDES = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite keeps beside a ledger that is worked on."""
 
 _NETWORKS = {
     *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs", "gpfs", "lustre"),
@@ -482,6 +485,9 @@ def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> No
             file.execute("COMMIT")
         finally:
             file.close()
+        # A file of this name may have been killed and removed: its log is not this one's.
+        for end in SIDES:
+            place.with_name(place.name + end).unlink(missing_ok=True)
         beside.replace(place)
     except sqlite3.Error as error:
         raise _failed(place, error) from None

@@ -109,6 +109,29 @@ def test_machines_that_cut_a_range_otherwise_count_it_once(heads, begun, tmp_pat
         assert (state.cells, state.open) == (CELLS, 0)
 
 
+def test_a_part_without_ranges_searches_nothing(heads, begun, tmp_path):
+    _, (header, *_) = begun
+    job = tmp_path / "none.job"
+    assert not united(job, [cut(tmp_path, "none", header, [])])
+    with pytest.raises(InvalidInput, match=r"job: a part with ranges needed, got .*none\.job"):
+        ta.count_regions(heads, job=job)
+
+
+def test_the_log_of_a_removed_job_is_not_that_of_a_new_one(heads, begun, tmp_path):
+    job, (header, *lines) = begun
+    place = tmp_path / "new.job"
+    with closing(sqlite3.connect(job)) as old:
+        old.execute("PRAGMA journal_mode = WAL")
+        old.execute("UPDATE ranges SET cells = 99")
+        old.commit()
+        for end in ("-wal", "-shm"):
+            (tmp_path / f"new.job{end}").write_bytes((tmp_path / f"begun.job{end}").read_bytes())
+    united(place, [cut(tmp_path, "one", header, lines[:1])])
+    with Ledger.looked_at(place) as ledger:
+        (state,) = ledger.states()
+    assert (state.cells, state.done, state.open) == (0, 0, 1)
+
+
 def test_parts_unite_to_a_part(heads, begun, tmp_path):
     job, (header, *lines) = begun
     parts = [tmp_path / "a.job", tmp_path / "b.job"]
