@@ -233,7 +233,7 @@ def _towards(azimuth: float) -> Array:
 
 def _directions(units: Units, labels: Sequence[str] | None, title: str) -> Figure:
     """Cones by where they meet the unit sphere round the centre, from two sides."""
-    centre = np.array([float(v) for v in Refinement.of(units).centre])
+    centre = np.array([int(v.p) / int(v.q) for v in Refinement.of(units).centre])
     half = max(1.0, float(np.abs(centre).max()))
     found = _found(units, Box(centre - half, centre + half))
     cells = _polyhedra(found)

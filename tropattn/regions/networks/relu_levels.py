@@ -121,7 +121,7 @@ def _units(stage: RoutingStage) -> tuple[Array, Array]:
         biases = as_fractions(np.array(biases, dtype=object))
     slopes, shifts = np.array(rows), np.array(biases)
     # A unit that is 0 everywhere might as well be -1 everywhere: it has no sign to be proved.
-    shifts[~slopes.any(axis=1) & (shifts == 0)] = -1
+    shifts[(slopes == 0).all(axis=1) & (shifts == 0)] = -1
     return slopes, shifts
 
 
