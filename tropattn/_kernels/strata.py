@@ -27,7 +27,6 @@ from tropattn._kernels.diagrams import (
     UNPROVED,
     cell,
     climb,
-    insert,
     overtaking,
     score_bound,
 )
@@ -294,7 +293,7 @@ def walk(arcs, through, sizes, errors, near, start, stop_at, way, out, stop):
     unless it is empty; their number is returned.
     """
     total = 0
-    at, low, high, _, _ = way
+    at, _, _, _, _ = way
     for g in range(len(sizes)):
         at[g] = near[3][g]
     for arc in range(start, stop_at):
@@ -312,13 +311,11 @@ def walk(arcs, through, sizes, errors, near, start, stop_at, way, out, stop):
             if winner < 0:
                 return total, UNPROVED
             while True:
-                step, lower, upper = overtaking(near, winner, u, v, slack_u, slack_v, way)
+                step, lower, upper = overtaking(near, winner, u, v, slack_u, slack_v, way, found)
                 if step < 0:
                     return total, UNPROVED
                 if step == winner:
                     break
-                if not insert(low, high, found, lower, upper):
-                    return total, UNPROVED
                 if len(out) > 0:
                     if total + found == len(out):
                         return total, FULL

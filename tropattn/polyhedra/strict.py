@@ -122,7 +122,7 @@ def _guessed(
         rows = np.array(whole, dtype=float)
     except OverflowError:
         return None
-    guess = _in_doubles(rows, basis.copy(), np.array(signs))
+    guess = _in_doubles(rows, basis, np.array(signs))
     square = flint.fmpq_mat(size, size)
     for i, b in enumerate(guess):
         if b < 0:
@@ -152,10 +152,11 @@ def _in_doubles(rows: Array, basis: list[int], signs: Array) -> list[int]:
     """The same method in doubles, from the same first basis; where it ends is a guess."""
     largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
     rows = np.c_[rows / np.where(largest > 0, largest, 1.0), np.ones(len(rows))]
-    size = len(basis)
+    basis, size = [*basis], len(basis)
     inverse = np.diag([*signs, 1.0])
     inverse[:-1, -1] = -signs * rows[0, :-1]
     for _ in range(20 * size):
+        check()
         cost = np.array([float(b < 0) for b in basis])
         gains = rows @ (cost @ inverse)
         entering = int(gains.argmax())

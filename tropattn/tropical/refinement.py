@@ -208,15 +208,15 @@ class Refinement:
         if only is None:
             return self._rows(winners, kept)
         chosen, walls = np.asarray(only, dtype=np.int64), self._wall_rows.nrows()
-        whole = self._rows([], kept).tolist()
-        rows = [whole[i] for i in chosen[chosen < walls]]
+        rivals: dict[int, Array] = {}
         before = walls
         for unit, row in winners:
             first, after = int(self.starts[unit]), before + len(self.kept[unit]) - 1
-            rivals = chosen[(chosen >= before) & (chosen < after)] - before + first
-            rivals[rivals >= row] += 1
-            rows += self._rows([(unit, row)], kept, {unit: rivals}).tolist()[walls:]
+            own = chosen[(chosen >= before) & (chosen < after)] - before + first
+            rivals[unit] = own + (own >= row)
             before = after
+        rows = self._rows(winners, kept, rivals).tolist()
+        rows = [rows[i] for i in chosen[chosen < walls]] + rows[walls:]
         return flint.fmpq_mat(len(rows), len(kept), [v for row in rows for v in row])
 
     def verdict(self, winners: Sequence[tuple[int, int]]) -> Verdict:

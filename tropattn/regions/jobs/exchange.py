@@ -153,31 +153,47 @@ def _together(parts: Sequence[_Part]) -> dict[_Name, Row]:
     Raises ``InvalidInput`` where two did the same with different results.
     """
     rows: dict[_Name, Row] = {}
-    teller: dict[_Name, _Part] = {}
-    others: list[tuple[_Part, _Name]] = []
     for part in parts:
         for name, row in part.rows.items():
-            other = rows.get(name)
-            if other is None:
+            if name not in rows or rows[name].parent is None:
                 rows[name] = row
-                continue
-            rows[name] = other if other.data is None or row.data is not None else row
-            parent = row.parent if other.parent is None else other.parent
-            rows[name] = replace(rows[name], parent=parent)
-    for name in rows:
-        told = [part for part in parts if part.done(name)]
-        if not told:
-            continue
-        results = [part.result(name) for part in told] if len(told) > 1 else [(0, False)]
-        if len({cells for cells, complete in results if complete}) > 1 or _differ(told, name):
-            raise InvalidInput(
-                f"merge: one result a range needed, got two for {name[1]!r} of {name[0]}, the "
-                f"second in {told[-1].source}; one of the two machines is not sound."
-            )
-        complete = [complete for _, complete in results]
-        teller[name] = told[complete.index(True) if any(complete) else 0]
-        others += [(part, name) for part in told if part is not teller[name]]
-    return _kept(rows, teller, others)
+    done = {name: [part for part in parts if part.done(name)] for name in rows}
+    teller = {name: _teller(told, name) for name, told in done.items() if told}
+    kept, above = set[_Name](), dict[_Name, _Name]()
+    waiting = [name for name, row in rows.items() if row.parent is None]
+    while waiting:
+        name = waiting.pop()
+        kept.add(name)
+        left = teller[name].left.get(name, []) if name in teller else []
+        above |= dict.fromkeys(left, name)
+        waiting += left
+    dropped = {
+        below
+        for name, part in teller.items()
+        for other in done[name]
+        if other is not part
+        for below in other.below(name)
+    }
+    out: dict[_Name, Row] = {}
+    for name, row in rows.items():
+        if name in kept or name not in dropped:
+            own = teller[name].rows[name] if name in teller else row
+            out[name] = replace(own, parent=above[name][1] if name in above else row.parent)
+    return out
+
+
+def _teller(told: Sequence[_Part], name: _Name) -> _Part:
+    """Of the parts that have done a range the first that has done all of it, or the first."""
+    if len(told) == 1:
+        return told[0]
+    results = [part.result(name) for part in told]
+    if len({cells for cells, complete in results if complete}) > 1 or _differ(told, name):
+        raise InvalidInput(
+            f"merge: one result a range needed, got two for {name[1]!r} of {name[0]}, the "
+            f"second in {told[-1].source}; one of the two machines is not sound."
+        )
+    complete = [complete for _, complete in results]
+    return told[complete.index(True) if any(complete) else 0]
 
 
 def _differ(told: Sequence[_Part], name: _Name) -> bool:
@@ -190,35 +206,11 @@ def _differ(told: Sequence[_Part], name: _Name) -> bool:
     return False
 
 
-def _kept(
-    rows: dict[_Name, Row], teller: dict[_Name, _Part], others: list[tuple[_Part, _Name]]
-) -> dict[_Name, Row]:
-    """Without what only a part that does not tell made of a range."""
-    kept = set[_Name]()
-    waiting = [name for name, row in rows.items() if row.parent is None]
-    above: dict[_Name, _Name] = {}
-    while waiting:
-        name = waiting.pop()
-        kept.add(name)
-        part = teller.get(name)
-        for left in part.left.get(name, []) if part is not None else []:
-            above[left] = name
-            waiting.append(left)
-    dropped = {below for part, name in others for below in part.below(name)} - kept
-    out: dict[_Name, Row] = {}
-    for name, row in rows.items():
-        if name not in dropped:
-            part = teller.get(name)
-            own = row if part is None else part.rows[name]
-            out[name] = replace(own, parent=above[name][1] if name in above else row.parent)
-    return out
-
-
 def _cells(row: Row) -> int:
     return json.loads(row.tally or "{}").get("cells", 0)
 
 
-def _check(rows: dict[tuple[str, str], Row], whole: bool, parts: Sequence[str | Path]) -> None:
+def _check(rows: dict[_Name, Row], whole: bool, parts: Sequence[str | Path]) -> None:
     """Every range that is done has what it left; none but the roots comes from nowhere."""
     left = Counter((row.search, row.parent) for row in rows.values())
     names = ", ".join(map(str, parts))
