@@ -269,7 +269,7 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
     Cost: the neighbours of the winners, and of the way to the first.
     """
     heads, total = len(sizes), 0
-    at, _, _, _, _ = way
+    at, low, high, _, _ = way
     for g in range(heads):
         at[g] = near[3][g]
     for arc in range(start, stop_at):
@@ -292,11 +292,13 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
             if winner < 0:
                 return total, UNPROVED
             while True:
-                step, _, _ = overtaking(near, winner, u, v, slack_u, slack_v, way, found)
+                step, lower, upper = overtaking(near, winner, u, v, slack_u, slack_v, way)
                 if step < 0:
                     return total, UNPROVED
                 if step == winner:
                     break
+                if not insert(low, high, found, lower, upper):
+                    return total, UNPROVED
                 found += 1
                 winner = step
             at[g] = winner
@@ -305,7 +307,7 @@ def crossings(arcs, owners, sizes, errors, near, start, stop_at, way, stop):
 
 
 @fragment()
-def _insert(low, high, count, lower, upper):
+def insert(low, high, count, lower, upper):
     """Put an interval among ascending disjoint ones; False where it meets another."""
     at = count
     while at > 0 and low[at - 1] > lower:
@@ -343,21 +345,7 @@ def climb(near, row, ray, slack):
 
 
 @fragment()
-def overtaking(near, winner, u, v, slack_u, slack_v, way, count):
-    """The row that overtakes the winner first, the winner if none does, and the share in bounds.
-
-    The share is noted as one more of the arc's ``count``. The row is -1 where it is not proved, or
-    where the share meets another.
-    """
-    _, low, high, _, _ = way
-    step, lower, upper = _overtaking(near, winner, u, v, slack_u, slack_v, way)
-    if step >= 0 and step != winner and not _insert(low, high, count, lower, upper):
-        step = -1
-    return step, lower, upper
-
-
-@fragment()
-def _overtaking(near, winner, u, v, slack_u, slack_v, way):
+def overtaking(near, winner, u, v, slack_u, slack_v, way):
     """The row that overtakes the winner first on the way from u to v, and where.
 
     Row k overtakes at the share ``a / (a + b)`` with ``a = u[winner] - u[k]`` and
