@@ -101,10 +101,12 @@ class _Process:
         """What comes of a range."""
         message = pickle.dumps(data)
         for _ in range(_MOST_DEATHS):
-            process = self._started()
+            process, new = self._started()
             assert process.stdin is not None
             assert process.stdout is not None
             try:
+                if new:
+                    _send(process.stdin, self._search)
                 _send(process.stdin, message)
                 told, error = pickle.loads(_receive(process.stdout))
             except (OSError, EOFError):
@@ -120,10 +122,12 @@ class _Process:
             "row; the system may lack memory, take fewer workers."
         )
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> tuple[subprocess.Popen[bytes], bool]:
+        """The process, and whether it does not know the search yet."""
         with self._lock:
             if self._ended:
                 raise EOFError
+            new = self._process is None
             if self._process is None:
                 ours = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
                 self._process = subprocess.Popen(
@@ -134,9 +138,7 @@ class _Process:
                     # Ctrl-C in a terminal is for the driver.
                     start_new_session=True,
                 )
-                assert self._process.stdin is not None
-                _send(self._process.stdin, self._search)
-            return self._process
+            return self._process, new
 
     def end(self) -> None:
         """End it, whatever it does."""
