@@ -51,9 +51,12 @@ def check(units, domain, rows, to_polynomial):
             assert sum(Fraction(x) * y for x, y in zip(a, point, strict=True)) < b
 
 
-@pytest.mark.parametrize("block", range(10))
+LATER = [pytest.param(block, marks=pytest.mark.long) for block in range(4, 10)]
+
+
+@pytest.mark.parametrize("block", [*range(4), *LATER])
 def test_random_cases(block, to_polynomial):
-    """600 cases: floats and small integers, ties, duplicates, low rank, H > d, windows."""
+    """60 cases each: floats and small integers, ties, duplicates, low rank, H > d, windows."""
     for seed in range(60 * block, 60 * (block + 1)):
         units, _, domain, rows = random_case(seed)
         check(units, domain, rows, to_polynomial)
@@ -98,6 +101,7 @@ def test_larger_known_answers(family, n, to_polynomial):
     assert count_regions([to_polynomial(u) for u in units], engine="enumeration").value == expected
 
 
+@pytest.mark.long
 def test_polytope_line_and_slice_against_their_walls(to_polynomial):
     """A triangle, a segment and a plane slice against brute force on the pulled-back units."""
     rng = random.Random(3)

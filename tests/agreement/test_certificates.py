@@ -350,6 +350,7 @@ def adversarial(seed):
     return [head, other]
 
 
+@pytest.mark.long
 def test_keys_a_rounding_step_from_a_tie_are_certified(to_polynomial, tmp_path):
     """Certified counts are right on 40 adversarial layers; float margins are wrong on many."""
     wrong = 0

@@ -140,6 +140,7 @@ def check(seeds):
         assert_exact(plane_cells(heads, window), units, window, seed)
 
 
+@pytest.mark.long
 def test_hard_layers_are_measured_exactly():
     check(range(40))
 

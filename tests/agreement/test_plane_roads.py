@@ -139,6 +139,7 @@ def test_roads_agree(kind, monkeypatch):
     assert kind != "grid" or proved <= 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["gauss", "strips"])
 def test_roads_agree_where_diagrams_are_read_from_hulls(kind, monkeypatch):
     read = []
@@ -386,6 +387,7 @@ def test_areas_tile_the_window_and_the_count_is_eulers():
     assert cells.patterns.tolist() == enumerate_regions(heads, window).patterns.tolist()
 
 
+@pytest.mark.long
 def test_the_count_by_euler_in_rationals():
     for seed in range(12):
         heads, _ = layer("gauss", 3 * seed)

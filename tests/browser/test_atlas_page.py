@@ -74,6 +74,7 @@ def test_the_network_behind_each_layer(opened, record):
         assert shown[1] == [" ".join(tokens[j] for j in c["winners"]) for c in found["cells"]]
 
 
+@pytest.mark.long
 def test_soft_weights_harden_with_the_slider(opened):
     means = [
         opened.execute_script(

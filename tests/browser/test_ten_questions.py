@@ -118,6 +118,7 @@ def test_which_token_a_head_chooses_at_a_state_and_by_what_gap(record, choose, t
     assert f"{beside}{mark['gap']:.4g} (estimate)" in facts()
 
 
+@pytest.mark.long
 def test_which_token_wins_where_i_point_and_what_lies_beyond(record, choose, tip):
     tokens = record["spec"]["tokens"]
     choose("plane", "1")

@@ -11,6 +11,7 @@ from tropattn.cli.options import shipped
 CONTEXT = ["boundary", "demo", "--text", "83="]
 
 
+@pytest.mark.long
 def test_answers_pieces_and_a_picture(invoke, tmp_path):
     picture = tmp_path / "b.png"
     ended = invoke(*CONTEXT, "--reach", 6, "--output", picture, "--json")

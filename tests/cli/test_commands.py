@@ -229,6 +229,7 @@ def test_plot_of_bare_heads_in_space(invoke, tmp_path, args, shown):
     assert f"<!-- {shown} -->" in target.read_text()
 
 
+@pytest.mark.long
 def test_plot_of_a_model_on_its_own_plane(invoke, tmp_path):
     target = tmp_path / "figure.svg"
     result = invoke("plot", "demo", "--text", "3141=", "--output", target)

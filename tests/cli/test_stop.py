@@ -359,6 +359,7 @@ def test_a_command_ends_at_its_time_limit(tmp_path):
     assert answer["kind"] == "lower" and int(answer["value"]) == low >= 0
 
 
+@pytest.mark.long
 def test_a_command_within_its_time_limit(tmp_path):
     # Every command that can take long has the option; these end before it.
     for args in (["bounds", "--keys", "3,3", "--dim", 1], ["dynamics", "gaussian", "--dim", 1]):

@@ -101,6 +101,7 @@ def test_leaders_are_hull_vertices_and_not_conversely():
     assert fewer > 0
 
 
+@pytest.mark.long
 def test_closed_limits_are_what_long_runs_tend_to():
     decided = 0
     for seed in range(120):
@@ -126,6 +127,7 @@ def test_closed_limits_are_what_long_runs_tend_to():
     assert decided > 100
 
 
+@pytest.mark.long
 def test_proved_float_leaders_are_exact_leaders():
     for seed in range(40):
         stream = np.random.default_rng([12, seed])

@@ -51,6 +51,7 @@ def test_affine_change_of_variable_keeps_the_count(heads, stretch, shift):
     assert count_regions(moved).value == count_regions(heads).value
 
 
+@pytest.mark.long
 @quick
 @given(layers(max_heads=2))
 def test_refinement_is_the_product(heads):

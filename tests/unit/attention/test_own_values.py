@@ -116,6 +116,7 @@ def test_against_brute_force(block):
             assert np.allclose(net(point), np.array(image, dtype=float), atol=1e-9)
 
 
+@pytest.mark.long
 def test_the_cases_are_not_empty():
     """Own values matter in most of them: with fixed values the maps are others."""
     moved = 0
@@ -130,6 +131,7 @@ def test_the_cases_are_not_empty():
     assert moved > 80
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["points", "lines"])
 def test_the_sampler_finds_all_cells_of_a_deep_stack(method):
     """Four layers with live own values, in doubles and behind them; every cell is large enough."""

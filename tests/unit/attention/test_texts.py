@@ -135,6 +135,7 @@ def test_one_error_for_what_cannot_be_read(tmp_path):
         TextReader(tmp_path, "GPT2Tokenizer")("b")
 
 
+@pytest.mark.long
 def test_the_package_is_imported_for_texts_only():
     words = (
         "import sys, tropattn as ta; from tropattn.cli.options import shipped;"

@@ -36,6 +36,7 @@ def test_clusters_of_a_gram_run_equal_those_of_its_tokens():
     np.testing.assert_array_equal(tokens.clusters(0.1), gram.clusters(0.1))
 
 
+@pytest.mark.long
 def test_metastability_grows_with_beta():
     # arXiv 2410.06833: log T ~ beta. Two opposite groups on the circle hold ever longer.
     angles = np.concatenate([[-0.3, 0.2], np.pi - 0.6 + np.array([-0.3, 0.2])])

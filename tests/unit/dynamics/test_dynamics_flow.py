@@ -250,6 +250,7 @@ def test_causal_tokens_go_to_the_first():
     assert np.abs(run.states[1] - x[0]).max() < 1e-2
 
 
+@pytest.mark.long
 def test_rescaled_space_is_the_flat_flow_seen_through_exp_minus_tv():
     x = sphere(6, 2, 9)
     Q, K, _ = matrices(2, 2, 9)
@@ -315,6 +316,7 @@ def test_bad_input_names_the_argument(call, words):
         call()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", [21, 0])
 def test_gram_flow_of_the_circle_stays_a_gram_matrix(run):
     # Run 21 leaves the matrices of rank 2 where the Gram matrix itself is integrated.

@@ -334,6 +334,7 @@ def test_growth_needs_rows():
         plotting.growth([], 2)
 
 
+@pytest.mark.long
 def test_save(tmp_path):
     figure = plotting.diagram(TRIANGLE, UNIT)
     for name, head in (("a.png", b"\x89PNG"), ("b.pdf", b"%PDF"), ("c.SVG", b"<?xml")):

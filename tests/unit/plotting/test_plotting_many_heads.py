@@ -15,6 +15,7 @@ def heads(number, seed=0, keys=4):
     ]
 
 
+@pytest.mark.long
 def test_no_panel_is_dropped_and_no_two_heads_are_drawn_alike():
     figure = panels(heads(18))
     titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
@@ -26,6 +27,7 @@ def test_no_panel_is_dropped_and_no_two_heads_are_drawn_alike():
     assert len(refinement.get_legend().get_texts()) == 18
 
 
+@pytest.mark.long
 def test_a_crowded_middle_is_drawn_again_inside_its_frame():
     figure = partition(heads(18))
     first, closer = figure.axes

@@ -140,6 +140,7 @@ def test_upper_sums_in_low_dimension():
         found.face_lattice()
 
 
+@pytest.mark.long
 def test_faces_agree_with_each_other():
     """Lattice, f-vector, graph, fan and support of random sums tell one story."""
     rng = random.Random(5)

@@ -47,7 +47,7 @@ def _agrees(a, b):
     return cell
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 4])
+@pytest.mark.parametrize("dim", [1, 2, *(pytest.param(d, marks=pytest.mark.long) for d in (3, 4))])
 def test_corners_rays_and_facets_are_those_of_every_choice_of_rows(dim):
     rng = np.random.default_rng(dim)
     found = {"empty": 0, "flat": 0, "lines": 0, "unbounded": 0}

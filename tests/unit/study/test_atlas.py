@@ -121,6 +121,7 @@ def test_a_record_is_known_by_its_schema(record, tmp_path):
     assert kept_record(str(place)) is None
 
 
+@pytest.mark.long
 def test_the_page_asks_for_nothing_and_holds_its_record(record):
     pytest.importorskip("bokeh", reason="needs the extra atlas")
     from tropattn.plotting.atlas import page

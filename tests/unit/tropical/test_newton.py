@@ -21,6 +21,7 @@ def random_polynomial(seed, to_polynomial):
     return to_polynomial(unit)
 
 
+@pytest.mark.long
 def test_two_roads_to_the_vertices(to_polynomial):
     """Linear programs over all terms, and the walk along edges."""
     for seed in range(60):

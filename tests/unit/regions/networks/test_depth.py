@@ -247,6 +247,7 @@ def test_shipped_model_through_both_layers(keys_from):
     assert len(seen) > len(patterns) / 4
 
 
+@pytest.mark.long
 def test_wide_relu_network_on_a_square_against_samples():
     """Gaussian weights: every pattern of 40,000 points is a cell, every cell is real."""
     rng = np.random.default_rng([16, 2])

@@ -215,6 +215,7 @@ def _transformer():
     return Network(layers)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "method, size, cuts", [("points", 20_001, [1, 513, 9000]), ("lines", 600, [16, 480, 512])]
 )

@@ -116,6 +116,7 @@ def test_all_cells_of_generic_layers():
         assert lines.value == exact
 
 
+@pytest.mark.long
 def test_small_cells_in_five_dimensions():
     """Chords along walls find cells that points and free chords miss by the hundred thousand.
 
