@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib
+import importlib.util
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -108,12 +108,13 @@ class Table(Value):
 
         Raises ``InvalidInput`` where they are not installed.
         """
-        frame, stream = self.to_frame(), io.BytesIO()
+        stream = io.BytesIO()
+        # Where both are installed polars writes it: pandas needs a third package.
+        if importlib.util.find_spec("polars"):
+            self.to_frame("polars").write_parquet(stream)
+            return stream.getvalue()
         try:
-            if hasattr(frame, "to_parquet"):
-                frame.to_parquet(stream, index=False)
-            else:
-                frame.write_parquet(stream)
+            self.to_frame().to_parquet(stream, index=False)
         except ImportError:
             raise InvalidInput(
                 "form: pandas with pyarrow, or polars, needed for parquet, got pandas alone; "

@@ -80,8 +80,8 @@ def soft_hard_error(head: Head, tokens: Array) -> NDArray[np.float64]:
     With ``e = exp(-gap)`` of the head's own scores (theory T16, at tau = 1). Small where softmax
     attention may be read as hardmax.
 
-    >>> soft_hard_error(Head(beta=50.0), np.array([[1.0, 0.0], [0.0, 1.0]])).max() < 1e-20
-    np.True_
+    >>> bool(soft_hard_error(Head(beta=50.0), np.array([[1.0, 0.0], [0.0, 1.0]])).max() < 1e-20)
+    True
     """
     f = score_polynomial(head, tokens)
     others = len(tokens) - 1

@@ -457,7 +457,7 @@ def _line(path: str, arrays: dict[str, Any]) -> Line:
     for name in ("t_min", "t_max"):
         if arrays.get(name) is not None:
             try:
-                ends[name] = float(arrays[name])
+                ends[name] = float(np.asarray(arrays[name]).item())
             except (TypeError, ValueError):
                 raise InvalidInput(
                     f"{path}, {name}: one number needed, got {arrays[name]!r}; "

@@ -202,7 +202,8 @@ def test_polytope_in_space():
     cube = ta.TropicalPolynomial([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
     figure = plotting.polytope(cube.newton_polytope())
     (faces,) = figure.axes[0].collections[:1]
-    assert len(faces._faces) == 6
+    figure.canvas.draw()
+    assert len(faces.get_paths()) == 6
     lifted = plotting.polytope(TRIANGLE.newton_polytope(lifted=True), lifted=True)
     assert lifted.axes[0].get_zlabel() == "intercept $c$"
     with pytest.raises(InvalidInput, match="R\\^2 or R\\^3"):

@@ -84,8 +84,8 @@ class RotaryEmbedding(Value):
     def frequencies(self, width: int) -> NDArray[np.float64]:
         """Return the angle by which each pair of ``width`` coordinates turns a position.
 
-        >>> RotaryEmbedding(100.0).frequencies(4).tolist()
-        [1.0, 0.1]
+        >>> RotaryEmbedding(16.0).frequencies(4).tolist()
+        [1.0, 0.25]
         """
         if self.turns is not None:
             return np.array(self.turns)
