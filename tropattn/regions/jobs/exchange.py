@@ -101,7 +101,10 @@ def _opened(part: str | Path) -> tuple[dict[str, str], Iterator[Row]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound, about = False, {}
     if not sound:
-        raise damaged(part, "no header of a job")
+        raise InvalidInput(
+            f"merge: a part needs the header of its job, the first line that --export wrote, above "
+            f"its own lines, got {part} without one; put it there."
+        )
     return {**about, "part": "yes"}, _lines(place)
 
 
