@@ -35,8 +35,10 @@ _PAIRS = 4_000_000
 _MOST = 2_000_000
 """Rays that may be held at a time."""
 
-_ONES = np.unpackbits(np.arange(2**16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16).sum(
-    axis=1, dtype=np.uint16
+_ONES = (
+    np.unpackbits(np.arange(2**16, dtype=np.uint16).view(np.uint8))
+    .reshape(-1, 16)
+    .sum(axis=1, dtype=np.uint16)
 )
 """Bits that are set in each half-word."""
 
