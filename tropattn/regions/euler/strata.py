@@ -12,7 +12,8 @@ the last sum over heads with more than one cell. What walls of two heads have in
 between two such points, B or D. Edges are walked through all other heads, arcs through those after
 both, and no cell is built. On a whole sphere such an arc may be a circle, unless every head has a
 vertex; then the points are counted in two open halves. The kernel proves what it uses; otherwise
-``euler_count`` returns None and enumeration takes over.
+``euler_count`` returns None and enumeration takes over. The same points give the numbers of faces
+of all dimensions (``face_numbers``).
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def face_numbers(refinement: Refinement, budget: Budget) -> SphereFaces | None:
     edges = _distinct(parts, rows[rows[:, 0] >= 0])
     # On a whole sphere the edges of a head without vertices are circles.
     some = np.max([part.states for part in parts], axis=0) == 2 if sphere else walls > 0
-    vertices = int((edges - walls + _live_rows(parts) - (not sphere))[some].sum())
+    vertices = int((edges - walls + _alone(parts) - (not sphere))[some].sum())
     segments = int(edges[some].sum()) + points.on_edges
     segments += (3 * points.on_edges + points.on_border) // 2 + 3 * points.of_three
     vertices += points.on_edges + points.of_three
@@ -182,13 +183,13 @@ def _crossed(refinement: Refinement, budget: Budget) -> tuple[list[Arcs], ArcPoi
 
 def _cells(parts: list[Arcs], points: ArcPoints, sphere: bool) -> int:
     """The number of cells (T9)."""
-    live = _live_rows(parts)
-    alone = int(live.sum()) if sphere else 1 + int((live[live > 0] - 1).sum())
-    return alone + (points.on_edges + points.on_border) // 2 + points.of_three
+    own = _alone(parts)
+    total = int(own.sum()) if sphere else 1 + int((own[own > 0] - 1).sum())
+    return total + (points.on_edges + points.on_border) // 2 + points.of_three
 
 
-def _live_rows(parts: list[Arcs]) -> NDArray[np.int64]:
-    """How many cells each head has, 0 for one."""
+def _alone(parts: list[Arcs]) -> NDArray[np.int64]:
+    """The cells of each head alone, 0 where it has but one."""
     rows = np.unique(np.vstack([part.sides for part in parts]))
     return _distinct(parts, rows[:, None])
 
