@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from tropattn.regions.complex import RegionComplex
     from tropattn.regions.count import count_regions, enumerate_regions, upper_bound
     from tropattn.regions.decisions import DecisionBoundary, decision_boundary
-    from tropattn.regions.faces import FaceComplex, face_complex
+    from tropattn.regions.faces import FaceComplex, FaceCount, count_faces, face_complex
     from tropattn.regions.lines.envelopes import LineCells, line_cells
     from tropattn.regions.measure import CellMeasure, cell_measure
     from tropattn.regions.polygons.cells import PlaneCells, plane_cells
@@ -79,6 +79,7 @@ __all__ = [
     "Degenerate",
     "EngineError",
     "FaceComplex",
+    "FaceCount",
     "FeedForward",
     "FixedLayer",
     "Inconclusive",
@@ -111,6 +112,7 @@ __all__ = [
     "bounds",
     "cell_measure",
     "constructions",
+    "count_faces",
     "count_regions",
     "decision_boundary",
     "draw_sample",
@@ -157,7 +159,7 @@ _NAMES = {
     "regions.complex": ("RegionComplex",),
     "regions.count": ("count_regions", "enumerate_regions", "upper_bound"),
     "regions.decisions": ("DecisionBoundary", "decision_boundary"),
-    "regions.faces": ("FaceComplex", "face_complex"),
+    "regions.faces": ("FaceComplex", "FaceCount", "count_faces", "face_complex"),
     "regions.sampling.estimates": ("Sample", "merge_samples"),
     "regions.lines.envelopes": ("LineCells", "line_cells"),
     "regions.measure": ("CellMeasure", "cell_measure"),

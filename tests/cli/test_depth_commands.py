@@ -8,8 +8,9 @@ import pytest
 
 import tropattn as ta
 from tropattn.cli.options import shipped
-from tropattn.study.inputs import Source
+from tropattn.study.inputs import Source, open_network
 from tropattn.study.pictures import PlotSpec, choose
+from tropattn.study.token_plane import token_plane
 
 TEXT = "83052="
 
@@ -145,6 +146,15 @@ def test_a_deep_plot_takes_a_window_that_it_can_finish(invoke, tmp_path, monkeyp
     found = invoke(*args)
     assert found.exit_code == 0
     assert re.match(r"tropattn: the window reaches [\d.e-]+ widths .*--reach", found.stderr)
+
+
+def test_a_large_network_has_one_plane_of_a_given_reach(monkeypatch):
+    opened, _ = open_network(Source(path=shipped(), text="314="), None)
+    many = token_plane(opened, reach=0.05)
+    monkeypatch.setattr("tropattn.study.token_plane._WORK", 1.0)
+    one = token_plane(opened, reach=0.05)
+    assert (many.tried, one.tried) == (3, 1) and one.cells <= many.cells
+    assert one.names == tuple(opened.state_names[i] for i in (3, 0, 1))
 
 
 def test_the_reach_of_a_plot(invoke, tmp_path):

@@ -44,6 +44,7 @@ CALLS = {
     "volume": (F.power_diagram().cell(0).volume, {"window": BOX}),
     "one cell": (ta.enumerate_regions(F).cell, {"i": 0}),
     "faces": (ta.face_complex, {"target": F, "domain": BOX, "max_faces": 99, "threads": 1}),
+    "face numbers": (ta.count_faces, {"target": F, "domain": BOX, "max_faces": 99, "threads": 1}),
     "decisions": (
         ta.decision_boundary,
         {"target": ta.Network([ta.Affine(np.eye(2))]), "domain": BOX, "max_cells": 9},

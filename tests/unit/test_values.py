@@ -62,6 +62,7 @@ def examples() -> dict[str, object]:
         *(F.power_diagram(), F.power_diagram().cell(0), F.subdivision(), layer.stages()[0]),
         *(F.subdivision().hypersurface(), F.newton_polytope().normal_fan()),
         *(ta.face_complex(F, PLANE), ta.cell_measure(F, PLANE), ta.decision_boundary(wide, PLANE)),
+        ta.count_faces(F, PLANE),
         ta.enumerate_regions(net, PLANE).cell(0).inscribed_ball(),
         *(F.newton_polytope().hull.facets()[0], ta.mixed_subdivision([F, F])),
         *(ta.draw_sample(F, 100, seed=0, domain=PLANE), model.fix("314=", layer=0)),

@@ -101,8 +101,10 @@ def _draw_cells(
             named(axes, cell, names[j], 9)
     plane.prepare(axes)
     if split.dim == 2:
-        for number, point in enumerate(split.points.astype(np.float64)):
-            _numbered(axes, point, number)
+        for number, point in enumerate(split.points.tolist()):
+            # What is beyond the doubles is beyond every window.
+            if max(map(abs, point)) <= np.finfo(np.float64).max:
+                _numbered(axes, np.array(point, np.float64), number)
 
 
 def _draw_subdivision(

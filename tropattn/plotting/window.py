@@ -232,6 +232,9 @@ def _default_window(units: Sequence[TropicalPolynomial]) -> tuple[Array, Array]:
             ends = np.roll(cell.vertices, -1, axis=0)
             for i in np.flatnonzero(named & (cell.labels > j)).tolist():
                 a, b = cell.vertices[i], ends[i]
+                if not (a != b).any():
+                    # Two cells that share a corner alone.
+                    continue
                 walls.append((a, b))
                 t = np.clip(-(a @ (b - a)) / ((b - a) @ (b - a)), 0, 1)
                 feet.append(a + t * (b - a))

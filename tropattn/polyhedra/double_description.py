@@ -4,7 +4,8 @@ Motzkin, Raiffa, Thompson, Thrall (1953), *The double description method*; Fukud
 *Double description method revisited*. Rows are taken in one at a time; the rays that a row cuts off
 give way to those where it crosses the edges to the others, an edge being a pair of rays that no
 third one shares all its tight rows with. Numbers are ``int64`` as long as their products are proved
-to fit, and Python's integers from there on, so nothing is ever rounded.
+to fit, and Python's integers from there on, so nothing is ever rounded; the signs of products that
+do not fit are read from doubles where these prove them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tropattn._types import Array
 from tropattn.arrays import pivot_columns
 from tropattn.errors import BudgetExceeded
 from tropattn.threads import check
+from tropattn.tolerance import TINY, gamma
 
 __all__ = ["ConeRays", "cone_rays"]
 
@@ -33,7 +35,12 @@ _PAIRS = 4_000_000
 _MOST = 2_000_000
 """Rays that may be held at a time."""
 
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
+_ONES = (
+    np.unpackbits(np.arange(2**16, dtype=np.uint16).view(np.uint8))
+    .reshape(-1, 16)
+    .sum(axis=1, dtype=np.uint16)
+)
+"""Bits that are set in each half-word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ def cone_rays(rows: Sequence[Sequence[int]], width: int) -> ConeRays:
     full = np.zeros((len(rays), width), dtype=object)
     full[:, columns] = rays
     order = sorted(range(len(full)), key=full.tolist().__getitem__)
-    tight = (_product(rays, local) == 0).astype(bool)
+    tight = _signs(rays, local, _unit(local)) == 0
     return ConeRays(full[order], tight[order], lineality)
 
 
@@ -117,25 +124,26 @@ def _rays(rows: Array) -> Array:
     used = len(rays)
     rays, rows = _narrow(rays), _narrow(rows)
     rest = np.delete(rows, first, axis=0)
-    values = _product(rays, rest)
+    near = _unit(rest)
+    signs = _signs(rays, rest, near)
     while True:
         check()
-        cut = (values > 0).sum(axis=0)
+        cut = (signs > 0).sum(axis=0)
         # What no ray violates is never violated again.
-        rest, values, cut = rest[cut > 0], values[:, cut > 0], cut[cut > 0]
+        some = cut > 0
+        rest, near, signs, cut = rest[some], near[some], signs[:, some], cut[some]
         if not len(cut):
             return rays
         at = int(cut.argmax())
-        level = values[:, at]
-        outside, inside = np.flatnonzero(level > 0), np.flatnonzero(level < 0)
-        i, j = _adjacent(masks, outside, inside, rays.shape[1] - 2)
-        new = _between(rays, level, i, j)
+        level = signs[:, at]
+        i, j = _adjacent(masks, level > 0, level < 0, rays.shape[1])
+        new = _between(rays[i], rays[j], rest[at])
         kept = level <= 0
         masks = _marked(masks, level == 0, used)
         fresh = _marked(masks[i] & masks[j], np.ones(len(i), np.bool_), used)
         masks = np.vstack([masks[kept], fresh])
         rays = np.vstack([*_alike(rays[kept], new)])
-        values = np.vstack([*_alike(values[kept], _product(new, rest))])
+        signs = np.vstack([signs[kept], _signs(new, rest, near)])
         used += 1
         if len(rays) > _MOST:
             raise BudgetExceeded(
@@ -156,24 +164,29 @@ def _marked(masks: Array, chosen: Array, bit: int) -> NDArray[np.uint64]:
     return masks
 
 
-def _adjacent(masks: Array, outside: Array, inside: Array, least: int) -> tuple[Array, Array]:
+def _adjacent(
+    masks: Array, beyond: NDArray[np.bool_], below: NDArray[np.bool_], dim: int
+) -> tuple[Array, Array]:
     """Pairs of rays on both sides that span an edge: no third ray is tight where both are."""
     words, n = masks.shape[1], len(masks)
+    outside, inside = np.flatnonzero(beyond), np.flatnonzero(below)
     firsts, seconds = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
     step = max(1, _PAIRS // (8 * words * max(1, len(inside))))
     for start in range(0, len(outside), step):
         part = outside[start : start + step]
         shared = masks[part][:, None, :] & masks[inside][None, :, :]
-        count = _ONES[shared.view(np.uint8)].sum(axis=2, dtype=np.int64)
-        p, q = np.nonzero(count >= least)
+        p, q = np.nonzero(_ones(shared) >= dim - 2)
         firsts.append(part[p])
         seconds.append(inside[q])
     i, j = np.concatenate(firsts), np.concatenate(seconds)
-    edge = np.zeros(len(i), np.bool_)
+    # The rows of a ray with no more than it needs are independent, and so are those it shares.
+    tight = _ones(masks)
+    edge = np.minimum(tight[i], tight[j]) == dim - 1
+    open_pairs = np.flatnonzero(~edge)
     step = max(1, _PAIRS // (words * n))
-    for start in range(0, len(i), step):
+    for start in range(0, len(open_pairs), step):
         check()
-        part = slice(start, start + step)
+        part = open_pairs[start : start + step]
         shared = masks[i[part]] & masks[j[part]]
         holds = np.ones((len(shared), n), np.bool_)
         for w in range(words):
@@ -182,14 +195,25 @@ def _adjacent(masks: Array, outside: Array, inside: Array, least: int) -> tuple[
     return i[edge], j[edge]
 
 
-def _between(rays: Array, level: Array, i: Array, j: Array) -> Array:
-    """Where the row with these values vanishes on the edges from rays i (> 0) to rays j (< 0)."""
-    weight, other = level[i][:, None], -level[j][:, None]
-    one, two = rays[i], rays[j]
-    if rays.dtype != object and _size(level) * _size(rays) < _FITS // 2:
-        return _primitive(weight * two + other * one)
-    weight, other, one, two = (part.astype(object) for part in (weight, other, one, two))
-    return _narrow(_primitive(weight * two + other * one))
+def _ones(masks: Array) -> NDArray[np.uint16]:
+    """How many bits are set, over the words of the last axis."""
+    parts = masks.view(np.uint16)
+    count = np.zeros(masks.shape[:-1], np.uint16)
+    # A sum over a short last axis is slower.
+    for k in range(parts.shape[-1]):
+        count += _ONES[parts[..., k]]
+    return count
+
+
+def _between(outside: Array, inside: Array, row: Array) -> Array:
+    """Where a row vanishes on the edges from rays outside to rays inside, one to one."""
+    weight, other = (_product(rays, row[None, :]) for rays in (outside, -inside))
+    sizes = max(_size(weight), _size(other)) * max(_size(outside), _size(inside))
+    parts = (weight, other, outside, inside)
+    if sizes < _FITS // 2 and not any(part.dtype == object for part in parts):
+        return _primitive(weight * inside + other * outside)
+    weight, other, outside, inside = (part.astype(object) for part in parts)
+    return _narrow(_primitive(weight * inside + other * outside))
 
 
 def _primitive(rows: Array) -> Array:
@@ -219,12 +243,37 @@ def _alike(one: Array, two: Array) -> tuple[Array, Array]:
     return one.astype(object), two.astype(object)
 
 
+def _fits(rays: Array, rows: Array) -> bool:
+    """Whether all products of rows and rays are int64."""
+    small = rays.dtype != object and rows.dtype != object
+    return small and rays.shape[1] * _size(rays) * _size(rows) < _FITS
+
+
 def _product(rays: Array, rows: Array) -> Array:
     """The values (n, m) of rows on rays."""
-    small = rays.dtype != object and rows.dtype != object
-    if small and rays.shape[1] * _size(rays) * _size(rows) < _FITS:
+    if _fits(rays, rows):
         return rays @ rows.T
     rays, rows = rays.astype(object), rows.astype(object)
-    if not rays.shape[1]:
-        return np.zeros((len(rays), len(rows)), np.int64)
     return _narrow(rays @ rows.T)
+
+
+def _unit(rows: Array) -> NDArray[np.float64]:
+    """The rows over their largest entries, each number with a relative error of three roundings."""
+    size = np.abs(rows).max(axis=1, initial=1)[:, None]
+    return (rows / size).astype(np.float64)
+
+
+def _signs(rays: Array, rows: Array, near: NDArray[np.float64]) -> NDArray[np.int8]:
+    """The signs (n, m) of the values of rows on rays; ``near`` as from ``_unit``.
+
+    Doubles decide what exceeds their error bound (Higham 2002, Section 3.1), integers the rest.
+    """
+    if _fits(rays, rows):
+        return np.sign(rays @ rows.T).astype(np.int8)
+    values, width = _unit(rays) @ near.T, rays.shape[1]
+    bound = width * (gamma(width + 8) + TINY)
+    signs = np.sign(values).astype(np.int8)
+    i, j = np.nonzero(np.abs(values) <= bound)
+    exact = (rays[i].astype(object) * rows[j].astype(object)).sum(axis=1)
+    signs[i, j] = (exact > 0).astype(np.int8) - (exact < 0).astype(np.int8)
+    return signs

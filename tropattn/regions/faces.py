@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 
 from tropattn.arrays import freeze, is_whole
 from tropattn.errors import BudgetExceeded, EngineError, InvalidInput
-from tropattn.polyhedra.domain import Domain
+from tropattn.polyhedra.domain import Domain, as_domain
 from tropattn.polyhedra.polyhedron import Polyhedron
+from tropattn.regions.budget import Budget
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.count import enumerate_regions
 from tropattn.regions.edges import plane_edges, solid_cells
+from tropattn.regions.euler import plane, strata
+from tropattn.regions.question import Question
 from tropattn.regions.result import one_cell
 from tropattn.threads import check, stoppable
 from tropattn.values import Value, counted
 
-__all__ = ["FaceComplex", "face_complex", "faces_of"]
+__all__ = ["FaceComplex", "FaceCount", "count_faces", "face_complex", "faces_of"]
 
 Row = tuple[int, ...]
 Face = tuple[int, ...]
@@ -169,6 +172,98 @@ class FaceComplex(Value):
         return graph
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceCount(Value):
+    """How many faces of each dimension the cells on an open domain have.
+
+    Attributes
+    ----------
+    faces : numbers of faces of dimension 0, ..., d that meet the open domain.
+    bounded : those of the bounded ones; None where only ``face_complex`` knows them.
+    domain : in words.
+    engine : ``"plane"`` or ``"subsets"``, which build no face, or ``"enumeration"``.
+    """
+
+    faces: tuple[int, ...]
+    bounded: tuple[int, ...] | None
+    domain: str
+    engine: str
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(map(str, self.faces))
+        return f"FaceCount(({numbers}), {self.domain}, {self.engine})"
+
+
+@stoppable(one_cell)
+def count_faces(
+    target: Any,
+    domain: Domain | None = None,
+    *,
+    max_faces: int = 1_000_000,
+    threads: int | None = None,
+    stop: threading.Event | None = None,
+    time_limit: float | None = None,
+) -> FaceCount:
+    """The f-vector of ``face_complex``, without faces where theory T9 gives their numbers.
+
+    Parameters
+    ----------
+    target, domain, threads, stop, time_limit : as in ``face_complex``.
+    max_faces : of those that are built; ``BudgetExceeded`` beyond, as there.
+
+    Notes
+    -----
+    Heads in a plane or in R^3, and central ones in R^3 or R^4, are counted by strata, in the time
+    of a count of cells, where every sign shows that their walls are in general position; all else
+    by ``face_complex``. With ``bounded`` where the domain is bounded or the whole space.
+
+    Examples
+    --------
+    >>> from tropattn import TropicalPolynomial
+    >>> heads = [TropicalPolynomial([[0, 0], [1, 0], [0, 1]]),
+    ...          TropicalPolynomial([[0, 0], [2, -1], [1, 2]], [0, 3, 1])]
+    >>> count_faces(heads), count_faces(heads).bounded
+    (FaceCount((4, 10, 7), R^2, plane), (4, 4, 1))
+    """
+    _check_most(max_faces)
+    question = Question.about(target, as_domain(domain), budget=Budget.checked(None, threads))
+    if question.kind == "layer" and question.refinement.rank in (3, 4):
+        engine = plane.EulerPlane.name if question.refinement.rank == 3 else strata.Strata.name
+        counting = plane.face_numbers if question.refinement.rank == 3 else strata.face_numbers
+        found = counting(question.refinement, question.budget)
+        if found is not None:
+            return FaceCount(*_numbers(question, found), question.space, engine)
+    built = face_complex(target, domain, max_faces=max_faces, threads=threads)
+    return FaceCount(built.f_vector(), built.bounded_f_vector(), built.domain, "enumeration")
+
+
+def _numbers(
+    question: Question, found: plane.SphereFaces
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Numbers of faces and of bounded ones in the domain's parameters."""
+    refinement, domain = question.refinement, question.domain
+    dim = question.stages[0].dim if domain is None else domain.dim
+    lines = dim - refinement.dim
+    faces, bounded = found.inside, None
+    if refinement.central:
+        # Cones, and their apex if it is inside.
+        apex = int(not len(refinement.walls))
+        faces, bounded = (apex, *faces), (apex, *(0 for _ in faces))
+    elif found.at_infinity:
+        bounded = tuple(n - u for n, u in zip(faces, (0, *found.at_infinity), strict=True))
+    elif domain is not None and Polyhedron.of(domain).bounded:
+        bounded = faces
+    if lines:
+        bounded = (0,) * len(faces)
+    above = (0,) * lines
+    return (*above, *faces), None if bounded is None else (*above, *bounded)
+
+
+def _check_most(max_faces: int) -> None:
+    if not is_whole(max_faces) or max_faces < 1:
+        raise InvalidInput(f"max_faces: an integer >= 1 needed, got {max_faces!r}.")
+
+
 @stoppable(one_cell)
 def face_complex(
     target: Any,
@@ -202,8 +297,7 @@ def face_complex(
     >>> braid.f_vector(), len(braid.lineality)         # a line, six half-planes, six cells
     ((0, 1, 6, 6), 1)
     """
-    if not is_whole(max_faces) or max_faces < 1:
-        raise InvalidInput(f"max_faces: an integer >= 1 needed, got {max_faces!r}.")
+    _check_most(max_faces)
     return faces_of(
         enumerate_regions(target, domain, max_cells=max_faces, threads=threads), max_faces
     )

@@ -60,7 +60,8 @@ def token_plane(
 
     At most 9 other tokens, evenly spaced along the context, are tried in pairs; of equal counts the
     first pair wins. Where a network has more cells on them than can be drawn in a minute or two,
-    it is the first of these planes, in a smaller window.
+    it is the first of these planes, in a smaller window; with ``reach`` the first one too, where
+    the network is so large that each plane takes long.
 
     Parameters
     ----------
@@ -87,7 +88,10 @@ def token_plane(
     others = np.unique(np.linspace(0, own - 1, min(_OTHERS, own)).astype(int)).tolist()
     pairs = [*combinations(others, 2)]
     few = 0 < sum(head.n_terms for head in opened.heads) <= FEW_KEYS
-    most = None if opened.heads or reach is not None else _drawable(opened.target)
+    most = None if opened.heads else _drawable(opened.target)
+    slow = most is not None and most < _MOST
+    if reach is not None:
+        most = None
     best: tuple[int, Slice, list[int]] | None = None
     tried = 0
     with doing("planes through three tokens", len(pairs)) as done:
@@ -115,6 +119,8 @@ def token_plane(
                 return _small(opened, chosen, most)
             if best is None or found.value > best[0]:
                 best = found.value, plane, chosen
+            if slow and reach is not None:
+                break
     if best is None:
         raise Degenerate(
             "domain: three token states that span a plane needed, got none in this context; give "

@@ -273,6 +273,15 @@ def test_lines_to_names_outside_pass_behind_names_in_cells():
     assert len(grounds) == len(inside)
 
 
+@pytest.mark.parametrize("last", [0, -1])
+def test_dual_of_small_slopes(last):
+    """Four cells meet in a corner, or all corners but one are beyond the doubles."""
+    slopes = 1e-320 * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    left, _ = plotting.dual(ta.TropicalPolynomial(slopes, [0, 0, 0, last])).axes
+    # Names of cells are of another size.
+    assert [t.get_text() for t in left.texts if t.get_fontsize() == 7] == ["0"]
+
+
 def test_dual_on_a_slice_and_with_many_keys():
     heads = ta.initialisers.gaussian_heads(40, 1, 4, seed=2)
     plane = ta.Slice.through(np.eye(4)[:3], 1.0)

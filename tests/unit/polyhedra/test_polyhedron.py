@@ -133,6 +133,14 @@ def test_rows_from_int64_to_pythons_integers():
     assert len(rays) == len(found.rays) - len(corners) or not corners
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_corner_that_doubles_put_on_a_row(more):
+    far = 2**70
+    a = np.array([[1, 0], [0, 1], [far, far], [-1, 0], [0, -1]], dtype=object)
+    cell = Polyhedron(a, np.array([1, 1, 2 * far + more, 0, 0], dtype=object))
+    assert len(cell.corners) == 4 + (more < 0) and cell.tight[2].sum() == 1 - more
+
+
 def test_more_than_64_rows():
     t = np.arange(-50, 51)
     # Tangents of a parabola: each is a facet.

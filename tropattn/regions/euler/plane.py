@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tropattn._kernels import diagrams
+from tropattn._types import Array
 from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns, start_polygons
 from tropattn.regions.question import Engine, Found, Question
@@ -29,7 +30,7 @@ from tropattn.regions.search.enumeration import Enumeration
 from tropattn.threads import aside, in_order, interrupted
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["EulerPlane", "EulerTally", "euler_count"]
+__all__ = ["EulerPlane", "EulerTally", "SphereFaces", "euler_count", "face_numbers"]
 
 
 _RANGE = 20_000_000
@@ -71,12 +72,57 @@ class EulerPlane(Engine):
         return replace(Enumeration().count(question), engine=self.name)
 
 
+class SphereFaces(NamedTuple):
+    """Faces on the sphere of directions by dimension, ``inside`` the open domain, cells last.
+
+    ``at_infinity``: of the whole affine space those of the plane at infinity; else empty.
+    """
+
+    inside: tuple[int, ...]
+    at_infinity: tuple[int, ...]
+
+
 def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
     """Number of cells and the work done, or None where the heads are not proved generic.
 
     Cost: H diagrams, each of N log N or, of few keys, of N^2; then, for A arcs and X crossings,
     O(A H + X) times the neighbours of a cell, and the ways from the cell at one arc to the next.
     """
+    found = _crossed(refinement, budget)
+    if found is None:
+        return None
+    parts, tally = found
+    arcs = sum(len(part) for part, _ in parts)
+    return tally.cells, {"arcs": arcs, "crossings": tally.crossed}
+
+
+def face_numbers(refinement: Refinement, budget: Budget) -> SphereFaces | None:
+    """Numbers of faces (theory T9), or None where the heads are not proved generic."""
+    found = _crossed(refinement, budget)
+    if found is None:
+        return None
+    parts, tally = found
+    sphere = not len(refinement.walls)
+    vertices = edges = ends = 0
+    for arcs, live in parts:
+        cells = int(live.sum())
+        # A circle has no ends.
+        if cells == 1 or (sphere and cells == 2):
+            continue
+        walls = len(np.unique(np.sort(arcs[:, 8:10], axis=1), axis=0))
+        edges += walls
+        vertices += walls - cells + tally.first
+        # Infinity is the only wall of the domain, or a vertex of the hull after all rows.
+        ends += int(((arcs[:, 10:12] == -1) | (arcs[:, 10:12] == len(live))).sum())
+    inside = vertices + tally.crossed, edges + 2 * tally.crossed, tally.cells
+    whole = len(refinement.walls) == 1 and not refinement.central
+    return SphereFaces(inside, (ends, ends) if whole else ())
+
+
+def _crossed(
+    refinement: Refinement, budget: Budget
+) -> tuple[list[tuple[Array, Array]], EulerTally] | None:
+    """Arcs and live rows of each head, and the crossings; None where a sign is not proved."""
     heads = HeadColumns(refinement)
     start = aside(start_polygons, refinement)
     parts = None if start is None else heads.diagrams(start, budget.threads)
@@ -104,7 +150,7 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
             budget.say(tally.lower, len(ranges) - i - 1)
     except KeyboardInterrupt:
         raise interrupted(tally.lower) from None
-    return tally.cells, {"arcs": len(arcs), "crossings": tally.crossed}
+    return parts, tally
 
 
 class EulerTally:

@@ -12,25 +12,27 @@ the last sum over heads with more than one cell. What walls of two heads have in
 between two such points, B or D. Edges are walked through all other heads, arcs through those after
 both, and no cell is built. On a whole sphere such an arc may be a circle, unless every head has a
 vertex; then the points are counted in two open halves. The kernel proves what it uses; otherwise
-``euler_count`` returns None and enumeration takes over.
+``euler_count`` returns None and enumeration takes over. The same points give the numbers of faces
+of all dimensions (``face_numbers``).
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tropattn._types import Array
 from tropattn.errors import Degenerate
 from tropattn.regions.budget import Budget
-from tropattn.regions.euler.arcs import Arcs
+from tropattn.regions.euler.arcs import ArcPoints, Arcs
 from tropattn.regions.euler.diagrams import HeadColumns
 from tropattn.regions.euler.hull_arcs import head_hull
-from tropattn.regions.euler.plane import EulerPlane
+from tropattn.regions.euler.plane import EulerPlane, SphereFaces
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.search.enumeration import Enumeration, explore
 from tropattn.tropical.refinement import Refinement
 
-__all__ = ["Strata", "euler_count"]
+__all__ = ["Strata", "euler_count", "face_numbers"]
 
 
 _FEW = 5
@@ -102,10 +104,14 @@ class Strata(Engine):
 
 def _worthwhile(refinement: Refinement) -> bool:
     """Whether strata are expected to be faster than a search."""
-    counts = np.diff(refinement.starts).astype(float)
-    work = float((counts * (counts - 1) / 2).sum() * counts.sum())
     # The cells of a single head are its live keys, one program each: strata have nothing to add.
-    return len(counts) > 1 and work <= _WORK
+    return len(refinement.units) > 1 and _work(refinement) <= _WORK
+
+
+def _work(refinement: Refinement) -> float:
+    """Pairs of keys times keys."""
+    counts = np.diff(refinement.starts).astype(float)
+    return float((counts * (counts - 1) / 2).sum() * counts.sum())
 
 
 def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, int]] | None:
@@ -115,7 +121,52 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
     head; then, for A edges of all heads and X points where edges, or walls of two heads, cross
     walls of others, O((A + X) H) times the neighbours of a cell.
     """
+    found = _crossed(refinement, budget)
+    if found is None:
+        return None
+    parts, points = found
+    cells = _cells(parts, points, sphere=not len(refinement.walls))
+    return cells, {"walls_tried": parts[0].tried}
+
+
+def face_numbers(refinement: Refinement, budget: Budget) -> SphereFaces | None:
+    """Numbers of faces (theory T9), or None where some sign is not proved.
+
+    And in windows of heads with so many keys that those without a face there take longest.
+    """
+    if len(refinement.walls) > 1 and _work(refinement) > _WORK:
+        return None
+    found = _crossed(refinement, budget)
+    if found is None:
+        return None
+    parts, points = found
     sphere = not len(refinement.walls)
+    walls = _distinct(parts, np.vstack([part.sides for part in parts]))
+    arcs = np.vstack([part.arcs for part in parts])
+    rows = np.sort(arcs[:, 10:13].astype(np.int64), axis=1)
+    edges = _distinct(parts, rows[rows[:, 0] >= 0])
+    # On a whole sphere the edges of a head without vertices are circles.
+    some = np.max([part.states for part in parts], axis=0) == 2 if sphere else walls > 0
+    vertices = int((edges - walls + _alone(parts) - (not sphere))[some].sum())
+    segments = int(edges[some].sum()) + points.on_edges
+    segments += (3 * points.on_edges + points.on_border) // 2 + 3 * points.of_three
+    vertices += points.on_edges + points.of_three
+    cells = _cells(parts, points, sphere)
+    inside = vertices, segments, segments - vertices + cells - (not sphere), cells
+    if len(refinement.walls) != 1 or refinement.central:
+        return SphereFaces(inside, ())
+    borders = _distinct(parts, rows[rows[:, 0] < 0])
+    # Three of a head's arcs at infinity end at a vertex; a single one is a circle.
+    border = int(borders[borders > 1].sum())
+    if border % 3:
+        return None
+    lines = border + 2 * points.on_border
+    ends = border // 3 * 2 + points.on_border
+    return SphereFaces(inside, (ends, lines, 2 - ends + lines))
+
+
+def _crossed(refinement: Refinement, budget: Budget) -> tuple[list[Arcs], ArcPoints] | None:
+    """The arcs of all heads, of a whole sphere in two halves if need be, and where they cross."""
     parts = _outlined(refinement, budget, grow=len(refinement.walls) == (not refinement.central))
     points = np.zeros(3, np.int64)
     for part in parts:
@@ -123,15 +174,30 @@ def euler_count(refinement: Refinement, budget: Budget) -> tuple[int, dict[str, 
         if met is None:
             return None
         points += met
-    on_edges, on_border, of_three = points.tolist()
-    halves = on_edges if sphere else on_edges + on_border
-    if not parts or halves % 2:
-        return None
+    found = ArcPoints(*points.tolist())
+    # On a sphere cut in two, what crosses the cut is no border.
+    if not len(refinement.walls):
+        found = found._replace(on_border=0)
+    return None if not parts or (found.on_edges + found.on_border) % 2 else (parts, found)
+
+
+def _cells(parts: list[Arcs], points: ArcPoints, sphere: bool) -> int:
+    """The number of cells (T9)."""
+    own = _alone(parts)
+    total = int(own.sum()) if sphere else 1 + int((own[own > 0] - 1).sum())
+    return total + (points.on_edges + points.on_border) // 2 + points.of_three
+
+
+def _alone(parts: list[Arcs]) -> NDArray[np.int64]:
+    """The cells of each head alone, 0 where it has but one."""
+    rows = np.unique(np.vstack([part.sides for part in parts]))
+    return _distinct(parts, rows[:, None])
+
+
+def _distinct(parts: list[Arcs], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many different sets of rows, in ascending order, each head has."""
     heads = parts[0].heads
-    live = heads.of_rows(np.unique(np.vstack([part.sides for part in parts])))
-    cells = np.bincount(live)
-    alone = int(cells.sum()) if sphere else 1 + int((cells[cells > 0] - 1).sum())
-    return alone + halves // 2 + of_three, {"walls_tried": parts[0].tried}
+    return np.bincount(heads.of_rows(np.unique(rows, axis=0)[:, -1]), minlength=len(heads.all))
 
 
 def _outlined(refinement: Refinement, budget: Budget, grow: bool) -> list[Arcs]:
