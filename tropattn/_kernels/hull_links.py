@@ -18,6 +18,7 @@ __all__ = [
     "curve",
     "edges_of",
     "extents",
+    "replace_seen",
     "strict_stars",
     "touching",
 ]
@@ -122,6 +123,90 @@ def common_ridges(facets, neighbours, sides, back):
                 return False
             back[f, i] = found
     return True
+
+
+@fragment()
+def _place_of(vertex, facet):
+    """The place of a vertex in a facet, or -1."""
+    for i in range(len(facet)):
+        if facet[i] == vertex:
+            return i
+    return -1
+
+
+@fragment()
+def _other_place(facet, beside):
+    """The place in a facet of its one vertex that is none of the facet beside it."""
+    for i in range(len(facet)):
+        if _place_of(facet[i], beside) < 0:
+            return i
+    return -1
+
+
+@fragment()
+def _join(facets, neighbours, sides, slot, i, j, fresh):
+    """Let ``fresh`` join point ``j`` to the ridge of ``slot`` opposite to place ``i``."""
+    k = facets.shape[1]
+    other = neighbours[slot, i]
+    back = _other_place(facets[other], facets[slot])
+    at = 0
+    for c in range(k):
+        if c != i and facets[slot, c] < j:
+            at += 1
+    place = 0
+    for c in range(k):
+        if c != i:
+            if place == at:
+                place += 1
+            facets[fresh, place] = facets[slot, c]
+            place += 1
+    facets[fresh, at] = j
+    neighbours[fresh, at] = other
+    neighbours[other, back] = fresh
+    # Both induce opposite orders on the ridge.
+    sides[fresh] = sides[other] * (1 if (at + back) & 1 else -1)
+
+
+@njit(nogil=True)
+def replace_seen(facets, neighbours, sides, seen, number, free, j, made):
+    """Replace the facets that are ``seen`` by those that join point ``j`` to their border.
+
+    The new ones take the slots ``free[0], free[1], ...``; their number is returned. ``number`` (all
+    slots) is -1, before and after; ``made`` (seen, k) is scratch.
+    """
+    k = facets.shape[1]
+    for s in range(len(seen)):
+        number[seen[s]] = s
+    count = 0
+    for s in range(len(seen)):
+        for i in range(k):
+            made[s, i] = -1
+            if number[neighbours[seen[s], i]] < 0:
+                made[s, i] = free[count]
+                _join(facets, neighbours, sides, seen[s], i, j, free[count])
+                count += 1
+    # Around a face of codimension 2 of the border, through facets that are seen, to its next ridge.
+    for s in range(len(seen)):
+        for i in range(k):
+            if made[s, i] < 0:
+                continue
+            for c in range(k):
+                if c == i:
+                    continue
+                at = seen[s]
+                kept = facets[at, i]
+                across = c
+                while number[neighbours[at, across]] >= 0:
+                    ahead = neighbours[at, across]
+                    entered = _other_place(facets[ahead], facets[at])
+                    across = _place_of(kept, facets[ahead])
+                    kept = facets[ahead, entered]
+                    at = ahead
+                place = _place_of(facets[seen[s], c], facets[made[s, i]])
+                neighbours[made[s, i], place] = made[number[at], across]
+    for s in range(len(seen)):
+        number[seen[s]] = -1
+    return count
 
 
 @njit(nogil=True)
