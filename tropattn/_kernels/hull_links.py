@@ -14,6 +14,7 @@ from tropattn._kernels.compiling import fragment, njit
 
 __all__ = [
     "arrange",
+    "close_off",
     "common_ridges",
     "curve",
     "edges_of",
@@ -167,6 +168,58 @@ def _join(facets, neighbours, sides, slot, i, j, fresh):
     sides[fresh] = sides[other] * (1 if (at + back) & 1 else -1)
 
 
+@fragment()
+def _next_border(facets, neighbours, number, at, i, c):
+    """The border's ridge after that of facet ``at`` opposite to place ``i``, as facet and place.
+
+    Both have the face of codimension 2 that lacks the vertices at the places ``i`` and ``c``; it is
+    gone round through facets with a ``number``, to a ridge beyond which there is none. The facet is
+    -1 where such ridges do not end.
+    """
+    kept, across = facets[at, i], c
+    for _ in range(len(facets)):
+        ahead = neighbours[at, across]
+        if number[ahead] < 0:
+            return at, across
+        entered = _other_place(facets[ahead], facets[at])
+        across = _place_of(kept, facets[ahead])
+        if across < 0 or entered < 0:
+            break
+        kept, at = facets[ahead, entered], ahead
+    return -1, 0
+
+
+@njit(nogil=True)
+def close_off(facets, neighbours, n, number, rows, beside):
+    """Join each open ridge (neighbour -1) to point ``n``, and the new facets with each other.
+
+    ``rows`` and ``beside`` (m + walls, k) take the facets and neighbours. ``number`` (m + 1,) is 0,
+    but -1 at last, where an open ridge leads. False where ridges around open ones do not close.
+    """
+    m, k = facets.shape
+    fresh = m
+    for f in range(m):
+        for i in range(k):
+            rows[f, i], beside[f, i] = facets[f, i], neighbours[f, i]
+            if neighbours[f, i] < 0:
+                beside[f, i] = fresh
+                fresh += 1
+    for f in range(m):
+        for i in range(k):
+            if neighbours[f, i] >= 0:
+                continue
+            wall = beside[f, i]
+            rows[wall, k - 1], beside[wall, k - 1] = n, f
+            for c in range(k):
+                if c != i:
+                    place = c if c < i else c - 1
+                    at, across = _next_border(facets, neighbours, number, f, i, c)
+                    if at < 0:
+                        return False
+                    rows[wall, place], beside[wall, place] = facets[f, c], beside[at, across]
+    return True
+
+
 @njit(nogil=True)
 def replace_seen(facets, neighbours, sides, seen, number, free, j, made):
     """Replace the facets that are ``seen`` by those that join point ``j`` to their border.
@@ -185,7 +238,6 @@ def replace_seen(facets, neighbours, sides, seen, number, free, j, made):
                 made[s, i] = free[count]
                 _join(facets, neighbours, sides, seen[s], i, j, free[count])
                 count += 1
-    # Around a face of codimension 2 of the border, through facets that are seen, to its next ridge.
     for s in range(len(seen)):
         for i in range(k):
             if made[s, i] < 0:
@@ -193,15 +245,7 @@ def replace_seen(facets, neighbours, sides, seen, number, free, j, made):
             for c in range(k):
                 if c == i:
                     continue
-                at = seen[s]
-                kept = facets[at, i]
-                across = c
-                while number[neighbours[at, across]] >= 0:
-                    ahead = neighbours[at, across]
-                    entered = _other_place(facets[ahead], facets[at])
-                    across = _place_of(kept, facets[ahead])
-                    kept = facets[ahead, entered]
-                    at = ahead
+                at, across = _next_border(facets, neighbours, number, seen[s], i, c)
                 place = _place_of(facets[seen[s], c], facets[made[s, i]])
                 neighbours[made[s, i], place] = made[number[at], across]
     for s in range(len(seen)):

@@ -269,33 +269,15 @@ def _rising(task: HullTask, facets: Array) -> Array:
 def _closed_off(facets: Array, neighbours: Array, n: int) -> tuple[Array, Array] | None:
     """Join each open ridge (neighbour -1) to infinity, and the new facets with each other."""
     m, k = facets.shape
-    at, gap = np.nonzero(neighbours < 0)
-    walls = len(at)
+    walls = np.count_nonzero(neighbours < 0)
     if walls < k:
         return None
-    keep = np.arange(k - 1)
-    ridges = facets[at[:, None], keep[None, :] + (keep[None, :] >= gap[:, None])]
-    neighbours[at, gap] = m + np.arange(walls)
-    beside = np.full((walls, k), -1, np.int64)
-    beside[:, k - 1] = at
-    # Ridges that contain infinity: one vertex of an open ridge left out.
-    owner = np.repeat(np.arange(walls), k - 1)
-    left_out = np.tile(keep, walls)
-    short = np.arange(k - 2)
-    names = ridges[owner[:, None], short[None, :] + (short[None, :] >= left_out[:, None])]
-    order = np.lexsort(names.T) if k > 2 else np.arange(len(names))
-    names = names[order]
-    if (
-        len(order) % 2
-        or (names[::2] != names[1::2]).any()
-        or (len(order) > 2 and (names[1:-1:2] == names[2::2]).all(axis=1).any())
-    ):
+    rows, beside = np.empty((2, m + walls, k), np.int64)
+    number = np.zeros(m + 1, np.int64)
+    number[-1] = -1
+    if not hull_links.close_off(facets, neighbours, n, number, rows, beside):
         return None
-    one, two = order[::2], order[1::2]
-    beside[owner[one], left_out[one]] = m + owner[two]
-    beside[owner[two], left_out[two]] = m + owner[one]
-    new = np.column_stack([ridges, np.full(walls, n)])
-    return np.vstack([facets, new]), np.vstack([neighbours, beside])
+    return rows, beside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
