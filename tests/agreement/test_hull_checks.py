@@ -2,14 +2,18 @@
 
 from fractions import Fraction
 from itertools import combinations, product
+from random import Random
 
+import flint
 import numpy as np
 import pytest
 
 from tropattn._kernels import hull_signs
 from tropattn.arrays import rational_matrix
 from tropattn.polyhedra._qhull import proposed_hull
+from tropattn.polyhedra.hull import exact_signs
 from tropattn.polyhedra.hull import proved as proved_hull
+from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.polyhedra.hull.insertion import inserted_hull
 from tropattn.polyhedra.hull.proof import HullTask, exact_places, proved
 from tropattn.polyhedra.hull.proved import hull
@@ -347,3 +351,42 @@ def test_faces_of_a_join_where_facets_are_more_than_the_codimension():
     # Faces of a join are joins of faces, the empty one included.
     expected = np.polymul([1, 6, 12, 8, 1], [1, 4, 4, 1])[::-1]
     assert found.f_vector() == tuple(expected[1:].tolist())
+
+
+@pytest.mark.parametrize("k", range(2, 7))
+@pytest.mark.parametrize("bits", [3, 57, 200])
+def test_signs_of_long_integers_are_those_of_rationals(k, bits):
+    # The last point of each row is another one, moved along two others and by at most 1.
+    rng = np.random.Generator(np.random.Philox([k, bits]))
+    random = Random(k + bits)
+    most = 2**bits - 1
+    rows = [[random.choice((most, -most, random.randint(-most, most))) for _ in range(k)]
+            for _ in range(40)]  # fmt: skip
+    batch = np.array([rng.permutation(40)[: k + 1] for _ in range(200)])
+    for at, chosen in enumerate(batch.tolist()):
+        a, b, *others = (rows[j] for j in chosen[:-1])
+        step = [random.choice((0, 0, 1)) * (v - u) for u, v in zip(a, b, strict=True)]
+        near = [u + w for u, w in zip(others[-1] if others else a, step, strict=True)]
+        near[random.randrange(k)] += random.choice((0, 0, 1, -1))
+        rows.append([max(-most, min(most, v)) for v in near])
+        batch[at, -1] = len(rows) - 1
+    n = len(rows)
+    batch[::7, -1] = n  # Infinity.
+    batch[1::7, 1] = n + 1  # The sum of k + 1 points.
+    found = ExactRows(lambda js: None, n, k, lambda js: [rows[j] for j in js.tolist()], bits)
+    plain = ExactRows(lambda js: flint.fmpq_mat([rows[j] for j in js]), n, k)
+    for each in (found, plain):
+        total = [sum(parts) for parts in zip(*(each.row(j) for j in range(k + 1)), strict=True)]
+        each.set_row(n + 1, total)
+    signs = found.signs(batch).tolist()
+    assert signs == [plain.sign(row) for row in batch.tolist()]
+    assert len(set(signs)) == 3
+
+
+def test_insertion_needs_no_compiled_integers(monkeypatch):
+    grid = np.array(list(product(range(3), repeat=3))) * 0.1 + 0.3
+    found = head_diagram(TropicalPolynomial(grid, -(grid**2).sum(axis=1)))
+    assert found.found.inserted and found.n_cells > 8
+    monkeypatch.setattr(exact_signs, "_COMPILED", 1)
+    other = head_diagram(TropicalPolynomial(grid, -(grid**2).sum(axis=1)))
+    assert other.found.inserted and found.cells == other.cells

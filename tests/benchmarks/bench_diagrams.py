@@ -81,6 +81,7 @@ def instances(large):
             yield "d=2 integer grid", lifted(grid(n, 2))
             yield "d=2 grid of tenths", lifted(grid(n, 2) * 0.1 + 0.3)
     yield "d=3 integer grid", lifted(grid(1_000, 3))
+    yield "d=3 grid of tenths", lifted(grid(1_000, 3) * 0.1 + 0.3)
     for n in (100, 200, 500) if large else (100, 200):
         yield "d=3 moment curve", moment(n, 3)
     yield "d=4 Gaussian", lifted(rng.standard_normal((300, 4)))
@@ -112,8 +113,11 @@ def table_of_objects(slow, peers):
     print(f"\n{'objects, ms':14}{'keys':>6}{'adjacency':>11}{'subdivision':>13}{'f-vector':>10}"
           f"{'sites':>9}{'Qhull':>9}{'Voronoi':>9}  others")  # fmt: skip
     rng = np.random.Generator(np.random.Philox(19))
-    for d, n in ((2, 500), (3, 200), (4, 300), (5, 100)):
-        sites = np.round(1000 * rng.standard_normal((n, d)))
+    # The last two have integers so small that gfan's do not overflow.
+    for d, n, size in (
+        (2, 500, 1000), (3, 200, 1000), (4, 300, 1000), (5, 100, 1000), (4, 40, 8), (5, 20, 3),
+    ):  # fmt: skip
+        sites = np.round(size * rng.standard_normal((n, d)))
         points = lifted(sites)
         head_diagram(head_of(points))
         graph, _ = least(lambda p=points: head_of(p).power_diagram().adjacency(), 5)

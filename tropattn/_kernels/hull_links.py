@@ -14,10 +14,12 @@ from tropattn._kernels.compiling import fragment, njit
 
 __all__ = [
     "arrange",
+    "close_off",
     "common_ridges",
     "curve",
     "edges_of",
     "extents",
+    "replace_seen",
     "strict_stars",
     "touching",
 ]
@@ -122,6 +124,133 @@ def common_ridges(facets, neighbours, sides, back):
                 return False
             back[f, i] = found
     return True
+
+
+@fragment()
+def _place_of(vertex, facet):
+    """The place of a vertex in a facet, or -1."""
+    for i in range(len(facet)):
+        if facet[i] == vertex:
+            return i
+    return -1
+
+
+@fragment()
+def _other_place(facet, beside):
+    """The place in a facet of its one vertex that is none of the facet beside it."""
+    for i in range(len(facet)):
+        if _place_of(facet[i], beside) < 0:
+            return i
+    return -1
+
+
+@fragment()
+def _join(facets, neighbours, sides, slot, i, j, fresh):
+    """Let ``fresh`` join point ``j`` to the ridge of ``slot`` opposite to place ``i``."""
+    k = facets.shape[1]
+    other = neighbours[slot, i]
+    back = _other_place(facets[other], facets[slot])
+    at = 0
+    for c in range(k):
+        if c != i and facets[slot, c] < j:
+            at += 1
+    place = 0
+    for c in range(k):
+        if c != i:
+            if place == at:
+                place += 1
+            facets[fresh, place] = facets[slot, c]
+            place += 1
+    facets[fresh, at] = j
+    neighbours[fresh, at] = other
+    neighbours[other, back] = fresh
+    # Both induce opposite orders on the ridge.
+    sides[fresh] = sides[other] * (1 if (at + back) & 1 else -1)
+
+
+@fragment()
+def _next_border(facets, neighbours, number, at, i, c):
+    """The border's ridge after that of facet ``at`` opposite to place ``i``, as facet and place.
+
+    Both have the face of codimension 2 that lacks the vertices at the places ``i`` and ``c``; it is
+    gone round through facets with a ``number``, to a ridge beyond which there is none. The facet is
+    -1 where such ridges do not end.
+    """
+    kept, across = facets[at, i], c
+    for _ in range(len(facets)):
+        ahead = neighbours[at, across]
+        if number[ahead] < 0:
+            return at, across
+        entered = _other_place(facets[ahead], facets[at])
+        across = _place_of(kept, facets[ahead])
+        if across < 0 or entered < 0:
+            break
+        kept, at = facets[ahead, entered], ahead
+    return -1, 0
+
+
+@njit(nogil=True)
+def close_off(facets, neighbours, n, number, rows, beside):
+    """Join each open ridge (neighbour -1) to point ``n``, and the new facets with each other.
+
+    ``rows`` and ``beside`` (m + walls, k) take the facets and neighbours. ``number`` (m + 1,) is 0,
+    but -1 at last, where an open ridge leads. False where ridges around open ones do not close.
+    """
+    m, k = facets.shape
+    fresh = m
+    for f in range(m):
+        for i in range(k):
+            rows[f, i], beside[f, i] = facets[f, i], neighbours[f, i]
+            if neighbours[f, i] < 0:
+                beside[f, i] = fresh
+                fresh += 1
+    for f in range(m):
+        for i in range(k):
+            if neighbours[f, i] >= 0:
+                continue
+            wall = beside[f, i]
+            rows[wall, k - 1], beside[wall, k - 1] = n, f
+            for c in range(k):
+                if c != i:
+                    place = c if c < i else c - 1
+                    at, across = _next_border(facets, neighbours, number, f, i, c)
+                    if at < 0:
+                        return False
+                    rows[wall, place], beside[wall, place] = facets[f, c], beside[at, across]
+    return True
+
+
+@njit(nogil=True)
+def replace_seen(facets, neighbours, sides, seen, number, free, j, made):
+    """Replace the facets that are ``seen`` by those that join point ``j`` to their border.
+
+    The new ones take the slots ``free[0], free[1], ...``; their number is returned. ``number`` (all
+    slots) is -1, before and after; ``made`` (seen, k) is scratch.
+    """
+    k = facets.shape[1]
+    for s in range(len(seen)):
+        number[seen[s]] = s
+    count = 0
+    for s in range(len(seen)):
+        for i in range(k):
+            made[s, i] = -1
+            if number[neighbours[seen[s], i]] < 0:
+                made[s, i] = free[count]
+                _join(facets, neighbours, sides, seen[s], i, j, free[count])
+                count += 1
+    for s in range(len(seen)):
+        for i in range(k):
+            if made[s, i] < 0:
+                continue
+            for c in range(k):
+                if c == i:
+                    continue
+                at, across = _next_border(facets, neighbours, number, seen[s], i, c)
+                place = _place_of(facets[seen[s], c], facets[made[s, i]])
+                neighbours[made[s, i], place] = made[number[at], across]
+    for s in range(len(seen)):
+        number[seen[s]] = -1
+    return count
 
 
 @njit(nogil=True)

@@ -21,9 +21,11 @@ __all__ = [
     "OUT",
     "UNSURE",
     "convexity",
+    "expansion",
     "hit",
     "locate",
     "normals_of",
+    "seeing",
 ]
 
 OPEN = 2
@@ -38,7 +40,7 @@ _SLACK = 1.0 + 2.0**-30
 
 
 @fragment()
-def _expansion(n):
+def expansion(n):
     """The products of ``_minors`` in order: rows (target, source, row, column), and their signs.
 
     Sets of columns are bits; a minor of the first ``|S|`` rows in the columns ``S`` is expanded
@@ -157,7 +159,7 @@ def normals_of(
     n = len(points)
     matrix = np.zeros((k, k))
     error = np.zeros((k, k))
-    steps, signs = _expansion(k)
+    steps, signs = expansion(k)
     value = np.zeros(1 << k)
     bound = np.zeros(1 << k)
     step = np.zeros(k)
@@ -200,6 +202,40 @@ def convexity(points, errors, facets, neighbours, back, sides, normals, slacks, 
             signs[g, back[f, i]] = sign
 
 
+@njit(nogil=True)
+def seeing(
+    points, errors, facets, sides, normals, slacks, offsets, margins, alive, j, seen, unsure
+):
+    """Numbers of the facets ``alive`` that see point ``j``, and of those where that is not proved.
+
+    Returns how many of each were written. Products of normals with points, less ``offsets``, are
+    heights within ``margins``, which settles most.
+    """
+    k = facets.shape[1]
+    step = np.zeros(k)
+    lost = np.zeros(k)
+    found = 0
+    doubtful = 0
+    for f in range(len(facets)):
+        if not alive[f]:
+            continue
+        value = 0.0
+        for c in range(k):
+            value += normals[f, c] * points[j, c]
+        sign = _sign(value - offsets[f], margins[f], False)
+        if sign == OPEN:
+            _step(points, errors, j, facets[f, 0], step, lost)
+            height, open_by = _along(normals[f], slacks[f], step, lost, k)
+            sign = _sign(height, open_by, False)
+        if sign == OPEN:
+            unsure[doubtful] = f
+            doubtful += 1
+        elif sign * sides[f] < 0:
+            seen[found] = f
+            found += 1
+    return found, doubtful
+
+
 @fragment()
 def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, work):
     """Barycentric coordinates of ``p`` in a facet, up to one factor, into ``work``.
@@ -223,7 +259,7 @@ def _places(points, errors, facet, p, p_error, inner, inner_error, vertical, wor
 
 @fragment()
 def _scratch(size):
-    steps, signs = _expansion(size)
+    steps, signs = expansion(size)
     return (
         np.zeros((size, size)),
         np.zeros((size, size)),

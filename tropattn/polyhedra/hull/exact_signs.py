@@ -10,6 +10,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._kernels import hull_integers
 from tropattn._types import Array
 from tropattn.threads import check
 
@@ -17,6 +18,9 @@ __all__ = ["ExactRows"]
 
 _TOGETHER = 4
 """Up to so many dimensions determinants are taken of many matrices at once, by minors."""
+
+_COMPILED = 6
+"""Up to so many dimensions determinants of integers of known length are taken in compiled code."""
 
 _CHUNK = 2000
 """Determinants between two looks at an interruption."""
@@ -26,7 +30,8 @@ class ExactRows:
     """Homogeneous integer rows of ``n`` points, of infinity (number n) and of means of points.
 
     ``exact(indices)`` gives rows of R^k in rationals; ``whole(indices)``, where it is given, the
-    same points as Python's integers, each column times a positive number, which changes no sign.
+    same points as Python's integers below ``2**bits`` in size, each column times a positive number,
+    which changes no sign.
     A point ``p`` becomes a positive multiple of ``(p, 1)``; infinity, straight down, is
     ``(0, ..., 0, -1, 0)``.
 
@@ -41,6 +46,7 @@ class ExactRows:
         n: int,
         k: int,
         whole: Callable[[Array], list[list[int]]] | None = None,
+        bits: int = 0,
     ) -> None:
         self._exact, self._whole = exact, whole
         self._rows: dict[int, list[Any]] = {n: [0] * (k - 1) + [-1, 0]}
@@ -48,6 +54,7 @@ class ExactRows:
         self._known: dict[tuple[int, ...], int] = {}
         self.n, self.k = n, k
         self.count = 0
+        self._digits = None if whole is None or k > _COMPILED else _Digits(n, k, bits)
 
     def as_given(self) -> ExactRows:
         """The same points with no column scaled."""
@@ -57,10 +64,14 @@ class ExactRows:
         """Let the number ``index``, above n, stand for the mean of the members."""
         self._rows.pop(index, None)
         self._means[index] = [int(j) for j in members]
+        if self._digits is not None:
+            self._digits.known[index] = False
 
     def set_row(self, index: int, row: list[Any]) -> None:
         """Let the number ``index``, above n, stand for given integers."""
         self._rows[index] = row
+        if self._digits is not None:
+            self._digits.known[index] = False
 
     def need(self, indices: Iterable[int]) -> None:
         """Read all these points at once, where they have not been read."""
@@ -123,6 +134,13 @@ class ExactRows:
         >>> rows.signs(np.array([[0, 1, 2], [0, 2, 3], [0, 1, 1]])).tolist()
         [1, -1, 0]
         """
+        if self._digits is not None:
+            fresh = self._digits.unknown(batch)
+            self.need(fresh.tolist())
+            if self._digits.take(fresh, [self._rows[j] for j in fresh.tolist()]):
+                check()
+                self.count += len(batch)
+                return self._digits.signs(batch)
         if self.k > _TOGETHER:
             return np.array([self.sign(row) for row in batch.tolist()], np.int8)
         turned = np.zeros(len(batch), np.bool_)
@@ -163,6 +181,44 @@ class ExactRows:
         if nullity != 1:
             raise ArithmeticError("independent points needed")
         return [kernel[c, 0] for c in range(self.k + 1)]
+
+
+class _Digits:
+    """Rows as digits of a length for k + 1 times each number, numbers up to n + 3."""
+
+    def __init__(self, n: int, k: int, bits: int) -> None:
+        self._limit = (k + 1) << bits
+        length = (2 * self._limit).bit_length()
+        self._table = np.zeros((n + 4, k, 1 + length // hull_integers.BITS), np.int64)
+        self._weights = np.zeros(n + 4, np.int64)
+        self.known = np.zeros(n + 4, np.bool_)
+
+    def unknown(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers in a batch whose digits are not known."""
+        return np.unique(batch[~self.known[batch]])
+
+    def take(self, numbers: NDArray[np.int64], rows: list[list[Any]]) -> bool:
+        """Write the digits of homogeneous rows; False where one is too long."""
+        if not rows:
+            return True
+        table = np.array(rows, dtype=object)
+        weights = table[:, -1]
+        if (weights > table.shape[1]).any() or (np.abs(table) > self._limit).any():
+            return False
+        left, half = table[:, :-1], 1 << (hull_integers.BITS - 1)
+        for t in range(self._table.shape[2]):
+            digit = (left + half) % (2 * half) - half
+            self._table[numbers, :, t] = digit
+            left = (left - digit) // (2 * half)
+        self._weights[numbers] = weights
+        self.known[numbers] = True
+        return True
+
+    def signs(self, batch: NDArray[np.int64]) -> NDArray[np.int8]:
+        """``ExactRows.signs`` of rows that are known."""
+        signs = np.empty(len(batch), np.int8)
+        hull_integers.determinant_signs(self._table, self._weights, batch, signs)
+        return signs
 
 
 def _volume(a: list[int], b: list[int], c: list[int], d: list[int]) -> int:

@@ -15,13 +15,19 @@ from collections.abc import Sequence
 
 import flint
 import numpy as np
+from numpy.typing import NDArray
 
-from tropattn._kernels import hull_signs
+from tropattn._kernels import hull_links, hull_signs
 from tropattn._types import Array
 from tropattn.polyhedra.hull.exact_signs import ExactRows
+from tropattn.polyhedra.hull.proof import height_errors
 from tropattn.threads import check
 
 __all__ = ["grown_hull", "inserted_hull"]
+
+_BY_SLOT = (
+    "facets", "neighbours", "sides", "normals", "slacks", "offsets", "margins", "alive", "number",
+)  # fmt: skip
 
 
 def inserted_hull(
@@ -102,145 +108,134 @@ class _Growing:
     ) -> None:
         self.points, self.errors, self.rows, self.inner = points, errors, rows, inner
         self.moved = moved
-        self.rank: dict[int, int] = {}
-        k = points.shape[1]
-        self.take(
-            np.zeros((64, k), np.int64),
-            np.zeros((64, k), np.int64),
-            np.zeros(64, np.int8),
-            np.zeros((64, k)),
-            np.zeros((64, k)),
-        )
-        self.alive[:] = False
-        self.free = list(range(63, -1, -1))
+        # When each point came; infinity, which is not moved, after all.
+        self.rank = np.full(rows.n + 1, rows.n, np.int64)
+        self.came = 0
+        self.reach, self.worst = np.abs(points).max(axis=0), errors.max(axis=0)
 
     def take(
         self, facets: Array, neighbours: Array, sides: Array, normals: Array, slacks: Array
     ) -> None:
         """Let these be the facets."""
         self.facets, self.neighbours = facets.copy(), neighbours.copy()
-        self.sides, self.normals, self.slacks = sides.astype(float), normals.copy(), slacks.copy()
+        self.sides, self.normals, self.slacks = sides.copy(), normals.copy(), slacks.copy()
+        self.offsets, self.margins = self._heights(self.facets, normals, slacks)
         self.alive = np.ones(len(facets), np.bool_)
-        self.free: list[int] = []
+        self.number = np.full(len(facets), -1, np.int64)
+        self.free = np.zeros(0, np.int64)
 
     def begin(self, first: list[int]) -> None:
         """Make the facets of the simplex of k + 1 points."""
-        self.rank = {j: i for i, j in enumerate(first)}
-        slots = [self._new([j for j in first if j != left_out]) for left_out in first]
-        for one in slots:
-            # Facet i lacks vertex i; its ridge opposite to vertex j is shared with facet j.
-            for place, j in enumerate(self.facets[one].tolist()):
-                self.neighbours[one, place] = slots[first.index(j)]
+        for j in first:
+            self._count(j)
+        k = len(first) - 1
+        facets = np.array([[j for j in first if j != left_out] for left_out in first], np.int64)
+        # Facet i lacks vertex i; its ridge opposite to vertex j is shared with facet j.
+        neighbours = np.array([[j for j in range(k + 1) if j != i] for i in range(k + 1)], np.int64)
+        sides = [self.rows.sign([*facet, self.inner]) for facet in facets.tolist()]
+        self.take(facets, neighbours, np.array(sides, np.int8), *self._normals(facets))
 
-    def _new(self, facet: list[int]) -> int:
-        """A slot for a facet of ascending vertices, with its normal and inner side."""
-        if not self.free:
-            self._double()
-        slot = self.free.pop()
-        self.facets[slot] = facet
-        side = self.rows.sign([*facet, self.inner])
-        if side == 0:
-            raise ArithmeticError("a facet through the inner point")
-        row = self.facets[slot : slot + 1]
-        unused = np.zeros(self.points.shape[1])
+    def _count(self, j: int) -> None:
+        if j != self.rows.n:
+            self.rank[j] = self.came
+            self.came += 1
+
+    def _normals(self, facets: Array) -> tuple[Array, Array]:
+        """The normals of facets, and bounds on their errors."""
+        m, k = facets.shape
+        normals, slacks, unused = np.empty((m, k)), np.empty((m, k)), np.zeros(k)
         hull_signs.normals_of(
             self.points,
             self.errors,
-            row,
+            facets,
             False,
             unused,
             unused,
             False,
-            self.normals[slot : slot + 1],
-            self.slacks[slot : slot + 1],
-            np.zeros(1, np.int8),
-            np.zeros(1, np.bool_),
+            normals,
+            slacks,
+            np.empty(m, np.int8),
+            np.empty(m, np.bool_),
         )
-        self.sides[slot] = side
-        self.alive[slot] = True
-        return slot
+        return normals, slacks
 
-    def _double(self) -> None:
+    def _heights(self, facets: Array, normals: Array, slacks: Array) -> tuple[Array, Array]:
+        """What normals give on their facets, and bounds on errors of what they give less that."""
+        offsets = (normals * self.points[facets[:, 0]]).sum(axis=1)
+        return offsets, height_errors(normals, slacks, self.reach, self.worst)
+
+    def _make_room(self, wanted: int) -> None:
+        """Have at least so many free slots."""
+        if len(self.free) >= wanted:
+            return
         size = len(self.facets)
-        for name in ("facets", "neighbours", "normals", "slacks", "sides", "alive"):
+        more = max(size, wanted, 64)
+        for name in _BY_SLOT:
             old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
-        self.free = list(range(2 * size - 1, size - 1, -1))
-
-    def _perturbed_sign(self, facet: list[int], j: int) -> int:
-        """On which side of the facet the point j lies, not yet times its side; no tie if moved."""
-        indices = [*facet, j]
-        sign = self.rows.sign(indices)
-        if sign or not self.moved:
-            return sign
-        moved = sorted(
-            (i for i, v in enumerate(indices) if v != self.rows.n),
-            key=lambda i: self.rank[indices[i]],
-        )
-        for i in moved:
-            replaced = indices.copy()
-            replaced[i] = self.inner
-            sign = -self.rows.sign(replaced)
-            if sign:
-                return sign
-        raise ArithmeticError("no tie is left where points are moved")
+            added = np.full((more, *old.shape[1:]), -1 if name == "number" else 0, old.dtype)
+            setattr(self, name, np.concatenate([old, added]))
+        self.free = np.concatenate([self.free, np.arange(size, size + more)])
 
     def insert(self, j: int) -> None:
         """Replace the facets that see point ``j`` by those that join it to their border."""
-        self.rank[j] = len(self.rank)
-        seen = set(self._seeing(j))
-        if not seen:
+        self._count(j)
+        seen = self._seeing(j)
+        if not len(seen):
             return
-        joined: dict[tuple[int, ...], tuple[int, int]] = {}
-        for slot in seen:
-            facet = self.facets[slot].tolist()
-            for i, other in enumerate(self.neighbours[slot].tolist()):
-                if other in seen:
-                    continue
-                ridge = facet[:i] + facet[i + 1 :]
-                fresh = self._new(sorted([*ridge, j]))
-                back = self.neighbours[other].tolist().index(slot)
-                # Two ridges may lead to one neighbour: the right one lacks that vertex.
-                for place, v in enumerate(self.facets[other].tolist()):
-                    if v not in ridge:
-                        back = place
-                self.neighbours[other, back] = fresh
-                for place, v in enumerate(self.facets[fresh].tolist()):
-                    if v == j:
-                        self.neighbours[fresh, place] = other
-                        continue
-                    rest = tuple(u for u in ridge if u != v)
-                    if rest in joined:
-                        mate, at = joined.pop(rest)
-                        self.neighbours[fresh, place] = mate
-                        self.neighbours[mate, at] = fresh
-                    else:
-                        joined[rest] = (fresh, place)
-        for slot in seen:
-            self.alive[slot] = False
-            self.free.append(slot)
-
-    def _seeing(self, j: int) -> list[int]:
-        used = np.flatnonzero(self.alive)
-        k = self.points.shape[1]
-        base = self.facets[used, 0]
-        step = self.points[j] - self.points[base]
-        lost = 1.001 * (self.errors[j] + self.errors[base] + 2.0**-53 * np.abs(step))
-        normals, slacks = self.normals[used], self.slacks[used]
-        height = (normals * step).sum(axis=1) * self.sides[used]
-        bound = (
-            1.001
-            * (
-                slacks * (np.abs(step) + lost)
-                + np.abs(normals) * (lost + (k + 3) * 2.0**-53 * np.abs(step))
-            ).sum(axis=1)
-            + 2.0**-1022
+        made = np.empty((len(seen), self.points.shape[1]), np.int64)
+        self._make_room(made.size)
+        count = hull_links.replace_seen(
+            self.facets, self.neighbours, self.sides, seen, self.number, self.free, j, made
         )
-        out = used[height < -bound].tolist()
-        for slot in used[~(np.abs(height) > bound)].tolist():
-            if self._perturbed_sign(self.facets[slot].tolist(), j) * self.sides[slot] < 0:
-                out.append(slot)
-        return out
+        fresh = self.free[:count]
+        facets = self.facets[fresh]
+        normals, slacks = self._normals(facets)
+        self.normals[fresh], self.slacks[fresh] = normals, slacks
+        self.offsets[fresh], self.margins[fresh] = self._heights(facets, normals, slacks)
+        self.alive[seen] = False
+        self.alive[fresh] = True
+        self.free = np.concatenate([self.free[count:], seen])
+
+    def _seeing(self, j: int) -> NDArray[np.int64]:
+        """The facets that see point ``j``."""
+        seen, unsure = np.empty((2, len(self.facets)), np.int64)
+        found, doubtful = hull_signs.seeing(
+            self.points,
+            self.errors,
+            self.facets,
+            self.sides,
+            self.normals,
+            self.slacks,
+            self.offsets,
+            self.margins,
+            self.alive,
+            j,
+            seen,
+            unsure,
+        )
+        if not doubtful:
+            return seen[:found]
+        unsure = unsure[:doubtful]
+        rows = np.column_stack([self.facets[unsure], np.full(doubtful, j)])
+        signs = self.sides[unsure] * self._signs(rows)
+        return np.concatenate([seen[:found], unsure[signs < 0]])
+
+    def _signs(self, batch: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Signs of determinants, none of them 0 where points are moved."""
+        signs = self.rows.signs(batch)
+        tied = np.flatnonzero(signs == 0)
+        if not self.moved or not len(tied):
+            return signs
+        order = np.argsort(self.rank[batch[tied]], axis=1)
+        for turn in range(batch.shape[1]):
+            replaced = batch[tied]
+            replaced[np.arange(len(tied)), order[:, turn]] = self.inner
+            signs[tied] = -self.rows.signs(replaced)
+            left = signs[tied] == 0
+            if not left.any():
+                return signs
+            tied, order = tied[left], order[left]
+        raise ArithmeticError("no tie is left where points are moved")
 
     def result(self) -> tuple[Array, Array]:
         """Facets and neighbours, free slots left out."""

@@ -33,7 +33,7 @@ from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.polyhedra.hull.flips import flipped
 from tropattn.tolerance import TINY, UNIT
 
-__all__ = ["Exact", "HullTask", "Proof", "exact_places", "proved"]
+__all__ = ["Exact", "HullTask", "Proof", "exact_places", "height_errors", "proved"]
 
 Exact = Callable[[Any], flint.fmpq_mat]
 
@@ -54,10 +54,13 @@ class HullTask:
         self.vertical = vertical
         self.points, self.errors, self.whole, self.near, self.powers, low = _scaled(points, errors)
         whole = None if low is None else partial(_integers, self.points, low)
-        self.rows = ExactRows(exact, self.n, self.k, whole)
+        bits = 0 if low is None else int((np.frexp(np.abs(self.points).max(axis=0))[1] - low).max())
+        self.rows = ExactRows(exact, self.n, self.k, whole, bits)
         # How far the caller has come: which moves were tried, and whether insertion was needed.
         self.level = 0
         self.inserted = False
+        # Whether what doubles see of a proposal holds, but not all ridges bend the right way.
+        self.close = False
 
     def mean(self, index: int, members: Array) -> tuple[Array, Array]:
         """The mean of points in doubles with a bound on its error; number ``index`` from now on."""
@@ -166,7 +169,7 @@ def proved(task: HullTask, facets: Array, neighbours: Array, flip: bool = True) 
         return None
     if not hull_links.common_ridges(facets, neighbours, found.sides, found.back):
         return None
-    _settle_signs(task, found, all_of_them=k == 3)
+    _settle_signs(task, found, all_of_them=k == 3 or task.inserted)
     wrong = np.argwhere(found.signs < 0).tolist()
     if not wrong:
         return found if _one_facet_on_a_ray(task, found) else None
@@ -237,6 +240,7 @@ def _settle_signs(task: HullTask, found: Proof, all_of_them: bool) -> None:
         settled = found.sides[f[some]] * task.rows.signs(rows)
         signs[f[some], i[some]] = signs[g[some], j[some]] = settled
         if not all_of_them and (settled < 0).any():
+            task.close = True
             return
 
 
@@ -245,6 +249,16 @@ def _exact_side(task: HullTask, facet: list[int]) -> tuple[int, bool]:
     n = task.n
     side = task.rows.sign([*facet, n]) if task.vertical and facet[-1] < n else 0
     return side or task.rows.sign([*facet, n + 1]), task.vertical and side == 0
+
+
+def height_errors(normals: Array, slacks: Array, reach: Array, errors: Array) -> Array:
+    """Bounds on errors of differences of what normals (m, k) give at two points.
+
+    ``reach`` bounds all coordinates, column by column, and ``errors`` their errors.
+    """
+    size = np.abs(normals) + slacks
+    slack = slacks + (normals.shape[1] + 4) * UNIT * size
+    return 2.01 * (slack @ reach + size @ errors) + TINY
 
 
 def _broadest(points: Array, facets: Array, among: Array, vertical: bool) -> int:

@@ -19,8 +19,14 @@ from tropattn.polyhedra._qhull import proposed_hull
 from tropattn.polyhedra.hull.corners import corners, edges
 from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.polyhedra.hull.insertion import grown_hull, inserted_hull
-from tropattn.polyhedra.hull.proof import Exact, HullTask, Proof, exact_places, proved
-from tropattn.tolerance import TINY, UNIT
+from tropattn.polyhedra.hull.proof import (
+    Exact,
+    HullTask,
+    Proof,
+    exact_places,
+    height_errors,
+    proved,
+)
 
 __all__ = ["ProvedHull", "hull"]
 
@@ -102,8 +108,8 @@ def hull(
     exact : rows of the given numbers in rationals; each column may be scaled by a positive number.
     vertical : the last coordinate is a height, and only upper facets count; it is enough that the
         points span R^(k - 1) without their heights.
-    repair : without, the result is None where what Qhull proposes is not proved; then the points
-        need not span anything, since a proof includes that.
+    repair : without, the result is None where what Qhull proposes is not proved, or wrong by less
+        than doubles see; then the points need not span anything, since both include that.
     placed : whether the place of points strictly inside is asked for.
 
     Cost: Qhull's, then some dozen products per facet and per other point, k 2^k times; integers
@@ -123,7 +129,7 @@ def hull(
         if proof is None and not task.inserted:
             proof = _from_proposals(task, keys, repair)
         if proof is None:
-            if not repair:
+            if not repair and not task.close:
                 return None
             proof = _by_insertion(task, keys)
         labels, _ = hull_links.touching(proof.neighbours, proof.signs)
@@ -184,7 +190,8 @@ def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> 
         proof = proved(task, *proposal) if proposal is not None else None
         if proof is not None:
             return proof
-        if proposal is None and not spanning:
+        if (proposal is None and not spanning) or (noise and task.close):
+            # No move is as small as what doubles do not see.
             return None
         task.level += 1
     return None
@@ -262,33 +269,15 @@ def _rising(task: HullTask, facets: Array) -> Array:
 def _closed_off(facets: Array, neighbours: Array, n: int) -> tuple[Array, Array] | None:
     """Join each open ridge (neighbour -1) to infinity, and the new facets with each other."""
     m, k = facets.shape
-    at, gap = np.nonzero(neighbours < 0)
-    walls = len(at)
+    walls = np.count_nonzero(neighbours < 0)
     if walls < k:
         return None
-    keep = np.arange(k - 1)
-    ridges = facets[at[:, None], keep[None, :] + (keep[None, :] >= gap[:, None])]
-    neighbours[at, gap] = m + np.arange(walls)
-    beside = np.full((walls, k), -1, np.int64)
-    beside[:, k - 1] = at
-    # Ridges that contain infinity: one vertex of an open ridge left out.
-    owner = np.repeat(np.arange(walls), k - 1)
-    left_out = np.tile(keep, walls)
-    short = np.arange(k - 2)
-    names = ridges[owner[:, None], short[None, :] + (short[None, :] >= left_out[:, None])]
-    order = np.lexsort(names.T) if k > 2 else np.arange(len(names))
-    names = names[order]
-    if (
-        len(order) % 2
-        or (names[::2] != names[1::2]).any()
-        or (len(order) > 2 and (names[1:-1:2] == names[2::2]).all(axis=1).any())
-    ):
+    rows, beside = np.empty((2, m + walls, k), np.int64)
+    number = np.zeros(m + 1, np.int64)
+    number[-1] = -1
+    if not hull_links.close_off(facets, neighbours, n, number, rows, beside):
         return None
-    one, two = order[::2], order[1::2]
-    beside[owner[one], left_out[one]] = m + owner[two]
-    beside[owner[two], left_out[two]] = m + owner[one]
-    new = np.column_stack([ridges, np.full(walls, n)])
-    return np.vstack([facets, new]), np.vstack([neighbours, beside])
+    return rows, beside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -357,10 +346,8 @@ class _Places:
 def _not_inside(task: HullTask, proof: Proof, queries: Array) -> NDArray[np.int64]:
     """The points that doubles do not prove strictly inside all facets, which bound the hull."""
     turned = proof.sides[:, None] * proof.normals
-    size = np.abs(turned) + proof.slacks
-    slack = proof.slacks + (task.k + 4) * UNIT * size
     reach, errors = np.abs(task.points).max(axis=0), task.errors.max(axis=0)
-    lost = 2.01 * (slack @ reach + size @ errors) + TINY
+    lost = height_errors(turned, proof.slacks, reach, errors)
     least = (turned * task.points[proof.facets[:, 0]]).sum(axis=1) + lost
     inside = (turned @ task.points[queries].T > least[:, None]).all(axis=0)
     return queries[~inside]
