@@ -8,7 +8,6 @@ import click
 
 from tropattn.cli import options
 from tropattn.numerals import real
-from tropattn.outputs import FILMS
 from tropattn.progress import doing
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def temperature(
         ) from None
     source, settings = options.source_and_settings(path, given)
     picture = None
-    if output is not None and output.lower().endswith(FILMS):
+    if options.moves(output):
         from tropattn.plotting.films import check_view
         from tropattn.study.pictures import PlotSpec, choose
 

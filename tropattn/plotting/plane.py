@@ -40,7 +40,17 @@ from tropattn.regions.polygons.cells import PlaneCells, plane_cells
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
-__all__ = ["diagram", "key_colours", "panels", "partition"]
+__all__ = [
+    "diagram",
+    "key_colours",
+    "legend_of_walls",
+    "paint",
+    "panels",
+    "partition",
+    "pattern_colours",
+    "refinement",
+    "show_keys",
+]
 
 
 _MAX_CELLS = 20_000
@@ -149,7 +159,7 @@ def partition(
             mark(axes, points, point_names if axes is figure.axes[-1] else (), small=True)
         return figure
     plane = Plane.of(target, domain, window)
-    found, cells = _refinement(plane)
+    found, cells = refinement(plane)
     crowd = _crowd(plane, cells)
     wide = 7.2 if crowd is None else 13.6
     figure = new_figure(wide, 6.4 * plane.tall + 1.3 + _legend_height(plane))
@@ -190,7 +200,7 @@ def panels(
     Where most cells crowd in a small part of the window, that part is drawn once more, larger.
     """
     plane = Plane.of(target, domain, window)
-    found, refined = _refinement(plane)
+    found, refined = refinement(plane)
     crowd = _crowd(plane, refined)
     stack = 1 if crowd is None else 2
     n_heads = len(plane.units)
@@ -225,6 +235,23 @@ def _legend_height(plane: Plane) -> float:
     return 0.2 + 0.22 * -(-len(plane.units) // _legend_columns(plane))
 
 
+def legend_of_walls(plane: Plane) -> dict[str, Any]:
+    """Settings of a legend that names the heads of a refinement's walls."""
+    few = len(plane.units) <= len(INKS)
+    handles = []
+    for h, unit in enumerate(plane.units):
+        ink, dash = drawn_wall(h)
+        name = f"walls of head {h} ({_keys(unit)})" if few else f"head {h}"
+        handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
+    return {
+        "handles": handles,
+        "ncols": _legend_columns(plane),
+        "fontsize": 8,
+        "handlelength": 3.2,
+        "title": None if few else "walls",
+    }
+
+
 def _legend_columns(plane: Plane) -> int:
     return 2 if len(plane.units) <= len(INKS) else 4
 
@@ -241,9 +268,28 @@ def _draw_head(
     """Draw one head's cells; return their number."""
     unit = plane.units[h]
     cells = plane.cells(unit)
-    colours = key_colours(unit, cells)
-    fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
+    colours = key_colours(unit, [cells])
+    outside = show_keys(axes, plane, cells, colours, labels, small=small, inches=inches)
     plane.prepare(axes)
+    if not small and len(outside) <= _OUTSIDE:
+        name_outside(axes, outside, 8)
+    if not small and not isinstance(plane.counted, Slice):
+        _draw_sites(axes, unit, colours)
+    return len(cells)
+
+
+def show_keys(
+    axes: Axes,
+    plane: Plane,
+    cells: dict[int, Polygon],
+    colours: dict[int, str],
+    labels: Sequence[str] | None,
+    *,
+    small: bool,
+    inches: float,
+) -> list[tuple[Polygon, str]]:
+    """Draw the cells of keys with the names that fit in; return the cells of the others."""
+    fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
     inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
     outside = []
     for j, cell in cells.items():
@@ -255,22 +301,19 @@ def _draw_head(
             named(axes, cell, name, size, colours[j])
         else:
             outside.append((cell, name))
-    if not small and len(outside) <= _OUTSIDE:
-        name_outside(axes, outside, 8)
-    if not small and not isinstance(plane.counted, Slice):
-        _draw_sites(axes, unit, colours)
-    return len(cells)
+    return outside
 
 
-def key_colours(unit: TropicalPolynomial, cells: dict[int, Polygon]) -> dict[int, str]:
-    """A colour for each key that has a cell in sight, which differ across walls.
+def key_colours(unit: TropicalPolynomial, pictures: Sequence[dict[int, Polygon]]) -> dict[int, str]:
+    """A colour for each key that has a cell in one of some pictures, which differ across walls.
 
     Of ten keys or fewer the same key has the same colour in every head.
     """
+    seen = sorted({j for cells in pictures for j in cells})
     if unit.n_terms <= len(FILLS):
-        return {j: FILLS[j] for j in cells}
-    edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
-    return colouring(list(cells), edges)
+        return {j: FILLS[j] for j in seen}
+    sides = [(j, cell) for cells in pictures for j, cell in cells.items()]
+    return colouring(seen, [(j, int(i)) for j, cell in sides for i in cell.labels if i >= 0])
 
 
 def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -> None:
@@ -298,7 +341,8 @@ def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -
 Cells = dict[tuple[int, ...], Polygon]
 
 
-def _refinement(plane: Plane) -> tuple[PlaneCells, Cells]:
+def refinement(plane: Plane) -> tuple[PlaneCells, Cells]:
+    """The cells of all heads together, and the polygon of each pattern (theory T5)."""
     found = plane_cells(plane.units, plane.parameters, max_cells=_MAX_CELLS)
     return found, drawn(found)
 
@@ -324,7 +368,7 @@ def _draw_closer(
 ) -> None:
     """The crowded part of the first picture, larger, and a frame round it there."""
     assert box is not None
-    _paint(axes, plane, found, cells)
+    paint(axes, plane, cells, pattern_colours([found]))
     plane.prepare(axes)
     (low, high) = box.vertices[0], box.vertices[2]
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
@@ -334,11 +378,19 @@ def _draw_closer(
     first.add_patch(Rectangle(low.tolist(), *(high - low).tolist(), fill=False, lw=1.6))
 
 
-def _paint(axes: Axes, plane: Plane, found: PlaneCells, cells: Cells) -> None:
-    """Fills that differ across every wall, and the walls head by head."""
-    patterns = list(cells)
-    edges = [(patterns[i], patterns[j]) for i, j in found.adjacency().edges]
-    colours = colouring(patterns, edges)
+def pattern_colours(pictures: Sequence[PlaneCells]) -> dict[tuple[int, ...], str]:
+    """A colour for each pattern of one of some pictures, which differ across walls."""
+    patterns: dict[tuple[int, ...], None] = {}
+    edges = []
+    for found in pictures:
+        own = [tuple(row) for row in found.patterns.tolist()]
+        patterns |= dict.fromkeys(own)
+        edges += [(own[i], own[j]) for i, j in found.adjacency().edges]
+    return colouring(list(patterns), edges)
+
+
+def paint(axes: Axes, plane: Plane, cells: Cells, colours: dict[tuple[int, ...], str]) -> None:
+    """The cells of patterns in lighter colours, and the walls head by head."""
     fill(axes, cells.values(), [lighter(colours[p], 0.35) for p in cells])
     for h, unit in enumerate(plane.units):
         ink, dash = drawn_wall(h)
@@ -354,25 +406,11 @@ def _draw_refinement(
     cells: Cells,
     labels: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    _paint(axes, plane, found, cells)
-    handles = []
-    for h, unit in enumerate(plane.units):
-        ink, dash = drawn_wall(h)
-        few = len(plane.units) <= len(INKS)
-        name = f"walls of head {h} ({_keys(unit)})" if few else f"head {h}"
-        handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
+    paint(axes, plane, cells, pattern_colours([found]))
     plane.prepare(axes)
     if len(cells) <= _LABELLED:
         _name_patterns(axes, plane, cells, labels)
-    axes.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.09),
-        ncols=_legend_columns(plane),
-        fontsize=8,
-        handlelength=3.2,
-        title=None if len(plane.units) <= len(INKS) else "walls",
-    )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), **legend_of_walls(plane))
 
 
 def _name_patterns(
