@@ -345,4 +345,5 @@ def _film(last: Picture, spec: PlotSpec, paths: Sequence[str], output: str) -> N
     stems = [Path(path).stem for path in paths]
     names = stems if len(set(stems)) == len(stems) else paths
     with doing("drawing"):
-        save_film(film_training([*pictures, last], names), output, "tropattn plot")
+        film = film_training([*pictures, last], names)
+        save_film(film, output, f"Walls along training: {last.title}")

@@ -84,7 +84,8 @@ def _write(
     if picture is not None:
         from tropattn.plotting.films import film_hardening, save_film
 
-        save_film(film_hardening(picture, taus), output, "tropattn temperature")
+        film = film_hardening(picture, taus)
+        save_film(film, output, f"Walls along the temperature: {picture.title}")
         return
     from tropattn.plotting import save
     from tropattn.plotting.temperature import curve_figure

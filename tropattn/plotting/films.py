@@ -91,9 +91,12 @@ def _page(film: FuncAnimation, title: str) -> str:
         body = film.to_jshtml(embed_frames=True)
     start = body.index("<link")
     body = body[:start] + body[body.index(">", start) + 1 :]
+    title = html.escape(title)
+    body = body.replace("<img ", f'<img alt="{title}, frame by frame" ', 1)
+    body = body.replace('type="range"', 'type="range" aria-label="Frame"', 1)
     signs = "".join(f'.fa-{name}::before{{content:"{sign}"}}' for name, sign in _SIGNS.items())
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}'
         '</title><link rel="icon" href="data:,"><style>.fa{font-style:normal}'
         f".fa-flip-horizontal{{display:inline-block;transform:scaleX(-1)}}{signs}</style></head>"
         f"<body>{body}</body></html>\n"

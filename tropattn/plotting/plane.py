@@ -58,6 +58,8 @@ _CROWDED = 0.06
 """Where the middle half of the cells fill less of the window than this, they are drawn larger."""
 _OUTSIDE = 14
 """So many names, at most, are written beside a picture with lines to their cells."""
+_PANEL = 1.9
+"""Inches of a head's panel, at least, for its title."""
 _LABELLED = 60
 """Cells of a refinement are labelled by their pattern up to this number."""
 
@@ -161,8 +163,9 @@ def partition(
     plane = Plane.of(target, domain, window)
     found, cells = refinement(plane)
     crowd = _crowd(plane, cells)
-    wide = 7.2 if crowd is None else 13.6
-    figure = new_figure(wide, 6.4 * plane.tall + 1.3 + _legend_height(plane))
+    wide = 7.2 if crowd is None else 11.0
+    tall = 6.4 if crowd is None else 5.0
+    figure = new_figure(wide, tall * plane.tall + 1.3 + _legend_height(plane))
     axes, *closer = np.atleast_1d(figure.subplots(1, 1 if crowd is None else 2)).tolist()
     _draw_refinement(axes, plane, found, cells, labels)
     mark(axes, points, point_names)
@@ -207,10 +210,10 @@ def panels(
     columns = int(np.ceil(np.sqrt(n_heads / stack)))
     lines = -(-n_heads // columns)
     # The panels are as high together as the refinement beside them, which is not too small.
-    larger = max(lines / stack, columns / 1.5)
-    side = 15.0 / (columns + larger)
-    height = max(lines * (side * plane.tall + 0.45), stack * (larger * side * plane.tall + 0.6))
-    figure = new_figure(15.0, height + 1.0 + _legend_height(plane))
+    larger = max(lines / stack, columns / 1.5, 1.6 if crowd is None else 2.3)
+    side = max(10.0 / (columns + larger), _PANEL)
+    height = max(lines * (side * plane.tall + 0.45), stack * (larger * side * plane.tall + 0.8))
+    figure = new_figure(side * (columns + larger), height + 0.6 + _legend_height(plane))
     halves = figure.add_gridspec(1, 2, width_ratios=[columns, larger])
     left, right = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
@@ -221,9 +224,9 @@ def panels(
         axes.set_title(f"head {h}: {cells} of {_keys(plane.units[h])}", fontsize=10)
     label_outer(grid, n_heads)
     axes, *closer = np.atleast_1d(right.subplots(stack, 1)).tolist()
-    _draw_refinement(axes, plane, found, refined, labels)
+    _draw_refinement(axes, plane, found, refined, labels, inches=0.85 * larger * side)
     mark(axes, points, point_names)
-    axes.set_title(f"common refinement: {_counted(plane, len(refined))}", fontsize=11)
+    axes.set_title(f"common refinement:\n{_counted(plane, len(refined))}", fontsize=11)
     for part in closer:
         _draw_closer(part, axes, plane, found, refined, crowd)
     figure.suptitle(title or plane.words, parse_math=False)
@@ -405,12 +408,15 @@ def _draw_refinement(
     found: PlaneCells,
     cells: Cells,
     labels: Sequence[Sequence[str]] | None = None,
+    inches: float = 6.0,
 ) -> None:
     paint(axes, plane, cells, pattern_colours([found]))
     plane.prepare(axes)
     if len(cells) <= _LABELLED:
-        _name_patterns(axes, plane, cells, labels)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), **legend_of_walls(plane))
+        _name_patterns(axes, plane, cells, labels, inches)
+    settings = legend_of_walls(plane)
+    # Below the numbers and the name of the axis.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.5, **settings)
 
 
 def _name_patterns(
@@ -418,8 +424,9 @@ def _name_patterns(
     plane: Plane,
     cells: Cells,
     labels: Sequence[Sequence[str]] | None,
+    inches: float,
 ) -> None:
-    inch = float(np.ptp(plane.window.vertices, axis=0).max()) / 6.0
+    inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
     for pattern, cell in cells.items():
         names = [str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)]
         name = " ".join(names) if labels is None else _folded(names)

@@ -111,6 +111,7 @@ def test_files(circle, tmp_path):
     save_film(film_flow(circle, 0.1), tmp_path / "run.html", "a <run>")
     page = (tmp_path / "run.html").read_text()
     assert page.count("data:image/jpeg;base64") == 7 and "<title>a &lt;run&gt;" in page
+    assert '<img alt="a &lt;run&gt;, frame by frame"' in page and 'aria-label="Frame"' in page
     assert re.findall(r"(?:src|href)=\"?(?!data:)[^\s>]*//|https?://(?!www\.w3\.org)", page) == []
 
 
