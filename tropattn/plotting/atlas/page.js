@@ -276,6 +276,7 @@ Atlas.dress = function (dark) {
   for (const figure of Atlas.m.figures) {
     figure.background_fill_color = ground;
     figure.border_fill_color = ground;
+    figure.border_line_color = ground;  // over the half pixel at the rim that keeps the old ground
     figure.outline_line_color = line;
     figure.title.text_color = ink;
     for (const axis of [...figure.below, ...figure.left]) {
@@ -283,6 +284,10 @@ Atlas.dress = function (dark) {
       axis.major_label_text_color = ink;
       axis.axis_line_color = ink;
       axis.major_tick_line_color = ink;
+    }
+    for (const bar of figure.right.filter((part) => "color_mapper" in part)) {
+      bar.background_fill_color = ground;
+      bar.major_label_text_color = ink;
     }
     for (const grid of figure.center) if ("grid_line_color" in grid) grid.grid_line_color = line;
   }
