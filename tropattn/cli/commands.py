@@ -305,7 +305,7 @@ def plot(path: str, later: tuple[str, ...], output: str, **given: Any) -> None:
       tropattn plot heads.npz --output heads.png
       tropattn plot demo --text 314159265= --layer 1 --output layer1.png
       tropattn plot demo --text 314159265= --layer all --output layers.png
-      tropattn plot step-1.safetensors step-50.safetensors demo --text 314159265= -o walls.gif
+      tropattn plot demo demo --text 83= --output walls.gif
     """  # noqa: D301 (click reads the backspace)
     if bool(later) != options.moves(output):
         raise click.UsageError(
