@@ -32,7 +32,7 @@ COMMANDS = {
     "along a line": ("plot", "three.npz", "--domain", "line:line.json"),
     "in a box of space": ("plot", "space.npz", "--domain", "box:-1,1"),
     "directions in space": ("plot", "central.npz"),
-    "where an answer changes": ("boundary", "demo", "--text", "83=", "--reach", "2"),
+    "where an answer changes": ("boundary", "demo", "--text", "83052=", "--reach", "6"),
     "the demo": ("demo",),
     "inspection": ("inspect", "demo", *TEXT),
     "temperature": ("temperature", "demo", *TEXT),
