@@ -11,10 +11,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from tropattn import plotting
+from tropattn.plotting.films import save_film
 
 HERE = Path(__file__).parent
 WIDTH = 900
@@ -40,9 +42,12 @@ def main() -> None:
                 write(scope["figure"], place)
 
 
-def write(figure: object, place: Path) -> None:
-    """Write a figure as a small picture."""
+def write(figure: Any, place: Path) -> None:
+    """Write a figure as a small picture, or one that moves."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    if place.suffix == ".gif":
+        save_film(figure, place)
+        return
     plotting.save(figure, place)
     image = Image.open(place).convert("RGB")
     image.thumbnail((WIDTH, WIDTH))

@@ -300,7 +300,7 @@ def read_array(what: Any, data: bytes) -> NDArray[Any]:
     """Return the array of a ``.npy`` file, given as its bytes; pickled objects are never read."""
 
     def alone(file: BinaryIO, size: int) -> NDArray[Any]:
-        if not data.startswith(b"\x93NUMPY"):
+        if not data.startswith(_ALONE):
             raise ValueError("something else")
         return _array("an array", file, size)
 
@@ -330,6 +330,8 @@ def _whole(
 
 def _members(file: BinaryIO, size: int) -> dict[str, NDArray[Any]]:
     """The arrays of an archive."""
+    if file.read(len(_ALONE)) == _ALONE:
+        raise ValueError("a .npy file, whose one array has no name")
     _check_directory(file, size)
     found = {}
     with zipfile.ZipFile(file) as archive:
@@ -342,6 +344,9 @@ def _members(file: BinaryIO, size: int) -> dict[str, NDArray[Any]]:
                 )
     return found
 
+
+_ALONE = b"\x93NUMPY"
+"""How a ``.npy`` file begins."""
 
 _BROKEN = (
     OSError,

@@ -3,7 +3,7 @@
     python tests/benchmarks/contact_sheet.py --against OTHER_CHECKOUT --output sheet.png
 
 Each command runs in a process of its own with the checkout first on the path; a figure that one of
-the two cannot draw is left blank.
+the two cannot draw is left blank. Of films the last frame is shown.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 TEXT = ("--text", "314159265=")
+ROOT = Path(__file__).parents[2]
+TRAINED = ROOT / "experiments/e07_training/checkpoints"
+STEPS = [str(TRAINED / f"step-{k:06}.safetensors") for k in (1, 64)]
 COMMANDS = {
     "heads of a trained layer": ("plot", "demo", *TEXT),
     "one head": ("plot", "demo", *TEXT, "--head", "3"),
@@ -29,6 +32,7 @@ COMMANDS = {
     "along a line": ("plot", "three.npz", "--domain", "line:line.json"),
     "in a box of space": ("plot", "space.npz", "--domain", "box:-1,1"),
     "directions in space": ("plot", "central.npz"),
+    "where an answer changes": ("boundary", "demo", "--text", "83052=", "--reach", "6"),
     "the demo": ("demo",),
     "inspection": ("inspect", "demo", *TEXT),
     "temperature": ("temperature", "demo", *TEXT),
@@ -39,6 +43,9 @@ COMMANDS = {
     "gaussian": ("dynamics", "gaussian"),
     "phase": ("dynamics", "phase", "--runs", "8", "--layers", "120"),
     "sentiment": ("dynamics", "sentiment", "words.npz"),
+    "film of walls along training": ("plot", *STEPS, "demo", "--text", "83="),
+    "film of walls along the temperature": ("temperature", "three.npz", "--domain", "box:-3,3"),
+    "film of tokens": ("dynamics", "hardmax"),
 }
 SIDE, LINE = 620, 26
 
@@ -50,12 +57,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("sheet.png"))
     parser.add_argument("--only", nargs="*", choices=COMMANDS, help="some of the figures")
     given = parser.parse_args()
-    checkouts = [given.against.resolve(), Path(__file__).parents[2].resolve()]
+    checkouts = [given.against.resolve(), ROOT.resolve()]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         inputs(Path(folder))
         for name in given.only or COMMANDS:
-            rows.append((name, [drawn(tree, COMMANDS[name], Path(folder)) for tree in checkouts]))
+            rows.append((name, [drawn(tree, name, Path(folder)) for tree in checkouts]))
     sheet(rows, [str(tree) for tree in checkouts]).save(given.output)
 
 
@@ -78,10 +85,11 @@ def inputs(folder: Path) -> None:
     )  # fmt: skip
 
 
-def drawn(tree: Path, words: tuple[str, ...], folder: Path) -> Image.Image | None:
+def drawn(tree: Path, name: str, folder: Path) -> Image.Image | None:
     """The figure of one command of one checkout."""
-    place = folder / "figure.png"
+    place = folder / ("figure.gif" if name.startswith("film") else "figure.png")
     place.unlink(missing_ok=True)
+    words = COMMANDS[name]
     command = [sys.executable, "-m", "tropattn", *words, "--output", str(place)]
     ended = subprocess.run(
         command, cwd=folder, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True,
@@ -90,7 +98,9 @@ def drawn(tree: Path, words: tuple[str, ...], folder: Path) -> Image.Image | Non
     if ended.returncode or not place.exists():
         print(tree, *words, ended.stderr.decode()[-300:], sep="\n")
         return None
-    image = Image.open(place).convert("RGB")
+    image = Image.open(place)
+    image.seek(getattr(image, "n_frames", 1) - 1)
+    image = image.convert("RGB")
     image.thumbnail((SIDE, SIDE))
     return image
 

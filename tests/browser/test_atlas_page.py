@@ -89,6 +89,15 @@ def test_soft_weights_harden_with_the_slider(opened):
     assert opened.execute_script("return Atlas.m.soft.data.image.length") == 0
 
 
+def test_controls_have_names_for_readers_of_screens(opened):
+    nodes = opened.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    asked = {"button", "combobox", "region", "slider"}
+    found = [(n["role"]["value"], n["name"]["value"]) for n in nodes if not n["ignored"]
+             and n["role"]["value"] in asked]  # fmt: skip
+    assert {role for role, _ in found} == asked
+    assert [role for role, name in found if not name] == []
+
+
 def test_light_and_dark(opened):
     grounds = []
     for dark in (True, False):

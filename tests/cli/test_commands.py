@@ -237,6 +237,38 @@ def test_plot_of_a_model_on_its_own_plane(invoke, tmp_path):
     assert "<svg" in target.read_text()
 
 
+@pytest.mark.long
+def test_plot_of_several_checkpoints_moves(invoke, strips, tmp_path):
+    other, target = tmp_path / "other.npz", tmp_path / "film.html"
+    np.savez(other, slopes=np.random.default_rng(0).integers(-3, 4, (3, 3, 2)))
+    result = invoke("plot", other, strips, "--view", "diagram", "--head", 1, "--output", target)
+    assert result.exit_code == 0, result.stderr
+    assert target.read_text().count("data:image/jpeg;base64") == 2
+    assert result.stderr == f"written: {target}\n"
+
+
+@pytest.mark.parametrize(
+    ("heads", "target", "words"),
+    [
+        ((3, 3, 2), "x.png", "several with .gif or .html, got 2 with"),
+        (None, "x.gif", "one INPUT with .png, .svg or .pdf needed"),
+        ((2, 3, 2), "x.gif", "checkpoint with the heads and keys of the last one needed"),
+        ((3, 2, 2), "x.gif", "checkpoint with the heads and keys of the last one needed"),
+        ((3, 3, 1), "x.gif", "a variable in R^2, or a plane Slice as domain, needed"),
+    ],
+)
+def test_plots_that_do_not_fit_each_other_are_refused(
+    invoke, strips, tmp_path, heads, target, words
+):
+    inputs = [strips]
+    if heads is not None:
+        inputs.insert(0, tmp_path / "other.npz")
+        np.savez(inputs[0], slopes=np.ones(heads))
+    result = invoke("plot", *inputs, "--output", tmp_path / target)
+    assert result.exit_code == 2 and words in result.stderr
+    assert not (tmp_path / target).exists()
+
+
 def test_demo_tells_what_it_computed(invoke, tmp_path):
     target = tmp_path / "demo.png"
     result = invoke("demo", "--output", target)

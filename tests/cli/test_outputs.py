@@ -47,6 +47,7 @@ def home(strips, tmp_path, monkeypatch):
     Path("link.npz").symlink_to("heads.npz")
     Path("hard.npz").hardlink_to("heads.npz")
     Path("link.png").symlink_to("heads.npz")
+    Path("link.gif").symlink_to("heads.npz")
     Path("shipped.png").symlink_to(shipped())
     Path("net").mkdir()
     shutil.copy(shipped(), "net/model.safetensors")
@@ -66,6 +67,7 @@ def home(strips, tmp_path, monkeypatch):
         (["count", "heads.npz", "--output", "plane.npz", "--domain", "plane:plane.npz"], OWN),
         (["count", "heads.npz", "--domain", "plane:plane.npz", "--certificate", "plane.npz"], OWN),
         (["plot", "heads.npz", "--output", "link.png"], "which is an input"),
+        (["plot", "plane.npz", "heads.npz", "--output", "link.gif"], "which is an input"),
         (["temperature", "heads.npz", "--output", "link.png"], "which is an input"),
         (["scaling", "heads.npz", "--output", "link.png"], "which is an input"),
         (["inspect", "net", "--text", "1", "--output", "shipped.png"], "which is an input"),

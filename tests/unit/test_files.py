@@ -44,6 +44,7 @@ def header(shape: str, descr: str = "<f8") -> str:
     ("data", "words"),
     [
         (b"", "no list of members"),
+        (npy(header("(1,)"), bytes(8)), "a .npy file, whose one array has no name"),
         (zipped({"a.npy": npy(header("(10**9,)"), bytes(8))}), "damaged header"),
         (zipped({"a.npy": npy(header("(1000000000000,)"), bytes(8))}), "another size than its"),
         (zipped({"a.npy": npy(header("(2,)"), bytes(8))}), "another size than its header"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -12,6 +14,11 @@ from tropattn.cli import options
 from tropattn.cli.endings import EXIT_CODES, Group, lower_bounds
 from tropattn.numerals import Whole
 from tropattn.progress import doing, duration, printing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tropattn.study.pictures import Picture, PlotSpec
 
 __all__ = ["main"]
 
@@ -269,6 +276,7 @@ def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
 
 @main.command(short_help="Draw the cells of heads or of a network.")
 @options.target
+@click.argument("later", metavar="[LATER]...", nargs=-1, is_eager=True)
 @click.option(
     "--view",
     type=click.Choice(["panels", "partition", "diagram", "polytope", "space"]),
@@ -278,10 +286,10 @@ def _draws_in_time(samples: int, named: bool, seconds: float) -> int:
 )
 @click.option("--head", type=Whole(min=0), help="Head of a diagram or polytope, from 0.")
 @options.reach
-@options.figure(required=True)
+@options.figure(required=True, moves="several checkpoints of a model, one after the other")
 @options.threads
 @options.time_limit
-def plot(path: str, output: str, **given: Any) -> None:
+def plot(path: str, later: tuple[str, ...], output: str, **given: Any) -> None:
     """Draw the cells of heads on a plane or line; numbers in titles are exact counts.
 
     INPUT as in count, with a variable in R^2 or a plane in --domain. For a model without --domain
@@ -289,24 +297,53 @@ def plot(path: str, output: str, **given: Any) -> None:
     variable, or parameters of the plane. With --layer all there is a panel behind each layer, and
     walls have the colour of their layer. On a line a row a head shows which key wins where.
 
+    With LATER checkpoints of the same model, in order, the figure moves from INPUT to the last of
+    them, on one plane and in one window, those of the last.
+
     \b
     Examples:
       tropattn plot heads.npz --output heads.png
       tropattn plot demo --text 314159265= --layer 1 --output layer1.png
       tropattn plot demo --text 314159265= --layer all --output layers.png
+      tropattn plot demo demo --text 83= --output walls.gif
     """  # noqa: D301 (click reads the backspace)
+    if bool(later) != options.moves(output):
+        raise click.UsageError(
+            f"one INPUT with .png, .svg or .pdf needed, or several with .gif or .html, got "
+            f"{1 + len(later)} with {output}."
+        )
     with doing("loading what draws"):
         from tropattn import plotting
         from tropattn.plotting.pictures import draw
         from tropattn.study.pictures import PlotSpec, choose
 
-    source, settings = options.source_and_settings(path, given)
-    picture = choose(PlotSpec(source=source, **settings))
+    source, settings = options.source_and_settings([path, *later][-1], given)
+    spec = PlotSpec(source=source, **settings)
+    picture = choose(spec)
     if picture.reach is not None and settings["reach"] is None:
         with printing():
             words = f"the window reaches {picture.reach:g} widths of the three tokens' box"
             click.echo(f"tropattn: {words}; --reach takes another number.", err=True)
-    with doing("drawing"):
-        plotting.save(draw(picture), output)
+    if later:
+        _film(picture, spec, [path, *later], output)
+    else:
+        with doing("drawing"):
+            plotting.save(draw(picture), output)
     with printing():
         click.echo(f"written: {output}", err=True)
+
+
+def _film(last: Picture, spec: PlotSpec, paths: Sequence[str], output: str) -> None:
+    """Write the picture of the last of some checkpoints as it came out of the earlier ones."""
+    from tropattn.plotting.films import check_view, film_training, save_film
+    from tropattn.study.pictures import choose_alike
+
+    check_view(last, "training")
+    earlier = [options.source_of(path, {}).path for path in paths[:-1]]
+    sources = [replace(spec.source, path=path) for path in earlier]
+    pictures = [choose_alike(last, replace(spec, source=source)) for source in sources]
+    stems = [Path(path).stem for path in paths]
+    names = stems if len(set(stems)) == len(stems) else paths
+    with doing("drawing"):
+        film = film_training([*pictures, last], names)
+        save_film(film, output, f"Walls along training: {last.title}")

@@ -9,7 +9,6 @@ import click
 from tropattn.cli import options
 from tropattn.cli.options import choice, real, whole
 from tropattn.numerals import Real, Whole
-from tropattn.outputs import FILMS
 from tropattn.progress import counting, doing
 
 __all__ = ["dynamics"]
@@ -62,7 +61,7 @@ def dynamics() -> None:
 @_film
 def simulate(**given: Any) -> None:
     """Run random particles: clusters, energy, metastable windows, the soft-hard horizon."""
-    if _moves(given["output"]):
+    if options.moves(given["output"]):
         from tropattn.plotting.films import check_dimension
 
         check_dimension(given["dim"], given["engine"])
@@ -139,10 +138,6 @@ def sentiment(**given: Any) -> None:
     _answer("sentiment", given)
 
 
-def _moves(output: str | None) -> bool:
-    return output is not None and output.lower().endswith(FILMS)
-
-
 def _answer(command: str, given: dict[str, Any]) -> None:
     from tropattn.study.dynamics import run
 
@@ -150,7 +145,7 @@ def _answer(command: str, given: dict[str, Any]) -> None:
 
     def show(*shown: Any) -> None:
         with doing("drawing"):
-            if _moves(output):
+            if options.moves(output):
                 from tropattn.plotting.films import OF_DYNAMICS, save_film
 
                 save_film(OF_DYNAMICS[command](*shown), output, f"tropattn dynamics {command}")

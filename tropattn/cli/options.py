@@ -37,6 +37,7 @@ __all__ = [
     "heads_input",
     "json_flag",
     "max_cells",
+    "moves",
     "reach",
     "real",
     "seed",
@@ -260,8 +261,9 @@ def _inputs(given: dict[str, Any]) -> list[Path]:
         found += [*files_of(given["file"]), *map(Path, given.get("parts", ()))]
     if readout is not None:
         found.append(Path(readout))
-    if path is not None and path not in (DEMO, "-"):
-        found += files_read(path)
+    for each in (path, *given.get("later", ())):
+        if each is not None and each not in (DEMO, "-"):
+            found += files_read(each)
     if domain is not None:
         found.append(Path(domain.partition(":")[2]))
     return found
@@ -283,6 +285,13 @@ def figure(required: bool, moves: str = "", **default: str) -> Decorator:
     words = "Figure to write: .png, .svg or .pdf" + (f"; {moves}: .gif or .html." if moves else ".")
     endings = (*FIGURES, *FILMS) if moves else FIGURES
     return written("--output", "-o", words, endings=endings, required=required, **default)
+
+
+def moves(output: str | None) -> bool:
+    """Whether a figure that moves is asked for."""
+    from tropattn.outputs import FILMS
+
+    return output is not None and output.lower().endswith(FILMS)
 
 
 def table(names: Sequence[str]) -> Decorator:

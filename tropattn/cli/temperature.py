@@ -8,7 +8,6 @@ import click
 
 from tropattn.cli import options
 from tropattn.numerals import real
-from tropattn.outputs import FILMS
 from tropattn.progress import doing
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def temperature(
         ) from None
     source, settings = options.source_and_settings(path, given)
     picture = None
-    if output is not None and output.lower().endswith(FILMS):
+    if options.moves(output):
         from tropattn.plotting.films import check_view
         from tropattn.study.pictures import PlotSpec, choose
 
@@ -85,7 +84,8 @@ def _write(
     if picture is not None:
         from tropattn.plotting.films import film_hardening, save_film
 
-        save_film(film_hardening(picture, taus), output, "tropattn temperature")
+        film = film_hardening(picture, taus)
+        save_film(film, output, f"Walls along the temperature: {picture.title}")
         return
     from tropattn.plotting import save
     from tropattn.plotting.temperature import curve_figure

@@ -76,8 +76,8 @@ def boundary(
         lines = [piece.ends.astype(float) for piece in found.pieces if piece.kind == kind]
         axes.add_collection(LineCollection(lines, colors=ink, linewidths=1.8, linestyles=[dash]))
         handles.append(Line2D([], [], color=ink, linestyle=dash, label=f"{kind} ({len(lines)})"))
-    mark(axes, points, point_names)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    mark(axes, points, point_names)
     axes.set(xlabel="$p_1$", ylabel="$p_2$", aspect="equal")
     jumps = sum(piece.kind == "jump" for piece in found.pieces)
     words = f"{counted(len(found), 'piece')}, {counted(jumps, 'jump')} among them"

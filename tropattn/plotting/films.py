@@ -1,4 +1,7 @@
-"""Figures that move, by matplotlib's own writers: tokens in time, walls along the temperature."""
+"""Figures that move, by matplotlib's own writers.
+
+Tokens through time, walls along the temperature and along training.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -21,9 +25,16 @@ from tropattn.dynamics.trajectory import Trajectory
 from tropattn.errors import InvalidInput
 from tropattn.outputs import FILMS, output_path, writing
 from tropattn.plotting.dynamics import basins, ground
-from tropattn.plotting.plane import key_colours
+from tropattn.plotting.plane import (
+    key_colours,
+    legend_of_walls,
+    paint,
+    pattern_colours,
+    refinement,
+    show_keys,
+)
 from tropattn.plotting.style import INKS, counted, label_outer, new_figure, segments
-from tropattn.plotting.window import Plane
+from tropattn.plotting.window import Plane, mark
 from tropattn.polyhedra.domain import Box
 from tropattn.polyhedra.polygon import Polygon
 from tropattn.study.pictures import Picture
@@ -36,10 +47,12 @@ __all__ = [
     "film_flow",
     "film_hardening",
     "film_hardmax",
+    "film_training",
     "save_film",
 ]
 
 _FRAMES, _A_SECOND, _DPI = 72, 12, 90
+_CHECKPOINTS_A_SECOND = 1.25
 _TRAIL = 12
 """Frames over which a token's path stays in sight."""
 
@@ -47,7 +60,6 @@ _AT_REST = 0.005
 """Share of the tokens' width below which what moves from some layer on is not shown."""
 
 _PIXELS = 160
-_PANELS = 9
 
 _SIGNS = {
     "minus": "\u2212", "plus": "+", "fast-backward": "⏮", "step-backward": "◂", "play": "▶",
@@ -67,7 +79,7 @@ def save_film(film: FuncAnimation, path: str | Path, title: str = "tropattn") ->
     else:
         with tempfile.TemporaryDirectory() as folder:
             beside = Path(folder, "film.gif")
-            film.save(beside, PillowWriter(_A_SECOND), dpi=_DPI)
+            film.save(beside, "pillow", dpi=_DPI)
             drawn = beside.read_bytes()
     with writing(place) as stream:
         stream.write(drawn)
@@ -76,24 +88,35 @@ def save_film(film: FuncAnimation, path: str | Path, title: str = "tropattn") ->
 def _page(film: FuncAnimation, title: str) -> str:
     # PNG frames would be three times as large.
     with rc_context({"animation.frame_format": "jpeg"}):
-        body = film.to_jshtml(fps=_A_SECOND, embed_frames=True)
+        body = film.to_jshtml(embed_frames=True)
     start = body.index("<link")
     body = body[:start] + body[body.index(">", start) + 1 :]
+    title = html.escape(title)
+    body = body.replace("<img ", f'<img alt="{title}, frame by frame" ', 1)
+    body = body.replace('type="range"', 'type="range" aria-label="Frame"', 1)
     signs = "".join(f'.fa-{name}::before{{content:"{sign}"}}' for name, sign in _SIGNS.items())
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}'
         '</title><link rel="icon" href="data:,"><style>.fa{font-style:normal}'
         f".fa-flip-horizontal{{display:inline-block;transform:scaleX(-1)}}{signs}</style></head>"
         f"<body>{body}</body></html>\n"
     )
 
 
-def _film(figure: Figure, show: Callable[[Any], Any], frames: Sequence[Any]) -> FuncAnimation:
+def _film(
+    figure: Figure,
+    show: Callable[[Any], Any],
+    frames: Sequence[Any],
+    a_second: float = _A_SECOND,
+) -> FuncAnimation:
     show(frames[0])
-    figure.canvas.draw()
+    # Only the second drawing knows which room axes of equal units take.
+    for _ in range(2):
+        figure.draw_without_rendering()
     # Titles that change must not move the axes.
     figure.set_layout_engine("none")
-    return FuncAnimation(figure, lambda frame: show(frame) or (), frames=list(frames))
+    shown, pause = list(frames), 1000 / a_second
+    return FuncAnimation(figure, lambda frame: show(frame) or (), frames=shown, interval=pause)
 
 
 # ---- tokens through time ------------------------------------------------------------------------
@@ -199,17 +222,31 @@ OF_DYNAMICS: dict[str, Callable[..., FuncAnimation]] = {
 """What draws the answer of a command of ``study.dynamics`` as it moves."""
 
 
-# ---- walls along the temperature ----------------------------------------------------------------
+# ---- walls along the temperature, and along training --------------------------------------------
 
 
-def check_view(picture: Picture) -> None:
+def check_view(picture: Picture, along: str = "the temperature") -> None:
     """Raise ``InvalidInput`` unless a picture is of heads on a plane."""
     if picture.view not in ("panels", "diagram"):
         raise InvalidInput(
-            "output: heads on a plane needed to follow their walls along the temperature, got a "
+            f"output: heads on a plane needed to follow their walls along {along}, got a "
             f"picture of another kind ({picture.view}); give --domain plane:FILE, or a figure that "
             "stands still."
         )
+
+
+def _panels(plane: Plane, count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels of a plane, in about a square."""
+    columns = int(np.ceil(np.sqrt(count)))
+    lines = -(-count // columns)
+    side = 4.6 if count == 1 else min(3.2, 12.8 / columns)
+    figure = new_figure(side * columns + 0.4, (side * plane.tall + 0.4) * lines + 0.8)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    shown = grid.ravel().tolist()[:count]
+    for axes in shown:
+        plane.prepare(axes)
+    label_outer(grid, count)
+    return figure, shown
 
 
 def film_hardening(picture: Picture, temperatures: Sequence[float]) -> FuncAnimation:
@@ -222,18 +259,15 @@ def film_hardening(picture: Picture, temperatures: Sequence[float]) -> FuncAnima
     check_view(picture)
     plane = Plane.of(picture.target, picture.domain, None)
     window = plane.parameters
-    units = plane.units[:_PANELS]
+    units = plane.units
     if not isinstance(window, Box):
         raise InvalidInput(f"domain: a box as window needed, got {window.describe()}.")
-    columns = int(np.ceil(np.sqrt(len(units))))
-    lines = -(-len(units) // columns)
-    figure = new_figure(3.2 * columns + 0.4, (3.2 * plane.tall + 0.4) * lines + 0.8)
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    figure, grid = _panels(plane, len(units))
     images, colours = [], []
     low, high = (np.asarray(side, dtype=np.float64) for side in (window.low, window.high))
-    for h, axes in enumerate(grid.ravel().tolist()[: len(units)]):
+    for h, axes in enumerate(grid):
         cells = plane.cells(units[h])
-        known = key_colours(units[h], cells)
+        known = key_colours(units[h], [cells])
         colours.append(np.array([to_rgb(known.get(j, INKS[7])) for j in range(units[h].n_terms)]))
         images.append(axes.imshow(
             np.ones((_PIXELS, _PIXELS, 3)), origin="lower", interpolation="nearest",
@@ -241,9 +275,7 @@ def film_hardening(picture: Picture, temperatures: Sequence[float]) -> FuncAnima
         ))  # fmt: skip
         walls = [wall for j, cell in cells.items() for wall in segments(cell, j + 1)]
         axes.add_collection(LineCollection(walls, colors="black", linewidths=0.7))
-        plane.prepare(axes)
         axes.set_title(f"head {h}: {counted(len(cells), 'cell')}", fontsize=9)
-    label_outer(grid, len(units))
 
     def show(tau: float) -> None:
         for unit, image, palette in zip(units, images, colours, strict=True):
@@ -255,3 +287,44 @@ def film_hardening(picture: Picture, temperatures: Sequence[float]) -> FuncAnima
     most, least = max(temperatures), min(temperatures)
     frames = np.geomspace(most, least, 40) if most > least else np.array([most])
     return _film(figure, show, frames.tolist())
+
+
+def film_training(pictures: Sequence[Picture], names: Sequence[str]) -> FuncAnimation:
+    """Checkpoints of one model one after the other: the exact cells of each head on one plane.
+
+    Plane and window are those of the last picture; a key, and a pattern of all heads, has one
+    colour throughout. Raises ``InvalidInput`` where the pictures are not of heads on a plane.
+    """
+    for picture in pictures:
+        check_view(picture, "training")
+    last = Plane.of(pictures[-1].target, pictures[-1].domain, None)
+    planes = [Plane.of(picture.target, last.counted, None) for picture in pictures]
+    n_heads = len(last.units)
+    cells = [[plane.cells(unit) for unit in plane.units] for plane in planes]
+    inks = [key_colours(last.units[h], [own[h] for own in cells]) for h in range(n_heads)]
+    together = [refinement(plane) for plane in planes] if n_heads > 1 else []
+    fills = pattern_colours([found for found, _ in together])
+    figure, grid = _panels(last, n_heads + (n_heads > 1))
+    if n_heads > 1:
+        figure.legend(loc="outside lower center", **legend_of_walls(last))
+    given = pictures[-1].labels
+    labels = [given] if pictures[-1].view == "diagram" else given or [None] * n_heads
+    inches = 0.8 * float(figure.get_size_inches()[0]) / int(np.ceil(np.sqrt(len(grid))))
+
+    def show(k: int) -> None:
+        for axes in grid:
+            for artist in (*axes.collections, *axes.texts, *axes.lines):
+                artist.remove()
+        for h, axes in enumerate(grid[:n_heads]):
+            show_keys(axes, last, cells[k][h], inks[h], labels[h], small=n_heads > 1, inches=inches)
+            which = f"head {h}: " if n_heads > 1 else ""
+            axes.set_title(which + counted(len(cells[k][h]), "cell"), fontsize=9)
+            mark(axes, pictures[k].points, (), small=True)
+        for axes in grid[n_heads:]:
+            paint(axes, planes[k], together[k][1], fills)
+            axes.set_title(f"all heads: {counted(len(together[k][1]), 'cell')}", fontsize=9)
+            mark(axes, pictures[k].points, pictures[k].point_names, small=True)
+        words = f"{names[k]} ({k + 1} of {len(names)})\n{pictures[k].title}"
+        figure.suptitle(words, fontsize=9, parse_math=False)
+
+    return _film(figure, show, range(len(pictures)), _CHECKPOINTS_A_SECOND)

@@ -40,7 +40,17 @@ from tropattn.regions.polygons.cells import PlaneCells, plane_cells
 from tropattn.tropical.polynomial import PowerDiagram, TropicalPolynomial
 from tropattn.tropical.stage import stages_of
 
-__all__ = ["diagram", "key_colours", "panels", "partition"]
+__all__ = [
+    "diagram",
+    "key_colours",
+    "legend_of_walls",
+    "paint",
+    "panels",
+    "partition",
+    "pattern_colours",
+    "refinement",
+    "show_keys",
+]
 
 
 _MAX_CELLS = 20_000
@@ -48,6 +58,8 @@ _CROWDED = 0.06
 """Where the middle half of the cells fill less of the window than this, they are drawn larger."""
 _OUTSIDE = 14
 """So many names, at most, are written beside a picture with lines to their cells."""
+_PANEL = 1.9
+"""Inches of a head's panel, at least, for its title."""
 _LABELLED = 60
 """Cells of a refinement are labelled by their pattern up to this number."""
 
@@ -149,10 +161,11 @@ def partition(
             mark(axes, points, point_names if axes is figure.axes[-1] else (), small=True)
         return figure
     plane = Plane.of(target, domain, window)
-    found, cells = _refinement(plane)
+    found, cells = refinement(plane)
     crowd = _crowd(plane, cells)
-    wide = 7.2 if crowd is None else 13.6
-    figure = new_figure(wide, 6.4 * plane.tall + 1.3 + _legend_height(plane))
+    wide = 7.2 if crowd is None else 11.0
+    tall = 6.4 if crowd is None else 5.0
+    figure = new_figure(wide, tall * plane.tall + 1.3 + _legend_height(plane))
     axes, *closer = np.atleast_1d(figure.subplots(1, 1 if crowd is None else 2)).tolist()
     _draw_refinement(axes, plane, found, cells, labels)
     mark(axes, points, point_names)
@@ -190,17 +203,17 @@ def panels(
     Where most cells crowd in a small part of the window, that part is drawn once more, larger.
     """
     plane = Plane.of(target, domain, window)
-    found, refined = _refinement(plane)
+    found, refined = refinement(plane)
     crowd = _crowd(plane, refined)
     stack = 1 if crowd is None else 2
     n_heads = len(plane.units)
     columns = int(np.ceil(np.sqrt(n_heads / stack)))
     lines = -(-n_heads // columns)
     # The panels are as high together as the refinement beside them, which is not too small.
-    larger = max(lines / stack, columns / 1.5)
-    side = 15.0 / (columns + larger)
-    height = max(lines * (side * plane.tall + 0.45), stack * (larger * side * plane.tall + 0.6))
-    figure = new_figure(15.0, height + 1.0 + _legend_height(plane))
+    larger = max(lines / stack, columns / 1.5, 1.6 if crowd is None else 2.3)
+    side = max(10.0 / (columns + larger), _PANEL)
+    height = max(lines * (side * plane.tall + 0.45), stack * (larger * side * plane.tall + 0.8))
+    figure = new_figure(side * (columns + larger), height + 0.6 + _legend_height(plane))
     halves = figure.add_gridspec(1, 2, width_ratios=[columns, larger])
     left, right = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     grid = left.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
@@ -211,9 +224,9 @@ def panels(
         axes.set_title(f"head {h}: {cells} of {_keys(plane.units[h])}", fontsize=10)
     label_outer(grid, n_heads)
     axes, *closer = np.atleast_1d(right.subplots(stack, 1)).tolist()
-    _draw_refinement(axes, plane, found, refined, labels)
+    _draw_refinement(axes, plane, found, refined, labels, inches=0.85 * larger * side)
     mark(axes, points, point_names)
-    axes.set_title(f"common refinement: {_counted(plane, len(refined))}", fontsize=11)
+    axes.set_title(f"common refinement:\n{_counted(plane, len(refined))}", fontsize=11)
     for part in closer:
         _draw_closer(part, axes, plane, found, refined, crowd)
     figure.suptitle(title or plane.words, parse_math=False)
@@ -223,6 +236,23 @@ def panels(
 def _legend_height(plane: Plane) -> float:
     """Inches that the legend of heads takes below the axes."""
     return 0.2 + 0.22 * -(-len(plane.units) // _legend_columns(plane))
+
+
+def legend_of_walls(plane: Plane) -> dict[str, Any]:
+    """Settings of a legend that names the heads of a refinement's walls."""
+    few = len(plane.units) <= len(INKS)
+    handles = []
+    for h, unit in enumerate(plane.units):
+        ink, dash = drawn_wall(h)
+        name = f"walls of head {h} ({_keys(unit)})" if few else f"head {h}"
+        handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
+    return {
+        "handles": handles,
+        "ncols": _legend_columns(plane),
+        "fontsize": 8,
+        "handlelength": 3.2,
+        "title": None if few else "walls",
+    }
 
 
 def _legend_columns(plane: Plane) -> int:
@@ -241,9 +271,28 @@ def _draw_head(
     """Draw one head's cells; return their number."""
     unit = plane.units[h]
     cells = plane.cells(unit)
-    colours = key_colours(unit, cells)
-    fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
+    colours = key_colours(unit, [cells])
+    outside = show_keys(axes, plane, cells, colours, labels, small=small, inches=inches)
     plane.prepare(axes)
+    if not small and len(outside) <= _OUTSIDE:
+        name_outside(axes, outside, 8)
+    if not small and not isinstance(plane.counted, Slice):
+        _draw_sites(axes, unit, colours)
+    return len(cells)
+
+
+def show_keys(
+    axes: Axes,
+    plane: Plane,
+    cells: dict[int, Polygon],
+    colours: dict[int, str],
+    labels: Sequence[str] | None,
+    *,
+    small: bool,
+    inches: float,
+) -> list[tuple[Polygon, str]]:
+    """Draw the cells of keys with the names that fit in; return the cells of the others."""
+    fill(axes, cells.values(), [colours[j] for j in cells], edgecolors="black", linewidths=0.8)
     inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
     outside = []
     for j, cell in cells.items():
@@ -255,22 +304,19 @@ def _draw_head(
             named(axes, cell, name, size, colours[j])
         else:
             outside.append((cell, name))
-    if not small and len(outside) <= _OUTSIDE:
-        name_outside(axes, outside, 8)
-    if not small and not isinstance(plane.counted, Slice):
-        _draw_sites(axes, unit, colours)
-    return len(cells)
+    return outside
 
 
-def key_colours(unit: TropicalPolynomial, cells: dict[int, Polygon]) -> dict[int, str]:
-    """A colour for each key that has a cell in sight, which differ across walls.
+def key_colours(unit: TropicalPolynomial, pictures: Sequence[dict[int, Polygon]]) -> dict[int, str]:
+    """A colour for each key that has a cell in one of some pictures, which differ across walls.
 
     Of ten keys or fewer the same key has the same colour in every head.
     """
+    seen = sorted({j for cells in pictures for j in cells})
     if unit.n_terms <= len(FILLS):
-        return {j: FILLS[j] for j in cells}
-    edges = [(j, int(i)) for j, cell in cells.items() for i in cell.labels if i >= 0]
-    return colouring(list(cells), edges)
+        return {j: FILLS[j] for j in seen}
+    sides = [(j, cell) for cells in pictures for j, cell in cells.items()]
+    return colouring(seen, [(j, int(i)) for j, cell in sides for i in cell.labels if i >= 0])
 
 
 def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -> None:
@@ -298,7 +344,8 @@ def _draw_sites(axes: Axes, unit: TropicalPolynomial, colours: dict[int, str]) -
 Cells = dict[tuple[int, ...], Polygon]
 
 
-def _refinement(plane: Plane) -> tuple[PlaneCells, Cells]:
+def refinement(plane: Plane) -> tuple[PlaneCells, Cells]:
+    """The cells of all heads together, and the polygon of each pattern (theory T5)."""
     found = plane_cells(plane.units, plane.parameters, max_cells=_MAX_CELLS)
     return found, drawn(found)
 
@@ -324,7 +371,7 @@ def _draw_closer(
 ) -> None:
     """The crowded part of the first picture, larger, and a frame round it there."""
     assert box is not None
-    _paint(axes, plane, found, cells)
+    paint(axes, plane, cells, pattern_colours([found]))
     plane.prepare(axes)
     (low, high) = box.vertices[0], box.vertices[2]
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
@@ -334,11 +381,19 @@ def _draw_closer(
     first.add_patch(Rectangle(low.tolist(), *(high - low).tolist(), fill=False, lw=1.6))
 
 
-def _paint(axes: Axes, plane: Plane, found: PlaneCells, cells: Cells) -> None:
-    """Fills that differ across every wall, and the walls head by head."""
-    patterns = list(cells)
-    edges = [(patterns[i], patterns[j]) for i, j in found.adjacency().edges]
-    colours = colouring(patterns, edges)
+def pattern_colours(pictures: Sequence[PlaneCells]) -> dict[tuple[int, ...], str]:
+    """A colour for each pattern of one of some pictures, which differ across walls."""
+    patterns: dict[tuple[int, ...], None] = {}
+    edges = []
+    for found in pictures:
+        own = [tuple(row) for row in found.patterns.tolist()]
+        patterns |= dict.fromkeys(own)
+        edges += [(own[i], own[j]) for i, j in found.adjacency().edges]
+    return colouring(list(patterns), edges)
+
+
+def paint(axes: Axes, plane: Plane, cells: Cells, colours: dict[tuple[int, ...], str]) -> None:
+    """The cells of patterns in lighter colours, and the walls head by head."""
     fill(axes, cells.values(), [lighter(colours[p], 0.35) for p in cells])
     for h, unit in enumerate(plane.units):
         ink, dash = drawn_wall(h)
@@ -353,26 +408,15 @@ def _draw_refinement(
     found: PlaneCells,
     cells: Cells,
     labels: Sequence[Sequence[str]] | None = None,
+    inches: float = 6.0,
 ) -> None:
-    _paint(axes, plane, found, cells)
-    handles = []
-    for h, unit in enumerate(plane.units):
-        ink, dash = drawn_wall(h)
-        few = len(plane.units) <= len(INKS)
-        name = f"walls of head {h} ({_keys(unit)})" if few else f"head {h}"
-        handles.append(Line2D([], [], color=ink, linestyle=dash, label=name))
+    paint(axes, plane, cells, pattern_colours([found]))
     plane.prepare(axes)
     if len(cells) <= _LABELLED:
-        _name_patterns(axes, plane, cells, labels)
-    axes.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.09),
-        ncols=_legend_columns(plane),
-        fontsize=8,
-        handlelength=3.2,
-        title=None if len(plane.units) <= len(INKS) else "walls",
-    )
+        _name_patterns(axes, plane, cells, labels, inches)
+    settings = legend_of_walls(plane)
+    # Below the numbers and the name of the axis.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.5, **settings)
 
 
 def _name_patterns(
@@ -380,8 +424,9 @@ def _name_patterns(
     plane: Plane,
     cells: Cells,
     labels: Sequence[Sequence[str]] | None,
+    inches: float,
 ) -> None:
-    inch = float(np.ptp(plane.window.vertices, axis=0).max()) / 6.0
+    inch = float(np.ptp(plane.window.vertices, axis=0).max()) / inches
     for pattern, cell in cells.items():
         names = [str(j) if labels is None else labels[h][j] for h, j in enumerate(pattern)]
         name = " ".join(names) if labels is None else _folded(names)

@@ -153,17 +153,21 @@ def drawn(cells: PlaneCells) -> dict[tuple[int, ...], Polygon]:
 
 
 def mark(axes: Axes, points: Any, names: Sequence[str], *, small: bool = False) -> None:
-    """Rings at given parameters, with their names beside them."""
+    """Rings at given parameters, with their names beside them, left where a ring follows right."""
     if points is None:
         return
     rows = np.asarray(points, dtype=float)
     axes.plot(*rows.T, "o", ms=5 if small else 8, mfc="white", mec="black", zorder=4)
+    spans = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1)
     for row, name in zip(rows, names, strict=False):
+        right, up = ((rows - row) / spans).T
+        left = bool(((right > 0) & (right < 0.12) & (np.abs(up) < 0.06)).any())
         axes.annotate(
             name,
             row,
-            xytext=(6, 6),
+            xytext=(-6 if left else 6, 6),
             textcoords="offset points",
+            ha="right" if left else "left",
             fontsize=9,
             parse_math=False,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.85, "lw": 0},

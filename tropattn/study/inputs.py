@@ -194,7 +194,7 @@ def scatter(states: Array) -> tuple[Array, float]:
     return centre, float(np.sqrt(((states - centre) ** 2).mean()))
 
 
-def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | None]:
+def open_target(source: Source, domain: Domain | str | None) -> tuple[Heads, Domain | None]:
     """Read what to count and where: heads, or with layer "all" a whole network (theory T12).
 
     A line whose file gives an origin and a direction for every token, shape (N, d), moves all
@@ -211,7 +211,7 @@ def open_target(source: Source, domain: str | None) -> tuple[Heads, Domain | Non
         opened = _heads(source, place, tensors, bare)
         return opened, read_domain(domain, opened.dim)
     model = _model(tensors, source)
-    kind, _, rest = (domain or "").partition(":")
+    kind, _, rest = (domain if isinstance(domain, str) else "").partition(":")
     sequence = read_arrays(Path(rest)) if kind == "line" and rest else {}
     if n_axes(sequence.get("origin")) == 2:
         opened = _moving(model, source)

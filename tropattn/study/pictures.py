@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tropattn.errors import InvalidInput
@@ -11,7 +11,7 @@ from tropattn.polyhedra.domain import Domain, Line
 from tropattn.study.inputs import Heads, Source, open_target
 from tropattn.study.token_plane import TokenPlane, token_plane
 
-__all__ = ["Picture", "PlotSpec", "choose", "on_token_plane"]
+__all__ = ["Picture", "PlotSpec", "choose", "choose_alike", "on_token_plane"]
 
 View = Literal["panels", "partition", "diagram", "polytope", "line", "space"]
 
@@ -31,7 +31,7 @@ class PlotSpec:
     """
 
     source: Source
-    domain: str | None = None
+    domain: Domain | str | None = None
     view: View | None = None
     head: int | None = None
     reach: float | None = None
@@ -104,6 +104,20 @@ def choose(spec: PlotSpec) -> Picture:
         )
     names = opened.keys if opened.heads else None
     return Picture(view=view, target=opened.target, domain=where, labels=names, title=title)
+
+
+def choose_alike(first: Picture, spec: PlotSpec) -> Picture:
+    """Choose for another checkpoint of a model what a picture shows of one, in the same domain.
+
+    Raises ``InvalidInput`` as ``choose``, or for other heads or keys.
+    """
+    found = choose(replace(spec, view=first.view, domain=first.domain, reach=None))
+    if found.labels != first.labels:
+        raise InvalidInput(
+            f"{spec.source.path}: a checkpoint with the heads and keys of the last one needed, got "
+            "others; give checkpoints of one model."
+        )
+    return replace(found, title=first.title)
 
 
 def _view(opened: Heads, where: Domain | None, spec: PlotSpec) -> View:

@@ -9,8 +9,15 @@ from PIL import Image
 
 import tropattn as ta
 from tropattn.errors import InvalidInput
-from tropattn.plotting.films import film_flow, film_hardening, film_hardmax, save_film
+from tropattn.plotting.films import (
+    film_flow,
+    film_hardening,
+    film_hardmax,
+    film_training,
+    save_film,
+)
 from tropattn.plotting.style import FILLS
+from tropattn.plotting.window import Plane
 from tropattn.study.pictures import Picture
 
 
@@ -66,6 +73,37 @@ def test_mixes_harden_into_the_cells():
 
 
 @pytest.mark.long
+def test_checkpoints_show_their_exact_cells_in_one_window_and_one_colour_a_key():
+    rng = np.random.default_rng(4)
+    steps = [
+        [ta.TropicalPolynomial(rng.normal(size=(12, 2)), rng.normal(size=12)) for _ in range(2)]
+        for _ in range(2)
+    ]
+    pictures = [Picture(view="panels", target=heads, title="two heads") for heads in steps]
+    film = film_training(pictures, ["a", "b"])
+    window = Plane.of(steps[-1], None, None).counted
+    ink = [{}, {}]
+    for heads, name, figure in zip(steps, "ab", frames(film), strict=True):
+        assert figure.get_suptitle().startswith(name)
+        *own, joint = figure.axes[:3]
+        for h, axes in enumerate(own):
+            found = ta.plane_cells([heads[h]], window)
+            (drawn,) = axes.collections
+            assert len(drawn.get_paths()) == len(found.patterns)
+            for path, r in zip(drawn.get_paths(), range(len(found.patterns)), strict=True):
+                assert (path.vertices[:-1] == found.polygon(r)).all()
+            colours = map(tuple, drawn.get_facecolor().tolist())
+            for key, colour in zip(found.patterns[:, 0].tolist(), colours, strict=True):
+                assert ink[h].setdefault(key, colour) == colour
+            assert axes.get_xlim() == (window.low[0], window.high[0])
+            assert axes.get_title() == f"head {h}: {len(found.patterns)} cells"
+        together = ta.plane_cells(heads, window)
+        assert joint.get_title() == f"all heads: {len(together.patterns)} cells"
+        fills, *walls = joint.collections
+        assert len(fills.get_paths()) == len(together.patterns) and len(walls) == 2
+
+
+@pytest.mark.long
 def test_files(circle, tmp_path):
     save_film(film_flow(circle, 0.1), tmp_path / "run.gif")
     with Image.open(tmp_path / "run.gif") as image:
@@ -73,6 +111,7 @@ def test_files(circle, tmp_path):
     save_film(film_flow(circle, 0.1), tmp_path / "run.html", "a <run>")
     page = (tmp_path / "run.html").read_text()
     assert page.count("data:image/jpeg;base64") == 7 and "<title>a &lt;run&gt;" in page
+    assert '<img alt="a &lt;run&gt;, frame by frame"' in page and 'aria-label="Frame"' in page
     assert re.findall(r"(?:src|href)=\"?(?!data:)[^\s>]*//|https?://(?!www\.w3\.org)", page) == []
 
 

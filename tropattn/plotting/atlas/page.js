@@ -13,6 +13,9 @@ Atlas.start = function (models) {
       && (plane === null || row.plane === plane));
   const dark = window.matchMedia && matchMedia("(prefers-color-scheme: dark)").matches;
   models.dark.active = dark;
+  // Bokeh gives the handle of a slider no name.
+  const handle = Bokeh.index.find_one(models.slider).shadow_el.querySelector(".noUi-handle");
+  handle.setAttribute("aria-label", "temperature, from soft to hard");
   Atlas.dress(dark);
   Atlas.shade();
   Atlas.axes();
@@ -26,7 +29,7 @@ Atlas.name = (key) => key < 0 ? "sink" : Atlas.spec.tokens[key];
 Atlas.escape = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 Atlas.number = (x) => x === null ? "none"
   : Number.isInteger(x) ? String(x) : Number(x.toPrecision(4)).toString();
-Atlas.counted = (cells) => cells === 1 ? "1 cell" : `${cells} cells`;
+Atlas.counted = (number, noun = "cell") => number === 1 ? `1 ${noun}` : `${number} ${noun}s`;
 Atlas.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 // Values, row by row, as an image of so many columns; paint gives a pixel's colour and opacity.
@@ -195,7 +198,8 @@ Atlas.layer = function (row, plane) {
     share: found.cells.map((cell) => cell.share),
   };
   figure.title.text = found.kind === "exact"
-    ? `layer ${row.layer}: ${found.value} cells of ${mates.length} heads here (exact)`
+    ? `layer ${row.layer}: ${Atlas.counted(found.value)} of ${Atlas.counted(mates.length, "head")} `
+      + "here (exact)"
     : `layer ${row.layer}: at least ${Atlas.counted(found.value)} here (lower), too many to draw`;
 };
 
@@ -276,6 +280,7 @@ Atlas.dress = function (dark) {
   for (const figure of Atlas.m.figures) {
     figure.background_fill_color = ground;
     figure.border_fill_color = ground;
+    figure.border_line_color = ground;  // over the half pixel at the rim that keeps the old ground
     figure.outline_line_color = line;
     figure.title.text_color = ink;
     for (const axis of [...figure.below, ...figure.left]) {
@@ -283,6 +288,10 @@ Atlas.dress = function (dark) {
       axis.major_label_text_color = ink;
       axis.axis_line_color = ink;
       axis.major_tick_line_color = ink;
+    }
+    for (const bar of figure.right.filter((part) => "color_mapper" in part)) {
+      bar.background_fill_color = ground;
+      bar.major_label_text_color = ink;
     }
     for (const grid of figure.center) if ("grid_line_color" in grid) grid.grid_line_color = line;
   }

@@ -81,7 +81,8 @@ def _part(name: str) -> str:
 def _title(spec: Mapping[str, Any]) -> str:
     source = spec["source"]
     text = source["text"] or source["ids"]
-    return f"Atlas of {source['path']}" + (f" on {text[:60]!r}" if text else "")
+    shown = text if not text or len(text) <= 60 else f"{text[:59]}…"
+    return f"Atlas of {source['path']}" + (f" on {shown!r}" if shown else "")
 
 
 def _about(document: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from bokeh.document import Document
 from bokeh.events import DocumentReady
 from bokeh.layouts import column, row
 from bokeh.models import (
+    ColorBar,
     ColumnDataSource,
     CustomJS,
     HoverTool,
@@ -123,7 +124,7 @@ def _model_room(parts: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Non
     mapper = LinearColorMapper(palette=palette, low=0, high=1, nan_color="#999999")
     chosen = {"selection_line_color": "#D55E00", "selection_line_width": 4}
     last = max(row["layer"] for row in rows)
-    grid = _figure(width=440, height=400, title=" ", tools="tap,save", x_axis_label="head",
+    grid = _figure(width=500, height=400, title=" ", tools="tap,save", x_axis_label="head",
                   y_axis_label="layer", y_range=(last + 0.6, -0.6))  # fmt: skip
     squares = grid.rect(
         "head", "layer", 0.92, 0.92, source=parts["heads"], line_color=None,
@@ -131,14 +132,17 @@ def _model_room(parts: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> Non
     )  # fmt: skip
     scatter = _figure(width=440, height=400, title="heads, one point each", tools="tap," + _TOOLS)
     dots = scatter.scatter(
-        "sx", "sy", size=11, source=parts["heads"], line_color="#222222",
-        fill_color={"field": "shown", "transform": mapper}, nonselection_fill_alpha=0.8, **chosen,
+        "sx", "sy", size=11, source=parts["heads"], line_color="#808080",
+        fill_color={"field": "shown", "transform": mapper}, nonselection_fill_alpha=0.8,
+        nonselection_line_alpha=1.0, **chosen,
     )  # fmt: skip
     for at, glyph in ((grid, squares), (scatter, dots)):
         at.add_tools(HoverTool(renderers=[glyph], tooltips=[("", "@name"), ("value", "@shown")]))
         for axis in (at.xaxis, at.yaxis):
             axis.ticker.desired_num_ticks = 8
+    grid.add_layout(ColorBar(color_mapper=mapper, width=12, padding=6), "right")
     grid.title.text_font_size = "11px"  # the longest words of a metric fit
+    grid.xaxis.minor_tick_line_color = grid.yaxis.minor_tick_line_color = None
     grid.xaxis.ticker.min_interval = grid.yaxis.ticker.min_interval = 1
     parts |= {"grid": grid, "scatter": scatter, "mapper": mapper}
 
