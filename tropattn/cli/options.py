@@ -285,13 +285,16 @@ def figure(required: bool, moves: str = "", **default: str) -> Decorator:
     return written("--output", "-o", words, endings=endings, required=required, **default)
 
 
-def table(names: Sequence[str]) -> Decorator:
-    """The options ``--table`` and ``--format``: one table of the record, for other programs."""
+def table(names: Sequence[str], default: str | None = None) -> Decorator:
+    """The options ``--table`` and ``--format``: one table of the record, for other programs.
+
+    ``default`` says in the help which it is where that is not always the first of the names.
+    """
     return all_of(
         click.option(
             "--table",
             type=click.Choice(names),
-            help=f"Which table --format prints. Default: {names[0]}.",
+            help=f"Which table --format prints. Default: {default or names[0]}.",
         ),
         click.option(
             "--format",
