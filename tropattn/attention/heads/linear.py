@@ -28,7 +28,7 @@ __all__ = ["exact_product", "exact_sum", "loose", "n_axes", "read_vector", "row_
 
 
 _BLOCK = 2**26
-"""Multiplications between two looks at whether to stop, a fiftieth of a second."""
+"""Multiplications in a call of the kernel, a fiftieth of a second: signals wait for it."""
 
 
 def shared(name: str, value: Any, ndim: int, *, shape: str) -> Array:
