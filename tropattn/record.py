@@ -49,6 +49,16 @@ def software() -> dict[str, str]:
     return found
 
 
+_HEADERS = {
+    "changed": ("id", "word", "first", "second"),
+    "dead": ("id", "word", "why", "second", "members", "others", "weights", "reach"),
+    "facets": ("cell", "unit", "key", "row"),
+    "pieces": ("kind", "one", "other", "from_0", "from_1", "to_0", "to_1", "length", "edges"),
+    "twins": ("ids", "words"),
+}
+"""Columns of the tables that may have no rows."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Record(Value):
     """One result with everything that is needed to ask for it again.
@@ -108,7 +118,7 @@ class Record(Value):
             known = ", ".join(self.tables) or "none"
             raise InvalidInput(f"name: a table of the record ({known}) needed, got {name!r}.")
         rows = [{key: _entry(value) for key, value in row.items()} for row in self.tables[name]]
-        return Table(name, rows)
+        return Table(name, rows, _HEADERS.get(name, ()))
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the document as JSON text, without a newline at the end."""

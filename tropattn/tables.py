@@ -29,6 +29,7 @@ class Table(Value):
     ----------
     name : of the table.
     rows : mappings of column names to entries that JSON knows; lists are JSON in the other forms.
+    header : names of the columns where there are no rows.
 
     Examples
     --------
@@ -42,15 +43,18 @@ class Table(Value):
     |---|---|---|
     | 0 | a,b |  |
     | 1 |  | 0.5 |
+    >>> print(Table("dead", [], ("id", "word")).text("csv"), end="")
+    id,word
     """
 
     name: str
     rows: Sequence[Mapping[str, Any]]
+    header: Sequence[str] = ()
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns, in the order in which rows first have them."""
-        return list(dict.fromkeys(str(name) for row in self.rows for name in row))
+        return list(dict.fromkeys(str(name) for row in self.rows for name in row)) or [*self.header]
 
     def filled(self) -> list[list[Any]]:
         """The entries row by row, None where a row has none."""
@@ -58,12 +62,14 @@ class Table(Value):
         return [[row.get(name) for name in columns] for row in self.rows]
 
     def text(self, form: str) -> str:
-        """Return the table as ``csv``, ``json``, ``md`` or ``latex``; nothing where it has no rows.
+        """Return the table as ``csv``, ``json``, ``md`` or ``latex``.
+
+        Without rows and header nothing but in JSON.
 
         Raises ``InvalidInput`` for another form.
         """
         columns, rows = self.columns, self.filled()
-        if not rows and form in ("csv", "md", "latex"):
+        if not columns and form in ("csv", "md", "latex"):
             return ""
         if form == "json":
             entries = [dict(zip(columns, row, strict=True)) for row in rows]

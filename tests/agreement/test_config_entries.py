@@ -119,6 +119,11 @@ BASES = {
     "modernbert": ("ModernBert", {**SMALL, "local_attention": 6}, modernbert.ENTRIES),
     "opt": ("OPT", {**SMALL, "ffn_dim": 20, "word_embed_proj_dim": 16}, opt.ENTRIES),
     "bloom": ("Bloom", {**SMALL, "n_layer": 2, "n_head": 4}, bloom.ENTRIES),
+    "bloom in parts": (
+        "Bloom",
+        {**SMALL, "n_layer": 2, "n_head": 4, "pretraining_tp": 2},
+        bloom.ENTRIES,
+    ),
     "deit": ("DeiT", {**VIT, "image_size": 12, "patch_size": 4}, vit.ENTRIES["deit"]),
     "dinov2": ("Dinov2", {**VIT, "image_size": 12, "patch_size": 4}, dinov2.ENTRIES),
     "vit": (

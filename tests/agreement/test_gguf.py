@@ -126,9 +126,10 @@ def test_files_that_do_not_say_how_many_key_heads_there_are(tmp_path):
         ({"rope_dimension_count": 2}, "rotations of all 4 coordinates of a head needed, got 2"),
         ({"change": lambda w: w.add_rope_scaling_factor(2.0)}, "plain rotations needed, got llama"),
         ({"tensors": {"token_embd.weight": np.ones((len(WORDS), 3))}}, r"hidden_size 3 needed"),
-        ({"skip": ("head_count",)}, "number of heads needed, got no config.json"),
-        ({"head_count": [4, 4]}, r"positive integer as num_attention_heads needed, got '\[4, 4\]'"),
-        ({"head_count_kv": [2, 2]}, r"positive integer as num_key_value_heads needed"),
+        ({"skip": ("head_count",)}, "an entry llama.attention.head_count needed, got none"),
+        ({"skip": ("embedding_length",)}, "an entry llama.embedding_length needed, got none"),
+        ({"head_count": [4, 4]}, r"integer as llama.attention.head_count needed, got '\[4, 4\]'"),
+        ({"head_count_kv": [2, 2]}, r"positive integer as llama.attention.head_count_kv needed"),
         ({"value_length": 2}, "values of 4 coordinates of a head needed, got 2"),
         (
             {"change": lambda w: w.add_causal_attention(False)},

@@ -5,7 +5,7 @@
 Small random models of transformers, 4 layers of 4 heads on 64 dimensions, saved and read as files;
 an image of 63 x 63 patches where the family reads images. Printed is the table of docs/models.md:
 processor seconds of ``model.states`` and of ``model.fix`` for the last token of the last layer. All
-are of one model in single threads (``OMP_NUM_THREADS=1``), and nothing is compiled.
+are of one model in single threads (``OMP_NUM_THREADS=1``), with kernels that are compiled already.
 """
 
 from __future__ import annotations

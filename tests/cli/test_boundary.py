@@ -7,6 +7,7 @@ import pytest
 
 import tropattn as ta
 from tropattn.cli.options import shipped
+from tropattn.record import Record
 
 CONTEXT = ["boundary", "demo", "--text", "83="]
 
@@ -19,6 +20,7 @@ def test_answers_pieces_and_a_picture(invoke, tmp_path):
     found = json.loads(ended.stdout)["tables"]
     (row,) = found["boundary"]
     assert row["pieces"] == len(found["pieces"]) == row["ties"] + row["jumps"] > 0
+    assert Record("", {}, {}, {"pieces": []}).table("pieces").columns == list(found["pieces"][0])
     assert sum(part["cells"] for part in found["answers"]) == row["cells"]
     assert sum(part["share"] for part in found["answers"]) == pytest.approx(1)
     assert {part["answer"] for part in found["answers"]} <= set("0123456789=")

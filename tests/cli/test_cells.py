@@ -5,6 +5,7 @@ import io
 import json
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 import tropattn as ta
@@ -59,11 +60,15 @@ def test_many_dimensions_get_corners_where_they_are_asked_for(invoke):
     assert 0 <= row["probability_low"] < row["probability_high"] < 1
 
 
-def test_one_table_alone(invoke, strips):
+def test_one_table_alone(invoke, strips, tmp_path):
     ended = invoke("cells", strips, "--format", "csv", "--table", "facets")
     rows = list(csv.DictReader(io.StringIO(ended.stdout)))
     assert len({row["cell"] for row in rows}) == 19
     assert set(rows[0]) == {"cell", "unit", "key", "row"}
+    one = tmp_path / "one.npz"
+    np.savez(one, slopes=np.ones((1, 1, 2)))
+    ended = invoke("cells", one, "--format", "csv", "--table", "facets")
+    assert ended.stdout == "cell,unit,key,row\n"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_inspect_refuses_tables_that_do_not_fit(invoke):
         (["--table", "keys"], "--table goes with --format"),
         (["--format", "csv", "--json"], "got both"),
         (["--format", "xls"], "--format"),
+        (["--format", "csv", "--table", "layers"], "--table layers or --no-cells needed"),
     ):
         ended = invoke(*words, *more)
         assert ended.exit_code == 2 and said in ended.stderr
@@ -87,6 +88,9 @@ def test_inspect_over_many_texts(invoke, tmp_path):
     assert ended.exit_code == 0, ended.stderr
     assert "Heads over 2 texts of 2 to 4 tokens, mean±spread" in ended.stdout
     assert len(list((tmp_path / "seen").iterdir())) == 2
+    texts.write_text("314=\n")
+    assert "Heads over 1 text of 4 tokens, mean±spread" in invoke(*words).stdout
+    texts.write_text('314=\n{"ids": [3, 1]}\n')
     rows = json.loads(invoke(*words, "--format", "json").stdout)
     assert [(row["head"], row["keys"]) for row in rows] == [(h, 3.0) for h in range(4)]
     for more, said in (
@@ -125,6 +129,8 @@ def test_words_on_the_command_line(invoke, tmp_path):
     assert invoke("resume", job).stdout == ended.stdout
     rows = json.loads(invoke("inspect", "demo", "--unembedding", "--json").stdout)
     assert rows["tables"]["unembedding"][0]["sayable"] == 11
+    table = invoke("inspect", "demo", "--unembedding", "--format", "csv").stdout
+    assert table == "id,word,why,second,members,others,weights,reach\n"
     for more, said in (
         (["--text", "314="], "looks at the last map alone"),
         (["--vocabulary"], "looks at the last map alone"),
@@ -134,7 +140,7 @@ def test_words_on_the_command_line(invoke, tmp_path):
         assert ended.exit_code == 2 and said in ended.stderr
 
 
-def test_compare_on_the_command_line(invoke):
+def test_compare_on_the_command_line(invoke, tmp_path):
     words = ["compare", "demo", "demo", "--text", "314=", "--no-cells", "--layer", 0]
     ended = invoke(*words)
     assert ended.exit_code == 0 and "a before and b after; 4 queries" in ended.stdout
@@ -143,3 +149,13 @@ def test_compare_on_the_command_line(invoke):
     ended = invoke(*words, "--unembedding")
     assert ended.exit_code == 2 and "compares the last maps alone" in ended.stderr
     assert "sayable" in invoke("compare", "demo", "demo", "--unembedding").stdout
+    arrays = tmp_path / "heads.npz"
+    np.savez(arrays, slopes=np.ones((1, 2, 2)))
+    for pair, said in (
+        ((arrays, "demo"), "path: a file or folder of a model needed"),
+        (("demo", arrays), "other: a file or folder of a model needed"),
+        (("demo", tmp_path / "none"), "other: an existing file or folder needed"),
+    ):
+        for more in (["--text", "314="], ["--unembedding"]):
+            ended = invoke("compare", *pair, *more)
+            assert ended.exit_code == 2 and said in ended.stderr

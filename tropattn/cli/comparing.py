@@ -28,7 +28,7 @@ __all__ = ["compare"]
 )
 @click.option("--unembedding", is_flag=True, help="Compare the words that the models can say.")
 @click.option("--no-cells", is_flag=True, help="Leave out the cells of each layer.")
-@options.table(("heads", "layers", "words", "changed"))
+@options.table(("heads", "layers", "words", "changed"), "heads, changed with --unembedding")
 @options.threads
 @options.time_limit
 @options.json_flag
@@ -65,6 +65,8 @@ def compare(
     words = ("words", "changed")
     if table is not None and (form is None or (table in words) != unembedding):
         raise click.UsageError("--table goes with --format, words and changed with --unembedding.")
+    if table == "layers" and no_cells:
+        raise click.UsageError("--table layers or --no-cells needed, got both; leave one out.")
     if as_json and form is not None:
         raise click.UsageError("--json or --format needed, got both; --json prints the record.")
     if unembedding and (vocabulary or heads or any(context.values())):

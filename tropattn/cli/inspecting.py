@@ -56,7 +56,10 @@ _ALONE = "--unembedding looks at the last map alone: leave the others out."
     "Figure to write: soft attention of the heads of one layer, dead keys struck through.",
     endings=FIGURES,
 )
-@options.table(("tokens", "keys", "heads", "layers", "texts", "unembedding", "dead", "twins"))
+@options.table(
+    ("tokens", "keys", "heads", "layers", "texts", "unembedding", "dead", "twins"),
+    "tokens, heads with --texts, dead with --unembedding",
+)
 @options.job(
     "Keep every head and layer that is done in this file, with --unembedding every block of "
     "words: the same command, or tropattn resume FILE, goes on from there."
@@ -118,6 +121,8 @@ def inspect(
     from tropattn.study.inspection import InspectionSpec, run
 
     _check(table, form, as_json, vocabulary, unembedding, attention)
+    if table == "layers" and no_cells:
+        raise click.UsageError("--table layers or --no-cells needed, got both; leave one out.")
     given = {name: context[name] for name in ("text", "ids", "mask")}
     given |= {"vocabulary": vocabulary, "unembedding": unembedding, "records": records}
     _check_texts(texts, table, given | {"output": output, "attention": attention, "job": job})
@@ -174,8 +179,10 @@ def _check(
         raise click.UsageError(f"--table {table} goes {word} --unembedding.")
     if unembedding and (vocabulary or attention is not None):
         raise click.UsageError(_ALONE)
-    if vocabulary and (attention is not None or (form is not None and table in (None, "tokens"))):
-        raise click.UsageError("--attention and the table tokens need a context, not --vocabulary.")
+    of_context = (None, "tokens", "keys")
+    if vocabulary and (attention is not None or (form is not None and table in of_context)):
+        what = "--attention and the tables tokens and keys"
+        raise click.UsageError(f"{what} need a context, not --vocabulary.")
 
 
 def _check_texts(texts: str | None, table: str | None, alone: Mapping[str, Any]) -> None:
@@ -204,7 +211,10 @@ def _over_texts(record: Record, console: Console) -> None:
     ]
     lengths = [row["tokens"] for row in texts]
     many = report.counted(len(texts), "text")
-    title = f"Heads over {many} of {min(lengths)} to {max(lengths)} tokens, mean±spread"
+    long = report.counted(max(lengths), "token")
+    if min(lengths) < max(lengths):
+        long = f"{min(lengths)} to {long}"
+    title = f"Heads over {many} of {long}, mean±spread"
     brief = replace(record, tables={"heads": shown})
     report.listing(brief, "heads", title, ("layer", "head", *_PLACES), console)
 

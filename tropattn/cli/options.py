@@ -294,13 +294,16 @@ def moves(output: str | None) -> bool:
     return output is not None and output.lower().endswith(FILMS)
 
 
-def table(names: Sequence[str]) -> Decorator:
-    """The options ``--table`` and ``--format``: one table of the record, for other programs."""
+def table(names: Sequence[str], default: str | None = None) -> Decorator:
+    """The options ``--table`` and ``--format``: one table of the record, for other programs.
+
+    ``default`` says in the help which it is where that is not always the first of the names.
+    """
     return all_of(
         click.option(
             "--table",
             type=click.Choice(names),
-            help=f"Which table --format prints. Default: {names[0]}.",
+            help=f"Which table --format prints. Default: {default or names[0]}.",
         ),
         click.option(
             "--format",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tropattn.errors import InvalidInput
+from tropattn.files import existing_path
 from tropattn.record import Record
 from tropattn.study import unembedding
 from tropattn.study.inspection import InspectionSpec
@@ -45,6 +46,7 @@ def run(spec: InspectionSpec, other: str, step: Step = nullcontext) -> Record:
     ------
     InvalidInput : as ``inspection.run``, or models of different shapes or vocabularies.
     """
+    _models(spec.source.path, other)
     records = []
     for name, path in (("first", spec.source.path), ("second", other)):
         own = replace(spec, source=replace(spec.source, path=path))
@@ -101,6 +103,7 @@ def compare_words(path: str, other: str, threads: int | None, step: Step = nullc
     Table ``words``, one row: the numbers of each; table ``changed``, a row per word that one of
     them can say and the other cannot. Raises ``InvalidInput`` for different numbers of words.
     """
+    _models(path, other)
     found, names = [], []
     for where in (path, other):
         last = unembedding.read_unembedding(where)
@@ -123,6 +126,16 @@ def compare_words(path: str, other: str, threads: int | None, step: Step = nullc
         summary |= {f"{name}_a": a[name], f"{name}_b": b[name]}
     settings = {"first": path, "second": other}
     return Record("compare", settings, {}, {"words": [summary], "changed": changed})
+
+
+def _models(path: str, other: str) -> None:
+    """Raise ``InvalidInput`` where a path is none of a model, before the other one is read."""
+    for name, given in (("path", path), ("other", other)):
+        if existing_path(given, name).suffix == ".npz":
+            raise InvalidInput(
+                f"{name}: a file or folder of a model needed, got {given}, an archive of arrays; "
+                "compare checkpoints of one model."
+            )
 
 
 def _place(row: Mapping[str, Any]) -> Row:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tropattn._kernels.compiling import KERNELS
 from tropattn.attention.heads.fixed import FixedLayer
+from tropattn.attention.heads.linear import row_products
 from tropattn.attention.initialisers import gaussian_heads
 from tropattn.attention.networks.feedforward import FeedForward
 from tropattn.attention.networks.network import Network
@@ -56,6 +57,7 @@ def _works() -> Iterator[Callable[[], object]]:
     # Keys that differ by rounding alone: what doubles leave open is decided more finely.
     near = [head.slopes * (1 + 2.0**-50 * rng.integers(-3, 4, head.slopes.shape)) for head in space]
     twins = [TropicalPolynomial(near[0], space[0].intercepts), *space]
+    yield partial(row_products, "rows", np.eye(3), np.eye(3))
     yield partial(count_regions, space[:1])
     yield partial(count_regions, space, engine="enumeration")
     yield partial(count_regions, plane)

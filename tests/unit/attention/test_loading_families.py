@@ -13,6 +13,7 @@ from tropattn.attention.evaluated.blocks import MLP
 from tropattn.attention.evaluated.norms import LayerNorm
 from tropattn.attention.heads.layer import AttentionLayer
 from tropattn.attention.loading import families, from_torch, load
+from tropattn.attention.loading.bloom import BLOOM
 from tropattn.attention.loading.config import Config
 from tropattn.attention.loading.rotations import layered_groups, rotation
 from tropattn.errors import InvalidInput
@@ -199,6 +200,12 @@ def test_families_need_a_configuration(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(InvalidInput, match=r"this family is not read without config.json"):
         load(tmp_path)
+
+
+def test_sums_of_bloom_without_offsets_are_refused():
+    values = {"model_type": "bloom", "slow_but_exact": True, "pretraining_tp": 2}
+    with pytest.raises(InvalidInput, match="false as slow_but_exact needed, got 'True'; beside"):
+        BLOOM.load(None, Config("config.json", values, family="bloom"), None, None)
 
 
 def test_truncation_of_one_kind_of_layers_is_refused():

@@ -71,6 +71,7 @@ def test_files_and_last_maps():
     assert all(row["changed"] == 0 for row in record.tables["heads"])
     found = compare_words(shipped(), shipped(), None)
     assert found.tables["words"][0]["sayable_a"] == 11 and not found.tables["changed"]
+    assert found.table("changed").columns == ["id", "word", "first", "second"]
 
 
 def test_other_models_are_refused():

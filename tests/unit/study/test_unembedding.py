@@ -15,6 +15,7 @@ import tropattn as ta
 from tropattn.attention.evaluated.norms import LayerNorm, RMSNorm
 from tropattn.cli.options import shipped
 from tropattn.errors import Interrupted, InvalidInput
+from tropattn.record import Record
 from tropattn.study import unembedding
 from tropattn.study.jobs import look
 from tropattn.study.unembedding import Unembedding, UnembeddingSpec, read_unembedding, run, words
@@ -27,6 +28,11 @@ def asked(rows, bias=None, norm=None):
     last = Unembedding(np.asarray(rows), bias, norm, [f"w{i}" for i in range(len(rows))])
     record = words(last, SPEC)
     return record.tables["unembedding"][0], record.tables["dead"], record.tables["twins"]
+
+
+def without_rows(name):
+    """The columns of a table of a record that has no rows."""
+    return Record("", {}, {}, {name: []}).table(name).columns
 
 
 def planted(n, dim, each, seed=0):
@@ -44,6 +50,7 @@ def check_planted(n, dim, each):
     rows, pairs = planted(n, dim, each)
     summary, dead, _ = asked(rows)
     assert [row["id"] for row in dead] == list(range(n, n + 2 * each))
+    assert without_rows("dead") == list(dead[0])
     assert summary["live"] == summary["sayable"] == n
     for row, pair in zip(dead[:each], pairs.tolist(), strict=True):
         # Dead on the very boundary: half of each end.
@@ -103,6 +110,7 @@ def test_equal_rows_are_one_word():
     summary, dead, twins = asked(rows)
     assert summary["words"] == 6 and summary["distinct"] == summary["live"] == 3 and not dead
     assert [group["ids"] for group in twins] == [[0, 2], [1, 4, 5]]
+    assert without_rows("twins") == list(twins[0])
 
 
 def test_a_norm_without_offset_changes_nothing_and_layer_norm_its_hyperplane():

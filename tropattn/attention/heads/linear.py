@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tropattn._kernels.products import add_products
 from tropattn._types import Array
 from tropattn.arrays import (
     as_array,
@@ -26,8 +27,8 @@ from tropattn.errors import InvalidInput
 __all__ = ["exact_product", "exact_sum", "loose", "n_axes", "read_vector", "row_products", "shared"]
 
 
-_CACHED = 2**15
-"""Entries of a block of sums."""
+_BLOCK = 2**26
+"""Multiplications in a call of the kernel, a fiftieth of a second: signals wait for it."""
 
 
 def shared(name: str, value: Any, ndim: int, *, shape: str) -> Array:
@@ -151,7 +152,7 @@ def row_products(name: str, rows: Array, matrix: Array, offset: Array | None = N
 
     Notes
     -----
-    Cost: ``N k m`` multiplications in ``k`` array operations.
+    Cost: ``N k m`` multiplications.
 
     >>> row_products("states", np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).tolist()
     [[11.0]]
@@ -159,18 +160,17 @@ def row_products(name: str, rows: Array, matrix: Array, offset: Array | None = N
     if is_exact(rows) or is_exact(matrix) or (offset is not None and is_exact(offset)):
         total = as_fractions(rows) @ as_fractions(matrix)
         return total if offset is None else total + as_fractions(offset)
-    total = np.zeros((*rows.shape[:-1], matrix.shape[1]))
-    # A few rows at a time, so that their sums stay in the processor's cache.
-    block = max(1, _CACHED // max(1, matrix.shape[1]))
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, rows.shape[-2], block):
-            part = rows[..., start : start + block, :]
-            sums = total[..., start : start + block, :]
-            step = np.empty_like(sums)
-            for i in range(matrix.shape[0]):
-                np.multiply(part[..., i : i + 1], matrix[i], out=step)
-                sums += step
-        if offset is not None:
+    flat = rows.reshape(-1, rows.shape[-1])
+    # Copies, since a kernel is compiled again for arrays that are read-only or have gaps.
+    weights = np.array(matrix, dtype=np.float64, order="C")
+    total = np.zeros((len(flat), weights.shape[1]))
+    block = max(1, _BLOCK // max(1, weights.size))
+    for start in range(0, len(flat), block):
+        part = np.array(flat[start : start + block], dtype=np.float64, order="C")
+        add_products(part, weights, total[start : start + block])
+    total = total.reshape(*rows.shape[:-1], weights.shape[1])
+    if offset is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
             total += offset
     if not np.isfinite(total).all():
         raise InvalidInput(

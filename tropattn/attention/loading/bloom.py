@@ -41,8 +41,9 @@ ENTRIES = Entries(
         "is_causal": True,
         "pad_token_id": None,
         "tie_word_embeddings": True,
+        "slow_but_exact": False,
+        "pretraining_tp": 1,
         # Of how products are summed in training, and of lengths, which the model does not bound.
-        "slow_but_exact": None,
         "seq_length": None,
         "hidden_dropout": None,
         "attention_softmax_in_fp32": None,
@@ -81,6 +82,9 @@ def slants(n_heads: int) -> Floats:
 
 def _load(tensors: Tensors, config: Config, folder: Path | Words | None, _: int | None) -> Model:
     config = config.under(ENTRIES)
+    if config.flag("slow_but_exact") and (config.count("pretraining_tp") or 1) > 1:
+        why = "beside a pretraining_tp above 1 the reference leaves offsets out."
+        raise config.broken("false", "slow_but_exact", True, why)
     width, n_heads = stacking.widths(config, "hidden_size", "n_head")
     tensors = cut(tensors, fused_heads("self_attention.query_key_value", n_heads, width))
     prefix = first_prefix(tensors, "word_embeddings.weight", ("", "transformer."))

@@ -125,7 +125,7 @@ class GgufFile(Tensors):
         counts = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
         for part, count in counts.items():
             if f"self_attn.{part}." in name:
-                return _half(numbers, self.settings.get(count) or 1)
+                return _half(numbers, self.settings[count])
         return numbers
 
     def words(self) -> Words:
@@ -235,12 +235,12 @@ def _settings(path: Path, reader: Any) -> dict[str, Any]:
                 f"{path}: a plain Llama needed, got {name} {str(value)[:40]}; what it changes is "
                 "not read from GGUF files, use the model's safetensors file."
             )
-    config = Config(f"metadata of {path}", settings)
-    heads = config.count("num_attention_heads")
+    given = Config(f"metadata of {path}", {name: _field(reader, name) for name in _SETTINGS})
+    heads = given.needed("llama.attention.head_count")
     # Files of models without grouped keys do not say how many there are.
-    settings.setdefault("num_key_value_heads", heads)
-    config.count("num_key_value_heads")
-    d_head = config.count("head_dim") or config.needed("hidden_size") // (heads or 1)
+    settings["num_key_value_heads"] = given.count("llama.attention.head_count_kv") or heads
+    d_head = given.count("llama.attention.key_length")
+    d_head = d_head or given.needed("llama.embedding_length") // heads
     for name, (what, others) in _WIDTHS.items():
         width = _field(reader, name)
         if width not in (None, d_head):
