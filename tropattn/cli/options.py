@@ -170,7 +170,7 @@ target = all_of(heads_input, context, approximate, domain)
 
 reach = click.option(
     "--reach",
-    type=numerals.Real(0, min_open=True),
+    type=numerals.Real(0, 1e6, min_open=True),
     help="Window on the plane through three tokens: how far it reaches from the moving state, in "
     "widths of the box of the three. Default: beyond that box; of a deep network, as far as can "
     "be drawn in a minute or two. The two other tokens are those with which the window has most "

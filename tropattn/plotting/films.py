@@ -229,9 +229,9 @@ def check_view(picture: Picture, along: str = "the temperature") -> None:
     """Raise ``InvalidInput`` unless a picture is of heads on a plane."""
     if picture.view not in ("panels", "diagram"):
         raise InvalidInput(
-            f"output: heads on a plane needed to follow their walls along {along}, got a "
-            f"picture of another kind ({picture.view}); give --domain plane:FILE, or a figure that "
-            "stands still."
+            f"output: heads on a plane, one or side by side (views diagram and panels), needed to "
+            f"follow their walls along {along}, got the view {picture.view}; take one layer and a "
+            "plane, or a figure that stands still."
         )
 
 

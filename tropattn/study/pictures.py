@@ -113,11 +113,20 @@ def choose_alike(first: Picture, spec: PlotSpec) -> Picture:
     """
     found = choose(replace(spec, view=first.view, domain=first.domain, reach=None))
     if found.labels != first.labels:
+        own, other = (_keys(picture) for picture in (found, first))
         raise InvalidInput(
             f"{spec.source.path}: a checkpoint with the heads and keys of the last one needed, got "
-            "others; give checkpoints of one model."
+            f"{own}, there {other}; give checkpoints of one model."
         )
     return replace(found, title=first.title)
+
+
+def _keys(picture: Picture) -> str:
+    """The heads of a picture in words."""
+    heads = [picture.labels] if picture.view == "diagram" else picture.labels
+    named = [", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "") for keys in heads]
+    sizes = ", ".join(str(len(keys)) for keys in heads)
+    return f"heads of {sizes} keys ({named[0]})"
 
 
 def _view(opened: Heads, where: Domain | None, spec: PlotSpec) -> View:

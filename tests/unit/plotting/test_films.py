@@ -124,5 +124,5 @@ def test_tokens_that_no_picture_shows_are_refused(dim):
 
 
 def test_pictures_of_another_kind_are_refused():
-    with pytest.raises(InvalidInput, match="heads on a plane needed"):
+    with pytest.raises(InvalidInput, match="heads on a plane, one or side by side"):
         film_hardening(Picture(view="line", target=None, title=""), [1.0])
