@@ -32,7 +32,7 @@ from tropattn.study.inputs import Source, open_target
 from tropattn.threads import stoppable
 
 TEXT = "the cat sat on the mat"
-LONG = "the old keeper counted every ship that passed the light again"
+LONG = "the old keeper counted every ship that passed the light again and again"
 STAGES = 3
 
 
