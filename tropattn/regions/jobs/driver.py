@@ -91,7 +91,11 @@ class Job:
     def looked_at(cls, order: Order, question: tuple[Any, ...]) -> Job:
         """The job without work: its searches are surveyed, and count what is found by now."""
         ledger = Ledger.looked_at(order.path)
-        ledger.check(order.digest(question))
+        try:
+            ledger.check(order.digest(question))
+        except BaseException:
+            ledger.close()
+            raise
         return cls(order, ledger, [])
 
     @property

@@ -191,7 +191,11 @@ class Ledger:
                 "--job makes one."
             )
         self = cls(place, _connected(place, write=False), None)
-        self.check(None)
+        try:
+            self.check(None)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def check(self, digest: str | None) -> None:

@@ -217,7 +217,8 @@ def test_every_range_again_changes_nothing(job, monkeypatch):
     monkeypatch.setattr(Ledger, "finish", finish)
     units = ta.RoutingStage(tuple(heads)).units
     search = enumeration._Driver.built(units, None, False, None)
-    digest = dict(Ledger.looked_at(job).about())["digest"]
+    with Ledger.looked_at(job) as ledger:
+        digest = ledger.about()["digest"]
     with Ledger.opened(job, {"digest": digest}) as ledger:
         for number, left, path, told in seen:
             (given,) = [entry for entry in left if entry.path == path]
@@ -255,13 +256,16 @@ def test_another_version_is_refused(job, monkeypatch):
 def test_a_second_run_on_the_same_file_is_refused(job):
     heads, _ = arrangement(3)
     ta.count_regions(heads, job=job)
-    digest = dict(Ledger.looked_at(job).about())["digest"]
+    with Ledger.looked_at(job) as ledger:
+        digest = ledger.about()["digest"]
     with Ledger.opened(job, {"digest": digest}) as held:
-        assert Ledger.looked_at(job).held
+        with Ledger.looked_at(job) as looked:
+            assert looked.held
         with pytest.raises(InvalidInput, match="job: a ledger that no other run works on needed"):
             ta.count_regions(heads, job=job)
         assert held.about()["count"] == "32"
-    assert not Ledger.looked_at(job).held
+    with Ledger.looked_at(job) as looked:
+        assert not looked.held
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut", "noise", "other database"])
