@@ -72,6 +72,9 @@ def parameters(value: Any) -> list[str] | str:
         return "value"
     if isinstance(value, enum.EnumType):
         return [entry.name for entry in value]
+    # Python 3.13 tells more of its own methods.
+    if inspect.ismethoddescriptor(value):
+        return "builtin"
     try:
         signature = inspect.signature(value)
     except ValueError:
