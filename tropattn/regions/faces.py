@@ -37,6 +37,12 @@ __all__ = ["FaceComplex", "FaceCount", "count_faces", "face_complex", "faces_of"
 Row = tuple[int, ...]
 Face = tuple[int, ...]
 
+_BY_STRATA = {
+    3: (plane.EulerPlane.name, plane.face_numbers),
+    4: (strata.Strata.name, strata.face_numbers),
+}
+"""By the number of columns, who counts faces without any."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FaceComplex(Value):
@@ -227,10 +233,10 @@ def count_faces(
     """
     _check_most(max_faces)
     question = Question.about(target, as_domain(domain), budget=Budget.checked(None, threads))
-    if question.kind == "layer" and question.refinement.rank in (3, 4):
-        engine = plane.EulerPlane.name if question.refinement.rank == 3 else strata.Strata.name
-        counting = plane.face_numbers if question.refinement.rank == 3 else strata.face_numbers
-        found = counting(question.refinement, question.budget)
+    rank = question.refinement.rank if question.kind == "layer" else None
+    if rank in _BY_STRATA:
+        engine, numbers = _BY_STRATA[rank]
+        found = numbers(question.refinement, question.budget)
         if found is not None:
             return FaceCount(*_numbers(question, found), question.space, engine)
     built = face_complex(target, domain, max_faces=max_faces, threads=threads)

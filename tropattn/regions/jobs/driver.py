@@ -90,13 +90,7 @@ class Job:
     @classmethod
     def looked_at(cls, order: Order, question: tuple[Any, ...]) -> Job:
         """The job without work: its searches are surveyed, and count what is found by now."""
-        ledger = Ledger.looked_at(order.path)
-        try:
-            ledger.check(order.digest(question))
-        except BaseException:
-            ledger.close()
-            raise
-        return cls(order, ledger, [])
+        return cls(order, Ledger.looked_at(order.path, order.digest(question)), [])
 
     @property
     def folder(self) -> str | None:

@@ -182,8 +182,8 @@ class Ledger:
         return self
 
     @classmethod
-    def looked_at(cls, path: str | Path) -> Ledger:
-        """The ledger of a job, to be read only, also while a run works on it."""
+    def looked_at(cls, path: str | Path, digest: str | None = None) -> Ledger:
+        """The ledger of a job, to be read only, also while a run works on it; as ``check``."""
         place = Path(path)
         if not place.is_file():
             raise InvalidInput(
@@ -192,7 +192,7 @@ class Ledger:
             )
         self = cls(place, _connected(place, write=False), None)
         try:
-            self.check(None)
+            self.check(digest)
         except BaseException:
             self.close()
             raise
