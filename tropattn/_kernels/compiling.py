@@ -8,11 +8,14 @@ where it finds no folder to write to. Here a kernel is then compiled anew, with 
 
 from __future__ import annotations
 
+import atexit
+import os
 import warnings
 from contextlib import ExitStack, suppress
 
 from numba import config
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.compiler_lock import global_compiler_lock
 
 from tropattn._kernels.fragments import Fragment, FragmentCacheImpl, Kernel
 from tropattn.progress import doing
@@ -153,6 +156,13 @@ class _NoCache(_Uncached):
             "no folder for their cache can be written, compiled anew in every run; set "
             "NUMBA_CACHE_DIR to one that can"
         )
+
+
+# A worker left behind may be in the middle of a compilation, where LLVM crashes if the process ends
+# under it. A child of a fork has no such worker, and nobody who would give the lock back.
+atexit.register(global_compiler_lock.acquire)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: atexit.unregister(global_compiler_lock.acquire))
 
 
 _SAID = set()

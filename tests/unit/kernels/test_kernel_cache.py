@@ -215,3 +215,31 @@ def test_every_kernel_is_compiled_by_the_command():
     missing = {kernel.__name__ for kernel in ours if not kernel.signatures}
     # Structures that only kernels make need no form for Python.
     assert {name.split("_")[0] for name in missing} <= {"build"}
+
+
+ENDING = """
+import threading
+from little_kernels import double
+from tropattn._kernels import compiling
+
+begun = threading.Event()
+enter = compiling.doing
+
+def told(words):
+    begun.set()
+    return enter(words)
+
+compiling.doing = told
+threading.Thread(target=double, args=(3,), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_process_ends_after_the_compilation_that_is_under_way(tmp_path):
+    # Under it LLVM would crash. That it was waited for is seen by the file that it leaves.
+    (tmp_path / "little_kernels.py").write_text(SOURCE)
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert len([*tmp_path.rglob("*.nbc")]) == 1
