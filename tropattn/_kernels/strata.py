@@ -342,3 +342,47 @@ def _place(arc, lower, upper, out):
         out[c] = arc[c] + share * (arc[4 + c] - arc[c])
     # The ends differ by at most 2 in each entry.
     out[4] = 1.01 * (upper - lower + max(arc[8], arc[9])) + 6.0 * U
+
+
+@njit(nogil=True, cache=True)
+def paired(points, arcs, number, first, sides, out):
+    """Write the arcs that join points on one pair of walls to ``out``; their number.
+
+    ``points`` (X, POINT) lie on ``arcs``; ``number[i, j - first[i]]`` is the wall of the rows
+    i < j, one of ``sides``. In an edge three walls of its head meet, so three arcs end in a point
+    on it, one in a point on the border. Returns -1 unless exactly two ends bear each pair's name;
+    of the rows of an arc the first two are the numbers of its walls.
+    """
+    room = 16
+    while room < 8 * len(points):
+        room *= 2
+    names = np.full(room, -1)
+    ends = np.empty(room, np.int64)
+    made = open_ends = 0
+    for x in range(len(points)):
+        arc = arcs[np.int64(points[x, 5])]
+        i, j, k = np.int64(arc[10]), np.int64(arc[11]), np.int64(arc[12])
+        one, two = np.int64(points[x, 6]), np.int64(points[x, 7])
+        other = np.int64(number[min(one, two), max(one, two) - first[min(one, two)]])
+        for side in range(1 if k < 0 else 3):
+            low, high = (i, j) if side == 0 else ((j, k) if side == 1 else (i, k))
+            own = np.int64(number[low, high - first[low]])
+            name = min(own, other) * sides + max(own, other)
+            place = (name * 0x9E3779B97F4A7C1) >> 20 & (room - 1)
+            while names[place] >= 0 and names[place] != name:
+                place = (place + 1) & (room - 1)
+            if names[place] < 0:
+                names[place], ends[place] = name, x
+                open_ends += 1
+                continue
+            if ends[place] < 0:
+                return -1
+            for c in range(4):
+                out[made, c] = points[ends[place], c]
+                out[made, 4 + c] = points[x, c]
+            out[made, 8], out[made, 9] = points[ends[place], 4], points[x, 4]
+            out[made, 10], out[made, 11] = min(own, other), max(own, other)
+            ends[place] = -1
+            open_ends -= 1
+            made += 1
+    return made if open_ends == 0 else -1

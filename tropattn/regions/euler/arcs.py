@@ -17,7 +17,7 @@ from tropattn._kernels import diagrams, strata
 from tropattn._types import Array
 from tropattn.regions.budget import Budget
 from tropattn.regions.euler.diagrams import HeadColumns
-from tropattn.threads import in_order, interrupted
+from tropattn.threads import aside, in_order, interrupted
 from tropattn.tolerance import TINY, UNIT
 
 __all__ = ["ArcPoints", "Arcs"]
@@ -169,7 +169,8 @@ class Arcs:
             if points is None:
                 return None
             on = chosen[points[:, 5].astype(np.int64)]
-            arcs = self._between(points, self.arcs[on, 10:13].astype(np.int64))
+            points[:, 5] = on
+            arcs = self._between(points)
             if arcs is None:
                 return None
             later = self.heads.of_rows(self.sides[arcs[:, 11].astype(np.int64), 0]) + 1
@@ -215,8 +216,8 @@ class Arcs:
             raise interrupted(self.lower) from None
         return found
 
-    def _between(self, points: Array, rows: NDArray[np.int64]) -> Array | None:
-        """The arcs of two heads that end in points, on arcs of these rows; None if not by twos.
+    def _between(self, points: Array) -> Array | None:
+        """The arcs of two heads that end in points on the arcs; None if not by twos.
 
         As ``arcs``, but with the numbers of the two walls in place of rows.
         """
@@ -227,29 +228,9 @@ class Arcs:
             len(self.sides)
         )
 
-        def numbers(i: Array, j: Array) -> Array:
-            return number[i, j - first[i]]
-
-        met = points[:, 6:8].astype(np.int64)
-        other = numbers(met.min(axis=1), met.max(axis=1)).astype(np.int64)
-        edges = np.flatnonzero(rows[:, 2] >= 0)
-        i, j, k = rows[edges].T
-        own = np.concatenate([numbers(rows[:, 0], rows[:, 1]), numbers(j, k), numbers(i, k)])
-        ends = np.concatenate([np.arange(len(points)), edges, edges])
-        other = other[ends]
-        names = np.minimum(own, other) * len(self.sides) + np.maximum(own, other)
-        turn = np.argsort(names)
-        one, two, names = turn[::2], turn[1::2], names[turn]
-        if len(one) != len(two) or (names[::2] != names[1::2]).any():
-            return None
-        if (names[1:-1:2] == names[2::2]).any():
-            return None
-        arcs = np.zeros((len(one), strata.ARC))
-        for end, place in enumerate((ends[one], ends[two])):
-            arcs[:, 4 * end : 4 * end + 4] = points[place, :4]
-            arcs[:, 8 + end] = points[place, 4]
-        arcs[:, 10], arcs[:, 11] = np.divmod(names[::2], len(self.sides))
-        return self._bent(arcs)
+        arcs = np.zeros((3 * len(points) // 2, strata.ARC))
+        made = aside(strata.paired, points, self.arcs, number, first, len(self.sides), arcs)
+        return None if made < 0 else self._bent(arcs[:made])
 
     def _bent(self, arcs: Array) -> Array | None:
         """The arcs, those between opposite ends cut in two; None where that is not proved.
