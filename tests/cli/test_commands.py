@@ -269,6 +269,13 @@ def test_plots_that_do_not_fit_each_other_are_refused(
     assert not (tmp_path / target).exists()
 
 
+def test_a_film_is_of_models_or_of_polynomials(invoke, strips, tmp_path):
+    for more in ([], ["--text", "83="]):
+        result = invoke("plot", "demo", strips, *more, "--output", tmp_path / "x.gif")
+        assert result.exit_code == 2 and "needed, got a model in" in result.stderr
+        assert f"and polynomials in {strips}; leave out the one or the other." in result.stderr
+
+
 def test_demo_tells_what_it_computed(invoke, tmp_path):
     target = tmp_path / "demo.png"
     result = invoke("demo", "--output", target)

@@ -315,8 +315,11 @@ def plot(path: str, later: tuple[str, ...], output: str, **given: Any) -> None:
     with doing("loading what draws"):
         from tropattn import plotting
         from tropattn.plotting.pictures import draw
+        from tropattn.study.inputs import check_alike
         from tropattn.study.pictures import PlotSpec, choose
 
+    if later:
+        check_alike([options.source_of(each, {}).path for each in (path, *later)])
     source, settings = options.source_and_settings([path, *later][-1], given)
     spec = PlotSpec(source=source, **settings)
     picture = choose(spec)

@@ -70,7 +70,10 @@ def compare(
     if as_json and form is not None:
         raise click.UsageError("--json or --format needed, got both; --json prints the record.")
     if unembedding and (vocabulary or heads or any(context.values())):
-        raise click.UsageError("--unembedding compares the last maps alone: leave the others out.")
+        raise click.UsageError(
+            "--unembedding compares the last maps alone: leave out --text, --ids, --mask, --layer, "
+            "--position, --head and --vocabulary."
+        )
     watched = options.watching()
     step = report.Steps(options.console(err=True)) if watched else nullcontext
     source, second = options.source_of(path, context), options.source_of(other, {}).path

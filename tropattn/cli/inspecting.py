@@ -23,7 +23,10 @@ __all__ = ["inspect"]
 _PLACES = {"live": 1, "reachable": 1, "won": 1, "gap": 2, "weight": 2, "hardness": 2}
 """What is printed over many texts, and to how many decimal places."""
 
-_ALONE = "--unembedding looks at the last map alone: leave the others out."
+_ALONE = (
+    "--unembedding looks at the last map alone: leave out --text, --ids, --mask, --layer, "
+    "--position, --head, --vocabulary, --output and --attention."
+)
 
 
 @click.command(short_help="Tabulate the heads of a trained model.")

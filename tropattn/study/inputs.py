@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ from tropattn.tropical.polynomial import TropicalPolynomial
 __all__ = [
     "Heads",
     "Source",
+    "check_alike",
     "check_draws",
     "open_heads",
     "open_layer",
@@ -128,6 +130,18 @@ def open_heads(source: Source) -> Heads:
     Cost: one pass through the file; for a model and a layer above 0 also the forward pass.
     """
     return _heads(source, *_weights(source.path))
+
+
+def check_alike(paths: Sequence[str]) -> None:
+    """Refuse a model beside arrays of polynomials, before any of them is asked for a context."""
+    kinds = [(path, _weights(path)) for path in paths]
+    models = [path for path, (_, tensors, bare) in kinds if tensors is not None and not bare]
+    if 0 < len(models) < len(paths):
+        others = [path for path, _ in kinds if path not in models]
+        raise InvalidInput(
+            f"INPUT, LATER: checkpoints of one model, or polynomials alone, needed, got a model in "
+            f"{models[0]} and polynomials in {others[0]}; leave out the one or the other."
+        )
 
 
 def _weights(path: str) -> tuple[Path, Tensors | None, bool]:

@@ -97,8 +97,8 @@ def run(spec: InspectionSpec, step: Step = nullcontext) -> Record:
         if spec.keys == "vocabulary":
             if (source.text, source.ids, source.mask) != (None, None, None):
                 raise InvalidInput(
-                    "text, ids, mask: none beside keys='vocabulary' needed, got one; the words of "
-                    "the embedding are the context."
+                    "text, ids, mask: none needed where the words of the vocabulary are the keys, "
+                    "got one; leave it out."
                 )
             context: Any = None
         else:
