@@ -524,8 +524,10 @@ def jobs(record: Record, console: Console) -> None:
     state = "a run works on it" if spec["held"] else "rests (tropattn resume goes on)"
     if not any(row["open"] for row in rows) and not spec["held"]:
         kept = all(row["merge"] in _PARTS for row in rows)
-        what = "shows the result" if kept else "adds up the count"
-        state = f"no range is open (tropattn resume {what})"
+        what = "tropattn resume shows the result" if kept else "tropattn resume adds up the count"
+        if spec["part"]:
+            what = "a part; tropattn jobs --merge unites it with the others"
+        state = f"no range is open ({what})"
     if spec["finished"]:
         state = f"done: {number(int(spec['count']))} in all"
     console.print(Text(f"{spec['file']}: {state}"), soft_wrap=True)
@@ -547,7 +549,10 @@ def jobs(record: Record, console: Console) -> None:
 
 def _left(row: Mapping[str, Any]) -> str:
     """What is left of a search, as far as probes can tell."""
-    words = f"about {row['left']:,.0f} cells (estimate, standard error {row['left_error']:,.0f})"
+    words = (
+        f"about {row['left']:,.0f} cells (estimate, standard error {row['left_error']:,.0f}; "
+        "more often too low than too high)"
+    )
     if row["seconds_left"] is None:
         return words
     return f"{words}, {duration(row['seconds_left'])} at this pace"

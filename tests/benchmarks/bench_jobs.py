@@ -120,7 +120,7 @@ def processor() -> float:
 
 def patterns(folder: Path) -> np.ndarray:
     """The patterns of all cells in a folder, of at most 64 heads of two keys, as sorted words."""
-    bits = np.vstack([np.load(file)["patterns"] for file in folder.iterdir()]).astype(bool)
+    bits = np.vstack([np.load(file)["patterns"] for file in folder.glob("*.npz")]).astype(bool)
     words = np.zeros((len(bits), 8), np.uint8)
     packed = np.packbits(bits, axis=1)
     words[:, : packed.shape[1]] = packed

@@ -160,5 +160,5 @@ def test_cells_of_a_job_go_to_a_folder(invoke, four, tmp_path, monkeypatch):
     assert invoke("jobs", job).exit_code == 0
     monkeypatch.chdir("/")
     assert invoke("resume", job).exit_code == 0
-    assert sum(len(np.load(file)["patterns"]) for file in folder.iterdir()) == 370
+    assert sum(len(np.load(file)["patterns"]) for file in folder.glob("*.npz")) == 370
     assert "cells: a job needed, got none" in invoke("count", four, "--cells", folder).stderr

@@ -17,7 +17,7 @@ from tropattn.record import Record
 from tropattn.regions.count import survey_job
 from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.exchange import export, united
-from tropattn.regions.jobs.ledger import SIDES, Ledger, SearchState
+from tropattn.regions.jobs.ledger import SIDES, Ledger, SearchState, damaged
 from tropattn.regions.jobs.survey import Survey
 from tropattn.study.counting import CountSpec, SampleSpec, count, resolved, sample
 from tropattn.study.inputs import Source
@@ -174,9 +174,12 @@ def _spec(
     """What the command asked that began the job, None where none did."""
     if "spec" not in about:
         return None
-    given = json.loads(about["spec"])
-    kind = _SPECS[given.pop("command", "count")]
-    source = given.pop("source")
-    if kind is UnembeddingSpec:
-        return UnembeddingSpec(path=source["path"], job=path)
-    return kind(source=None if source is None else Source(**source), job=path, **given)
+    try:
+        given = json.loads(about["spec"])
+        kind = _SPECS[given.pop("command", "count")]
+        source = given.pop("source")
+        if kind is UnembeddingSpec:
+            return UnembeddingSpec(path=source["path"], job=path)
+        return kind(source=None if source is None else Source(**source), job=path, **given)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise damaged(path, "what was asked is no command's") from None

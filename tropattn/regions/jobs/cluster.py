@@ -1,9 +1,10 @@
 """Workers of a Dask scheduler on the ranges of a job, on as many machines as it has.
 
-The search travels once; a task is a range as the ledger holds it, its key a digest of the job and
-the range's name. At most two ranges a thread are under way, and what a task gave is let go of at
-once, so the memory of driver and scheduler does not grow with the ranges. A worker that is lost
-costs its ranges, which are done again.
+The search travels once to each worker, also to those that come later, as a plugin: data of the
+scheduler would be kept by one worker alone, and be gone with it. A task is a range as the ledger
+holds it, its key a digest of the job and the range's name. At most two ranges a thread are under
+way, and what a task gave is let go of at once, so the memory of driver and scheduler does not grow
+with the ranges. A worker that is lost costs its ranges, which are done again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -51,10 +53,13 @@ class Cluster(Pool):
         super().__init__(1, flag)
         self.outer = None
         self._futures = dict[int, Any]()
+        self._leaving = False
         self._client = _connected(scheduler)
         data = pickle.dumps(search)
         self._digest = hashlib.sha256(data).hexdigest()
-        self._search = self._client.scatter(data, broadcast=True)
+        # Another driver may search the same, and end before this one.
+        self._plugin = f"tropattn-{secrets.token_hex(8)}"
+        self._client.register_plugin(_carrier(data), name=self._plugin)
         self.threads = max(1, sum(self._client.nthreads().values()))
         _LOG.info("cluster: %d threads, %s", self.threads, self._client.dashboard_link)
 
@@ -66,27 +71,37 @@ class Cluster(Pool):
         self.busy += 1
         name = hashlib.sha256(f"{self._digest} {item.path}".encode()).hexdigest()
         future = self._client.submit(
-            _answer, self._digest, self._search, item.data, key=f"range-{name}", retries=_RETRIES
+            _answer,
+            *(self._digest, self._plugin, item.data),
+            key=f"range-{name}",
+            retries=_RETRIES,
         )
         self._futures[number] = future
         future.add_done_callback(lambda done: self._take(number, done))
 
     def _take(self, number: int, future: Any) -> None:
-        if future.cancelled():
+        if self._leaving:
             return
         try:
             value, error = future.result(), None
         except BaseException as raised:  # noqa: BLE001 (the caller's thread raises it)
             value, error = None, raised
+        if future.cancelled():
+            error = InvalidInput(
+                "scheduler: one that goes on needed, got ranges that were cancelled; resume the "
+                "job, by this scheduler or another."
+            )
         self._futures.pop(number, None)
         future.release()
         self._done.put((number, value, error))
 
     def __exit__(self, *_: object) -> None:
+        self._leaving = True
         left = [*self._futures.values()]
         with suppress(Exception):
             if left:
                 self._client.cancel(left, force=True)
+            self._client.unregister_worker_plugin(self._plugin)
             self._client.close(timeout=1)
 
 
@@ -107,10 +122,18 @@ def _connected(scheduler: str) -> Any:
         ) from None
 
 
-def _answer(digest: str, search: bytes, data: dict[str, Any]) -> Told:
+def _carrier(data: bytes) -> Any:
+    """A plugin of workers that holds the search."""
+    carrier = import_module("distributed").WorkerPlugin()
+    carrier.search = data
+    return carrier
+
+
+def _answer(digest: str, plugin: str, data: dict[str, Any]) -> Told:
     """What comes of a range, on a worker, whose threads build the search once each."""
     if getattr(_HERE, "digest", None) != digest:
-        kind, given = pickle.loads(search)
+        plugins = import_module("distributed").get_worker().plugins
+        kind, given = pickle.loads(plugins[plugin].search)
         _HERE.search, _HERE.digest = kind.built(*given), digest
     return replace(_HERE.search.answer(data), worker=_name())
 

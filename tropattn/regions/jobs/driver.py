@@ -12,11 +12,13 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from tropattn.errors import BudgetExceeded
+from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.outputs import output_folder
+from tropattn.regions.jobs.cells import CellFolder
 from tropattn.regions.jobs.digest import digest_of
 from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
 from tropattn.regions.jobs.survey import Survey, surveyed
@@ -73,10 +75,35 @@ class Order:
 
     def begun(self, question: tuple[Any, ...]) -> Job:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
-        if self.cells is not None:
-            output_folder(self.cells, "cells")
         about = {**(self.about or {}), "digest": self.digest(question)}
-        return Job(self, Ledger.opened(self.path, about))
+        folder = None if self.cells is None else CellFolder(output_folder(self.cells, "cells"))
+        if Path(self.path).is_file():
+            self._check_options(question, about["digest"])
+        elif folder is not None:
+            folder.check_new()
+        ledger = Ledger.opened(self.path, about)
+        if folder is not None:
+            try:
+                folder.take(ledger)
+            except BaseException:
+                ledger.close()
+                raise
+        return Job(self, ledger)
+
+    def _check_options(self, question: tuple[Any, ...], digest: str) -> None:
+        """Raise ``InvalidInput`` where cells or steps are all that differs."""
+        with Ledger.looked_at(self.path) as ledger:
+            begun = ledger.about()["digest"]
+        if begun == digest:
+            return
+        for cells, steps in product((None, "cells"), (False, True)):
+            if replace(self, cells=cells, steps=steps).digest(question) == begun:
+                words = f"{'with' if cells else 'without'} cells and "
+                words += f"{'with' if steps else 'without'} a certificate"
+                raise InvalidInput(
+                    f"job: what it was begun with needed, got {self.path}, begun {words}; ask for "
+                    "these again, or begin another file."
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Jobs in parts: open ranges as lines of text, and ledgers united after a check that they tile.
 
 A file of lines has a header and a line for each open range. Any of its lines, behind the header,
-are a job again, a part of the first one: so machines without a network can share a search. When
-they are done their ledgers are united with the first one, which holds the ranges that they came
-from: every range that is done must have all the ranges that it left, and each of these must be
-there once. A part alone gives a lower bound.
+are a job again, a part of the first one: so machines without a network can share a search. A line
+bears a check sum of itself and of what its job is about, so lines of another job, or changed ones,
+are refused. When they are done their ledgers are united with the first one, which holds the ranges
+that they came from: every range that is done must have all the ranges that it left, and each of
+these must be there once. A part alone gives a lower bound.
 
 How much of a range is done at once, and what it leaves, depends on who does it. So of a range that
 two parts have done, one part tells what became of it, and what the other made of it is left out.
@@ -12,6 +13,7 @@ two parts have done, one part tells what became of it, and what the other made o
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +23,7 @@ from typing import Any
 
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
-from tropattn.regions.jobs.ledger import Ledger, Row, damaged
+from tropattn.regions.jobs.ledger import Ledger, Row, check_version, damaged
 
 __all__ = ["export", "united"]
 
@@ -29,8 +31,10 @@ __all__ = ["export", "united"]
 _Name = tuple[str, str]
 """A search and the path of a range in it."""
 
-_HEADER, _VERSION = "tropattn-job", 1
-_ABOUT = ("digest", "versions", "format", "spec")
+_HEADER, _VERSION = "tropattn-job", 2
+_ABOUT = ("digest", "id", "versions", "format", "spec")
+_SAME = ("digest", "versions", "format")
+"""What must be the same of jobs that are united."""
 
 
 def export(ledger: Ledger, path: str | Path) -> int:
@@ -38,17 +42,24 @@ def export(ledger: Ledger, path: str | Path) -> int:
     kept = {name: ledger.about()[name] for name in ledger.about() if name in _ABOUT}
     count = 0
     with writing(path, "export") as stream:
-        stream.write(_line({_HEADER: _VERSION, "about": kept}))
+        stream.write(_sealed({_HEADER: _VERSION, "about": kept}, kept["digest"]))
         for row in ledger.rows():
             if row.data is not None:
                 line = {"search": row.search, "merge": row.merge, "path": row.path}
-                stream.write(_line({**line, "data": json.loads(row.data)}))
+                stream.write(_sealed({**line, "data": json.loads(row.data)}, kept["digest"]))
                 count += 1
     return count
 
 
-def _line(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, separators=(",", ":")) + "\n").encode()
+def _sealed(line: dict[str, Any], digest: str) -> bytes:
+    """A line of a job about ``digest``, with its check sum."""
+    words = json.dumps({**line, "check": _check_sum(line, digest)}, separators=(",", ":"))
+    return f"{words}\n".encode()
+
+
+def _check_sum(line: dict[str, Any], digest: str) -> str:
+    own = {name: value for name, value in line.items() if name != "check"}
+    return hashlib.sha256(json.dumps([digest, own], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def united(path: str | Path, parts: Sequence[str | Path]) -> bool:
@@ -65,18 +76,24 @@ def united(path: str | Path, parts: Sequence[str | Path]) -> bool:
     about, whole, told = None, False, list[_Part]()
     for part in parts:
         own, found = _opened(part)
-        known = {name: own.get(name) for name in _ABOUT if name != "spec"}
+        check_version(part, own)
         about = about or own
-        if any(about.get(name) != value for name, value in known.items()):
+        if any(about[name] != own[name] for name in _SAME):
             raise InvalidInput(
                 f"merge: jobs about one input, domain and question, of one version needed, got "
                 f"{parts[0]} and {part}; they count different things."
             )
-        whole = whole or "part" not in own
-        told.append(_Part(part, found))
+        told.append(_Part(part, found, "part" not in own))
+        whole = whole or told[-1].whole
     rows = _together(told)
     assert about is not None
-    _check(rows, whole, parts)
+    if not rows:
+        raise InvalidInput(
+            f"merge: ranges needed, got none in {', '.join(map(str, parts))}; put lines that "
+            "--export wrote below the header."
+        )
+    roots = [part.roots for part in told if part.whole]
+    _check(rows, parts, set().union(*roots) if whole else None)
     kept = {name: about[name] for name in _ABOUT if name in about}
     if not whole:
         kept["part"] = "yes"
@@ -96,35 +113,40 @@ def _opened(part: str | Path) -> tuple[dict[str, str], Iterator[Row]]:
             return ledger.about(), iter([*ledger.rows()])
     try:
         header = json.loads(first)
-        sound = header[_HEADER] == _VERSION and "digest" in header["about"]
-        about = {str(name): str(value) for name, value in header["about"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        about = dict(header["about"])
+        sound = header["check"] == _check_sum(header, about["digest"]) and _HEADER in header
+    except (ValueError, KeyError, TypeError, RecursionError):
         sound, about = False, {}
     if not sound:
         raise InvalidInput(
             f"merge: a part needs the header of its job, the first line that --export wrote, above "
-            f"its own lines, got {part} without one; put it there."
+            f"its own lines, got {part} without one, or a changed one; put it there."
         )
-    return {**about, "part": "yes"}, _lines(place)
+    return {**about, "part": "yes"}, _lines(place, about["digest"])
 
 
-def _lines(place: Path) -> Iterator[Row]:
+def _lines(place: Path, digest: str) -> Iterator[Row]:
+    """The ranges of a file of lines, whose job is about ``digest``."""
     with place.open("rb") as stream:
         next(stream)
         for number, text in enumerate(stream, 2):
             try:
                 line = json.loads(text)
-                names = [str(line[name]) for name in ("search", "merge", "path")]
-                yield Row(*names, parent=None, data=json.dumps(dict(line["data"])))
+                sound = line["check"] == _check_sum(line, digest)
+                names = line["search"], line["merge"], line["path"]
+                row = Row(*names, parent=None, data=json.dumps(line["data"]))
             except (ValueError, KeyError, TypeError, RecursionError):
-                raise damaged(f"{place}, line {number}", "no range of a job") from None
+                sound, row = False, None
+            if not sound or row is None:
+                raise damaged(f"{place}, line {number}", "no range of this job, or a changed one")
+            yield row
 
 
 class _Part:
-    """The ranges of one part by name, and those that each of them left."""
+    """The ranges of one part, or of the whole job, by name, and those that each of them left."""
 
-    def __init__(self, source: str | Path, rows: Iterable[Row]) -> None:
-        self.source = source
+    def __init__(self, source: str | Path, rows: Iterable[Row], whole: bool) -> None:
+        self.source, self.whole = source, whole
         self.rows: dict[_Name, Row] = {}
         self.left: dict[_Name, list[_Name]] = {}
         for row in rows:
@@ -132,6 +154,11 @@ class _Part:
             self.rows[name] = row
             if row.parent is not None:
                 self.left.setdefault((row.search, row.parent), []).append(name)
+
+    @property
+    def roots(self) -> set[_Name]:
+        """The ranges that none left."""
+        return {name for name, row in self.rows.items() if row.parent is None}
 
     def done(self, name: _Name) -> bool:
         return name in self.rows and self.rows[name].data is None
@@ -213,8 +240,11 @@ def _cells(row: Row) -> int:
     return json.loads(row.tally or "{}").get("cells", 0)
 
 
-def _check(rows: dict[_Name, Row], whole: bool, parts: Sequence[str | Path]) -> None:
-    """Every range that is done has what it left; none but the roots comes from nowhere."""
+def _check(rows: dict[_Name, Row], parts: Sequence[str | Path], roots: set[_Name] | None) -> None:
+    """Every range that is done has what it left; none but the roots comes from nowhere.
+
+    ``roots`` are those of the whole job, None where there are parts alone.
+    """
     left = Counter((row.search, row.parent) for row in rows.values())
     names = ", ".join(map(str, parts))
     for (search, path), row in rows.items():
@@ -227,8 +257,8 @@ def _check(rows: dict[_Name, Row], whole: bool, parts: Sequence[str | Path]) -> 
             above = rows.get((search, row.parent))
             if above is None or above.data is not None:
                 raise damaged(names, f"range {path!r} of {search} comes from none that is done")
-    roots = Counter(row.search for row in rows.values() if row.parent is None)
-    if whole and any(count > 1 for count in roots.values()):
+    found = {name for name, row in rows.items() if row.parent is None}
+    if roots is not None and found != roots:
         raise InvalidInput(
             "merge: ranges that the whole job left needed, got some that belong nowhere in it; "
             f"unite {names} with the ledger that they were exported from."

@@ -31,11 +31,21 @@ from filelock import FileLock, Timeout
 from tropattn.errors import InvalidInput
 from tropattn.outputs import output_path, try_out
 
-__all__ = ["SIDES", "Ledger", "Range", "Row", "SearchState", "Told", "damaged", "versions"]
+__all__ = [
+    "SIDES",
+    "Ledger",
+    "Range",
+    "Row",
+    "SearchState",
+    "Told",
+    "check_version",
+    "damaged",
+    "versions",
+]
 
 
 _words = json.JSONEncoder(separators=(",", ":")).encode
-FORMAT = 1
+FORMAT = 2
 _MARK = 0x7461_6A62
 """What says in the file's header that it is a ledger."""
 
@@ -50,7 +60,8 @@ _NETWORKS = {
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE searches (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, merge TEXT NOT NULL
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, merge TEXT NOT NULL,
+    roots INTEGER NOT NULL
 );
 CREATE TABLE ranges (
     id INTEGER PRIMARY KEY,
@@ -69,6 +80,39 @@ CREATE TABLE ranges (
 );
 CREATE INDEX open_ranges ON ranges (search) WHERE open;
 """
+
+_FLAWS = """
+SELECT own.path, CASE
+    WHEN searches.id IS NULL THEN 'belongs to no search'
+    WHEN own.open IS NOT 0 AND own.open IS NOT 1 THEN 'is neither open nor done'
+    WHEN own.open AND (typeof(own.data) != 'text' OR own.tally NOT NULL)
+        THEN 'is open without what is to be done'
+    WHEN NOT own.open AND (
+        typeof(own.tally) != 'text' OR typeof(own.cells) != 'integer' OR own.cells < 0
+        OR typeof(own.seconds) != 'real' OR typeof(own.ended) != 'real'
+    ) THEN 'is done without its numbers'
+    WHEN NOT own.open AND own.children IS NOT COALESCE(below.count, 0)
+        THEN 'left ' || own.children || ' ranges, of which there are ' || COALESCE(below.count, 0)
+    WHEN own.parent NOT NULL AND (
+        above.id IS NULL OR above.open OR above.search != own.search
+    ) THEN 'comes from none that is done'
+END AS flaw
+FROM ranges own
+LEFT JOIN searches ON searches.id = own.search
+LEFT JOIN ranges above ON above.id = own.parent
+LEFT JOIN (
+    SELECT parent, COUNT(*) AS count FROM ranges WHERE parent NOT NULL GROUP BY parent
+) below ON below.parent = own.id
+WHERE flaw NOT NULL LIMIT 1
+"""
+"""A range that does not fit the others, and why, for a reader."""
+
+_ROOTS = """
+SELECT name, roots FROM searches WHERE roots IS NOT (
+    SELECT COUNT(*) FROM ranges WHERE search = searches.id AND parent IS NULL
+) LIMIT 1
+"""
+"""A search that has lost one of the ranges with which it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +186,23 @@ def versions() -> dict[str, str]:
     return found
 
 
+def check_version(what: Any, about: Mapping[str, str]) -> None:
+    """Raise ``InvalidInput`` unless this version of the package made it."""
+    made, here = _maker(what, about), versions()["tropattn"]
+    if made != here:
+        raise InvalidInput(
+            f"job: a ledger of tropattn {here} needed, got {what} of {made}; go on with that "
+            "version, or begin another file."
+        )
+
+
+def _maker(what: Any, about: Mapping[str, str]) -> Any:
+    try:
+        return json.loads(about["versions"])["tropattn"]
+    except (ValueError, KeyError, TypeError):
+        raise damaged(what, "it does not say what made it") from None
+
+
 class Ledger:
     """A ledger that this process works on; ``opened`` makes one or goes on with one."""
 
@@ -168,7 +229,8 @@ class Ledger:
         lock = _locked(place)
         try:
             if not place.exists():
-                _make(place, {**about, "format": str(FORMAT), "versions": json.dumps(versions())})
+                named = {"id": secrets.token_hex(8), "format": str(FORMAT)}
+                _make(place, {**about, **named, "versions": json.dumps(versions())})
             self = cls(place, _connected(place, write=True), lock)
         except BaseException:
             lock.release()
@@ -199,21 +261,41 @@ class Ledger:
         return self
 
     def check(self, digest: str | None) -> None:
-        """Raise ``InvalidInput`` unless it is of this version and, where given, this input."""
+        """Raise ``InvalidInput`` unless it is sound and, where given, of this version and input."""
         about = self.about()
         if about.get("format") != str(FORMAT):
-            raise damaged(self.path, f"its format is {about.get('format')!r}")
-        made, here = json.loads(about["versions"])["tropattn"], versions()["tropattn"]
-        if digest is not None and made != here:
             raise InvalidInput(
-                f"job: a ledger of tropattn {here} needed, got {self.path} of {made}; go on with "
-                "that version, or begin another file."
+                f"job: a ledger of format {FORMAT} needed, got {self.path} of format "
+                f"{about.get('format')}; go on with the version that made it, or begin anew."
             )
+        if not {"digest", "id"} <= set(about):
+            raise damaged(self.path, "it does not say what it is about")
+        _maker(self.path, about)
+        if digest is not None:
+            check_version(self.path, about)
+        self._check_tree()
         if digest is not None and about["digest"] != digest:
             raise InvalidInput(
                 f"job: a ledger of this input, domain and question needed, got {self.path} of "
                 "another; give what it was begun with, or begin another file."
             )
+
+    def _check_tree(self) -> None:
+        """Raise ``InvalidInput`` unless the ranges are a whole tree: the open ones all there is."""
+        with self._asked() as file:
+            flaw = file.execute(_FLAWS).fetchone()
+            lost = None if flaw else file.execute(_ROOTS).fetchone()
+        if flaw:
+            raise damaged(self.path, f"range {flaw[0]!r} {flaw[1]}")
+        if lost:
+            raise damaged(self.path, f"{lost[0]} has not the {lost[1]} ranges that it began with")
+
+    def _read(self, text: str) -> Any:
+        """What JSON text of the file says."""
+        try:
+            return json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            raise damaged(self.path, "words that are none") from None
 
     def close(self) -> None:
         """Let go of the file, with all that was finished; at rest no other files are beside it."""
@@ -305,7 +387,10 @@ class Ledger:
         if known is not None:
             return known
         with self._written() as file:
-            made = file.execute("INSERT INTO searches (name, merge) VALUES (?, ?)", (name, merge))
+            made = file.execute(
+                "INSERT INTO searches (name, merge, roots) VALUES (?, ?, ?)",
+                (name, merge, len(roots)),
+            )
             number = int(made.lastrowid or 0)
             _insert(file, number, None, roots)
         self.commit()
@@ -339,7 +424,10 @@ class Ledger:
             rows = file.execute(
                 "SELECT path, data FROM ranges WHERE search = ? AND open ORDER BY id", (search,)
             ).fetchall()
-        return [Range(path, json.loads(data)) for path, data in rows]
+        found = [Range(path, self._read(data)) for path, data in rows]
+        if not all(isinstance(entry.data, dict) for entry in found):
+            raise damaged(self.path, "a range that is none")
+        return found
 
     def results(self, search: int) -> Iterator[tuple[str, Any]]:
         """Paths and results of ranges that gave more than numbers, each behind what left it."""
@@ -349,7 +437,7 @@ class Ledger:
                 "ORDER BY id",
                 (search,),
             ):
-                yield path, json.loads(data)
+                yield path, self._read(data)
 
     def done(self, search: int) -> int:
         """How many ranges of a search are done."""
@@ -362,10 +450,14 @@ class Ledger:
         """The sums of what the ranges of a search found."""
         total: Counter[str] = Counter()
         with self._asked() as file:
-            for (numbers,) in file.execute(
-                "SELECT tally FROM ranges WHERE search = ? AND NOT open", (search,)
+            for text, cells in file.execute(
+                "SELECT tally, cells FROM ranges WHERE search = ? AND NOT open", (search,)
             ):
-                total.update(json.loads(numbers))
+                numbers = self._read(text)
+                sound = isinstance(numbers, dict) and numbers.get("cells", 0) == cells
+                if not sound or not all(type(n) is int for n in numbers.values()):
+                    raise damaged(self.path, "numbers that are none")
+                total.update(numbers)
         return total
 
     def rows(self) -> Iterator[Row]:
@@ -434,8 +526,8 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
     for number, row in enumerate(ranges, 1):
         if row.search not in searches:
             searches[row.search] = len(searches) + 1
-            given = (searches[row.search], row.search, row.merge)
-            file.execute("INSERT INTO searches VALUES (?, ?, ?)", given)
+            given = (searches[row.search], row.search, row.merge, 0)
+            file.execute("INSERT INTO searches VALUES (?, ?, ?, ?)", given)
         numbers[row.search, row.path] = number
     for number, row in enumerate(ranges, 1):
         above = numbers.get((row.search, row.parent)) if row.parent is not None else None
@@ -448,6 +540,10 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
                 *(cells, row.tally, row.children, row.worker, row.seconds, row.ended),
             ),
         )
+    file.execute(
+        "UPDATE searches SET roots = "
+        "(SELECT COUNT(*) FROM ranges WHERE search = searches.id AND parent IS NULL)"
+    )
 
 
 # ---- files ------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ class _Search(KeptQueue[_Item, _RangeFound]):
             answers = unpacked(data["answers"], np.int8, width)
             generation, effort = int(data["generation"]), effort_of(data)
             item = _Item(status, sides, names, answers, generation, effort)
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, OverflowError):
             raise damaged("a range of the search") from None
         sound = (
             1 <= len(status) <= depth

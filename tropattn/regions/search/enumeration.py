@@ -9,13 +9,10 @@ the search (``regions/jobs``).
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import flint
@@ -25,11 +22,11 @@ from tropattn._kernels import search
 from tropattn._kernels.system import System, make_fine, make_space
 from tropattn._types import Array
 from tropattn.arrays import freeze
-from tropattn.outputs import writing
 from tropattn.polyhedra.cone import as_doubles
 from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import Chunk, GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
+from tropattn.regions.jobs.cells import CellFolder
 from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
 from tropattn.regions.jobs.ledger import Range, damaged
 from tropattn.regions.question import Engine, Found, Question
@@ -216,24 +213,14 @@ class _CellFiles:
     """
 
     def __init__(self, folder: str, question: Question) -> None:
-        self.folder, self.question = Path(folder), question
+        self.folder, self.question = CellFolder(folder), question
 
     def write(self, name: str, outcome: Outcome) -> dict[str, Any]:
         """Write patterns (m, H) and witnesses (m, d); the file's name and digest."""
         patterns, witnesses, inside = _sorted(outcome, self.question)
         packed = io.BytesIO()
         np.savez(packed, patterns=patterns, witnesses=witnesses, inside=inside)
-        digest = hashlib.sha256(packed.getbuffer()).hexdigest()
-        place = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npz"
-        with writing(place, "cells") as stream:
-            stream.write(packed.getbuffer())
-        # The new name too.
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return {"file": place.name, "sha256": digest}
+        return self.folder.write(name, packed.getbuffer())
 
 
 class _Driver(KeptQueue[WorkRange, "_Found"]):
@@ -305,7 +292,7 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
     def read(self, data: Mapping[str, Any]) -> WorkRange:
         try:
             return self._read(data)
-        except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError):
+        except (TypeError, ValueError, LookupError, ArithmeticError):
             raise damaged("a range of the search") from None
 
     def _read(self, data: Mapping[str, Any]) -> WorkRange:
@@ -334,6 +321,8 @@ class _Driver(KeptQueue[WorkRange, "_Found"]):
             raise ValueError
         proved = point is None and bool(data["proved"])
         fine, generation = bool(data.get("fine", False)), int(data["generation"])
+        if generation < 0:
+            raise ValueError
         return WorkRange(path, z, proved, generation, point, alive, fine, effort_of(data))
 
     def work(self, item: WorkRange) -> _Found:

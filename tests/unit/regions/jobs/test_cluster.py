@@ -66,6 +66,25 @@ def test_a_worker_of_a_cluster_that_is_killed_loses_nothing(asked, local, monkey
     assert killed
 
 
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_ranges_that_a_scheduler_cancels_are_one_error(asked, local, monkeypatch):
+    finish, cancelled = Ledger.finish, []
+
+    def cancel(self, search, path, told):
+        if len(cancelled) < 3:
+            cancelled.append(path)
+            local.sync(local.scheduler.restart, stimulus_id="test")
+        return finish(self, search, path, told)
+
+    monkeypatch.setattr(Ledger, "finish", cancel)
+    spec = asked(local.scheduler_address)
+    with pytest.raises(InvalidInput, match="got ranges that were cancelled; resume the job"):
+        count(spec)
+    monkeypatch.setattr(Ledger, "finish", finish)
+    assert count(spec).answer.value == FIVE
+
+
 def test_without_dask_or_without_a_scheduler_it_is_one_error(asked, monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE", 0.3)
     with pytest.raises(InvalidInput, match="scheduler: "):

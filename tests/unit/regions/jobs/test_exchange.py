@@ -11,6 +11,7 @@ import pytest
 
 import tropattn as ta
 from tropattn.errors import BudgetExceeded, InvalidInput
+from tropattn.regions.jobs import exchange, ledger
 from tropattn.regions.jobs.exchange import export, united
 from tropattn.regions.jobs.ledger import Ledger
 from tropattn.regions.search import enumeration
@@ -94,8 +95,10 @@ def test_the_same_part_twice_counts_once(heads, begun, tmp_path):
 def test_machines_that_cut_a_range_otherwise_count_it_once(heads, begun, tmp_path, stopped):
     job, (header, *lines) = begun
     larger = [json.loads(line) for line in lines]
+    digest = json.loads(header)["about"]["digest"]
     for line in larger:
         line["data"]["effort"] = 8
+        line["check"] = exchange._check_sum(line, digest)
     one, two = tmp_path / "one.job", tmp_path / "two.job"
     done_alone(heads, cut(tmp_path, "small", header, lines), one)
     united(two, [cut(tmp_path, "large", header, [json.dumps(line) + "\n" for line in larger])])
@@ -112,7 +115,10 @@ def test_machines_that_cut_a_range_otherwise_count_it_once(heads, begun, tmp_pat
 def test_a_part_without_ranges_searches_nothing(heads, begun, tmp_path):
     _, (header, *_) = begun
     job = tmp_path / "none.job"
-    assert not united(job, [cut(tmp_path, "none", header, [])])
+    with pytest.raises(InvalidInput, match="merge: ranges needed, got none in"):
+        united(job, [cut(tmp_path, "none", header, [])])
+    assert not job.exists()
+    Ledger.made(job, {**json.loads(header)["about"], "part": "yes"}, [])
     with pytest.raises(InvalidInput, match=r"job: a part with ranges needed, got .*none\.job"):
         ta.count_regions(heads, job=job)
 
@@ -154,19 +160,19 @@ def tampered(job, statement):
     [
         (
             "DELETE FROM ranges WHERE id = (SELECT MAX(id) FROM ranges WHERE open)",
-            "merge: all ranges needed, got",
+            "of which there are",
         ),
         (
             "DELETE FROM ranges WHERE id = (SELECT MAX(id) FROM ranges WHERE NOT open)",
-            "merge: all ranges needed, got",
+            "of which there are",
         ),
         (
             "UPDATE ranges SET parent = NULL WHERE id = (SELECT MAX(id) FROM ranges)",
-            "merge: all ranges needed, got",
+            "of which there are",
         ),
         (
             "UPDATE ranges SET children = children + 1 WHERE id = 1",
-            "merge: all ranges needed, got",
+            "of which there are",
         ),
         (
             "UPDATE ranges SET parent = (SELECT MAX(id) FROM ranges WHERE open) WHERE id = 1",
@@ -188,7 +194,7 @@ def test_two_results_for_one_range_are_refused(heads, begun, tmp_path):
     one, two = tmp_path / "one.job", tmp_path / "two.job"
     for part in (one, two):
         done_alone(heads, cut(tmp_path, part.stem, header, lines), part)
-    tampered(two, """UPDATE ranges SET tally = '{"cells": 999}' WHERE id = 1""")
+    tampered(two, """UPDATE ranges SET cells = 999, tally = '{"cells": 999}' WHERE id = 1""")
     with pytest.raises(InvalidInput, match="merge: one result a range needed, got two"):
         united(tmp_path / "whole.job", [job, one, two])
 
@@ -215,8 +221,63 @@ def test_another_count_and_other_files_are_refused(heads, begun, tmp_path):
         with pytest.raises(InvalidInput, match=message):
             united(whole, [place])
     # A range under the name of another one is found before it is worked on.
-    line = json.loads(lines[0])
-    line["data"] = json.loads(lines[1])["data"]
-    united(whole, [cut(tmp_path, "named", header, [json.dumps(line)])])
+    united(whole, [cut(tmp_path, "named", header, lines[:2])])
+    tampered(whole, "UPDATE ranges SET data = (SELECT data FROM ranges WHERE id = 2)")
     with pytest.raises(InvalidInput, match="goes by another's name"):
         ta.count_regions(heads, job=whole)
+
+
+def changed(line, *names, value=None):
+    """A line of which one entry is another."""
+    given = json.loads(line)
+    place = given
+    for name in names[:-1]:
+        place = place[name]
+    place[names[-1]] = value
+    return json.dumps(given) + "\n"
+
+
+@pytest.mark.usefixtures("heads")
+def test_changed_lines_and_those_of_other_jobs_are_refused(begun, tmp_path):
+    _, (header, *lines) = begun
+    whole, bad = tmp_path / "whole.job", "no range of this job, or a changed one"
+    wrong = [
+        (header, changed(lines[0], "search", value="x"), bad),
+        (header, changed(lines[0], "merge", value="union"), bad),
+        (header, changed(lines[0], "path", value="9 9"), bad),
+        (header, changed(lines[0], "data", "generation", value=-7), bad),
+        (header, changed(lines[0], "data", "path", value=1e308), bad),
+        (header, changed(lines[0], "check", value=None), bad),
+    ]
+    for names, value in (
+        (("about", "spec"), None),
+        (("about", "versions"), 5),
+        (("about", "digest"), "x"),
+        (("about", "format"), ""),
+        (("tropattn-job",), 1),
+        (("about",), []),
+    ):
+        wrong.append((changed(header, *names, value=value), lines[0], "a part needs the header"))
+    # The same ranges of heads of the same shape.
+    other = [ta.TropicalPolynomial(np.array([[0] * 4, v], float)) for v in np.ndindex(*[2] * 4)]
+    other = [*other[1:15], ta.TropicalPolynomial([[0.0] * 4, [1.0, 2, 3, 4]])]
+    job = tmp_path / "other.job"
+    with pytest.raises(BudgetExceeded):
+        ta.count_regions(other, job=job, max_cells=60, threads=1)
+    with Ledger.looked_at(job) as ledger:
+        export(ledger, tmp_path / "other.jsonl")
+    _, *others = (tmp_path / "other.jsonl").read_text().splitlines(keepends=True)
+    wrong.append((header, others[0], bad))
+    for first, line, words in wrong:
+        with pytest.raises(InvalidInput, match=words):
+            united(whole, [cut(tmp_path, "wrong", first, [lines[1], line])])
+        assert not whole.exists()
+
+
+@pytest.mark.usefixtures("heads")
+def test_another_version_is_refused_before_anything_is_written(begun, tmp_path, monkeypatch):
+    job, _ = begun
+    monkeypatch.setattr(ledger, "versions", lambda: {"tropattn": "9"})
+    with pytest.raises(InvalidInput, match=r"job: a ledger of tropattn 9 needed, got .*begun\.job"):
+        united(tmp_path / "whole.job", [job])
+    assert not (tmp_path / "whole.job").exists()

@@ -404,11 +404,11 @@ def test_cells_are_in_files_once_each_whatever_ended_the_runs(job, tmp_path, wor
             with pytest.raises(BudgetExceeded):
                 count_with_bound(heads, None, job=order, **settings)
     patterns, witnesses, sound = listed(job, folder)
-    assert sound and {p.suffix for p in folder.iterdir()} == {".npz"}
+    assert sound and {p.suffix for p in folder.iterdir()} == {".npz", ".json"}
     assert sorted(map(tuple, patterns.tolist())) == sorted(map(tuple, expected.patterns.tolist()))
     winners = np.stack([head.argmax(witnesses) for head in heads], axis=1)
     assert (winners == patterns)[:, :15].all()
-    with pytest.raises(InvalidInput, match="job: a ledger of this input, domain and question"):
+    with pytest.raises(InvalidInput, match="begun with cells and without a certificate"):
         ta.count_regions(heads, job=job)
 
 
@@ -418,16 +418,79 @@ def test_cells_of_one_pattern_and_of_none_to_be_had(job, tmp_path):
     asked |= {"max_cells": None, "threads": 1}
     order = Order(job, cells=str(tmp_path / "cells"))
     assert count_with_bound(one, None, job=order, engine="auto", **asked)[0].value == 1
-    (file,) = (tmp_path / "cells").iterdir()
+    (file,) = (tmp_path / "cells").glob("*.npz")
     assert np.load(file)["patterns"].tolist() == [[0]]
     heads, _ = arrangement(3)
-    other = Order(tmp_path / "a.job", cells=str(tmp_path / "cells"))
+    other = Order(tmp_path / "a.job", cells=str(tmp_path / "none"))
     with pytest.raises(InvalidInput, match="cells: cells of one layer by enumeration needed"):
         count_with_bound(heads, None, job=other, engine="direct_sum", **asked)
     for folder in (str(tmp_path / "no" / "cells"), "a\0b"):
         nowhere = Order(tmp_path / "b.job", cells=folder)
         with pytest.raises(InvalidInput, match="cells: a folder, or the name of one to make, need"):
             count_with_bound(heads, None, job=nowhere, engine="auto", **asked)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_holds_the_cells_of_one_job_and_all_of_them(job, tmp_path):
+    heads, _ = arrangement(4)
+    asked = {"of": "cells", "engine": "auto", "certificate": None, "progress": False}
+    asked |= {"max_cells": None, "threads": 1}
+
+    def count(place, folder, heads=heads):
+        order = Order(place, cells=str(folder))
+        return count_with_bound(heads, None, job=order, **asked)[0].value
+
+    folder = tmp_path / "cells"
+    assert count(job, folder) == 370
+    kept = {p.name: p.read_bytes() for p in folder.iterdir()}
+    for of in (heads, heads[:-1]):
+        with pytest.raises(InvalidInput, match="cells: a folder of this job alone needed"):
+            count(tmp_path / "other.job", folder, of)
+    assert not (tmp_path / "other.job").exists()
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == kept
+    # A job goes on where its cells are, and nowhere else.
+    moved = folder.rename(tmp_path / "moved")
+    with pytest.raises(InvalidInput, match="cells: the files of all ranges that are done needed"):
+        count(job, tmp_path / "empty")
+    assert count(job, moved) == 370
+    next(moved.glob("*.npz")).unlink()
+    with pytest.raises(InvalidInput, match="without 1 of them"):
+        count(job, moved)
+
+
+FLAWS = [
+    ("DELETE FROM ranges WHERE id = (SELECT MAX(id) FROM ranges WHERE open)", "of which there are"),
+    ("DELETE FROM ranges WHERE id = (SELECT MAX(id) FROM ranges WHERE NOT open)", "there are"),
+    ("DELETE FROM ranges WHERE id = 1", "comes from none|of which there are"),
+    ("DELETE FROM ranges", "has not the 1 ranges that it began with"),
+    ("UPDATE ranges SET search = 9 WHERE id = 2", "belongs to no search"),
+    ("UPDATE ranges SET parent = NULL WHERE id = 2", "of which there are"),
+    ("UPDATE ranges SET children = children + 1 WHERE id = 1", "of which there are"),
+    ("UPDATE ranges SET cells = -5 WHERE NOT open", "is done without its numbers"),
+    ("UPDATE ranges SET cells = 'abc' WHERE NOT open", "is done without its numbers"),
+    ("UPDATE ranges SET cells = cells + 1 WHERE NOT open", "numbers that are none"),
+    ("UPDATE ranges SET tally = '{' WHERE NOT open", "words that are none"),
+    ("UPDATE ranges SET tally = '[]' WHERE NOT open", "numbers that are none"),
+    ("UPDATE ranges SET data = NULL WHERE open", "is open without what is to be done"),
+    ("UPDATE ranges SET data = '7' WHERE open", "a range that is none"),
+    ("UPDATE ranges SET open = 0 WHERE open", "is done without its numbers"),
+    ("UPDATE ranges SET open = 7 WHERE open", "is neither open nor done"),
+    ("UPDATE ranges SET ended = 'now' WHERE NOT open", "is done without its numbers"),
+    ("UPDATE about SET value = '5' WHERE name = 'versions'", "does not say what made it"),
+    ("DELETE FROM about WHERE name = 'id'", "does not say what it is about"),
+]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("statement", "words"), FLAWS)
+def test_a_ledger_that_lost_something_gives_no_number(job, statement, words):
+    heads, _ = arrangement(4)
+    with pytest.raises(BudgetExceeded):
+        ta.count_regions(heads, job=job, max_cells=100, threads=1)
+    with closing(sqlite3.connect(job)) as file, file:
+        assert file.execute(statement).rowcount
+    with pytest.raises(InvalidInput, match=words):
+        ta.count_regions(heads, job=job)
 
 
 def test_ranges_grow_while_many_wait_and_are_small_while_few_do():
@@ -467,7 +530,7 @@ def test_a_certificate_is_put_together_of_what_all_runs_proved(job, tmp_path, wo
     assert found.value == shown.cells == expected
     # Processes have ranges of the usual size.
     assert shown.ranges >= rows(job)[1] > (3 if workers else 10)
-    with pytest.raises(InvalidInput, match="job: a ledger of this input, domain and question"):
+    with pytest.raises(InvalidInput, match="begun without cells and with a certificate"):
         ta.count_regions(heads, job=job, engine="enumeration")
 
 
