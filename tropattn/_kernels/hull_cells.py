@@ -56,26 +56,10 @@ class _Points:
 
 
 @fragment()
-def _surface(slots, k, w):
-    return _Surface(
-        state=np.zeros(slots, np.int8),
-        facets=np.zeros((slots, k), np.int64),
-        neighbours=np.zeros((slots, k), np.int64),
-        sides=np.zeros(slots, np.int8),
-        minors=np.zeros((slots, 1 << k, k * w + 1), np.int64),
-        free=np.arange(slots),
-        number=np.full(slots, -1, np.int64),
-        seen=np.zeros(slots, np.int64),
-        made=np.zeros((slots, k), np.int64),
-        in_use=0,
-        touched=0,
-    )
-
-
-@fragment()
-def _basis(points, cell, first, rows, extents):
+def _basis(points, cell, first, work):
     """Whether points of a cell span its projection, as far as doubles tell; ``first`` such ones."""
     d = points.shape[1] - 1
+    rows, extents = work[1:], work[0]
     for c in range(d):
         low = high = points[cell[0], c]
         for j in cell:
@@ -185,54 +169,59 @@ def _place(surface, j, points):
     return True
 
 
-@fragment()
-def _longer(rows, count, size):
-    """A longer array that begins with these rows."""
-    out = np.zeros((size, rows.shape[1]), np.int64)
-    for i in range(count):
-        for c in range(rows.shape[1]):
-            out[i, c] = rows[i, c]
-    return out
-
-
 @njit(nogil=True)
-def cut_cells(near, digits, weights, starts, members, slots):
-    """The facets (m, k) of the upper hulls of cells, walls to infinity among them, and if all fit.
+def cut_cells(
+    near, digits, weights, starts, members, tables, lists, marks, minors, matrix, work, out
+):
+    """Write the facets of the upper hulls of cells, walls among them, and return their number.
 
     Cell ``i`` has the ascending points ``members[starts[i] : starts[i + 1]]``, which are ``near``
     (n, k) in doubles; ``digits`` and ``weights`` as for ``determinant_signs``, the number n is
-    infinity. A cell that has more facets at a time than ``slots`` does not fit, and ends it; cells
-    that are flat seen from above are left out.
+    infinity. Cells that are flat seen from above are left out. The number is -1 where a cell has
+    more facets at a time than there are slots.
+
+    ``tables`` (3, slots, k), ``lists`` (5, slots), ``marks`` (2, slots), ``minors`` (slots, 2^k,
+    digits), ``matrix`` (k, k, w) and ``work`` (k + 1, k) are scratch: each allocation here would be
+    compiled.
     """
     n, k = near.shape
-    w = digits.shape[2]
+    slots = len(marks[0])
     steps, turns = expansion(k)
     points = _Points(
-        digits=digits,
-        weights=weights,
-        matrix=np.zeros((k, k, w), np.int64),
-        steps=steps,
-        turns=turns,
-        pair=np.zeros(2, np.int64),
+        digits=digits, weights=weights, steps=steps, turns=turns, matrix=matrix, pair=lists[4, :2]
     )
-    surface = _surface(slots, k, w)
-    first, extents, rows = np.zeros(k, np.int64), np.zeros(k), np.zeros((k, k))
-    out, count = np.zeros((16 * len(starts), k), np.int64), 0
+    surface = _Surface(
+        state=marks[0],
+        sides=marks[1],
+        facets=tables[0],
+        neighbours=tables[1],
+        made=tables[2],
+        free=lists[0],
+        number=lists[1],
+        seen=lists[2],
+        minors=minors,
+        in_use=0,
+        touched=0,
+    )
+    for slot in range(slots):
+        marks[0, slot] = _FREE
+        lists[0, slot] = slot
+        lists[1, slot] = -1
+    first = lists[3, :k]
+    count = 0
     for i in range(len(starts) - 1):
         cell = members[starts[i] : starts[i + 1]]
-        if not _basis(near, cell, first, rows, extents) or not _begin(surface, first, n, points):
+        if not _basis(near, cell, first, work) or not _begin(surface, first, n, points):
             continue
         at = 0
         for j in cell:
             if at < k and first[at] == j:
                 at += 1
             elif not _place(surface, j, points):
-                return _longer(out, 0, 0), False
-        if count + surface.touched > len(out):
-            out = _longer(out, count, 2 * (count + surface.touched))
+                return -1
         for slot in range(surface.touched):
             if surface.state[slot] != _FREE:
                 for c in range(k):
                     out[count, c] = surface.facets[slot, c]
                 count += 1
-    return _longer(out, count, count), True
+    return count

@@ -50,16 +50,31 @@ def recut(
     single = np.repeat(sizes == task.k, sizes)
     out = [members[single].reshape(-1, task.k)]
     members, starts = members[~single], np.append(0, np.cumsum(sizes[sizes > task.k]))
+    room = _room(task.k, digits[0].shape[2])
     for begin in range(0, len(starts) - 1, _TOGETHER):
         check()
         some = starts[begin : begin + _TOGETHER + 1]
-        made, fit = hull_cells.cut_cells(task.points, *digits, some, members, _SLOTS)
-        if not fit:
+        count = hull_cells.cut_cells(task.points, *digits, some, members, *room)
+        if count < 0:
             return None
+        made = room[-1][:count]
         made = made[made[:, -1] < task.n]
         # Some stand upright, beside the walls to infinity.
         out.append(made[rising(task, made)])
     return _joined(np.concatenate(out), task.n)
+
+
+def _room(k: int, w: int) -> tuple[Array, ...]:
+    """What ``cut_cells`` works in, and writes to."""
+    return (
+        np.zeros((3, _SLOTS, k), np.int64),
+        np.zeros((5, _SLOTS), np.int64),
+        np.zeros((2, _SLOTS), np.int8),
+        np.zeros((_SLOTS, 1 << k, k * w + 1), np.int64),
+        np.zeros((k, k, w), np.int64),
+        np.zeros((k + 1, k)),
+        np.empty((_TOGETHER * _SLOTS, k), np.int64),
+    )
 
 
 def _joined(facets: Array, n: int) -> tuple[Array, NDArray[np.int64]]:
