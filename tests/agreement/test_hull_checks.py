@@ -155,7 +155,8 @@ def test_signs_of_doubles_are_those_of_integers(k, vertical):
     middles = [(points[0] + points[1]) / 2, *(np.round(points[i:].mean(axis=0)) for i in range(3))]
     points = np.vstack([points, middles])
     task = task_of(points, vertical)
-    found = proved(task, *proved_hull._proposal(task, np.arange(task.n), task.near), flip=False)
+    proposal = proved_hull._proposal(task, np.arange(task.n), proposed_hull(task.near))
+    found = proved(task, *proposal, flip=False)
     m, sign = len(found.facets), task.rows.sign
     for f, facet in enumerate(found.facets.tolist()):
         side = sign([*facet, task.n]) if vertical and facet[-1] < task.n else 0
@@ -373,7 +374,7 @@ def test_signs_of_long_integers_are_those_of_rationals(k, bits):
     n = len(rows)
     batch[::7, -1] = n  # Infinity.
     batch[1::7, 1] = n + 1  # The sum of k + 1 points.
-    found = ExactRows(lambda js: None, n, k, lambda js: [rows[j] for j in js.tolist()], bits)
+    found = ExactRows(lambda js: None, n, k, lambda js: np.array(rows, object)[js], bits)
     plain = ExactRows(lambda js: flint.fmpq_mat([rows[j] for j in js]), n, k)
     for each in (found, plain):
         total = [sum(parts) for parts in zip(*(each.row(j) for j in range(k + 1)), strict=True)]
@@ -384,6 +385,7 @@ def test_signs_of_long_integers_are_those_of_rationals(k, bits):
 
 
 def test_insertion_needs_no_compiled_integers(monkeypatch):
+    monkeypatch.setattr(proved_hull, "recut", lambda *_: None)
     grid = np.array(list(product(range(3), repeat=3))) * 0.1 + 0.3
     found = head_diagram(TropicalPolynomial(grid, -(grid**2).sum(axis=1)))
     assert found.found.inserted and found.n_cells > 8

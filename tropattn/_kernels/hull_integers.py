@@ -12,7 +12,7 @@ import numpy as np
 from tropattn._kernels.compiling import fragment, njit
 from tropattn._kernels.hull_signs import expansion
 
-__all__ = ["BITS", "determinant_signs"]
+__all__ = ["BITS", "determinant_signs", "last_row_sign", "minors_into", "steps_into"]
 
 BITS = 28
 """Of one digit."""
@@ -37,11 +37,11 @@ def _add_product(minors, target, sign, matrix, row, column, source, length):
 
 
 @fragment()
-def _steps(digits, weights, chosen, matrix):
+def steps_into(digits, weights, chosen, matrix):
     """Write the rows less a multiple of one point; +-1 as they were turned, 0 without a point."""
     k = digits.shape[1]
     at = -1
-    for i in range(k + 1):
+    for i in range(len(chosen)):
         if weights[chosen[i]] == 1:
             at = i
             break
@@ -49,7 +49,7 @@ def _steps(digits, weights, chosen, matrix):
         return 0
     base = chosen[at]
     row = 0
-    for i in range(k + 1):
+    for i in range(len(chosen)):
         if i == at:
             continue
         weight = weights[chosen[i]]
@@ -61,6 +61,46 @@ def _steps(digits, weights, chosen, matrix):
     return -1 if at & 1 else 1
 
 
+@fragment()
+def minors_into(matrix, steps, turns, minors):
+    """Write the minors of the first rows in all proper subsets of columns; ``expansion`` gives how.
+
+    Minors of r rows are sums of r! products of r entries, each a bit shorter than its digits.
+    """
+    w = matrix.shape[2]
+    minors[0, 0] = 1
+    target = 0
+    row = 0
+    for s in range(len(turns)):
+        if steps[s, 0] != target:
+            _carry(minors[target], (row + 1) * w + 1)
+            target = steps[s, 0]
+            row = steps[s, 2]
+            for t in range((row + 1) * w + 1):
+                minors[target, t] = 0
+        sign = np.int64(turns[s])
+        _add_product(minors, target, sign, matrix, row, steps[s, 3], steps[s, 1], row * w + 1)
+    _carry(minors[target], (row + 1) * w + 1)
+
+
+@fragment()
+def last_row_sign(minors, matrix, row):
+    """The sign of the determinant of other rows, whose minors are known, and this last one."""
+    k, _, w = matrix.shape
+    full = (1 << k) - 1
+    for t in range(k * w + 1):
+        minors[full, t] = 0
+    sign = -1 if k & 1 == 0 else 1
+    for c in range(k):
+        _add_product(minors, full, sign, matrix, row, c, full ^ (1 << c), (k - 1) * w + 1)
+        sign = -sign
+    _carry(minors[full], k * w + 1)
+    for t in range(k * w, -1, -1):
+        if minors[full, t] != 0:
+            return 1 if minors[full, t] > 0 else -1
+    return 0
+
+
 @njit(nogil=True)
 def determinant_signs(digits, weights, batch, signs):
     """Signs (m,) of the determinants of the steps from the first of k + 1 points to the others.
@@ -70,37 +110,10 @@ def determinant_signs(digits, weights, batch, signs):
     for ``weight + 1`` times each number, and ``k w <= 256``.
     """
     k, w = digits.shape[1:]
-    # Minors of r rows are sums of r! products of r entries, each a bit shorter than its digits.
-    full = (1 << k) - 1
-    minors = np.zeros((full + 1, k * w + 1), np.int64)
-    minors[0, 0] = 1
+    minors = np.zeros((1 << k, k * w + 1), np.int64)
     matrix = np.zeros((k, k, w), np.int64)
     steps, turns = expansion(k)
     for m in range(len(batch)):
-        turn = _steps(digits, weights, batch[m], matrix)
-        target = 0
-        row = 0
-        for s in range(len(turns)):
-            if steps[s, 0] != target:
-                _carry(minors[target], (row + 1) * w + 1)
-                target = steps[s, 0]
-                row = steps[s, 2]
-                for t in range((row + 1) * w + 1):
-                    minors[target, t] = 0
-            sign = np.int64(turns[s])
-            _add_product(minors, target, sign, matrix, row, steps[s, 3], steps[s, 1], row * w + 1)
-        _carry(minors[target], (row + 1) * w + 1)
-        value = minors[full]
-        for t in range(k * w + 1):
-            value[t] = 0
-        sign = -1 if k & 1 == 0 else 1
-        for c in range(k):
-            source = full ^ (1 << c)
-            _add_product(minors, full, sign, matrix, k - 1, c, source, (k - 1) * w + 1)
-            sign = -sign
-        _carry(value, k * w + 1)
-        signs[m] = 0
-        for t in range(k * w, -1, -1):
-            if value[t] != 0:
-                signs[m] = turn if value[t] > 0 else -turn
-                break
+        turn = steps_into(digits, weights, batch[m], matrix)
+        minors_into(matrix, steps, turns, minors)
+        signs[m] = turn * last_row_sign(minors, matrix, k - 1)

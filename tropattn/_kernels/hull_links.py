@@ -220,7 +220,7 @@ def close_off(facets, neighbours, n, number, rows, beside):
     return True
 
 
-@njit(nogil=True)
+@fragment()
 def replace_seen(facets, neighbours, sides, seen, number, free, j, made):
     """Replace the facets that are ``seen`` by those that join point ``j`` to their border.
 

@@ -84,9 +84,11 @@ def _works() -> Iterator[Callable[[], object]]:
     # Many sites of a plane, some of them dead, and more dimensions than a hull is made in.
     yield lambda: gaussian_heads(40, 1, 2, seed=0)[0].power_diagram().vertices
     yield lambda: gaussian_heads(16, 1, 13, seed=0)[0].power_diagram().adjacency()
-    # A grid whose squares are rounded: proposals fail, and its sites are inserted.
+    # A grid whose squares are rounded: its cubes are cut anew; turned, all its sites are inserted.
     grid = np.indices((3, 3, 3)).reshape(3, 27).T * 0.1 + 0.3
-    yield lambda: TropicalPolynomial(grid, -(grid**2).sum(axis=1)).power_diagram().adjacency()
+    for sites in (grid, grid @ [[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1]]):
+        lifted = TropicalPolynomial(sites, -(sites**2).sum(axis=1))
+        yield lifted.power_diagram().adjacency
     yield partial(cell_distances, space[0].slopes, space[0].intercepts)
     yield lambda: Shortest(np.eye(3)).at(1.0)
     yield partial(count_regions, twins, engine="enumeration")

@@ -30,8 +30,8 @@ class ExactRows:
     """Homogeneous integer rows of ``n`` points, of infinity (number n) and of means of points.
 
     ``exact(indices)`` gives rows of R^k in rationals; ``whole(indices)``, where it is given, the
-    same points as Python's integers below ``2**bits`` in size, each column times a positive number,
-    which changes no sign.
+    same points as an array of Python's integers below ``2**bits`` in size, each column times a
+    positive number, which changes no sign.
     A point ``p`` becomes a positive multiple of ``(p, 1)``; infinity, straight down, is
     ``(0, ..., 0, -1, 0)``.
 
@@ -45,7 +45,7 @@ class ExactRows:
         exact: Callable[[Any], flint.fmpq_mat],
         n: int,
         k: int,
-        whole: Callable[[Array], list[list[int]]] | None = None,
+        whole: Callable[[Array], Array] | None = None,
         bits: int = 0,
     ) -> None:
         self._exact, self._whole = exact, whole
@@ -81,7 +81,7 @@ class ExactRows:
         fresh = sorted(j for j in wanted if j < self.n and j not in self._rows)
         if fresh and self._whole is not None:
             rows = self._whole(np.array(fresh, np.int64))
-            self._rows.update(zip(fresh, ([*row, 1] for row in rows), strict=True))
+            self._rows.update(zip(fresh, ([*row, 1] for row in rows.tolist()), strict=True))
         elif fresh:
             matrix = self._exact(fresh)
             for i, j in enumerate(fresh):
@@ -134,13 +134,13 @@ class ExactRows:
         >>> rows.signs(np.array([[0, 1, 2], [0, 2, 3], [0, 1, 1]])).tolist()
         [1, -1, 0]
         """
-        if self._digits is not None:
-            fresh = self._digits.unknown(batch)
-            self.need(fresh.tolist())
-            if self._digits.take(fresh, [self._rows[j] for j in fresh.tolist()]):
-                check()
-                self.count += len(batch)
-                return self._digits.signs(batch)
+        digits = self.digits(batch)
+        if digits is not None:
+            check()
+            self.count += len(batch)
+            signs = np.empty(len(batch), np.int8)
+            hull_integers.determinant_signs(*digits, batch, signs)
+            return signs
         if self.k > _TOGETHER:
             return np.array([self.sign(row) for row in batch.tolist()], np.int8)
         turned = np.zeros(len(batch), np.bool_)
@@ -172,6 +172,21 @@ class ExactRows:
         self.count += len(batch)
         return np.concatenate(out)
 
+    def digits(self, numbers: NDArray[np.int64]) -> tuple[Array, Array] | None:
+        """Digits and weights for ``hull_integers``, in which at least these numbers are known."""
+        if self._digits is None or self._whole is None:
+            return None
+        fresh = self._digits.unknown(numbers)
+        points, others = fresh[fresh < self.n], fresh[fresh >= self.n].tolist()
+        known = True
+        if len(points):
+            known = self._digits.take(points, self._whole(points), 1)
+        if others:
+            self.need(others)
+            rows = np.array([self._rows[j] for j in others], object)
+            known = self._digits.take(others, rows[:, :-1], rows[:, -1]) and known
+        return (self._digits.table, self._digits.weights) if known else None
+
     def normal(self, facet: Sequence[int]) -> list[Any]:
         """The functional, up to a factor, that vanishes on k independent points: k + 1 integers."""
         flat: list[Any] = []
@@ -189,36 +204,26 @@ class _Digits:
     def __init__(self, n: int, k: int, bits: int) -> None:
         self._limit = (k + 1) << bits
         length = (2 * self._limit).bit_length()
-        self._table = np.zeros((n + 4, k, 1 + length // hull_integers.BITS), np.int64)
-        self._weights = np.zeros(n + 4, np.int64)
+        self.table = np.zeros((n + 4, k, 1 + length // hull_integers.BITS), np.int64)
+        self.weights = np.zeros(n + 4, np.int64)
         self.known = np.zeros(n + 4, np.bool_)
 
     def unknown(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
         """The numbers in a batch whose digits are not known."""
         return np.unique(batch[~self.known[batch]])
 
-    def take(self, numbers: NDArray[np.int64], rows: list[list[Any]]) -> bool:
-        """Write the digits of homogeneous rows; False where one is too long."""
-        if not rows:
-            return True
-        table = np.array(rows, dtype=object)
-        weights = table[:, -1]
-        if (weights > table.shape[1]).any() or (np.abs(table) > self._limit).any():
+    def take(self, numbers: Array, rows: Array, weights: Array | int) -> bool:
+        """Write the digits of rows with homogeneous weights; False where one is too long."""
+        if (np.abs(rows) > self._limit).any() or np.any(weights > rows.shape[1]):
             return False
-        left, half = table[:, :-1], 1 << (hull_integers.BITS - 1)
-        for t in range(self._table.shape[2]):
+        left, half = rows, 1 << (hull_integers.BITS - 1)
+        for t in range(self.table.shape[2]):
             digit = (left + half) % (2 * half) - half
-            self._table[numbers, :, t] = digit
+            self.table[numbers, :, t] = digit
             left = (left - digit) // (2 * half)
-        self._weights[numbers] = weights
+        self.weights[numbers] = weights
         self.known[numbers] = True
         return True
-
-    def signs(self, batch: NDArray[np.int64]) -> NDArray[np.int8]:
-        """``ExactRows.signs`` of rows that are known."""
-        signs = np.empty(len(batch), np.int8)
-        hull_integers.determinant_signs(self._table, self._weights, batch, signs)
-        return signs
 
 
 def _volume(a: list[int], b: list[int], c: list[int], d: list[int]) -> int:

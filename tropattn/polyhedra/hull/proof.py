@@ -33,7 +33,7 @@ from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.polyhedra.hull.flips import flipped
 from tropattn.tolerance import TINY, UNIT
 
-__all__ = ["Exact", "HullTask", "Proof", "exact_places", "height_errors", "proved"]
+__all__ = ["Exact", "HullTask", "Proof", "exact_places", "height_errors", "proved", "rising"]
 
 Exact = Callable[[Any], flint.fmpq_mat]
 
@@ -47,20 +47,56 @@ _LONG_BITS = 200
 
 
 class HullTask:
-    """The points of one hull, scaled by powers of two column by column, and their exact rows."""
+    """The points of one hull, scaled by powers of two column by column, and their exact rows.
+
+    Attributes
+    ----------
+    points, errors : for signs. Where all numbers of a column are small integers times a power of
+        two they are integers (``whole``), else of size about 1.
+    near : the points for Qhull, of size 1.
+    powers : by which the columns of the points are scaled.
+    reach, worst : the sizes of coordinates, and their errors, are at most these in each column.
+    """
 
     def __init__(self, points: Array, errors: Array, exact: Exact, vertical: bool) -> None:
         self.n, self.k = points.shape
         self.vertical = vertical
-        self.points, self.errors, self.whole, self.near, self.powers, low = _scaled(points, errors)
+        low, bits = self._scale(points, errors)
         whole = None if low is None else partial(_integers, self.points, low)
-        bits = 0 if low is None else int((np.frexp(np.abs(self.points).max(axis=0))[1] - low).max())
         self.rows = ExactRows(exact, self.n, self.k, whole, bits)
         # How far the caller has come: which moves were tried, and whether insertion was needed.
         self.level = 0
         self.inserted = False
         # Whether what doubles see of a proposal holds, but not all ridges bend the right way.
         self.close = False
+
+    def _scale(self, points: Array, errors: Array) -> tuple[NDArray[np.int64] | None, int]:
+        """Set the points; the powers of two that columns are multiples of, and how long that is.
+
+        None where points are not exact, or numbers so different that integers would be long.
+        """
+        # Writable and in one piece, so that kernels are compiled but once.
+        points, errors = np.array(points, order="C"), np.array(errors, order="C")
+        top, low = np.empty((2, self.k), np.int64)
+        hull_links.extents(points, top, low)
+        usual = (np.abs(top) < 1000).all() and (low > -1000).all() and (top - low < 1000).all()
+        near = points * np.ldexp(1.0, -top) if usual else np.ldexp(points, -top)
+        exact, bits = not errors.any(), int((top - low).max())
+        self.near, self.whole = near, exact and bits <= _WHOLE_BITS
+        self.worst = np.zeros(self.k)
+        if self.whole:
+            self.points, self.errors, self.powers = np.ldexp(points, -low), errors, -low
+            self.reach = np.ldexp(1.0, top - low)
+            return np.zeros_like(low), bits
+        if not (exact and usual):
+            moved = np.ldexp(errors, -top)
+            # What scaling takes below the doubles is an error too.
+            errors = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
+            self.worst = errors.max(axis=0)
+            exact = not self.worst.any()
+        self.points, self.errors, self.powers = near, errors, -top
+        self.reach = np.ones(self.k)
+        return (low - top if exact and bits <= _LONG_BITS else None), bits
 
     def mean(self, index: int, members: Array) -> tuple[Array, Array]:
         """The mean of points in doubles with a bound on its error; number ``index`` from now on."""
@@ -71,41 +107,14 @@ class HullTask:
         return chosen.mean(axis=0), 1.001 * lost + TINY
 
 
-def _scaled(
-    points: Array, errors: Array
-) -> tuple[Array, Array, bool, Array, NDArray[np.int64], NDArray[np.int64] | None]:
-    """Points and errors for signs, whether these are integers, points for Qhull, and powers.
-
-    Columns are multiplied by powers of two, which changes no sign: to integers where all are small
-    ones, else to a size about 1. The powers are those of the points for signs. At last, of exact
-    points, the power of two that all numbers of a column are multiples of; None also where they are
-    so different that integers would be long.
-    """
-    # Writable and in one piece, so that kernels are compiled but once.
-    points, errors = np.array(points, order="C"), np.array(errors, order="C")
-    top, low = np.empty((2, points.shape[1]), np.int64)
-    hull_links.extents(points, top, low)
-    usual = (np.abs(top) < 1000).all() and (low > -1000).all() and (top - low < 1000).all()
-    near = points * np.ldexp(1.0, -top) if usual else np.ldexp(points, -top)
-    exact, bits = not errors.any(), (top - low).max()
-    if exact and bits <= _WHOLE_BITS:
-        return np.ldexp(points, -low), errors, True, near, -low, np.zeros_like(low)
-    if not (exact and usual):
-        moved = np.ldexp(errors, -top)
-        # What scaling takes below the doubles is an error too.
-        errors = np.where((errors > 0) | (np.ldexp(near, top) != points), moved + TINY, 0.0)
-        exact = not errors.any()
-    return near, errors, False, near, -top, low - top if exact and bits <= _LONG_BITS else None
-
-
-def _integers(points: Array, low: Array, chosen: Array) -> list[list[int]]:
+def _integers(points: Array, low: Array, chosen: Array) -> Array:
     """Some points as integers, each column divided by two to the power ``low``."""
     fractions, exponents = np.frexp(points[chosen])
     digits = (fractions * 2.0**53).astype(np.int64)
     shifts = exponents.astype(np.int64) - 53 - low
     # What is shifted out are zeros.
     digits >>= np.minimum(np.maximum(-shifts, 0), 53)
-    return (digits.astype(object) << np.maximum(shifts, 0)).tolist()
+    return digits.astype(object) << np.maximum(shifts, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,10 +148,13 @@ class Proof:
     used: NDArray[np.int64]
 
 
-def proved(task: HullTask, facets: Array, neighbours: Array, flip: bool = True) -> Proof | None:
+def proved(
+    task: HullTask, facets: Array, neighbours: Array, flip: bool = True, rough: bool = True
+) -> Proof | None:
     """The proof of a proposal whose rows ascend, or None where a condition does not hold.
 
-    A surface that is only not convex is proved after flips.
+    ``flip``: a surface that is only not convex is proved after flips. ``rough``: it is Qhull's, and
+    given up at the first facet that is flat seen from above.
     """
     n, k = task.n, task.k
     finite = facets[:, -1] < n
@@ -165,25 +177,27 @@ def proved(task: HullTask, facets: Array, neighbours: Array, flip: bool = True) 
         start,
         used,
     )
-    if not _sides_hold(task, found, plain=flip and not task.inserted) or found.walls[start]:
+    if not _sides_hold(task, found, rough) or found.walls[start]:
         return None
     if not hull_links.common_ridges(facets, neighbours, found.sides, found.back):
         return None
-    _settle_signs(task, found, all_of_them=k == 3 or task.inserted)
+    _settle_signs(task, found, all_of_them=k == 3 or not rough)
     wrong = np.argwhere(found.signs < 0).tolist()
     if not wrong:
         return found if _one_facet_on_a_ray(task, found) else None
     if k > 3 or not flip:
         return None
     bad = [(f, i) for f, i in wrong if f < neighbours[f, i]]
+    task.rows.need(np.unique(facets[neighbours[[f for f, _ in bad]]]))
     side, sign = lambda facet: _exact_side(task, facet)[0], task.rows.sign
-    return proved(task, *flipped(facets, neighbours, found.sides, bad, side, sign), flip=False)
+    made = flipped(facets, neighbours, found.sides, bad, side, sign)
+    return proved(task, *made, flip=False, rough=False)
 
 
-def _sides_hold(task: HullTask, found: Proof, plain: bool) -> bool:
+def _sides_hold(task: HullTask, found: Proof, rough: bool) -> bool:
     """Write normals, sides and walls; whether each facet has the inner point on one side (1).
 
-    ``plain``: facets that are flat seen from above are not looked at, and do not hold.
+    ``rough``: facets that are flat seen from above do not hold.
     """
     facets, sides, walls = found.facets, found.sides, found.walls
     hull_signs.normals_of(
@@ -199,14 +213,23 @@ def _sides_hold(task: HullTask, found: Proof, plain: bool) -> bool:
         sides,
         walls,
     )
-    if plain and (walls & (facets[:, -1] < task.n)).any():
+    finite = facets[:, -1] < task.n
+    if rough and (walls & finite).any():
         return False
     doubtful = np.flatnonzero(sides == OPEN)
     if not len(doubtful):
         return True
-    task.rows.need(np.unique(facets[doubtful]))
+    if task.vertical:
+        some = doubtful[finite[doubtful]]
+        down = np.column_stack([facets[some], np.full(len(some), task.n)])
+        sides[some] = task.rows.signs(down)
+        walls[some] = upright = sides[some] == 0
+        if rough and upright.any():
+            return False
+        doubtful = np.concatenate([some[upright], doubtful[~finite[doubtful]]])
+    # One after the other: what stands for the inner point changes, and ``signs`` remembers.
     for f in doubtful.tolist():
-        sides[f], walls[f] = _exact_side(task, facets[f].tolist())
+        sides[f] = task.rows.sign([*facets[f].tolist(), task.n + 1])
         if not sides[f]:
             return False
     return True
@@ -249,6 +272,29 @@ def _exact_side(task: HullTask, facet: list[int]) -> tuple[int, bool]:
     n = task.n
     side = task.rows.sign([*facet, n]) if task.vertical and facet[-1] < n else 0
     return side or task.rows.sign([*facet, n + 1]), task.vertical and side == 0
+
+
+def rising(task: HullTask, facets: Array) -> NDArray[np.bool_]:
+    """Which facets are proved to look upward, seen from the mean of all points."""
+    m, k = facets.shape
+    normals, slacks = np.empty((m, k)), np.empty((m, k))
+    sides, walls = np.empty(m, np.int8), np.empty(m, np.bool_)
+    middle = task.points.mean(axis=0)
+    hull_signs.normals_of(
+        task.points,
+        task.errors,
+        facets,
+        False,
+        middle,
+        np.zeros(k),
+        task.whole,
+        normals,
+        slacks,
+        sides,
+        walls,
+    )
+    last = np.where(sides == OPEN, 0, sides) * normals[:, -1]
+    return last < -slacks[:, -1]
 
 
 def height_errors(normals: Array, slacks: Array, reach: Array, errors: Array) -> Array:

@@ -2,12 +2,13 @@
 
 Qhull's facets are a proposal (``hull_proof`` says what a proof is). Vertices that are no corners
 are dropped, the other points are located in the facets, and what Qhull proposes wrongly is made
-anew by exact insertion and proved in the same way.
+anew, cell by cell, by flips or by exact insertion, and proved in the same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from tropattn._kernels import hull_links, hull_signs
 from tropattn._types import Array
 from tropattn.errors import EngineError
 from tropattn.polyhedra._qhull import proposed_hull
+from tropattn.polyhedra.hull.cells import recut
 from tropattn.polyhedra.hull.corners import corners, edges
 from tropattn.polyhedra.hull.exact_signs import ExactRows
 from tropattn.polyhedra.hull.insertion import grown_hull, inserted_hull
@@ -26,6 +28,7 @@ from tropattn.polyhedra.hull.proof import (
     exact_places,
     height_errors,
     proved,
+    rising,
 )
 
 __all__ = ["ProvedHull", "hull"]
@@ -45,6 +48,9 @@ Small moves leave simplices too thin for Qhull, large ones hide where the hull b
 
 _SEEN = 160
 """Up to so many facets are looked at for each point, which no walk beats."""
+
+_TABLE = 1 << 13
+"""Numbers of a table of facets and points."""
 
 _FEW = 300
 """Up to so many points that a proposal left out are added to it one after the other."""
@@ -179,15 +185,22 @@ def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> 
     """
     while task.level < (len(_NOISES) if spanning else 2):
         noise = _NOISES[task.level]
-        near = task.near[keys]
+        near = task.near if len(keys) == task.n and not noise else task.near[keys]
         if noise:
             shake = noise * np.random.Generator(np.random.Philox(len(keys))).random(len(keys))
             if task.vertical:
                 near[:, -1] += shake
             else:
                 near += shake[:, None] * (near - near.mean(axis=0))
-        proposal = _proposal(task, keys, near)
-        proof = proved(task, *proposal) if proposal is not None else None
+        found = proposed_hull(near)
+        proposal = _proposal(task, keys, found) if found is not None else None
+        proof = None
+        if proposal is not None:
+            proof = proved(task, *proposal, flip=False)
+            if proof is None and task.vertical and not noise:
+                proof = _from_cells(task, keys, found)
+            if proof is None and task.k == 3:
+                proof = proved(task, *proposal)
         if proof is not None:
             return proof
         if (proposal is None and not spanning) or (noise and task.close):
@@ -200,7 +213,7 @@ def _from_proposals(task: HullTask, keys: NDArray[np.int64], spanning: bool) -> 
 def _by_insertion(task: HullTask, keys: NDArray[np.int64]) -> Proof:
     task.inserted = True
     made = inserted_hull(task.points, task.errors, task.rows, keys.tolist(), task.vertical)
-    proof = proved(task, *made)
+    proof = proved(task, *made, flip=False, rough=False)
     if proof is None:
         raise EngineError("hull: exact insertion contradicts its proof; please report the points.")
     return proof
@@ -219,51 +232,44 @@ def _grown(task: HullTask, proof: Proof, outside: NDArray[np.int64]) -> Proof | 
         task.rows.set_row(inner, [a + b for a, b in zip(middle, down, strict=True)])
     surface = proof.facets, proof.neighbours, proof.sides, proof.normals, proof.slacks
     made = grown_hull(task.points, task.errors, task.rows, surface, inner, outside.tolist())
-    return proved(task, *made, flip=False)
+    return proved(task, *made, flip=False, rough=False)
 
 
-def _proposal(task: HullTask, keys: NDArray[np.int64], near: Array) -> tuple[Array, Array] | None:
+def _proposal(task: HullTask, keys: NDArray[np.int64], found: Any) -> tuple[Array, Array] | None:
     """Facets and neighbours from Qhull, rows ascending; upper hulls are closed off by walls."""
-    found = proposed_hull(near)
-    if found is None:
-        return None
     simplices, neighbours, equations = found
     facets = keys[simplices.astype(np.int64)]
     neighbours = neighbours.astype(np.int64)
     hull_links.arrange(facets, neighbours)
     if not task.vertical:
         return facets, neighbours
-    rise = equations[:, task.k - 1]
-    upper = rise > 0
-    steep = np.flatnonzero(np.abs(rise) < _STEEP)
-    if len(steep):
-        upper[steep] = _rising(task, facets[steep])
+    upper = _upper(task, facets, equations)
     number = np.where(upper, np.cumsum(upper) - 1, -1)
     kept = neighbours[upper]
     return _closed_off(facets[upper], np.where(kept >= 0, number[kept], -1), task.n)
 
 
-def _rising(task: HullTask, facets: Array) -> Array:
-    """Which facets are proved to look upward, seen from the mean of all points."""
-    m, k = facets.shape
-    normals, slacks = np.empty((m, k)), np.empty((m, k))
-    sides, walls = np.empty(m, np.int8), np.empty(m, np.bool_)
-    middle = task.points.mean(axis=0)
-    hull_signs.normals_of(
-        task.points,
-        task.errors,
-        facets,
-        False,
-        middle,
-        np.zeros(k),
-        task.whole,
-        normals,
-        slacks,
-        sides,
-        walls,
-    )
-    last = np.where(sides == OPEN, 0, sides) * normals[:, -1]
-    return last < -slacks[:, -1]
+def _from_cells(task: HullTask, keys: NDArray[np.int64], found: Any) -> Proof | None:
+    """The proof of Qhull's upper hull after the facets that it merged are cut anew."""
+    simplices, neighbours, equations = found
+    # A number for each plane; those of merged facets are the same.
+    planes = (equations * np.sqrt(np.arange(2.0, task.k + 3))).sum(axis=1)
+    merged = planes[neighbours] == planes[:, None]
+    facets = keys[simplices.astype(np.int64)]
+    upper = _upper(task, facets, equations)
+    made = recut(task, facets, neighbours.astype(np.int64), merged, upper)
+    closed = _closed_off(*made, task.n) if made is not None else None
+    return proved(task, *closed, rough=False) if closed is not None else None
+
+
+def _upper(task: HullTask, facets: Array, equations: Array) -> NDArray[np.bool_]:
+    """Which facets seem to look upward."""
+    rise = equations[:, task.k - 1]
+    upper = rise > 0
+    steep = np.flatnonzero(np.abs(rise) < _STEEP)
+    if len(steep):
+        upper[steep] = rising(task, facets[steep])
+    return upper
 
 
 def _closed_off(facets: Array, neighbours: Array, n: int) -> tuple[Array, Array] | None:
@@ -346,10 +352,15 @@ class _Places:
 def _not_inside(task: HullTask, proof: Proof, queries: Array) -> NDArray[np.int64]:
     """The points that doubles do not prove strictly inside all facets, which bound the hull."""
     turned = proof.sides[:, None] * proof.normals
-    reach, errors = np.abs(task.points).max(axis=0), task.errors.max(axis=0)
-    lost = height_errors(turned, proof.slacks, reach, errors)
+    lost = height_errors(turned, proof.slacks, task.reach, task.worst)
     least = (turned * task.points[proof.facets[:, 0]]).sum(axis=1) + lost
-    inside = (turned @ task.points[queries].T > least[:, None]).all(axis=0)
+    inside = np.empty(len(queries), np.bool_)
+    # Larger tables would be new memory every time, which costs more than the products.
+    step = _TABLE // len(turned) + 1
+    for begin in range(0, len(queries), step):
+        some = slice(begin, begin + step)
+        heights = turned @ task.points[queries[some]].T
+        inside[some] = (heights > least[:, None]).all(axis=0)
     return queries[~inside]
 
 
