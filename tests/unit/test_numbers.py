@@ -163,6 +163,41 @@ def test_numpy_scalars_in_object_arrays_are_the_numbers_that_they_hold():
     assert keys[1, 0] == Fraction(*map(int, third.as_integer_ratio()))
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        ta.TropicalPolynomial,
+        ta.PowerDiagram,
+        ta.NewtonPolytope.from_points,
+        lambda rows: ta.PowerDiagram([[0, 0], [1, 0], [0, 1]], rows[:, 0]),
+        lambda rows: ta.TropicalPolynomial([[0, 0, 1], [1, 0, 2]]).argmax(rows),
+        lambda rows: ta.Box(rows[2], [9, 9, 9]),
+    ],
+)
+def test_masked_entries_are_refused(read):
+    """What lies under a mask is no number that was given."""
+    rows = np.ma.array(np.eye(3), mask=[[0] * 3, [0] * 3, [1, 0, 0]])
+    with pytest.raises(ta.InvalidInput, match=r"^\w+: no masked entries needed, got 1 of \d"):
+        read(rows)
+
+
+def test_masks_that_hide_nothing_are_no_masks():
+    for rows in (np.ma.array(np.eye(3), mask=False), np.ma.array(np.eye(3))):
+        assert ta.count_regions(ta.TropicalPolynomial(rows)).value == 3
+        assert type(ta.TropicalPolynomial(rows).slopes) is np.ndarray
+
+
+def test_tensors_that_numpy_does_not_read_are_named():
+    torch = pytest.importorskip("torch")
+    assert len(ta.PowerDiagram(torch.ones(3, 2)).sites) == 3
+    for rows, said in (
+        (torch.ones(3, 2, dtype=torch.bfloat16), r"a Tensor of torch.bfloat16 that numpy does not"),
+        (torch.ones(3, 2, requires_grad=True), r"a Tensor of torch.float32 that .*detach"),
+    ):
+        with pytest.raises(ta.InvalidInput, match=rf"^sites: .* got {said}.*; convert it to a"):
+            ta.PowerDiagram(rows)
+
+
 def test_weights_of_steep_sites_are_exact():
     """|a|^2 + 2 c is 1e600 and beyond; the wall between sites 0 and 1e300 lies at 0."""
     f = ta.TropicalPolynomial([[0], [1e300]])
