@@ -346,12 +346,22 @@ class PowerDiagram(Value):
 
     @cached_property
     def vertices(self) -> NDArray[np.float64]:
-        """The vertices in doubles, (V, d), each within 2**-30 of its largest coordinate."""
+        """The vertices in doubles, (V, d), each within 2**-30 of its largest coordinate.
+
+        Raises ``InvalidInput`` where a coordinate is beyond 1.8e308: ``exact_vertices`` has all.
+        """
         found, order = self._diagram, self._corners[0]
         near = rounded(self._split.points) if found is None else aside(found.near_vertices)
         near = near[order]
         with np.errstate(over="ignore"):
-            return freeze(np.ldexp(near, self._power))
+            near = np.ldexp(near, self._power)
+        beyond = np.flatnonzero(~np.isfinite(near).all(axis=1))
+        if len(beyond):
+            raise InvalidInput(
+                f"vertices: coordinates below 1.8e308 needed, got larger ones of vertex {beyond[0]}"
+                "; exact_vertices() has them in rationals."
+            )
+        return freeze(near)
 
     @cached_property
     def cells(self) -> tuple[tuple[int, ...], ...]:

@@ -207,6 +207,25 @@ def test_magnitudes(power):
     assert mixed.locate([[1e-301, 0.0], [9e-301, 0.0]]).tolist() == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("given", "vertex"),
+    [
+        # On x = 1 the sites (0, 0) and (1, e) tie where 2 x + 2 e y = 1 + e^2.
+        (([[0, 0], [1, 5e-324], [2, 0]],), (1, (F(5e-324) ** 2 - 1) / (2 * F(5e-324)))),
+        (
+            ([[0, 0], [1, 1e-300], [2, 0]], [0, 1e300, 0]),
+            (1, (F(1e-300) ** 2 - 1 - F(1e300)) / (2 * F(1e-300))),
+        ),
+    ],
+)
+def test_vertices_beyond_the_doubles(given, vertex):
+    diagram = PowerDiagram(*given)
+    with pytest.raises(InvalidInput, match=r"below 1.8e308 needed, got .* of vertex 0; exact_vert"):
+        _ = diagram.vertices
+    assert tuple(diagram.exact_vertices()[0]) == vertex
+    assert diagram.cells == ((0,), (0,), (0,)) and len(diagram.ridges) == 3
+
+
 def test_a_diagonal_appears_with_one_unit_in_the_last_place():
     square = np.array([[0.1, 0.1], [0.3, 0.1], [0.1, 0.3], [0.3, 0.3]])
     assert len(PowerDiagram(square).ridges) == 4
