@@ -36,7 +36,7 @@ __all__ = ["steer"]
 )
 @click.option(
     "--margin",
-    type=Real(0, min_open=True),
+    type=Real(0, 1e6, min_open=True),
     default=0.01,
     help="How much longer than the least the vector may be, so that it leads beyond the wall.",
 )
