@@ -37,6 +37,7 @@ __all__ = [
     "rational_matrix",
     "residues",
     "to_float",
+    "unmasked",
 ]
 
 
@@ -116,6 +117,24 @@ def is_exact(array: Array) -> bool:
     return array.dtype == object
 
 
+def unmasked(name: str, value: Any) -> Any:
+    """The value itself; ``InvalidInput`` for an array of numpy with masked entries.
+
+    Reading such an array as an ordinary one would take what lies under the mask for numbers.
+
+    >>> unmasked("x", np.ma.array([1.0, 2.0], mask=[False, True]))
+    Traceback (most recent call last):
+    tropattn.errors.InvalidInput: x: no masked entries needed, got 1 of 2; leave their rows out.
+    """
+    # Asked of subclasses alone, as numpy loads its masked arrays when they are first named.
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray and np.ma.is_masked(value):
+        hidden = int(np.ma.getmaskarray(value).sum())
+        raise InvalidInput(
+            f"{name}: no masked entries needed, got {hidden} of {value.size}; leave their rows out."
+        )
+    return value
+
+
 def as_array(name: str, value: Any, ndim: int, *, shape: str = "") -> Array:
     """Read ``value`` as a frozen float64 array, or an object array of ``Fraction``.
 
@@ -126,15 +145,21 @@ def as_array(name: str, value: Any, ndim: int, *, shape: str = "") -> Array:
 
     Raises
     ------
-    InvalidInput : wrong number of axes, NaN or infinity, or entries that are not real numbers.
+    InvalidInput : wrong number of axes, NaN or infinity, masked entries, or entries that are not
+        real numbers.
     """
     wanted = shape or f"{ndim} axes"
+    value = unmasked(name, value)
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        got, instead = str(error), "give every row the same length"
+        if hasattr(value, "dtype"):
+            # A tensor of torch in its own format, or one with gradients.
+            got = f"a {type(value).__name__} of {value.dtype} that numpy does not read ({error})"
+            instead = "convert it to a numpy array of floats"
         raise InvalidInput(
-            f"{name}: a rectangular array of real numbers ({wanted}) needed, got {error}; "
-            "give every row the same length."
+            f"{name}: a rectangular array of real numbers ({wanted}) needed, got {got}; {instead}."
         ) from None
     if array.dtype == object:
         array = _exact_objects(name, array, wanted)

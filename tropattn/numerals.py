@@ -65,19 +65,23 @@ def ratio(text: str) -> Fraction:
 
 
 def ratios(value: Any) -> Any:
-    """Read a value of JSON with texts such as ``"1/3"`` in its lists as the rationals they are.
+    """Read a value of JSON with texts such as ``"1/3"`` or ``"2"`` in its lists as rationals.
 
-    >>> ratios({"slopes": [[1, "1/3"]], "name": "1/3"})
-    {'slopes': [[1, Fraction(1, 3)]], 'name': '1/3'}
+    >>> ratios({"slopes": [[1, "1/3", "2"]], "name": "1/3"})
+    {'slopes': [[1, Fraction(1, 3), 2]], 'name': '1/3'}
     """
     if isinstance(value, dict):
         return {name: ratios(entry) for name, entry in value.items()}
     if not isinstance(value, list):
         return value
-    return [
-        ratio(entry) if isinstance(entry, str) and _RATIO.fullmatch(entry) else ratios(entry)
-        for entry in value
-    ]
+    return [_exact(entry) if isinstance(entry, str) else ratios(entry) for entry in value]
+
+
+def _exact(text: str) -> Any:
+    """An integer or a ratio of two as the number that it is; any other text stays one."""
+    if _RATIO.fullmatch(text):
+        return Fraction(text)
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 class Whole(click.IntRange):

@@ -133,8 +133,11 @@ def test_what_is_refused():
     made = network("Llama", SMALL)
     for inputs, message in [
         ("text", "inputs: token ids .n,. or a mapping needed, got str"),
-        ([[1, 2]], "inputs: token ids"),
-        ([1.5], "inputs: token ids"),
+        ([[1, 2]], r"inputs: token ids .* got int64 numbers of shape \(1, 2\); ids are integers"),
+        ([1.5], r"inputs: token ids .* got float64 numbers of shape \(1,\); ids are integers"),
+        ([], r"inputs: token ids .* got none, of shape \(0,\); give one token at least"),
+        ([None], "got list; text goes through"),
+        (torch.ones(2, 3, dtype=torch.bfloat16), "Tensor that numpy does not read .*BFloat16"),
         ({"nothing": 1}, "inputs: what LlamaModel takes needed"),
         ([99], "inputs: what LlamaModel takes needed"),
     ]:
@@ -149,6 +152,17 @@ def test_what_is_refused():
     # The model itself is left as it was.
     assert made.config._attn_implementation == "eager"
     assert "tropattn" not in transformers.AttentionInterface._global_mapping
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["gpt2", "gpt-oss"])
+def test_a_context_of_one_token(name):
+    made = network(*{**KNOWN, **OTHERS}[name])
+    layers = from_torch(made, [3], -1)
+    assert len(layers) == 2
+    for fixed in layers:
+        # Sinks are one more key, which is no token.
+        assert [kept[kept >= 0].tolist() for kept in fixed.tokens] == [[0]] * 4
 
 
 # ---- other libraries than transformers ----------------------------------------------------------
@@ -218,6 +232,17 @@ def test_encoders_of_torch(batch_first, norm_first):
     # Torch itself is left as it was.
     assert torch.nn.functional.scaled_dot_product_attention.__module__ == "torch._C._nn"
     assert torch.backends.mha.get_fastpath_enabled() == fast
+
+
+def test_a_layer_alone_is_fixed_without_inputs():
+    torch.manual_seed(0)
+    made = torch.nn.MultiheadAttention(16, 4, batch_first=True)
+    rows = np.random.default_rng(0).normal(size=(7, 16))
+    with pytest.raises(ta.InvalidInput, match=r"inputs: none beside .*, got ndarray; .*fix.states"):
+        from_torch(made, rows, 0)
+    parts = dict.fromkeys(("query", "key", "value"), torch.tensor(rows)[None])
+    (heard,) = from_torch(made, {**parts, "need_weights": False}, 0)
+    assert (heard.routing(rows) == from_torch(made).fix(rows).routing(rows)).all()
 
 
 def test_attention_that_is_refused_outside_transformers():

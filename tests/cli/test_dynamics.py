@@ -185,6 +185,21 @@ def test_numbers_of_options_are_plain_and_bounded(value, invoke):
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("simulate --time 0", "time: a number > 0 needed, got 0.0"),
+        ("simulate --scheme layers --step 0", "step: a number > 0 needed, got 0.0"),
+        ("simulate --scheme layers --step 1e-9", "step, time: at most 20000 layers needed"),
+        ("gaussian --time -1", "time: a number > 0 needed, got -1.0"),
+    ],
+)
+def test_errors_name_what_was_given(line, said, invoke):
+    result = invoke("dynamics", *line.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"tropattn: error: {said}")
+
+
 @pytest.mark.long
 def test_films_of_commands_that_have_one(invoke, tmp_path):
     strips = tmp_path / "head.npz"

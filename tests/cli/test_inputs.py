@@ -80,6 +80,14 @@ def test_ratios_are_exact(name, text, tmp_path, invoke):
     assert ta.count_regions([near]).value == 3
 
 
+def test_integers_as_text_stand_beside_ratios(tmp_path):
+    big = 123456789012345678901234567890
+    text = f'{{"slopes": [[["1/3", "2"], ["-0", "+1"], ["{big}", {big}]]]}}'
+    (tmp_path / "a.json").write_text(text)
+    (head,) = ta.load_polynomials(tmp_path / "a.json")
+    assert head.slopes.tolist() == [[Fraction(1, 3), 2], [0, 1], [big, big]]
+
+
 def test_a_plane_with_ratios(tmp_path):
     text = '{"origin": ["1/3", 0], "basis": [[1, 0], [0, "1/7"]]}'
     (tmp_path / "plane.json").write_text(text)
@@ -103,6 +111,7 @@ def test_a_plane_with_ratios(tmp_path):
         ("a.json", '{"slopes": [[[0], [1, 2]]]}', "same length"),
         ("a.json", '{"slope": []}', "rename the arrays"),
         ("a.json", '[[["1/3", "1/0"]]]', "int, Fraction or finite float entries needed"),
+        ("a.json", '[[["1/3", "1_0"]]]', "int, Fraction or finite float entries needed"),
         ("a.json", '[[["1/3", "third"]]]', "int, Fraction or finite float entries needed"),
         ("a.csv", "1/3,1/0\n2,3\n", "decimal numbers"),
         ("a.npy", "no array", "a complete .npy file"),

@@ -38,6 +38,7 @@ def test_text_says_how_far_and_whose_wall(invoke):
         (["--head", "0"], "one key for each head needed"),
         (["--head", "0", "--key", "77"], "which names none of them"),
         (["--head", "0", "--key", "3", "--margin", "0"], "--margin"),
+        (["--head", "0", "--key", "3", "--margin", "1e300"], "--margin"),
         (["--key", "3", "-o", "v.npz"], "--output goes with --head"),
         (["--head", "0", "--key", "3", "--of", "residual"], "a model without norms"),
     ],

@@ -21,7 +21,7 @@ __all__ = ["compare"]
 @click.command(short_help="Compare two checkpoints of a model, head by head.")
 @options.heads_input
 @click.argument("other", metavar="OTHER")
-@options.context
+@options.context_of_heads
 @click.option("--head", "heads", type=Whole(), multiple=True, help="Head, from 0; may be repeated.")
 @click.option(
     "--vocabulary", is_flag=True, help="Take every word of the embedding as a key (layer 0)."

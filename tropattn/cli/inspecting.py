@@ -31,7 +31,7 @@ _ALONE = (
 
 @click.command(short_help="Tabulate the heads of a trained model.")
 @options.heads_input
-@options.context
+@options.context_of_heads
 @click.option("--head", "heads", type=Whole(), multiple=True, help="Head, from 0; may be repeated.")
 @click.option(
     "--vocabulary", is_flag=True, help="Take every word of the embedding as a key (layer 0)."

@@ -137,15 +137,15 @@ tokens = all_of(
     ),
 )
 
-context = all_of(
-    click.option(
-        "--layer",
-        type=Layer(),
-        help="Layer of a model, from 0, or all: the whole network. Default: 0; inspect "
-        "looks at every layer.",
-    ),
-    tokens,
-)
+
+def context_of(all_layers: str) -> Decorator:
+    """The options of a model's context, with what the layer "all" stands for."""
+    words = f"Layer of a model, from 0, or all: {all_layers}"
+    return all_of(click.option("--layer", type=Layer(), help=words), tokens)
+
+
+context = context_of("the whole network. Default: 0.")
+context_of_heads = context_of("each layer by itself, which is the default.")
 
 approximate = click.option(
     "--approximate",

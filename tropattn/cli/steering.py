@@ -20,14 +20,15 @@ __all__ = ["steer"]
 
 @click.command(short_help="Find the least vector that makes heads choose given keys.")
 @options.heads_input
-@options.context
+@options.context_of("each layer by itself, the default without --head; beside it, 0.")
 @click.option("--head", "heads", type=Whole(), multiple=True, help="Head, from 0; may be repeated.")
 @click.option(
     "--key",
     "keys",
     multiple=True,
     help="Key that the head shall choose, one for each --head: a place in the context from 0, or "
-    "a name as tables write it, such as the@3 or sink. Without --head: every head is asked.",
+    "a name as tables write it, such as the@3, or sink for the extra key of a model with attention "
+    "sinks. Without --head: every head is asked.",
 )
 @options.choice(
     "--of",
@@ -36,7 +37,7 @@ __all__ = ["steer"]
 )
 @click.option(
     "--margin",
-    type=Real(0, min_open=True),
+    type=Real(0, 1e6, min_open=True),
     default=0.01,
     help="How much longer than the least the vector may be, so that it leads beyond the wall.",
 )

@@ -194,7 +194,7 @@ def decide(model: Hardmax, tokens: Array, threads: int | None = 1) -> Decisions:
 def leader_margins(model: Hardmax, tokens: Array) -> NDArray[np.float64]:
     """Own score minus the best score at any other position: positive for a leader, (n,).
 
-    The definition is by position, so repeated tokens share one leader. A value within the rounding
+    The definition is by position, so repeated tokens lead together. A value within the rounding
     bound of ``decide`` proves nothing.
 
     >>> leader_margins(Hardmax(1.0), np.array([[2.0], [1.0], [2.0]])).tolist()

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from tropattn._types import Array
-from tropattn.arrays import as_array, freeze, is_real, is_whole, rational_matrix, to_float
+from tropattn.arrays import (
+    as_array,
+    freeze,
+    is_real,
+    is_whole,
+    rational_matrix,
+    to_float,
+    unmasked,
+)
 from tropattn.errors import Degenerate, InvalidInput
 from tropattn.values import Value, counted
 
@@ -96,6 +104,7 @@ class Box(Domain):
     def __init__(self, low: Any, high: Any) -> None:
         bounds = []
         for name, value in (("low", low), ("high", high)):
+            value = unmasked(name, value)
             try:
                 side = np.atleast_1d(np.asarray(value))
             except ValueError:

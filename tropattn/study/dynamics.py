@@ -118,18 +118,23 @@ def _simulate(given: Settings, report: Report, show: Show) -> Record:
 def _times(given: Settings) -> Any:
     """The times of a run, (t,)."""
     frames, step = given["frames"], given["step"]
-    if frames < 1 or not given["time"] > 0:
-        raise InvalidInput(
-            f"frames, time: frames >= 1 and time > 0 needed, got {frames}, {given['time']}."
-        )
+    if frames < 1:
+        raise InvalidInput(f"frames: an integer >= 1 needed, got {frames}; 100 shows a run well.")
+    _check_positive("time", given["time"])
     if given["scheme"] != "layers":
         return np.linspace(0, given["time"], frames + 1)
-    if not step > 0 or given["time"] > _LAYERS * step:
+    _check_positive("step", step)
+    if given["time"] > _LAYERS * step:
         raise InvalidInput(
-            f"step, time: step > 0 and at most {_LAYERS} layers needed, got {step} and "
-            f"{given['time']}; take a larger step or a shorter time."
+            f"step, time: at most {_LAYERS} layers needed, got {given['time'] / step:g}; take a "
+            "larger step or a shorter time."
         )
     return step * np.arange(max(1, round(given["time"] / step)) + 1)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise InvalidInput(f"{name}: a number > 0 needed, got {value}; choose a larger one.")
 
 
 def _check_size(names: str, *sizes: int) -> None:
@@ -239,6 +244,7 @@ def _gaussian(given: Settings, report: Report, show: Show) -> Record:
     end = given["time"]
     if end is None:
         end = 1.2 * fate.time if fate.time else 10.0
+    _check_positive("time", end)
     _check_size("dim, dim, frames", dim, dim, given["frames"] + 1)
     path = simulate_gaussian(flow, start, np.linspace(0, end, given["frames"] + 1))
     level = freezing_level(given["n"])

@@ -6,6 +6,7 @@ of each head, the distance to a key's cell, the least vector into it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -145,8 +146,8 @@ def _pattern(model: Model, context: Any, scene: Scene, spec: SteerSpec) -> Row:
         row["lead"] = found.lead
         row["walls"] = [f"head {h}: {key_name(scene, h, i)}" for h, i in found.walls]
     at = scene.states[scene.place] if isinstance(found, Steering) else found.residual - found.vector
-    row["length"] = float(np.linalg.norm(found.vector))
-    row["state_length"] = float(np.linalg.norm(at))
+    row["length"] = math.hypot(*found.vector)
+    row["state_length"] = math.hypot(*at)
     row["vector"] = found.vector.tolist()
     return row
 

@@ -239,7 +239,8 @@ class PowerDiagram(Value):
 
     Raises
     ------
-    InvalidInput : no sites, no coordinates, NaN or infinity, or lengths that differ.
+    InvalidInput : no sites, no coordinates, NaN or infinity, lengths that differ, or a
+        ``farthest`` that is no truth value.
 
     Examples
     --------
@@ -266,17 +267,21 @@ class PowerDiagram(Value):
                 f"sites: shape (N, d) with N >= 1 and d >= 1 needed, got {rows.shape}; "
                 "a diagram has a site."
             )
+        if not isinstance(farthest, bool | np.bool_):
+            raise InvalidInput(
+                f"farthest: True or False needed, got {farthest!r}; True gives the cells of the "
+                "largest distance."
+            )
         if np.isscalar(weights):
             weights = np.array([weights] * len(rows))
         given = as_array("weights", weights, 1, shape="(N,)")
         if len(rows) != len(given):
             raise InvalidInput(
-                f"weights: one a site needed ({len(rows)}), got {len(given)}; "
-                "use zeros for a Voronoi diagram."
+                f"weights: one a site needed ({len(rows)}), or one number for all, got "
+                f"{len(given)}; leave them out for a Voronoi diagram."
             )
         # Squares of very large or small sites are no doubles: these are read in other units.
-        power = 0 if is_exact(rows) else int(np.frexp(np.abs(rows).max())[1])
-        power = power if abs(power) > 200 else 0
+        power = _unit(np.abs(rows).max(), np.abs(given).max())
         small = SitePolynomial.of(_times(rows, -power), _times(given, -2 * power), bool(farthest))
         self._set(rows, bool(farthest), power, small)
         self.__dict__["weights"] = given
@@ -346,12 +351,22 @@ class PowerDiagram(Value):
 
     @cached_property
     def vertices(self) -> NDArray[np.float64]:
-        """The vertices in doubles, (V, d), each within 2**-30 of its largest coordinate."""
+        """The vertices in doubles, (V, d), each within 2**-30 of its largest coordinate.
+
+        Raises ``InvalidInput`` where a coordinate is beyond 1.8e308: ``exact_vertices`` has all.
+        """
         found, order = self._diagram, self._corners[0]
         near = rounded(self._split.points) if found is None else aside(found.near_vertices)
         near = near[order]
         with np.errstate(over="ignore"):
-            return freeze(np.ldexp(near, self._power))
+            near = np.ldexp(near, self._power)
+        beyond = np.flatnonzero(~np.isfinite(near).all(axis=1))
+        if len(beyond):
+            raise InvalidInput(
+                f"vertices: coordinates below 1.8e308 needed, got larger ones of vertex {beyond[0]}"
+                "; exact_vertices() has them in rationals."
+            )
+        return freeze(near)
 
     @cached_property
     def cells(self) -> tuple[tuple[int, ...], ...]:
@@ -522,6 +537,22 @@ def _no_rounding(one: Array, two: Array, apart: Array) -> bool:
         back = apart - one
         lost = (one - (apart - back)) - (two + back)
     return bool(np.isfinite(apart).all() and not lost.any())
+
+
+def _unit(site: Any, weight: Any) -> int:
+    """The power of two in whose units sites and weights are read, by the largest of each.
+
+    >>> _unit(3.0, 2.0), _unit(0.0, 2.0**600), _unit(Fraction(10) ** 400, 1)
+    (0, 300, 1328)
+    """
+    powers = []
+    for size, square in ((site, 1), (weight, 2)):
+        if size:
+            exact = Fraction(size)
+            bits = exact.numerator.bit_length() - exact.denominator.bit_length()
+            powers.append(-(-bits // square))
+    power = max(powers, default=0)
+    return power if abs(power) > 200 else 0
 
 
 def _squares(sites: Array) -> Array:

@@ -38,7 +38,20 @@ from tropattn.tropical.refinement import Refinement
 from tropattn.tropical.stage import stages_of
 from tropattn.values import Value
 
-__all__ = ["Steering", "Wall", "WantedCell", "empty", "nearest_walls", "read_keys", "root", "steer"]
+__all__ = [
+    "Steering",
+    "Wall",
+    "WantedCell",
+    "empty",
+    "nearest_walls",
+    "read_keys",
+    "read_margin",
+    "root",
+    "steer",
+]
+
+LARGEST_MARGIN = 1e6
+"""Beyond it a vector would say nothing of the wall, and in the end be no double."""
 
 _NAMED = 6
 """Terms of a combination that a message names."""
@@ -115,9 +128,9 @@ def steer(target: Any, state: Any, keys: Any, *, margin: float = 0.01) -> Steeri
     state : (d,), a value of their variable.
     keys : {head: key}, which key each head named shall choose; a key counts as chosen too where
         an equal one is. Other heads may choose as they like.
-    margin : the vector returned may be longer than the least by this part; of all vectors that
-        short it is one with nearly the largest lead. A state on the very wall is taken off it by
-        this part of its own length.
+    margin : the vector returned may be longer than the least by this part, up to 1e6; of all
+        vectors that short it is one with nearly the largest lead. A state on the very wall is taken
+        off it by this part of its own length.
 
     Returns
     -------
@@ -126,7 +139,7 @@ def steer(target: Any, state: Any, keys: Any, *, margin: float = 0.01) -> Steeri
 
     Raises
     ------
-    InvalidInput : shapes, heads or keys that do not fit, or a margin that is not positive.
+    InvalidInput : shapes, heads or keys that do not fit, or a margin beyond 0 and 1e6.
     Degenerate : no state makes the heads choose so: the key is dead, or the pattern is empty. The
         message names the combination of other keys that proves it.
     Inconclusive : the cell is thinner than the spacing of doubles.
@@ -151,7 +164,7 @@ def steer(target: Any, state: Any, keys: Any, *, margin: float = 0.01) -> Steeri
     units = _units(target)
     point = read_state(units, state)
     wanted = read_keys(units, keys)
-    slack = _read_margin(margin)
+    slack = read_margin(margin)
     cell = WantedCell(units, point, wanted)
     least = cell.least()
     reached = least.vector
@@ -310,8 +323,8 @@ class WantedCell:
         high, long = math.inf, math.inf
         lead = margin * (max(0.0, float(self.near[:, -1].max(initial=0.0))) or 1e-3 * size or 1e-3)
         for _ in range(_TRIES):
-            vector = program.at(lead)[0]
-            length = math.inf if vector is None else float(np.linalg.norm(vector))
+            vector = program.at(lead)[0] if math.isfinite(lead) else None
+            length = math.inf if vector is None else math.hypot(*vector)
             if vector is not None and _squared(vector) <= limit and self.holds(vector):
                 low, short, best = lead, length, vector
                 if length >= short and length > (1 - 0.1 * margin) * size:
@@ -500,9 +513,11 @@ def _fits(value: Any, count: int) -> bool:
     return is_whole(value) and 0 <= value < count
 
 
-def _read_margin(margin: Any) -> float:
-    if not is_real(margin) or not 0 < margin < math.inf:
+def read_margin(margin: Any) -> float:
+    """Read how much longer than the least a vector may be."""
+    if not is_real(margin) or not 0 < margin <= LARGEST_MARGIN:
         raise InvalidInput(
-            f"margin: a positive number needed, got {margin!r}; 0.01 goes 1 % beyond the wall."
+            f"margin: a positive number up to {LARGEST_MARGIN:g} needed, got {margin!r}; 0.01 goes "
+            "1 % beyond the wall."
         )
     return float(margin)

@@ -10,6 +10,7 @@ T19): ``guaranteed`` gives the bounds, ``measured`` what they bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -346,11 +347,14 @@ def guaranteed(
     distinct = (state.times == 1).all()
     curvature = (len(state.times) * e if distinct else 2 * eps) / tau
     reach = _spread(state.slopes, state.best)
-    fields = {"weights": 2 * eps, "score_hessian": curvature, "hessian": eps * reach**2 / tau}
-    if state.values is not None:
-        spread = _spread(state.values, state.best)
-        fields["output"] = eps * spread
-        fields["jacobian"] = eps * spread * reach / tau
+    # In this order no bound of a sure winner is the product of 0 and a square beyond the doubles.
+    fields = {"weights": 2 * eps, "score_hessian": curvature}
+    with np.errstate(over="ignore"):
+        fields["hessian"] = eps * reach * reach / tau
+        if state.values is not None:
+            spread = _spread(state.values, state.best)
+            fields["output"] = eps * spread
+            fields["jacobian"] = eps * spread * reach / tau
     fields = {name: np.where(wall, np.inf, bound) for name, bound in fields.items()}
     return Deviation(gap=state.gap, losers=eps, potential=tau * np.log1p(state.ratio * e), **fields)
 
@@ -418,16 +422,24 @@ def _norms(
     rest = odds.sum(axis=1)
     p = odds / (1.0 + rest)[:, None]
     p[rows, best] = 1.0 / (1.0 + rest)
-    away = slopes - slopes[best][:, None, :]
-    found = {
-        "score_hessian": np.linalg.norm(_spreads(p), ord=2, axis=(1, 2)) / tau,
-        "hessian": np.linalg.norm(_covariance(p, away, away), ord=2, axis=(1, 2)) / tau,
-    }
-    if values is not None:
-        moved = values - values[best][:, None, :]
-        found["output"] = np.linalg.norm(np.einsum("mj,mjc->mc", p, moved), axis=1)
-        found["jacobian"] = np.linalg.norm(_covariance(p, moved, away), ord=2, axis=(1, 2)) / tau
+    unit, away = _in_units(slopes - slopes[best][:, None, :])
+    found = {"score_hessian": np.linalg.norm(_spreads(p), ord=2, axis=(1, 2)) / tau}
+    with np.errstate(over="ignore"):
+        bend = np.linalg.norm(_covariance(p, away, away), ord=2, axis=(1, 2))
+        found["hessian"] = bend * unit * unit / tau
+        if values is not None:
+            size, moved = _in_units(values - values[best][:, None, :])
+            turn = np.linalg.norm(_covariance(p, moved, away), ord=2, axis=(1, 2))
+            found["output"] = np.linalg.norm(np.einsum("mj,mjc->mc", p, moved), axis=1) * size
+            found["jacobian"] = turn * size * unit / tau
     return found
+
+
+def _in_units(rows: Array) -> tuple[float, Array]:
+    """A power of two and numbers of size 1 at most, whose squares are doubles as well."""
+    largest = float(np.abs(rows).max(initial=0.0))
+    unit = math.ldexp(1.0, min(math.frexp(largest)[1], 1023)) if largest > 0 else 1.0
+    return unit, rows / unit
 
 
 def _compact(rows: Array) -> Array:
@@ -454,7 +466,8 @@ def _covariance(p: Array, u: Array, v: Array) -> Array:
 def _spread(rows: Array, best: Array) -> Array:
     """``max_j |rows_j - rows_best|`` for each entry of ``best``."""
     present, where = np.unique(best, return_inverse=True)
-    widest = [float(np.linalg.norm(rows - rows[j], axis=1).max()) for j in present]
+    apart = [_in_units(rows - rows[j]) for j in present]
+    widest = [unit * float(np.linalg.norm(part, axis=1).max()) for unit, part in apart]
     return np.array(widest)[where]
 
 

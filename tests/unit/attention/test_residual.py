@@ -126,6 +126,9 @@ def test_out_of_reach_dead_and_bad():
         steer_residual(dead, RMSNorm([1, 1]), [1.0, 0.0], {0: 1})
     with pytest.raises(InvalidInput, match="norm: one of width 2 needed, got 3"):
         steer_residual(dead, RMSNorm([1, 1, 1]), [1.0, 0.0], {0: 1})
+    live = ta.TropicalPolynomial([[1, 0], [0, 1]], [0.0, 0.5])
+    with pytest.raises(InvalidInput, match=r"margin: a positive number up to 1e.06 needed, got -1"):
+        steer_residual(live, RMSNorm([1, 1]), [3.0, 1.0], {0: 1}, margin=-1)
     with pytest.raises(InvalidInput, match="got one of size 0"):
         steer_residual(dead, RMSNorm([1, 1], eps=0), [0.0, 0.0], {0: 1})
 

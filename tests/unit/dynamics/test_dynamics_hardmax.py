@@ -82,10 +82,11 @@ def test_first_winner_rule_breaks_the_same_tie():
     assert limit.points[2].tolist() == [1, 1]
 
 
-def test_repeated_tokens_share_one_leader():
+def test_repeated_tokens_lead_together():
     state = exact_state(HALF, [[2, 0], [2, 0], [-1, 0], [1, 0]])
     assert state.leaders == (0, 1, 2)
     assert state.winners[0] == (0, 1)
+    assert exact_state(HALF, np.ones((5, 2))).leaders == (0, 1, 2, 3, 4)
     assert leader_margins(HALF, np.array([[2.0, 0], [2, 0], [-1, 0], [1, 0]])).tolist() == [
         2.0,
         2.0,

@@ -207,6 +207,45 @@ def test_magnitudes(power):
     assert mixed.locate([[1e-301, 0.0], [9e-301, 0.0]]).tolist() == [2, 1]
 
 
+@pytest.mark.parametrize("power", [-400, -200, 100, 200, 400])
+@pytest.mark.parametrize("farthest", [False, True])
+def test_whole_numbers_of_any_magnitude(power, farthest):
+    """The diagram of sites times 10^p and weights times 10^2p is the same one, times 10^p."""
+    rng = np.random.Generator(np.random.Philox(7))
+    sites, weights = rng.integers(-5, 6, (12, 2)), rng.integers(-9, 10, 12)
+    unit = F(10) ** power
+    small = PowerDiagram(sites, weights, farthest)
+    large = PowerDiagram(sites * unit, weights * unit**2, farthest)
+    assert (large.cells, large.ridges) == (small.cells, small.ridges)
+    assert (large.exact_vertices() == small.exact_vertices() * unit).all()
+    points = rng.integers(-20, 20, (50, 2)) * F(1, 3)
+    assert (large.locate(points * unit) == small.locate(points)).all()
+    live = sorted(small.adjacency())
+    assert (large.cell(live[0]).corners == small.cell(live[0]).corners * unit).all()
+    clipped = large.clip(Box([-3 * unit] * 2, [4 * unit] * 2))
+    for j, cell in small.clip(Box([-3, -3], [4, 4])).items():
+        assert (clipped[j].corners == cell.corners * unit).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "vertex"),
+    [
+        # On x = 1 the sites (0, 0) and (1, e) tie where 2 x + 2 e y = 1 + e^2.
+        (([[0, 0], [1, 5e-324], [2, 0]],), (1, (F(5e-324) ** 2 - 1) / (2 * F(5e-324)))),
+        (
+            ([[0, 0], [1, 1e-300], [2, 0]], [0, 1e300, 0]),
+            (1, (F(1e-300) ** 2 - 1 - F(1e300)) / (2 * F(1e-300))),
+        ),
+    ],
+)
+def test_vertices_beyond_the_doubles(given, vertex):
+    diagram = PowerDiagram(*given)
+    with pytest.raises(InvalidInput, match=r"below 1.8e308 needed, got .* of vertex 0; exact_vert"):
+        _ = diagram.vertices
+    assert tuple(diagram.exact_vertices()[0]) == vertex
+    assert diagram.cells == ((0,), (0,), (0,)) and len(diagram.ridges) == 3
+
+
 def test_a_diagonal_appears_with_one_unit_in_the_last_place():
     square = np.array([[0.1, 0.1], [0.3, 0.1], [0.1, 0.3], [0.3, 0.3]])
     assert len(PowerDiagram(square).ridges) == 4
@@ -233,9 +272,23 @@ def test_clipped_cells_tile_the_box():
     assert set(diagram.clip(triangle)) < set(clipped)
 
 
+def test_sites_and_weights_of_unlike_magnitudes():
+    for site, weight in ((1e-300, 1.0), (F(1, 10**400), F(1, 10**400)), (F(3), 10**700)):
+        # |x|^2 = (x - a)^2 - w at x = (a^2 - w) / 2a.
+        diagram = PowerDiagram([[0], [site]], [0, weight])
+        wall = (F(site) ** 2 - F(weight)) / (2 * F(site))
+        assert diagram.exact_vertices().tolist() == [[wall]]
+        assert diagram.locate([[wall - 1], [wall], [wall + 1]]).tolist() == [0, 0, 1]
+
+
 def test_bad_input():
-    with pytest.raises(InvalidInput, match="one a site"):
+    with pytest.raises(InvalidInput, match="one number for all, got 1;"):
         PowerDiagram([[0], [1]], [1])
+    assert PowerDiagram([[0], [1]], 5).weights.tolist() == [5, 5]
+    for bad in ("no", 1, 0, None):
+        with pytest.raises(InvalidInput, match="farthest: True or False needed, got"):
+            PowerDiagram([[0], [1]], farthest=bad)
+    assert PowerDiagram([[0], [1]], farthest=np.bool_(True)).farthest is True
     with pytest.raises(InvalidInput, match="N >= 1"):
         PowerDiagram(np.zeros((0, 2)))
     with pytest.raises(InvalidInput, match="finite"):

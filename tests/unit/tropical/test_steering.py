@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -166,6 +167,17 @@ def test_a_thin_cell_and_a_wider_margin():
         steer(thin, [0.0], {0: 1})
 
 
+@pytest.mark.parametrize("far", [1e10, 1e200, 1e305])
+def test_far_walls_and_wide_margins(far):
+    """Squares of lengths are no doubles here; a warning of overflow would fail."""
+    f = ta.TropicalPolynomial([[0, 0], [3, 4]], [0, -far])
+    for margin in (0.01, 100.0):
+        found = steer(f, [0.0, 0.0], {0: 1}, margin=margin)
+        length = math.hypot(*found.vector)
+        assert found.distance == pytest.approx(far / 5, rel=1e-12)
+        assert f.argmax(found.state) == 1 and length <= (1 + margin) * far / 5 * (1 + 1e-12)
+
+
 def test_the_lead_grows_with_the_margin():
     f = ta.TropicalPolynomial([[0, 0], [1, 2], [2, 1]], [0, -3, -3])
     leads = [steer(f, [0.0, 0.0], {0: 1}, margin=m).lead for m in (0.001, 0.01, 0.1, 1.0)]
@@ -204,8 +216,8 @@ def test_other_bad_input():
     f = ta.TropicalPolynomial([[0], [1], [3]])
     with pytest.raises(InvalidInput, match="state: 1 coordinates needed, got 2"):
         steer(f, [0.0, 1.0], {0: 1})
-    for margin in (0, -1, "a", float("inf"), True):
-        with pytest.raises(InvalidInput, match="margin: a positive number needed"):
+    for margin in (0, -1, "a", float("inf"), True, 1e300):
+        with pytest.raises(InvalidInput, match=r"margin: a positive number up to 1e.06 needed"):
             steer(f, [0.0], {0: 1}, margin=margin)
     with pytest.raises(InvalidInput, match="target: a TropicalPolynomial"):
         steer(3, [0.0], {0: 1})

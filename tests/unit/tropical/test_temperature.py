@@ -126,6 +126,22 @@ def test_duplicates_count_with_multiplicity():
     assert truth.score_hessian[0] <= promise.score_hessian[0]
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e160, 1e300])
+def test_slopes_and_values_whose_squares_are_no_doubles(size):
+    """Two keys at a gap of 1 and at one of 4000; a warning of overflow would fail."""
+    head = TropicalPolynomial([[0.0, 0.0], [size, 0.0]], [0.0, -1.0])
+    truth = soft.measured(head, [0.0, 0.0], 1.0, [[0.0], [3 / size]])
+    promise = soft.guaranteed(head, [0.0, 0.0], 1.0, [[0.0], [3 / size]])
+    # p (1 - p) times 3 / size times size.
+    assert truth.jacobian[0] == pytest.approx(3 / (2 + math.e + 1 / math.e), rel=1e-12)
+    assert truth.output[0] == pytest.approx(3 / size / (1 + math.e), rel=1e-12)
+    assert truth.jacobian[0] < promise.jacobian[0] < math.inf
+    assert truth.hessian[0] == promise.hessian[0] == (0 if size < 1 else math.inf)
+    for field in (soft.measured, soft.guaranteed):
+        sure = field(head, [-3999 / size, 0.0], 1.0, [[0.0], [size]])
+        assert sure.hessian[0] == sure.jacobian[0] == sure.output[0] == 0
+
+
 def test_on_a_wall_nothing_is_promised():
     head = TropicalPolynomial([[0.0], [1.0]])
     promise = soft.guaranteed(head, [0.0], 1.0, [[0.0], [1.0]])
@@ -186,6 +202,14 @@ def test_study_of_polynomials_and_figure(tmp_path):
     for bad in ({"temperatures": (0.0,)}, {"tolerance": 1.0}, {"samples": 0}):
         with pytest.raises(InvalidInput):
             TemperatureSpec(source=Source(path=str(path)), **bad)
+
+
+def test_study_of_huge_slopes(tmp_path):
+    """Nobody is soft at slopes of 1e300 but next to a wall, where no draw is."""
+    path = tmp_path / "huge.npz"
+    np.savez(path, slopes=1e300 * np.random.default_rng(0).standard_normal((2, 5, 2)))
+    rows = run(TemperatureSpec(source=Source(path=str(path)), samples=500)).tables["curve"]
+    assert [(row["guaranteed"], row["measured"]) for row in rows] == [(1, 1)] * len(rows)
 
 
 @pytest.mark.long

@@ -26,7 +26,15 @@ from tropattn.errors import Inconclusive, InvalidInput
 from tropattn.polyhedra.nearest import Shortest
 from tropattn.tropical.max_affine import MaxAffine
 from tropattn.tropical.stage import stages_of
-from tropattn.tropical.steering import WantedCell, empty, read_keys, read_state, root, steer
+from tropattn.tropical.steering import (
+    WantedCell,
+    empty,
+    read_keys,
+    read_margin,
+    read_state,
+    root,
+    steer,
+)
 from tropattn.tropical.terms import AffineMap
 from tropattn.values import Value
 
@@ -146,12 +154,13 @@ def steer_residual(
         return ResidualSteering(
             wanted, length, length, found.squared, found.vector, to_float(found.state)[0]
         )
-    vector = program.vector(program.starts(), margin)
+    slack = read_margin(margin)
+    vector = program.vector(program.starts(), slack)
     if vector is None or program.lower(float(np.linalg.norm(vector))) < _CLOSE * np.linalg.norm(
         vector
     ):
         # Bounds that far apart may come from a vector that is the least only near its start.
-        vector = program.vector(program.drawn(), margin, vector)
+        vector = program.vector(program.drawn(), slack, vector)
     if vector is None:
         cell = WantedCell(units, norm(point[None, :])[0], wanted)
         least = cell.least()

@@ -124,24 +124,41 @@ def _inputs(torch: Any, made: Any, inputs: Any) -> tuple[str, Callable[[], Any]]
     if hasattr(inputs, "keys"):
         given = {name: inputs[name] for name in inputs.keys()}  # noqa: SIM118 (mappings of torch)
         return words, lambda: made(**given)
-    try:
-        array = np.asarray(inputs)
-        axes = (1,) if array.dtype.kind in "iu" else () if ours else (2, 3)
-        good = array.dtype.kind in "iuf" and array.ndim in axes and array.size > 0
-    except (ValueError, TypeError, RuntimeError):
-        good, array = False, np.empty(0)
-    if not good:
-        wanted = "token ids (n,)" if ours else words
+    if isinstance(made, torch.nn.MultiheadAttention):
         raise InvalidInput(
-            f"inputs: {wanted} or a mapping needed, got {type(inputs).__name__}; text goes "
-            "through the model's own tokenizer."
+            "inputs: none beside a torch.nn.MultiheadAttention needed, got "
+            f"{type(inputs).__name__}; from_torch(module).fix(states) fixes its context."
         )
+    array = _array(inputs, "token ids (n,)" if ours else words, () if ours else (2, 3))
     tensor = torch.tensor(array if array.dtype.kind in "iu" else array.astype(np.float64))
     if ours:
         return words, lambda: made(input_ids=tensor[None])
     ordered = [m for m in made.modules() if isinstance(m, torch.nn.MultiheadAttention)]
     behind = array.ndim == 2 and ordered and not ordered[0].batch_first
     return words, lambda: made(tensor[:, None] if behind else tensor[None])
+
+
+def _array(inputs: Any, wanted: str, axes: tuple[int, ...]) -> Array:
+    """Whole numbers on one axis, or others on one of ``axes`` many, or raise."""
+    needed = f"inputs: {wanted} or a mapping needed, got"
+    try:
+        array = np.asarray(inputs)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InvalidInput(
+            f"{needed} a {type(inputs).__name__} that numpy does not read ({str(error)[:120]}); "
+            "give every row the same length, and tensors as .detach().cpu().double()."
+        ) from None
+    if array.dtype.kind not in "iuf":
+        raise InvalidInput(
+            f"{needed} {type(inputs).__name__}; text goes through the model's own tokenizer."
+        )
+    if not array.size:
+        raise InvalidInput(f"{needed} none, of shape {array.shape}; give one token at least.")
+    if array.ndim not in ((1,) if array.dtype.kind in "iu" else axes):
+        raise InvalidInput(
+            f"{needed} {array.dtype} numbers of shape {array.shape}; ids are integers on one axis."
+        )
+    return array
 
 
 def _watch(made: Any, heard: Heard, calls: list[Any]) -> list[Any]:
@@ -269,7 +286,9 @@ def _check(
 
 
 def _same(place: int, what: str, found: Array, own: Array, limit: float) -> None:
-    difference = np.abs(found - own).max(axis=tuple(i for i in range(found.ndim) if i != 1))
+    # A context of one token has no others, and so nothing that differs.
+    axes = tuple(i for i in range(found.ndim) if i != 1)
+    difference = np.abs(found - own).max(axis=axes, initial=0.0)
     head = int(difference.argmax())
     if not difference[head] <= limit:
         raise InvalidInput(

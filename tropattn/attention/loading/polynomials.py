@@ -58,7 +58,7 @@ def load_polynomials(path: Any) -> list[TropicalPolynomial]:
         ``intercepts_0`` (N_0,), ``slopes_1``, ... An ``.npy`` file, or a bare list in ``.json``, is
         slopes, (H, N, d) or (N, d) of one head. A ``.csv`` file has a key a row, its slopes in
         columns; where the first row has names, the columns ``head`` and ``intercept`` are those. In
-        both ``1/3`` (in JSON as a text) is the rational that it is.
+        both ``1/3`` is the rational that it is, in JSON as a text, where ``"2"`` is 2.
         Points of an ``.off`` or polymake (``.poly``) file are the slopes of one head.
 
     Raises
