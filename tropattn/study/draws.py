@@ -13,7 +13,7 @@ from tropattn.attention.networks.feedforward import Affine
 from tropattn.attention.networks.network import Network
 from tropattn.polyhedra.domain import Domain
 from tropattn.progress import Listening
-from tropattn.regions.jobs.ledger import damaged
+from tropattn.regions.jobs.database import damaged
 from tropattn.regions.jobs.packing import packed, unpacked
 from tropattn.regions.result import RegionCount
 from tropattn.regions.sampling.estimates import Sample, merge_samples

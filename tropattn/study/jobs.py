@@ -15,9 +15,10 @@ from tropattn.files import DEMO
 from tropattn.progress import Listening
 from tropattn.record import Record
 from tropattn.regions.count import survey_job
+from tropattn.regions.jobs.database import SIDES, damaged
 from tropattn.regions.jobs.driver import Order
 from tropattn.regions.jobs.exchange import export, united
-from tropattn.regions.jobs.ledger import SIDES, Ledger, SearchState, damaged
+from tropattn.regions.jobs.ledger import Ledger, SearchState
 from tropattn.regions.jobs.survey import Survey
 from tropattn.study.counting import CountSpec, SampleSpec, count, resolved, sample
 from tropattn.study.inputs import Source

@@ -10,7 +10,6 @@ T19): ``guaranteed`` gives the bounds, ``measured`` what they bound.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from tropattn._types import Array
 from tropattn.arrays import as_array, is_point, is_real, listed, of_kind, to_float
 from tropattn.errors import InvalidInput
 from tropattn.progress import doing
+from tropattn.tropical.moments import compact, covariance, in_units, spread, spreads
 from tropattn.tropical.polynomial import TropicalPolynomial
 from tropattn.values import Value, counted
 
@@ -346,15 +346,15 @@ def guaranteed(
     wall = state.gap == 0
     distinct = (state.times == 1).all()
     curvature = (len(state.times) * e if distinct else 2 * eps) / tau
-    reach = _spread(state.slopes, state.best)
+    reach = spread(state.slopes, state.best)
     # In this order no bound of a sure winner is the product of 0 and a square beyond the doubles.
     fields = {"weights": 2 * eps, "score_hessian": curvature}
     with np.errstate(over="ignore"):
         fields["hessian"] = eps * reach * reach / tau
         if state.values is not None:
-            spread = _spread(state.values, state.best)
-            fields["output"] = eps * spread
-            fields["jacobian"] = eps * spread * reach / tau
+            widest = spread(state.values, state.best)
+            fields["output"] = eps * widest
+            fields["jacobian"] = eps * widest * reach / tau
     fields = {name: np.where(wall, np.inf, bound) for name, bound in fields.items()}
     return Deviation(gap=state.gap, losers=eps, potential=tau * np.log1p(state.ratio * e), **fields)
 
@@ -377,8 +377,8 @@ def measured(
     state = _merged(f, x, values)
     odds = _odds(state, tau)
     # Norms of matrices of points do not see a change of orthonormal basis.
-    slopes = _compact(state.slopes)
-    values = None if state.values is None else _compact(state.values)
+    slopes = compact(state.slopes)
+    values = None if state.values is None else compact(state.values)
     size = max(len(slopes), *slopes.shape, *(() if values is None else values.shape))
     step = max(1, _AT_ONCE // size**2)
     parts = [
@@ -422,53 +422,17 @@ def _norms(
     rest = odds.sum(axis=1)
     p = odds / (1.0 + rest)[:, None]
     p[rows, best] = 1.0 / (1.0 + rest)
-    unit, away = _in_units(slopes - slopes[best][:, None, :])
-    found = {"score_hessian": np.linalg.norm(_spreads(p), ord=2, axis=(1, 2)) / tau}
+    unit, away = in_units(slopes - slopes[best][:, None, :])
+    found = {"score_hessian": np.linalg.norm(spreads(p), ord=2, axis=(1, 2)) / tau}
     with np.errstate(over="ignore"):
-        bend = np.linalg.norm(_covariance(p, away, away), ord=2, axis=(1, 2))
+        bend = np.linalg.norm(covariance(p, away, away), ord=2, axis=(1, 2))
         found["hessian"] = bend * unit * unit / tau
         if values is not None:
-            size, moved = _in_units(values - values[best][:, None, :])
-            turn = np.linalg.norm(_covariance(p, moved, away), ord=2, axis=(1, 2))
+            size, moved = in_units(values - values[best][:, None, :])
+            turn = np.linalg.norm(covariance(p, moved, away), ord=2, axis=(1, 2))
             found["output"] = np.linalg.norm(np.einsum("mj,mjc->mc", p, moved), axis=1) * size
             found["jacobian"] = turn * size * unit / tau
     return found
-
-
-def _in_units(rows: Array) -> tuple[float, Array]:
-    """A power of two and numbers of size 1 at most, whose squares are doubles as well."""
-    largest = float(np.abs(rows).max(initial=0.0))
-    unit = math.ldexp(1.0, min(math.frexp(largest)[1], 1023)) if largest > 0 else 1.0
-    return unit, rows / unit
-
-
-def _compact(rows: Array) -> Array:
-    """Rows (N, d) in an orthonormal basis of at most N coordinates."""
-    if rows.shape[1] <= len(rows):
-        return rows
-    return np.linalg.qr(rows.T)[1].T
-
-
-def _spreads(p: Array) -> Array:
-    """``diag(p) - p p^T`` of each row, the diagonal as a sum so that nothing cancels."""
-    matrix = -p[:, :, None] * p[:, None, :]
-    index = np.arange(p.shape[1])
-    matrix[:, index, index] = 0.0
-    matrix[:, index, index] = -matrix.sum(axis=2)
-    return matrix
-
-
-def _covariance(p: Array, u: Array, v: Array) -> Array:
-    mean_u, mean_v = np.einsum("mj,mjc->mc", p, u), np.einsum("mj,mjk->mk", p, v)
-    return np.einsum("mj,mjc,mjk->mck", p, u, v) - mean_u[:, :, None] * mean_v[:, None, :]
-
-
-def _spread(rows: Array, best: Array) -> Array:
-    """``max_j |rows_j - rows_best|`` for each entry of ``best``."""
-    present, where = np.unique(best, return_inverse=True)
-    apart = [_in_units(rows - rows[j]) for j in present]
-    widest = [unit * float(np.linalg.norm(part, axis=1).max()) for unit, part in apart]
-    return np.array(widest)[where]
 
 
 # ---- shares of a sample -----------------------------------------------------------------------

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
-from tropattn.regions.jobs.ledger import Ledger, damaged
+from tropattn.regions.jobs.database import damaged
+from tropattn.regions.jobs.ledger import Ledger
 
 __all__ = ["CellFolder"]
 

@@ -19,8 +19,9 @@ from typing import Any, Generic, Self, TypeVar
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.outputs import output_folder
 from tropattn.regions.jobs.cells import CellFolder
+from tropattn.regions.jobs.database import damaged
 from tropattn.regions.jobs.digest import digest_of
-from tropattn.regions.jobs.ledger import Ledger, Range, Told, damaged
+from tropattn.regions.jobs.ledger import Ledger, Range, Told
 from tropattn.regions.jobs.survey import Survey, surveyed
 from tropattn.regions.jobs.workers import Crew
 from tropattn.threads import Pool, WorkQueue

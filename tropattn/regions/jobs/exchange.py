@@ -23,7 +23,8 @@ from typing import Any
 
 from tropattn.errors import InvalidInput
 from tropattn.outputs import writing
-from tropattn.regions.jobs.ledger import Ledger, Row, check_version, damaged
+from tropattn.regions.jobs.database import damaged
+from tropattn.regions.jobs.ledger import Ledger, Row, check_version
 
 __all__ = ["export", "united"]
 

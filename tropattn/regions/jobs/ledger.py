@@ -6,16 +6,13 @@ other share a transaction, in their order. A range that comes a second time chan
 every instant the numbers of the ranges that are done, and the ranges that are open, are the whole
 search: what is killed goes on from there.
 
-The file is a log ahead of the data (WAL), with the disk waited for at each commit; on a file system
-of a network, where such a log does not work, a rollback journal. Who works on it holds a lock of
-the operating system, which is gone with the process. Nothing in the file is unpickled.
+Nothing in the file is unpickled. How it is opened, locked and made safe is ``database``.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import secrets
 import sqlite3
 import time
@@ -30,32 +27,29 @@ from filelock import FileLock, Timeout
 
 from tropattn.errors import InvalidInput
 from tropattn.outputs import output_path, try_out
+from tropattn.regions.jobs.database import (
+    MARK,
+    SIDES,
+    connected,
+    damaged,
+    failed,
+    lock_of,
+    locked,
+)
 
 __all__ = [
-    "SIDES",
     "Ledger",
     "Range",
     "Row",
     "SearchState",
     "Told",
     "check_version",
-    "damaged",
     "versions",
 ]
 
 
 _words = json.JSONEncoder(separators=(",", ":")).encode
 FORMAT = 2
-_MARK = 0x7461_6A62
-"""What says in the file's header that it is a ledger."""
-
-SIDES = ("-wal", "-shm", "-journal")
-"""Endings of the files that SQLite keeps beside a ledger that is worked on."""
-
-_NETWORKS = {
-    *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs", "gpfs", "lustre"),
-    *("ncpfs", "nfs", "nfs4", "smb3", "smbfs", "vboxsf", "virtiofs"),
-}
 
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -226,12 +220,12 @@ class Ledger:
             raise InvalidInput(f"job: a regular file needed, got {place}; choose another path.")
         if not place.exists():
             try_out(place, "job")
-        lock = _locked(place)
+        lock = locked(place)
         try:
             if not place.exists():
                 named = {"id": secrets.token_hex(8), "format": str(FORMAT)}
                 _make(place, {**about, **named, "versions": json.dumps(versions())})
-            self = cls(place, _connected(place, write=True), lock)
+            self = cls(place, connected(place, write=True), lock)
         except BaseException:
             lock.release()
             raise
@@ -252,7 +246,7 @@ class Ledger:
                 f"job: the file of a job needed, got {place} where there is none; count with "
                 "--job makes one."
             )
-        self = cls(place, _connected(place, write=False), None)
+        self = cls(place, connected(place, write=False), None)
         try:
             self.check(digest)
         except BaseException:
@@ -320,9 +314,9 @@ class Ledger:
         """Whether a run works on the file at present."""
         if self._lock is not None:
             return True
-        lock = FileLock(_lock_of(self.path))
+        lock = FileLock(lock_of(self.path))
         try:
-            if not Path(_lock_of(self.path)).exists():
+            if not Path(lock_of(self.path)).exists():
                 return False
             lock.acquire(blocking=False)
         except Timeout:
@@ -341,7 +335,7 @@ class Ledger:
         try:
             yield self._file
         except sqlite3.Error as error:
-            raise _failed(self.path, error) from None
+            raise failed(self.path, error) from None
 
     @contextmanager
     def _written(self) -> Iterator[sqlite3.Connection]:
@@ -546,31 +540,6 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
     )
 
 
-# ---- files ------------------------------------------------------------------------------------
-
-
-def _lock_of(place: Path) -> str:
-    return f"{os.path.realpath(place)}-lock"
-
-
-def _locked(place: Path) -> FileLock:
-    """A lock of the operating system on the job, gone with the process."""
-    lock = FileLock(_lock_of(place))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InvalidInput(
-            f"job: a ledger that no other run works on needed, got {place}, which one holds; wait "
-            "for it, or look with tropattn jobs."
-        ) from None
-    except OSError as error:
-        raise InvalidInput(
-            f"job: a file in a writable folder needed, got {place}, {error.strerror}; choose "
-            "another path."
-        ) from None
-    return lock
-
-
 def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> None:
     """A new ledger under its name, whole: made beside it and renamed."""
     beside = place.with_name(f".tropattn-{secrets.token_hex(8)}")
@@ -578,7 +547,7 @@ def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> No
         file = sqlite3.connect(beside, isolation_level=None)
         try:
             file.execute("PRAGMA synchronous = FULL")
-            file.executescript(f"PRAGMA application_id = {_MARK}; {_TABLES}")
+            file.executescript(f"PRAGMA application_id = {MARK}; {_TABLES}")
             file.execute("BEGIN")
             file.executemany("INSERT INTO about VALUES (?, ?)", [*about.items()])
             _copy(file, rows)
@@ -590,7 +559,7 @@ def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> No
             place.with_name(place.name + end).unlink(missing_ok=True)
         beside.replace(place)
     except sqlite3.Error as error:
-        raise _failed(place, error) from None
+        raise failed(place, error) from None
     except OSError as error:
         raise InvalidInput(
             f"job: a file in a writable folder needed, got {place}, {error.strerror}; choose "
@@ -598,71 +567,3 @@ def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> No
         ) from None
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _connected(place: Path, write: bool) -> sqlite3.Connection:
-    """A connection to a ledger that is sound."""
-    mode = "rw" if write else "ro"
-    try:
-        file = sqlite3.connect(
-            f"{place.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None
-        )
-        try:
-            if file.execute("PRAGMA application_id").fetchone()[0] != _MARK:
-                raise damaged(place, "it is another kind of file")
-            flaw = file.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if flaw != "ok":
-                raise damaged(place, flaw)
-            if write:
-                journal = "DELETE" if _on_network(place) else "WAL"
-                file.execute(f"PRAGMA journal_mode = {journal}")
-                file.execute("PRAGMA synchronous = FULL")
-        except BaseException:
-            file.close()
-            raise
-    except sqlite3.Error as error:
-        raise _failed(place, error) from None
-    return file
-
-
-def _on_network(place: Path) -> bool:
-    """Whether the file system is one of a network, as far as the system says."""
-    target, found = os.path.realpath(place), ("", "")
-    with suppress(OSError), Path("/proc/mounts").open() as mounts:
-        for line in mounts:
-            _, point, kind, *_ = line.split()
-            point = point.replace("\\040", " ")
-            inside = target == point or target.startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(found[0]):
-                found = point, kind
-    return found[1] in _NETWORKS
-
-
-def _failed(place: Path, error: sqlite3.Error) -> InvalidInput:
-    """What SQLite says, in one sentence."""
-    name = getattr(error, "sqlite_errorname", "")
-    words = " ".join(str(error).split())
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return InvalidInput(
-            f"job: room for the ledger needed, got {words} at {place}; make room and resume: what "
-            "was done is kept."
-        )
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return InvalidInput(
-            f"job: a file in a writable folder needed, got {place}, {words}; make it writable, or "
-            "choose another path."
-        )
-    if name.startswith("SQLITE_BUSY"):
-        return InvalidInput(
-            f"job: a ledger that nobody else writes needed, got {place}, {words}; end the other "
-            "program."
-        )
-    return damaged(place, words)
-
-
-def damaged(what: Any, why: str = "not what this search needs") -> InvalidInput:
-    """What a file raises that is none of ours, or none any more."""
-    return InvalidInput(
-        f"job: the ledger of a job needed, got {what}, which is damaged or none ({why}); take "
-        "another file, or begin anew."
-    )

@@ -26,8 +26,9 @@ from tropattn.polyhedra.domain import Domain, check_space
 from tropattn.polyhedra.integer_rows import Frame, Row, corners, framed, primitive, tightened
 from tropattn.regions.budget import Budget, exceeded
 from tropattn.regions.complex import RegionComplex
+from tropattn.regions.jobs.database import damaged
 from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
-from tropattn.regions.jobs.ledger import Range, damaged
+from tropattn.regions.jobs.ledger import Range
 from tropattn.regions.networks.cells import CellSystem, DepthCell, cell_of_words, cell_to_words
 from tropattn.regions.networks.witness import depth_witnesses
 from tropattn.regions.question import Engine, Found, Question

@@ -28,8 +28,9 @@ from tropattn.polyhedra.domain import Domain
 from tropattn.polyhedra.integer_rows import Frame, Row, by_angle, strictly_feasible, tightened
 from tropattn.regions.bounds.layer import layer
 from tropattn.regions.budget import Budget
+from tropattn.regions.jobs.database import damaged
 from tropattn.regions.jobs.driver import KeptQueue, effort_of
-from tropattn.regions.jobs.ledger import Range, damaged
+from tropattn.regions.jobs.ledger import Range
 from tropattn.regions.jobs.packing import name_of, packed, unpacked
 from tropattn.regions.networks.layerwise import LayerwiseRefinement
 from tropattn.regions.networks.relu_levels import is_affine, is_relu, packed_levels

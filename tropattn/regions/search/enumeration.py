@@ -27,8 +27,9 @@ from tropattn.regions.budget import Budget
 from tropattn.regions.certificates import Chunk, GroupWriter, path_pairs
 from tropattn.regions.complex import RegionComplex
 from tropattn.regions.jobs.cells import CellFolder
+from tropattn.regions.jobs.database import damaged
 from tropattn.regions.jobs.driver import KeptQueue, Search, effort_of
-from tropattn.regions.jobs.ledger import Range, damaged
+from tropattn.regions.jobs.ledger import Range
 from tropattn.regions.question import Engine, Found, Question
 from tropattn.regions.walls import CellWalls
 from tropattn.threads import aside, interrupted, thread_count

@@ -184,7 +184,7 @@ def test_kill_9_loses_nothing_that_was_committed(job, tmp_path, pause):
 @pytest.mark.usefixtures("small")
 def test_a_full_disk_is_one_error_and_the_job_goes_on(job, monkeypatch):
     heads, cells = arrangement(4)
-    connected = ledgers._connected
+    connected = ledgers.connected
 
     def tight(place, write):
         file = connected(place, write)
@@ -195,11 +195,11 @@ def test_a_full_disk_is_one_error_and_the_job_goes_on(job, monkeypatch):
 
     # What shares a transaction with the range that finds no room is done again.
     monkeypatch.setattr(driver, "_PAUSE", 0.0)
-    monkeypatch.setattr(ledgers, "_connected", tight)
+    monkeypatch.setattr(ledgers, "connected", tight)
     with pytest.raises(InvalidInput, match=r"job: room for the ledger needed, got .* make room"):
         ta.count_regions(heads, job=job)
     assert 0 < rows(job)[0] < cells
-    monkeypatch.setattr(ledgers, "_connected", connected)
+    monkeypatch.setattr(ledgers, "connected", connected)
     assert ta.count_regions(heads, job=job).value == rows(job)[0] == cells
 
 
