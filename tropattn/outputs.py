@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from tropattn.errors import InvalidInput
 
 __all__ = [
+    "BESIDE",
     "FIGURES",
     "FILMS",
     "keep_apart",
@@ -32,6 +33,9 @@ __all__ = [
     "try_out",
     "writing",
 ]
+
+BESIDE = ".tropattn-"
+"""How the names of files begin that are not whole yet."""
 
 FIGURES = (".png", ".svg", ".pdf")
 """Endings of figures."""
@@ -183,7 +187,7 @@ def save(figure: Any, path: str | Path, dpi: int = 150) -> None:
 def _new_beside(place: Path, argument: str) -> tuple[int, Path]:
     """A new file in the folder of the target, open for writing, and its name."""
     target = Path(os.path.abspath(_target(place)))  # noqa: PTH100 (follows no link)
-    beside = target.with_name(f".tropattn-{secrets.token_hex(8)}")
+    beside = target.with_name(f"{BESIDE}{secrets.token_hex(8)}")
     try:
         # A new name that nobody can guess, and never through a link planted under it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tropattn.errors import InvalidInput
-from tropattn.outputs import writing
+from tropattn.outputs import BESIDE, writing
 from tropattn.regions.jobs.database import damaged
 from tropattn.regions.jobs.ledger import Ledger
 
@@ -33,7 +33,7 @@ class CellFolder:
             raise self._taken()
 
     def take(self, ledger: Ledger) -> None:
-        """Make it the folder of this job.
+        """Make it the folder of this job, rid of what was not written to its end.
 
         Raises ``InvalidInput`` where it is that of another, or lacks files of ranges that are done.
         """
@@ -52,6 +52,10 @@ class CellFolder:
                 f"cells: the files of all ranges that are done needed, got {self.place} without "
                 f"{len(lost)} of them, such as {lost[0]}; put them back, or begin another job."
             )
+        for name in present:
+            # A worker of an earlier run ended while it wrote.
+            if name.startswith(BESIDE):
+                (self.place / name).unlink(missing_ok=True)
         if not mark.exists():
             with writing(mark, "cells") as stream:
                 stream.write(own.encode())

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tropattn.errors import InvalidInput
-from tropattn.outputs import output_path, try_out
+from tropattn.outputs import BESIDE, output_path, try_out
 from tropattn.regions.jobs.database import (
     MARK,
     SIDES,
@@ -542,7 +542,7 @@ def _copy(file: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 def _make(place: Path, about: Mapping[str, str], rows: Iterable[Row] = ()) -> None:
     """A new ledger under its name, whole: made beside it and renamed."""
-    beside = place.with_name(f".tropattn-{secrets.token_hex(8)}")
+    beside = place.with_name(f"{BESIDE}{secrets.token_hex(8)}")
     try:
         file = sqlite3.connect(beside, isolation_level=None)
         try:

@@ -18,6 +18,7 @@ import pytest
 from reference import families
 
 import tropattn as ta
+from tropattn import outputs
 from tropattn.errors import BudgetExceeded, InvalidInput
 from tropattn.regions.count import count_with_bound
 from tropattn.regions.jobs import driver, survey
@@ -452,7 +453,9 @@ def test_a_folder_holds_the_cells_of_one_job_and_all_of_them(job, tmp_path):
     moved = folder.rename(tmp_path / "moved")
     with pytest.raises(InvalidInput, match="cells: the files of all ranges that are done needed"):
         count(job, tmp_path / "empty")
+    (moved / f"{outputs.BESIDE}half").write_bytes(b"half")
     assert count(job, moved) == 370
+    assert {p.suffix for p in moved.iterdir()} == {".npz", ".json"}
     next(moved.glob("*.npz")).unlink()
     with pytest.raises(InvalidInput, match="without 1 of them"):
         count(job, moved)
