@@ -29,7 +29,7 @@ class CellFolder:
 
     def check_new(self) -> None:
         """Raise ``InvalidInput`` where a job that begins would find the cells of another."""
-        if (self.place / _MARK).exists() or any(self.place.glob("*.npz")):
+        if self._owner() is not None:
             raise self._taken()
 
     def take(self, ledger: Ledger) -> None:
@@ -38,12 +38,9 @@ class CellFolder:
         Raises ``InvalidInput`` where it is that of another, or lacks files of ranges that are done.
         """
         about = ledger.about()
-        own = json.dumps({"job": about["id"], "digest": about["digest"]}) + "\n"
-        mark = self.place / _MARK
-        if mark.exists():
-            if mark.read_bytes() != own.encode():
-                raise self._taken()
-        elif any(self.place.glob("*.npz")):
+        own = f"{json.dumps({'job': about['id'], 'digest': about['digest']})}\n".encode()
+        owner = self._owner()
+        if owner not in (None, own):
             raise self._taken()
         present = {entry.name for entry in self.place.iterdir()}
         lost = [name for name in _files(ledger) if name not in present]
@@ -56,9 +53,9 @@ class CellFolder:
             # A worker of an earlier run ended while it wrote.
             if name.startswith(BESIDE):
                 (self.place / name).unlink(missing_ok=True)
-        if not mark.exists():
-            with writing(mark, "cells") as stream:
-                stream.write(own.encode())
+        if owner is None:
+            with writing(self.place / _MARK, "cells") as stream:
+                stream.write(own)
 
     def write(self, name: str, content: bytes | memoryview) -> dict[str, str]:
         """Write the cells of the range of that name, on the disk behind this; what to keep."""
@@ -73,6 +70,13 @@ class CellFolder:
         finally:
             os.close(folder)
         return {"file": place.name, "sha256": digest}
+
+    def _owner(self) -> bytes | None:
+        """What says whose cells it holds, nothing where they are nobody's; None without cells."""
+        mark = self.place / _MARK
+        if mark.exists():
+            return mark.read_bytes()
+        return b"" if any(self.place.glob("*.npz")) else None
 
     def _taken(self) -> InvalidInput:
         return InvalidInput(

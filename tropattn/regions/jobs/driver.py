@@ -78,11 +78,15 @@ class Order:
         """The job, new or gone on with; ``question`` is all that its numbers depend on."""
         about = {**(self.about or {}), "digest": self.digest(question)}
         folder = None if self.cells is None else CellFolder(output_folder(self.cells, "cells"))
-        if Path(self.path).is_file():
-            self._check_options(question, about["digest"])
-        elif folder is not None:
+        known = Path(self.path).is_file()
+        if folder is not None and not known:
             folder.check_new()
-        ledger = Ledger.opened(self.path, about)
+        try:
+            ledger = Ledger.opened(self.path, about)
+        except InvalidInput:
+            if known:
+                self._check_options(question, about["digest"])
+            raise
         if folder is not None:
             try:
                 folder.take(ledger)
